@@ -1,0 +1,1 @@
+//! Draws runs: text now, pages later.

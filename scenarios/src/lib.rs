@@ -1,0 +1,1 @@
+//! The scenarios of this repository and the squall binary that runs them.

@@ -1,0 +1,211 @@
+//! The bare loop: the floor that no simulator gets below.
+//!
+//! It does only what can't be avoided in a simulator that keeps its world in a thread-local and runs ordinary futures: for each
+//! message one push and one pop of a binary heap, one poll of the receiving task, one ChaCha8 draw for the latency. There
+//! are no names, faults, addresses, traces, digests or timers. It is there to be divided by, not to be used.
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::ptr;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+const LATENCY_NS_MIN: u64 = 1_000_000;
+const LATENCY_NS_MAX: u64 = 10_000_000;
+
+/// The server's node number; client `n` is node `n + 1`.
+const SERVER: u32 = 0;
+
+type Payload = [u8; 16];
+
+/// A message in flight. The heap is a maximum heap, so the order is reversed: the earliest arrival is the greatest.
+struct Flight {
+    arrival_ns: u64,
+    /// Breaks ties in the order of sending.
+    sequence: u64,
+    from: u32,
+    to: u32,
+    payload: Payload,
+}
+
+impl Flight {
+    fn key(&self) -> u128 {
+        u128::from(self.arrival_ns) << 64 | u128::from(self.sequence)
+    }
+}
+
+impl Ord for Flight {
+    fn cmp(&self, other: &Flight) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl PartialOrd for Flight {
+    fn partial_cmp(&self, other: &Flight) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Flight {
+    fn eq(&self, other: &Flight) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Flight {}
+
+/// What waits for a node's task. One place is enough: the task is polled after every delivery, before the next one.
+#[derive(Default)]
+struct Mailbox {
+    message: Option<(u32, Payload)>,
+    reader: Option<Waker>,
+}
+
+struct World {
+    now_ns: u64,
+    sequence: u64,
+    latencies: ChaCha8Rng,
+    flights: BinaryHeap<Flight>,
+    mailboxes: Vec<Mailbox>,
+    clients_running: u32,
+}
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+    /// Tasks to poll. Apart from the world, so that a waker works while the world is borrowed.
+    static READY: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
+fn with_world<T>(act: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(|world| act(world.as_mut().expect("only tasks and the loop ask, and they run inside a world")))
+}
+
+fn send(from: u32, to: u32, payload: Payload) {
+    with_world(|world| {
+        let draw = u128::from(world.latencies.next_u64());
+        let width = u128::from(LATENCY_NS_MAX - LATENCY_NS_MIN + 1);
+        let latency_ns = LATENCY_NS_MIN + ((draw * width) >> 64) as u64;
+        let arrival_ns = world.now_ns + latency_ns;
+        world.flights.push(Flight { arrival_ns, sequence: world.sequence, from, to, payload });
+        world.sequence += 1;
+    });
+}
+
+async fn receive(node: u32) -> (u32, Payload) {
+    poll_fn(|context| {
+        with_world(|world| {
+            let mailbox = &mut world.mailboxes[node as usize];
+            match mailbox.message.take() {
+                Some(message) => Poll::Ready(message),
+                None => {
+                    mailbox.reader = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+    })
+    .await
+}
+
+async fn serve() {
+    loop {
+        let (from, request) = receive(SERVER).await;
+        send(SERVER, from, answer_to(request));
+    }
+}
+
+async fn ask(node: u32, rpcs: u32) {
+    for number in 0..rpcs {
+        let mut request = [0; 16];
+        request[..8].copy_from_slice(&u64::from(number).to_le_bytes());
+        request[8..].copy_from_slice(&u64::from(node).to_le_bytes());
+        send(node, SERVER, request);
+        let (_, answer) = receive(node).await;
+        assert_eq!(answer, answer_to(request));
+    }
+    with_world(|world| world.clients_running -= 1);
+}
+
+/// The request with its number and its client swapped, so that an echo by mistake would be noticed.
+fn answer_to(request: Payload) -> Payload {
+    let mut answer = request;
+    answer.rotate_left(8);
+    answer
+}
+
+/// Wakers that are a task's number: nothing to count, nothing to free.
+static WAKER_BY_NUMBER: RawWakerVTable = RawWakerVTable::new(
+    |number| RawWaker::new(number, &WAKER_BY_NUMBER),
+    |number| READY.with_borrow_mut(|ready| ready.push(number.addr() as u32)),
+    |number| READY.with_borrow_mut(|ready| ready.push(number.addr() as u32)),
+    |_| {},
+);
+
+#[allow(unsafe_code)]
+fn waker(task: u32) -> Waker {
+    // SAFETY: the data is a number and never dereferenced, so clones need no count and drops free nothing; a wake from
+    // another thread would push to that thread's own list, which is useless and harmless.
+    unsafe { Waker::new(ptr::without_provenance(task as usize), &WAKER_BY_NUMBER) }
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+fn poll(tasks: &mut [Option<Task>], number: u32) {
+    let place = &mut tasks[number as usize];
+    if let Some(task) = place {
+        let waker = waker(number);
+        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            *place = None;
+        }
+    }
+}
+
+/// Runs `nodes` clients against one server, `rpcs_per_client` requests each, and returns the wall time of the loop.
+pub fn run(nodes: u32, rpcs_per_client: u32) -> Duration {
+    let world = World {
+        now_ns: 0,
+        sequence: 0,
+        latencies: ChaCha8Rng::seed_from_u64(1),
+        flights: BinaryHeap::new(),
+        mailboxes: (0..=nodes).map(|_| Mailbox::default()).collect(),
+        clients_running: nodes,
+    };
+    WORLD.set(Some(world));
+    let clients = (1..=nodes).map(|node| Some(Box::pin(ask(node, rpcs_per_client)) as Task));
+    let mut tasks: Vec<Option<Task>> = std::iter::once(Some(Box::pin(serve()) as Task)).chain(clients).collect();
+
+    let start = Instant::now();
+    for number in 0..=nodes {
+        poll(&mut tasks, number);
+    }
+    while let Some(reader) = with_world(deliver_next) {
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        while let Some(number) = READY.with_borrow_mut(Vec::pop) {
+            poll(&mut tasks, number);
+        }
+    }
+    let elapsed = start.elapsed();
+
+    assert_eq!(with_world(|world| world.clients_running), 0, "a client was left without its answer");
+    drop(tasks);
+    WORLD.set(None);
+    elapsed
+}
+
+/// Takes the next message to its mailbox. The outer option is none when nothing is in flight, the inner one when nobody waits.
+fn deliver_next(world: &mut World) -> Option<Option<Waker>> {
+    let flight = world.flights.pop()?;
+    world.now_ns = flight.arrival_ns;
+    let mailbox = &mut world.mailboxes[flight.to as usize];
+    debug_assert!(mailbox.message.is_none());
+    mailbox.message = Some((flight.from, flight.payload));
+    Some(mailbox.reader.take())
+}

@@ -1,0 +1,59 @@
+//! The command line: `peers` compares the engines, `engine` runs one measurement in this process.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use squall_bench::measurement::{Cell, Engine, Measurement, Workload};
+use squall_bench::{bare, peers, squall_engine};
+
+#[derive(Parser)]
+#[command(about = "Squall side by side with madsim, turmoil and a bare loop")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure every engine, print the table and the ratios, write target/bench/peers.json
+    Peers(peers::Options),
+    /// Run one measurement in this process and print its JSON line
+    #[command(hide = true)]
+    Engine {
+        engine: Engine,
+        workload: Workload,
+        nodes: u32,
+        rpcs_per_client: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Peers(options) => peers::compare(&options),
+        Command::Engine { engine, workload, nodes, rpcs_per_client } => {
+            let cell = Cell { workload, nodes, engine };
+            measure_here(cell, rpcs_per_client).map(|measurement| {
+                println!("{}", measurement.to_json_line());
+                ExitCode::SUCCESS
+            })
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn measure_here(cell: Cell, rpcs_per_client: u32) -> Result<Measurement, Box<dyn Error>> {
+    let elapsed = match (cell.engine, cell.workload) {
+        (Engine::Squall, workload) => squall_engine::run(workload, cell.nodes, rpcs_per_client)?,
+        (Engine::Bare, Workload::Datagram) => bare::run(cell.nodes, rpcs_per_client),
+        (Engine::Bare, Workload::Rpc) => return Err("the bare loop has no rpc".into()),
+        (Engine::Madsim | Engine::Turmoil, _) => {
+            return Err(format!("{} has a binary of its own: use `peers`", cell.engine).into());
+        }
+    };
+    let rpcs = u64::from(cell.nodes) * u64::from(rpcs_per_client);
+    Ok(Measurement::new(cell, rpcs, elapsed))
+}

@@ -1,0 +1,1 @@
+//! The engine of Squall: a plan goes in, a trace comes out.

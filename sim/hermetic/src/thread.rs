@@ -1,0 +1,172 @@
+//! The state of a run's thread: its host, and whether node code runs.
+//!
+//! Both live in thread-local cells that are initialised by the compiler and have no destructor, so that an
+//! interposed function may read them at any point of a thread's life, the earliest and the latest too.
+
+// The host is kept as a raw pointer, because an `Rc` in a thread-local would need a destructor.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::hash::RandomState;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use crate::Escape;
+
+/// What a run answers to node code.
+///
+/// The methods are called on the run's own thread, with node code off, so they may use clocks, entropy and memory
+/// themselves, and none is entered while another one runs. They are called in the midst of libc functions, so they
+/// must not panic (the process would abort), and should only compute and note.
+pub trait Host {
+    /// The monotonic clock of the node whose code runs, in nanoseconds.
+    fn monotonic_ns(&self) -> u64;
+
+    /// The wall clock of the node whose code runs, in nanoseconds since the Unix epoch.
+    fn wall_ns(&self) -> u64;
+
+    /// Fills `out`, which is never empty, with bytes that depend on nothing but the run.
+    fn fill_entropy(&self, out: &mut [u8]);
+
+    /// Node code did something that a run can't make deterministic.
+    ///
+    /// A timed wait or a sleep returns at once after this. Code that waits in a loop until a deadline then spins,
+    /// unless the host moves its clock on here, or something else ends the run.
+    fn on_escape(&self, escape: Escape);
+}
+
+thread_local! {
+    /// Read by every interposed function first.
+    static NODE_CODE: Cell<bool> = const { Cell::new(false) };
+    /// From `Rc::into_raw`; the guard owns the count. `None` when no host is installed.
+    static HOST: Cell<Option<*const dyn Host>> = const { Cell::new(None) };
+    /// Whether entropy was asked for since it was last cleared.
+    static ENTROPY_DRAWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps a host installed for the thread that entered it; see [`enter`].
+#[must_use = "the host is removed when the guard is dropped"]
+pub struct Guard {
+    thread_was_fresh: bool,
+    // What a guard undoes belongs to its own thread.
+    not_send: PhantomData<Rc<()>>,
+}
+
+impl Guard {
+    /// Whether this host's entropy keys the thread's `RandomState`.
+    ///
+    /// The standard library draws the keys of a thread once, so they are already other ones when the thread built a
+    /// `HashMap` before it was entered. Its map order then doesn't repeat. Always false where the interposition isn't
+    /// supported.
+    pub fn thread_was_fresh(&self) -> bool {
+        self.thread_was_fresh
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        NODE_CODE.set(false);
+        if let Some(host) = HOST.take() {
+            // SAFETY: the pointer came from `Rc::into_raw` in `enter`, and taking it out of the cell makes sure that
+            // this count is given back once. An `ask` that is under way holds a count of its own.
+            drop(unsafe { Rc::from_raw(host) });
+        }
+    }
+}
+
+/// Installs `host` for this thread until the guard is dropped.
+///
+/// The thread must be a fresh one: the standard library, `rand` and others keep randomness for each thread from the
+/// first time that they are used on it. The standard library's `RandomState` keys are drawn here, from the host, as
+/// its first entropy, so that it doesn't depend on what comes first on the thread; [`Guard::thread_was_fresh`] tells
+/// whether that went well.
+///
+/// # Panics
+///
+/// When this thread has a host already.
+pub fn enter(host: Rc<dyn Host>) -> Guard {
+    assert!(HOST.get().is_none(), "this thread has a host already");
+    crate::interpose::link();
+    HOST.set(Some(Rc::into_raw(host)));
+    let mut guard = Guard { thread_was_fresh: false, not_send: PhantomData };
+    ENTROPY_DRAWN.set(false);
+    let before = set_node_code(true);
+    std::hint::black_box(RandomState::new());
+    set_node_code(before);
+    guard.thread_was_fresh = ENTROPY_DRAWN.get();
+    guard
+}
+
+/// Says whether node code runs on this thread from now on, and returns what was said before.
+///
+/// Libc calls are answered by the host only while node code runs. This is one store to a thread-local cell. Without a
+/// host it has no effect.
+#[inline]
+pub fn set_node_code(on: bool) -> bool {
+    NODE_CODE.replace(on)
+}
+
+/// Runs `body` with node code off, and restores what was before, also when `body` panics.
+///
+/// A panic hook wants it: printing a backtrace opens real files, which is none of node code's doing.
+pub fn outside_node_code<Answer>(body: impl FnOnce() -> Answer) -> Answer {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            set_node_code(self.0);
+        }
+    }
+    let _restore = Restore(set_node_code(false));
+    body()
+}
+
+/// Whether node code runs here, with a host to answer it.
+#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
+#[inline]
+pub(crate) fn node_code_runs() -> bool {
+    NODE_CODE.get() && HOST.get().is_some()
+}
+
+/// Asks the host, if node code runs here; `None` otherwise.
+#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
+#[inline]
+pub(crate) fn ask<Answer>(question: impl FnOnce(&dyn Host) -> Answer) -> Option<Answer> {
+    if !NODE_CODE.get() {
+        return None;
+    }
+    let host = HOST.get()?;
+    // A count for the time of the question keeps the host alive even if it drops its own guard.
+    // SAFETY: the pointer came from `Rc::into_raw` on this thread, and the guard's count is still held, because giving
+    // it back empties the cell.
+    let host = unsafe {
+        Rc::increment_strong_count(host);
+        Rc::from_raw(host)
+    };
+    NODE_CODE.set(false);
+    let answer = question(&*host);
+    drop(host);
+    // A host that dropped its guard has ended its node code.
+    NODE_CODE.set(HOST.get().is_some());
+    Some(answer)
+}
+
+/// Fills `out` from the host, if node code runs here.
+///
+/// An empty request is answered without the host: crates probe with one, once in a process, and whether they did
+/// already must not change what a run draws.
+#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
+pub(crate) fn ask_entropy(out: &mut [u8]) -> Option<()> {
+    ask(|host| {
+        if !out.is_empty() {
+            ENTROPY_DRAWN.set(true);
+            host.fill_entropy(out);
+        }
+    })
+}
+
+/// Tells the host of an escape, if node code runs here; true if it does. The escape is only built then.
+#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
+#[inline]
+pub(crate) fn report(escape: impl FnOnce() -> Escape) -> bool {
+    ask(|host| host.on_escape(escape())).is_some()
+}

@@ -1,0 +1,163 @@
+//! The default value of a site: a pure function of (seed, site).
+//!
+//! ChaCha8 turns the seed into one key for the run; [Philox2x64-10] under that key turns the address of a site into
+//! random words. A counter-based generator needs no state for each flow and no stream that could be shifted: the 128-bit
+//! counter *is* the address, and Philox permutes counters, so that no two addresses share a block.
+//!
+//! [Philox2x64-10]: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11. Its authors'
+//! known answers are in the tests below.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::id::{FlowId, Seed};
+use crate::site::SiteKind;
+
+/// What a stream of values is for. Streams of different purposes never share a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    /// The weather: everything that a plan can calm.
+    Weather = 0,
+    /// What the application itself draws, and the entropy that it asks the system for.
+    Application = 1,
+    /// What a strategy draws for itself (PCT's change points, say).
+    Strategy = 2,
+}
+
+/// The key of a run for one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunKey(u64);
+
+const MULTIPLIER: u64 = 0xD2B7_4407_B1CE_6E93;
+const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Philox2x64 with ten rounds: two random words for a 128-bit counter under a 64-bit key.
+#[inline]
+#[must_use]
+pub fn philox2x64_10(counter: [u64; 2], key: u64) -> [u64; 2] {
+    let [mut low, mut high] = counter;
+    let mut round_key = key;
+    for _ in 0..10 {
+        let product = u128::from(low) * u128::from(MULTIPLIER);
+        low = (product >> 64) as u64 ^ round_key ^ high;
+        high = product as u64;
+        round_key = round_key.wrapping_add(WEYL);
+    }
+    [low, high]
+}
+
+impl RunKey {
+    /// The key for `seed` and `purpose`. `salt` is 0 but for the part of a run that is drawn again
+    /// ([`crate::Redraw`]).
+    #[must_use]
+    pub fn derive(seed: Seed, purpose: Purpose, salt: u64) -> RunKey {
+        let mut bytes = [0u8; 32];
+        bytes[..8].copy_from_slice(&seed.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
+        bytes[16..24].copy_from_slice(&salt.to_le_bytes());
+        bytes[24..].copy_from_slice(b"squall 1");
+        RunKey(ChaCha8Rng::from_seed(bytes).next_u64())
+    }
+
+    /// The two words of block `block` at (`flow`, `number`). Callers keep `block` below 2^16 and `number` below 2^48.
+    #[inline]
+    #[must_use]
+    pub fn words(self, flow: FlowId, number: u64, block: u16) -> [u64; 2] {
+        philox2x64_10([flow.0, number << 16 | u64::from(block)], self.0)
+    }
+
+    /// The words of a message's fate: latency and loss. One block, since every message needs both.
+    #[inline]
+    #[must_use]
+    pub fn fate_words(self, flow: FlowId, number: u64) -> FateWords {
+        let [latency, loss] = self.words(flow, number, SiteKind::Latency as u16);
+        FateWords { latency, loss }
+    }
+
+    /// The words of a duplicate: whether, and how long the copy travels.
+    #[inline]
+    #[must_use]
+    pub fn duplicate_words(self, flow: FlowId, number: u64) -> DuplicateWords {
+        let [whether, latency] = self.words(flow, number, SiteKind::Duplicate as u16);
+        DuplicateWords { whether, latency }
+    }
+
+    /// The word of an ordering decision.
+    #[inline]
+    #[must_use]
+    pub fn order_word(self, flow: FlowId, number: u64) -> u64 {
+        self.words(flow, number, SiteKind::Order as u16)[0]
+    }
+}
+
+/// See [`RunKey::fate_words`].
+#[derive(Clone, Copy, Debug)]
+pub struct FateWords {
+    /// For the inverse of the latency's distribution.
+    pub latency: u64,
+    /// Lost if below the loss ratio's threshold.
+    pub loss: u64,
+}
+
+/// See [`RunKey::duplicate_words`].
+#[derive(Clone, Copy, Debug)]
+pub struct DuplicateWords {
+    /// Duplicated if below the ratio's threshold.
+    pub whether: u64,
+    /// For the inverse of the latency's distribution.
+    pub latency: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Known answers published with Random123 (`kat_vectors`, philox2x64, 10 rounds).
+    #[test]
+    fn philox_gives_its_authors_answers() {
+        assert_eq!(philox2x64_10([0, 0], 0), [0xca00_a045_9843_d731, 0x66c2_4222_c9a8_45b5]);
+        assert_eq!(philox2x64_10([u64::MAX, u64::MAX], u64::MAX), [0x65b0_21d6_0cd8_310f, 0x4d02_f322_2f86_df20]);
+        assert_eq!(
+            philox2x64_10([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344], 0xa409_3822_299f_31d0),
+            [0x0a5e_742c_2997_341c, 0xb0f8_83d3_8000_de5d]
+        );
+    }
+
+    #[test]
+    fn keys_differ_by_seed_purpose_and_salt() {
+        let key = RunKey::derive(Seed(1), Purpose::Weather, 0);
+        assert_eq!(key, RunKey::derive(Seed(1), Purpose::Weather, 0));
+        assert_ne!(key, RunKey::derive(Seed(2), Purpose::Weather, 0));
+        assert_ne!(key, RunKey::derive(Seed(1), Purpose::Application, 0));
+        assert_ne!(key, RunKey::derive(Seed(1), Purpose::Weather, 1));
+    }
+
+    /// Chi-squared over 256 cells, for neighbours in each coordinate of the address: number, flow, seed, kind. The bound
+    /// is the 99.99 % point of chi-squared with 255 degrees of freedom (347.7); the seeds are fixed.
+    #[test]
+    fn neighbouring_sites_give_uniform_words() {
+        let draws = 1 << 18;
+        type WordOf = fn(u64) -> u64;
+        let word_of: [(&str, WordOf); 4] = [
+            ("number", |i| RunKey::derive(Seed(7), Purpose::Weather, 0).words(FlowId(3), i, 1)[0]),
+            ("flow", |i| RunKey::derive(Seed(7), Purpose::Weather, 0).words(FlowId(i), 1, 1)[1]),
+            ("seed", |i| RunKey::derive(Seed(i), Purpose::Weather, 0).words(FlowId(3), 1, 1)[0]),
+            ("xor of neighbours", |i| {
+                let key = RunKey::derive(Seed(9), Purpose::Weather, 0);
+                key.words(FlowId(5), i, 1)[0] ^ key.words(FlowId(5), i + 1, 1)[0]
+            }),
+        ];
+        for (what, word) in word_of {
+            for shift in [0, 28, 56] {
+                let mut cells = [0u64; 256];
+                for i in 0..draws {
+                    cells[(word(i) >> shift) as usize & 255] += 1;
+                }
+                let expected = draws as f64 / 256.0;
+                let chi: f64 = cells.iter().map(|&n| (n as f64 - expected).powi(2) / expected).sum();
+                assert!(chi < 347.7, "{what}, bits from {shift}: chi-squared {chi}");
+            }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! What happened, and its canonical bytes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{FlowId, NodeId, TaskId};
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event<'a> {
+    /// Its number in the run, from 1. A log line has the number of the event before it: adding one shifts nothing.
+    pub step: u64,
+    /// Virtual nanoseconds since the run's start.
+    pub at_ns: u64,
+    /// On which node ([`NodeId::WORLD`]: on none).
+    pub node: NodeId,
+    /// In which task ([`TaskId::NONE`]: in none).
+    pub task: TaskId,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind<'a>,
+}
+
+/// An event that owns its bytes.
+pub type OwnedEvent = Event<'static>;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum EventKind<'a> {
+    /// A node was started; boots count from 0.
+    Boot {
+        /// Which one.
+        boot: u32,
+    } = 1,
+    /// A node crashed.
+    Crash = 2,
+    /// The task spawned another.
+    Spawn {
+        /// The new task.
+        child: TaskId,
+    } = 3,
+    /// The task was polled.
+    Poll = 4,
+    /// The task ended.
+    TaskEnd {
+        /// How.
+        end: TaskEnd,
+    } = 5,
+    /// A message was sent. What becomes of it follows as exactly one of `Deliver`, `Lose` or `InFlight` a copy.
+    Send {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow, from 1.
+        number: u64,
+        /// The sender's port.
+        from_port: u16,
+        /// The receiver.
+        to: NodeId,
+        /// The receiver's port.
+        to_port: u16,
+        /// The tag, or the method's number.
+        tag: u64,
+        /// Its bytes.
+        #[serde(with = "hex")]
+        payload: Cow<'a, [u8]>,
+    } = 6,
+    /// The network made a second copy of a message.
+    Duplicate {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+    } = 7,
+    /// A message arrived at its socket.
+    Deliver {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+        /// 0 for the message itself, 1 for its duplicate.
+        copy: u8,
+    } = 8,
+    /// A message came to nothing.
+    Lose {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+        /// 0 for the message itself, 1 for its duplicate.
+        copy: u8,
+        /// Why.
+        reason: LossReason,
+    } = 9,
+    /// A message was under way when the run ended.
+    InFlight {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+        /// 0 for the message itself, 1 for its duplicate.
+        copy: u8,
+    } = 10,
+    /// A fault began or ended, as its text says.
+    Fault {
+        /// What, in plain words.
+        what: Cow<'a, str>,
+    } = 11,
+    /// A program made a fact known: to properties, to control tasks, to the trace.
+    Publish {
+        /// About what.
+        topic: Cow<'a, str>,
+        /// The fact, as JSON.
+        value: Cow<'a, str>,
+    } = 12,
+    /// A task panicked.
+    Panic {
+        /// The panic's message and place.
+        message: Cow<'a, str>,
+    } = 13,
+    /// Node code did something that a run can't make deterministic.
+    Escape {
+        /// What, in plain words.
+        what: Cow<'a, str>,
+    } = 14,
+    /// A log line. Not part of the run's digest: logs have one of their own.
+    Log {
+        /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
+        level: Cow<'a, str>,
+        /// The module, usually.
+        target: Cow<'a, str>,
+        /// The message with its fields.
+        message: Cow<'a, str>,
+    } = 15,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum TaskEnd {
+    /// Its future gave a value.
+    Returned = 0,
+    /// It was aborted.
+    Aborted = 1,
+    /// It panicked.
+    Panicked = 2,
+    /// Its node crashed.
+    Crashed = 3,
+}
+
+/// Why a message came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum LossReason {
+    /// The link lost it.
+    Loss = 0,
+    /// A partition stood when it was sent.
+    PartitionOnSending = 1,
+    /// A partition stood when it would have arrived.
+    PartitionOnArrival = 2,
+    /// The receiving node was down.
+    NodeDown = 3,
+    /// Nothing was bound to the port.
+    NoListener = 4,
+}
+
+impl fmt::Display for LossReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LossReason::Loss => "lost by the link",
+            LossReason::PartitionOnSending => "stopped by a partition when sent",
+            LossReason::PartitionOnArrival => "stopped by a partition on arrival",
+            LossReason::NodeDown => "the node is down",
+            LossReason::NoListener => "nothing listens there",
+        })
+    }
+}
+
+/// A set of event kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventMask(u32);
+
+impl EventMask {
+    /// None.
+    pub const NONE: EventMask = EventMask(0);
+    /// All.
+    pub const ALL: EventMask = EventMask(u32::MAX);
+    /// Facts that programs publish.
+    pub const PUBLISH: EventMask = EventMask(1 << 12);
+    /// Sent, duplicated, delivered, lost, in flight.
+    pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10);
+    /// Boots, crashes and other faults.
+    pub const FAULTS: EventMask = EventMask(1 << 1 | 1 << 2 | 1 << 11);
+    /// Spawns, polls and ends of tasks.
+    pub const TASKS: EventMask = EventMask(1 << 3 | 1 << 4 | 1 << 5);
+    /// Log lines.
+    pub const LOGS: EventMask = EventMask(1 << 15);
+
+    /// Both.
+    #[must_use]
+    pub const fn union(self, other: EventMask) -> EventMask {
+        EventMask(self.0 | other.0)
+    }
+
+    /// Whether events with that code are in the set.
+    #[inline]
+    #[must_use]
+    pub const fn contains_code(self, code: u8) -> bool {
+        self.0 >> code & 1 == 1
+    }
+}
+
+impl EventKind<'_> {
+    /// The code that stands first in the canonical bytes.
+    #[inline]
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            EventKind::Boot { .. } => 1,
+            EventKind::Crash => 2,
+            EventKind::Spawn { .. } => 3,
+            EventKind::Poll => 4,
+            EventKind::TaskEnd { .. } => 5,
+            EventKind::Send { .. } => 6,
+            EventKind::Duplicate { .. } => 7,
+            EventKind::Deliver { .. } => 8,
+            EventKind::Lose { .. } => 9,
+            EventKind::InFlight { .. } => 10,
+            EventKind::Fault { .. } => 11,
+            EventKind::Publish { .. } => 12,
+            EventKind::Panic { .. } => 13,
+            EventKind::Escape { .. } => 14,
+            EventKind::Log { .. } => 15,
+        }
+    }
+
+    /// The same, owning its bytes.
+    #[must_use]
+    pub fn into_owned(self) -> EventKind<'static> {
+        fn text(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        match self {
+            EventKind::Boot { boot } => EventKind::Boot { boot },
+            EventKind::Crash => EventKind::Crash,
+            EventKind::Spawn { child } => EventKind::Spawn { child },
+            EventKind::Poll => EventKind::Poll,
+            EventKind::TaskEnd { end } => EventKind::TaskEnd { end },
+            EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
+                EventKind::Send { flow, number, from_port, to, to_port, tag, payload: Cow::Owned(payload.into_owned()) }
+            }
+            EventKind::Duplicate { flow, number } => EventKind::Duplicate { flow, number },
+            EventKind::Deliver { flow, number, copy } => EventKind::Deliver { flow, number, copy },
+            EventKind::Lose { flow, number, copy, reason } => EventKind::Lose { flow, number, copy, reason },
+            EventKind::InFlight { flow, number, copy } => EventKind::InFlight { flow, number, copy },
+            EventKind::Fault { what } => EventKind::Fault { what: text(what) },
+            EventKind::Publish { topic, value } => EventKind::Publish { topic: text(topic), value: text(value) },
+            EventKind::Panic { message } => EventKind::Panic { message: text(message) },
+            EventKind::Escape { what } => EventKind::Escape { what: text(what) },
+            EventKind::Log { level, target, message } => {
+                EventKind::Log { level: text(level), target: text(target), message: text(message) }
+            }
+        }
+    }
+}
+
+impl Event<'_> {
+    /// The same, owning its bytes.
+    #[must_use]
+    pub fn into_owned(self) -> OwnedEvent {
+        Event { step: self.step, at_ns: self.at_ns, node: self.node, task: self.task, kind: self.kind.into_owned() }
+    }
+
+    /// Appends the canonical bytes: all that the digest covers. Little-endian and of a fixed width, texts and payloads
+    /// behind their length, so that no two events have the same bytes. The step is left out: it is the position.
+    #[inline]
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        let mut head = [0u8; 21];
+        head[0] = self.kind.code();
+        head[1..9].copy_from_slice(&self.at_ns.to_le_bytes());
+        head[9..13].copy_from_slice(&self.node.0.to_le_bytes());
+        head[13..21].copy_from_slice(&self.task.0.to_le_bytes());
+        out.extend_from_slice(&head);
+        match &self.kind {
+            EventKind::Crash | EventKind::Poll => {}
+            EventKind::Boot { boot } => out.extend_from_slice(&boot.to_le_bytes()),
+            EventKind::Spawn { child } => out.extend_from_slice(&child.0.to_le_bytes()),
+            EventKind::TaskEnd { end } => out.push(*end as u8),
+            EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
+                let mut fixed = [0u8; 40];
+                fixed[..8].copy_from_slice(&flow.0.to_le_bytes());
+                fixed[8..16].copy_from_slice(&number.to_le_bytes());
+                fixed[16..24].copy_from_slice(&tag.to_le_bytes());
+                fixed[24..28].copy_from_slice(&to.0.to_le_bytes());
+                fixed[28..30].copy_from_slice(&from_port.to_le_bytes());
+                fixed[30..32].copy_from_slice(&to_port.to_le_bytes());
+                fixed[32..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+                out.extend_from_slice(&fixed);
+                out.extend_from_slice(payload);
+            }
+            EventKind::Duplicate { flow, number } => write_message(out, *flow, *number, [0, 0]),
+            EventKind::Deliver { flow, number, copy } | EventKind::InFlight { flow, number, copy } => {
+                write_message(out, *flow, *number, [*copy, 0]);
+            }
+            EventKind::Lose { flow, number, copy, reason } => {
+                write_message(out, *flow, *number, [*copy, *reason as u8]);
+            }
+            EventKind::Fault { what: text } | EventKind::Panic { message: text } | EventKind::Escape { what: text } => {
+                write_text(out, text);
+            }
+            EventKind::Publish { topic, value } => {
+                write_text(out, topic);
+                write_text(out, value);
+            }
+            EventKind::Log { level, target, message } => {
+                write_text(out, level);
+                write_text(out, target);
+                write_text(out, message);
+            }
+        }
+    }
+}
+
+#[inline]
+fn write_message(out: &mut Vec<u8>, flow: FlowId, number: u64, rest: [u8; 2]) {
+    let mut fixed = [0u8; 18];
+    fixed[..8].copy_from_slice(&flow.0.to_le_bytes());
+    fixed[8..16].copy_from_slice(&number.to_le_bytes());
+    fixed[16..].copy_from_slice(&rest);
+    out.extend_from_slice(&fixed);
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Payloads as hex text in JSON.
+mod hex {
+    use std::borrow::Cow;
+    use std::fmt::Write;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(bytes.len() * 2);
+        for byte in bytes {
+            let _ = write!(text, "{byte:02x}");
+        }
+        serializer.serialize_str(&text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'static, [u8]>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.is_ascii() || text.len() % 2 != 0 {
+            return Err(serde::de::Error::custom("expected pairs of hex digits"));
+        }
+        (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).map_err(serde::de::Error::custom))
+            .collect::<Result<Vec<u8>, _>>()
+            .map(Cow::Owned)
+    }
+}

@@ -1,0 +1,216 @@
+//! All that is needed to repeat a run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Seed;
+use crate::site::{Site, SiteKind};
+use crate::strategy::StrategyChoice;
+use crate::trace::{FlowRole, Names};
+
+/// A scenario's settings by dotted key (`network.loss`), each as the text that a scenario file would hold.
+pub type Parameters = BTreeMap<String, String>;
+
+/// All that is needed to repeat a run: the same plan on the same build gives the same trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The scenario's name, or the test's.
+    pub scenario: String,
+    /// Settings that differ from the scenario's own.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// Every drawn value follows from this.
+    pub seed: Seed,
+    /// Who answers where no override does.
+    #[serde(default)]
+    pub strategy: StrategyChoice,
+    /// For each class of decision: drawn or calm.
+    #[serde(default)]
+    pub bases: Bases,
+    /// From some time on, draw the weather again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redraw: Option<Redraw>,
+    /// Values that are fixed whatever the base says.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
+}
+
+impl Plan {
+    /// Everything drawn from `seed`, nothing overridden: how exploring starts.
+    #[must_use]
+    pub fn seeded(scenario: impl Into<String>, seed: Seed) -> Plan {
+        Plan {
+            scenario: scenario.into(),
+            parameters: Parameters::new(),
+            seed,
+            strategy: StrategyChoice::default(),
+            bases: Bases::drawn(),
+            redraw: None,
+            overrides: Vec::new(),
+        }
+    }
+
+    /// The same run said by its perturbations alone: everything calm but for those.
+    #[must_use]
+    pub fn only(&self, perturbations: &[Perturbation]) -> Plan {
+        Plan {
+            strategy: StrategyChoice::Fifo,
+            bases: Bases::calm(),
+            redraw: None,
+            overrides: perturbations.iter().map(Perturbation::to_override).collect(),
+            ..self.clone()
+        }
+    }
+}
+
+/// What answers at a site of some class when no override and no strategy does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Base {
+    /// The site's calm value.
+    Calm,
+    /// The value drawn from the seed; for a fault, that it happens as the script says.
+    Drawn,
+}
+
+/// A [`Base`] for each [`SiteKind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bases {
+    order: Base,
+    latency: Base,
+    loss: Base,
+    duplicate: Base,
+    fault: Base,
+}
+
+impl Bases {
+    /// Every class drawn.
+    #[must_use]
+    pub fn drawn() -> Bases {
+        Bases::all(Base::Drawn)
+    }
+
+    /// Every class calm.
+    #[must_use]
+    pub fn calm() -> Bases {
+        Bases::all(Base::Calm)
+    }
+
+    fn all(base: Base) -> Bases {
+        Bases { order: base, latency: base, loss: base, duplicate: base, fault: base }
+    }
+
+    /// The base of one class.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, kind: SiteKind) -> Base {
+        match kind {
+            SiteKind::Order => self.order,
+            SiteKind::Latency => self.latency,
+            SiteKind::Loss => self.loss,
+            SiteKind::Duplicate => self.duplicate,
+            SiteKind::Fault => self.fault,
+        }
+    }
+
+    /// The same with one class changed.
+    #[must_use]
+    pub fn with(mut self, kind: SiteKind, base: Base) -> Bases {
+        *match kind {
+            SiteKind::Order => &mut self.order,
+            SiteKind::Latency => &mut self.latency,
+            SiteKind::Loss => &mut self.loss,
+            SiteKind::Duplicate => &mut self.duplicate,
+            SiteKind::Fault => &mut self.fault,
+        } = base;
+        self
+    }
+}
+
+impl Default for Bases {
+    fn default() -> Bases {
+        Bases::drawn()
+    }
+}
+
+/// From virtual time `from_ns` on, drawn weather comes from another stream: "how likely is the failure from here on?"
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redraw {
+    /// Virtual nanoseconds since the run's start.
+    pub from_ns: u64,
+    /// Which of the other streams; 0 is the run's own.
+    pub salt: u64,
+}
+
+/// A value fixed at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// Where.
+    pub site: Site,
+    /// Of the message (or event) that the value was recorded for. An override never applies to another one.
+    pub fingerprint: u64,
+    /// What; see [`SiteKind`] for each kind's meaning.
+    pub value: u64,
+}
+
+/// A decision that came out other than calm, with what it was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Perturbation {
+    /// Where.
+    pub site: Site,
+    /// Of the message (or event) that it is about.
+    pub fingerprint: u64,
+    /// What was decided.
+    pub value: u64,
+    /// What would have been calm.
+    pub calm: u64,
+    /// When it was decided: virtual nanoseconds since the run's start.
+    pub at_ns: u64,
+}
+
+impl Perturbation {
+    /// As an entry of a plan.
+    #[must_use]
+    pub fn to_override(&self) -> Override {
+        Override { site: self.site, fingerprint: self.fingerprint, value: self.value }
+    }
+
+    /// In plain words, for instance "the answer to call 3 from bank-0 to alice-0 is lost".
+    #[must_use]
+    pub fn sentence(&self, names: &Names) -> String {
+        let number = self.site.number;
+        let subject = match names.flows.get(&self.site.flow) {
+            Some(info) => {
+                let (from, to) = (names.node(info.from), names.node(info.to));
+                match &info.role {
+                    FlowRole::Datagram { tag } => format!("datagram {number} from {from} to {to} (tag {tag})"),
+                    FlowRole::Call { method } => format!("call {number} ({method}) from {from} to {to}"),
+                    FlowRole::Answer { method } => {
+                        format!("the answer to call {number} ({method}) from {from} to {to}")
+                    }
+                    FlowRole::Refusal { method } => {
+                        format!("the refusal of call {number} ({method}) from {from} to {to}")
+                    }
+                    FlowRole::Fault { what } if number == 1 => what.clone(),
+                    FlowRole::Fault { what } => format!("{what} (time {number})"),
+                    FlowRole::Wake { task } => format!("wake {number} of {task}"),
+                }
+            }
+            None => format!("decision {number} of flow {}", self.site.flow),
+        };
+        let ns = |value: u64| crate::trace::format_ns(value);
+        match self.site.kind {
+            SiteKind::Order => format!("{subject} is put off {} places behind others of its instant", self.value),
+            SiteKind::Latency if self.value > self.calm => {
+                format!("{subject} takes {} (calm: {})", ns(self.value), ns(self.calm))
+            }
+            SiteKind::Latency => format!("{subject} takes only {} (calm: {})", ns(self.value), ns(self.calm)),
+            SiteKind::Loss => format!("{subject} is lost"),
+            SiteKind::Duplicate => {
+                format!("{subject} arrives twice, the copy after {}", ns(self.value.saturating_sub(1)))
+            }
+            SiteKind::Fault => format!("{subject} happens"),
+        }
+    }
+}

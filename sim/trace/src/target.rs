@@ -1,0 +1,97 @@
+//! Whatever can turn a plan into an outcome.
+
+use crate::digest::Digest;
+use crate::event::{Event, EventMask};
+use crate::plan::{Override, Perturbation, Plan};
+use crate::trace::{Names, Trace};
+use crate::verdict::{Ending, Verdict};
+
+/// How much of a run to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Record {
+    /// Digest and verdict: for exploring.
+    Digest,
+    /// Also what wasn't calm, and names: for shrinking.
+    Perturbations,
+    /// Everything.
+    Full,
+}
+
+/// Sees a run's events as they pass.
+pub trait Observer {
+    /// Which events it wants.
+    fn interest(&self) -> EventMask {
+        EventMask::NONE
+    }
+
+    /// One event.
+    fn on_event(&mut self, event: &Event<'_>, names: &Names);
+}
+
+/// Sees nothing.
+#[derive(Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn on_event(&mut self, _event: &Event<'_>, _names: &Names) {}
+}
+
+/// What is left of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// How it ended.
+    pub ending: Ending,
+    /// Over all events but log lines.
+    pub digest: Digest,
+    /// Over all log lines.
+    pub log_digest: Digest,
+    /// What became of the messages.
+    pub messages: MessageCounts,
+    /// What wasn't calm; empty under [`Record::Digest`].
+    pub perturbations: Vec<Perturbation>,
+    /// Overrides that met nothing, or not the message that they were recorded for.
+    pub unused_overrides: Vec<Override>,
+    /// What node code did that a run can't make deterministic, in plain words, each once.
+    pub escapes: Vec<String>,
+    /// Who took part; empty under [`Record::Digest`].
+    pub names: Names,
+    /// All events; only under [`Record::Full`].
+    pub trace: Option<Trace>,
+}
+
+/// What became of a run's messages. `sent + duplicated = delivered + lost + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageCounts {
+    /// Handed to the network.
+    pub sent: u64,
+    /// Copies that the network made.
+    pub duplicated: u64,
+    /// Arrived at a socket.
+    pub delivered: u64,
+    /// Came to nothing.
+    pub lost: u64,
+    /// Under way when the run ended.
+    pub in_flight: u64,
+}
+
+/// What a target can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Decisions about single messages have addresses.
+    pub message_sites: bool,
+    /// Order within an instant has addresses.
+    pub order_sites: bool,
+    /// Faults have addresses.
+    pub fault_sites: bool,
+}
+
+/// Whatever can turn a plan into an outcome.
+pub trait Target {
+    /// One run.
+    fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+}

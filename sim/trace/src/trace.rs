@@ -1,0 +1,170 @@
+//! A recorded run.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Checkpoint, Digest};
+use crate::event::OwnedEvent;
+use crate::id::{FlowId, NodeId, TaskId};
+use crate::plan::{Perturbation, Plan};
+use crate::verdict::Verdict;
+
+/// Everything that happened in a run, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// What was run.
+    pub plan: Plan,
+    /// Who took part.
+    pub names: Names,
+    /// What happened.
+    pub events: Vec<OwnedEvent>,
+    /// What wasn't calm.
+    pub perturbations: Vec<Perturbation>,
+    /// Digests on the way, one a block of events.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Over all events but log lines.
+    pub digest: Digest,
+    /// Over all log lines.
+    pub log_digest: Digest,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// The words behind the numbers of a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// By [`NodeId`].
+    pub nodes: Vec<NodeInfo>,
+    /// Tasks that were recorded.
+    pub tasks: BTreeMap<TaskId, TaskInfo>,
+    /// Flows that were recorded.
+    pub flows: BTreeMap<FlowId, FlowInfo>,
+}
+
+impl Names {
+    /// A node's name; `world` for [`NodeId::WORLD`].
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Cow<'_, str> {
+        match self.nodes.get(id.index()) {
+            Some(info) => Cow::Borrowed(&info.name),
+            None if id == NodeId::WORLD => Cow::Borrowed("world"),
+            None => Cow::Owned(format!("node {}", id.0)),
+        }
+    }
+
+    /// A task's label.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Cow<'_, str> {
+        match self.tasks.get(&id) {
+            Some(info) => Cow::Borrowed(&info.label),
+            None if id == TaskId::NONE => Cow::Borrowed("-"),
+            None => Cow::Owned(format!("task {id}")),
+        }
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: std::net::IpAddr,
+    /// Whether the run waits for it to return.
+    pub client: bool,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInfo {
+    /// Its spawn path in words: `store-0`, `store-0/worker`, `store-0#1/worker[2]` (second boot, third of that name).
+    pub label: String,
+    /// Where it runs.
+    pub node: NodeId,
+    /// Where it was spawned: file and line; empty for a node's root.
+    pub spawned_at: String,
+}
+
+/// A flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowInfo {
+    /// Who sends or decides.
+    pub from: NodeId,
+    /// To whom.
+    pub to: NodeId,
+    /// As what.
+    pub role: FlowRole,
+}
+
+/// What a flow carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowRole {
+    /// Datagrams with a tag.
+    Datagram {
+        /// The tag.
+        tag: u64,
+    },
+    /// Calls of a method.
+    Call {
+        /// The request's type.
+        method: String,
+    },
+    /// Answers to calls of a method.
+    Answer {
+        /// The request's type.
+        method: String,
+    },
+    /// Notices that nobody listens for a method's calls.
+    Refusal {
+        /// The request's type.
+        method: String,
+    },
+    /// A fault.
+    Fault {
+        /// In plain words.
+        what: String,
+    },
+    /// A task's wakes.
+    Wake {
+        /// Its label.
+        task: String,
+    },
+}
+
+/// Nanoseconds for people: `1.5 ms`, exact.
+#[must_use]
+pub fn format_ns(ns: u64) -> String {
+    let (unit, name) = match ns {
+        0..1_000 => return format!("{ns} ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000u64, "s"),
+    };
+    let digits = unit.ilog10() as usize;
+    let part = format!("{:0digits$}", ns % unit);
+    let part = part.trim_end_matches('0');
+    let dot = if part.is_empty() { "" } else { "." };
+    format!("{}{dot}{part} {name}", ns / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well_and_exactly() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1 µs"),
+            (1_500_000, "1.5 ms"),
+            (2_000_000_001, "2.000000001 s"),
+            (10_050_000, "10.05 ms"),
+        ] {
+            assert_eq!(format_ns(ns), text);
+        }
+    }
+}
