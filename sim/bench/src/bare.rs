@@ -4,7 +4,7 @@
 //! message one push and one pop of a binary heap, one poll of the receiving task, one ChaCha8 draw for the latency. There
 //! are no names, faults, addresses, traces, digests or timers. It is there to be divided by, not to be used.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::future::{Future, poll_fn};
@@ -76,39 +76,42 @@ struct World {
     clients_running: u32,
 }
 
-thread_local! {
-    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+/// What the thread-local points to.
+struct Place {
+    world: RefCell<World>,
     /// Tasks to poll. Apart from the world, so that a waker works while the world is borrowed.
-    static READY: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    ready: RefCell<Vec<u32>>,
 }
 
-fn with_world<T>(act: impl FnOnce(&mut World) -> T) -> T {
-    WORLD.with_borrow_mut(|world| act(world.as_mut().expect("only tasks and the loop ask, and they run inside a world")))
+thread_local! {
+    /// A reference, so that there is nothing to initialize or drop and an access is a plain load. The world is leaked for it.
+    static PLACE: Cell<Option<&'static Place>> = const { Cell::new(None) };
+}
+
+fn place() -> &'static Place {
+    PLACE.get().expect("only tasks, their wakers and the loop ask, and they run inside a world")
 }
 
 fn send(from: u32, to: u32, payload: Payload) {
-    with_world(|world| {
-        let draw = u128::from(world.latencies.next_u64());
-        let width = u128::from(LATENCY_NS_MAX - LATENCY_NS_MIN + 1);
-        let latency_ns = LATENCY_NS_MIN + ((draw * width) >> 64) as u64;
-        let arrival_ns = world.now_ns + latency_ns;
-        world.flights.push(Flight { arrival_ns, sequence: world.sequence, from, to, payload });
-        world.sequence += 1;
-    });
+    let world = &mut *place().world.borrow_mut();
+    let draw = u128::from(world.latencies.next_u64());
+    let width = u128::from(LATENCY_NS_MAX - LATENCY_NS_MIN + 1);
+    let latency_ns = LATENCY_NS_MIN + ((draw * width) >> 64) as u64;
+    let arrival_ns = world.now_ns + latency_ns;
+    world.flights.push(Flight { arrival_ns, sequence: world.sequence, from, to, payload });
+    world.sequence += 1;
 }
 
 async fn receive(node: u32) -> (u32, Payload) {
     poll_fn(|context| {
-        with_world(|world| {
-            let mailbox = &mut world.mailboxes[node as usize];
-            match mailbox.message.take() {
-                Some(message) => Poll::Ready(message),
-                None => {
-                    mailbox.reader = Some(context.waker().clone());
-                    Poll::Pending
-                }
+        let mailbox = &mut place().world.borrow_mut().mailboxes[node as usize];
+        match mailbox.message.take() {
+            Some(message) => Poll::Ready(message),
+            None => {
+                mailbox.reader = Some(context.waker().clone());
+                Poll::Pending
             }
-        })
+        }
     })
     .await
 }
@@ -129,28 +132,26 @@ async fn ask(node: u32, rpcs: u32) {
         let (_, answer) = receive(node).await;
         assert_eq!(answer, answer_to(request));
     }
-    with_world(|world| world.clients_running -= 1);
+    place().world.borrow_mut().clients_running -= 1;
 }
 
 /// The request with its number and its client swapped, so that an echo by mistake would be noticed.
 fn answer_to(request: Payload) -> Payload {
-    let mut answer = request;
-    answer.rotate_left(8);
-    answer
+    u128::from_le_bytes(request).rotate_left(64).to_le_bytes()
+}
+
+fn wake(number: *const ()) {
+    place().ready.borrow_mut().push(number.addr() as u32);
 }
 
 /// Wakers that are a task's number: nothing to count, nothing to free.
-static WAKER_BY_NUMBER: RawWakerVTable = RawWakerVTable::new(
-    |number| RawWaker::new(number, &WAKER_BY_NUMBER),
-    |number| READY.with_borrow_mut(|ready| ready.push(number.addr() as u32)),
-    |number| READY.with_borrow_mut(|ready| ready.push(number.addr() as u32)),
-    |_| {},
-);
+static WAKER_BY_NUMBER: RawWakerVTable =
+    RawWakerVTable::new(|number| RawWaker::new(number, &WAKER_BY_NUMBER), wake, wake, |_| {});
 
 #[allow(unsafe_code)]
 fn waker(task: u32) -> Waker {
     // SAFETY: the data is a number and never dereferenced, so clones need no count and drops free nothing; a wake from
-    // another thread would push to that thread's own list, which is useless and harmless.
+    // another thread finds no world there, or that thread's own, and corrupts nothing.
     unsafe { Waker::new(ptr::without_provenance(task as usize), &WAKER_BY_NUMBER) }
 }
 
@@ -176,7 +177,8 @@ pub fn run(nodes: u32, rpcs_per_client: u32) -> Duration {
         mailboxes: (0..=nodes).map(|_| Mailbox::default()).collect(),
         clients_running: nodes,
     };
-    WORLD.set(Some(world));
+    let place: &'static Place = Box::leak(Box::new(Place { world: world.into(), ready: RefCell::default() }));
+    PLACE.set(Some(place));
     let clients = (1..=nodes).map(|node| Some(Box::pin(ask(node, rpcs_per_client)) as Task));
     let mut tasks: Vec<Option<Task>> = std::iter::once(Some(Box::pin(serve()) as Task)).chain(clients).collect();
 
@@ -184,28 +186,52 @@ pub fn run(nodes: u32, rpcs_per_client: u32) -> Duration {
     for number in 0..=nodes {
         poll(&mut tasks, number);
     }
-    while let Some(reader) = with_world(deliver_next) {
+    while let Some(reader) = deliver_next(place) {
         if let Some(reader) = reader {
             reader.wake();
         }
-        while let Some(number) = READY.with_borrow_mut(Vec::pop) {
+        while let Some(number) = take_ready(place) {
             poll(&mut tasks, number);
         }
     }
     let elapsed = start.elapsed();
 
-    assert_eq!(with_world(|world| world.clients_running), 0, "a client was left without its answer");
-    drop(tasks);
-    WORLD.set(None);
+    assert_eq!(place.world.borrow().clients_running, 0, "a client was left without its answer");
     elapsed
 }
 
+fn take_ready(place: &Place) -> Option<u32> {
+    place.ready.borrow_mut().pop()
+}
+
 /// Takes the next message to its mailbox. The outer option is none when nothing is in flight, the inner one when nobody waits.
-fn deliver_next(world: &mut World) -> Option<Option<Waker>> {
+fn deliver_next(place: &Place) -> Option<Option<Waker>> {
+    let world = &mut *place.world.borrow_mut();
     let flight = world.flights.pop()?;
     world.now_ns = flight.arrival_ns;
     let mailbox = &mut world.mailboxes[flight.to as usize];
     debug_assert!(mailbox.message.is_none());
     mailbox.message = Some((flight.from, flight.payload));
     Some(mailbox.reader.take())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_client_gets_its_answers() {
+        // The loop itself asserts that no client is left waiting and that every answer is its own request's.
+        for (nodes, rpcs_per_client) in [(1, 1), (10, 50), (1_000, 3)] {
+            run(nodes, rpcs_per_client);
+        }
+    }
+
+    #[test]
+    fn the_earliest_flight_comes_first_and_ties_keep_their_order() {
+        let flight = |arrival_ns, sequence| Flight { arrival_ns, sequence, from: 0, to: 0, payload: [0; 16] };
+        let mut flights = BinaryHeap::from([flight(2, 0), flight(1, 2), flight(1, 1)]);
+        let order: Vec<u64> = std::iter::from_fn(|| flights.pop()).map(|flight| flight.sequence).collect();
+        assert_eq!(order, [1, 2, 0]);
+    }
 }

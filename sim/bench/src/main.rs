@@ -20,12 +20,7 @@ enum Command {
     Peers(peers::Options),
     /// Run one measurement in this process and print its JSON line
     #[command(hide = true)]
-    Engine {
-        engine: Engine,
-        workload: Workload,
-        nodes: u32,
-        rpcs_per_client: u32,
-    },
+    Engine { engine: Engine, workload: Workload, nodes: u32, rpcs_per_client: u32 },
 }
 
 fn main() -> ExitCode {

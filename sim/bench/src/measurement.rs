@@ -40,7 +40,7 @@ pub enum Engine {
     Madsim,
     /// turmoil 0.7.2.
     Turmoil,
-    /// The loop in [`crate::bare`], a floor and no simulator.
+    /// A loop that does only what can't be avoided: a floor, no simulator.
     Bare,
 }
 

@@ -151,7 +151,8 @@ fn plan(cell: Cell, quick: bool) -> Plan {
         (Engine::Squall, Workload::Rpc) if many_clients => 1_000_000,
         (Engine::Squall, Workload::Rpc) => 1_500_000,
         (Engine::Madsim, Workload::Datagram) => 400_000,
-        (Engine::Madsim, Workload::Rpc) => 200_000,
+        (Engine::Madsim, Workload::Rpc) if many_clients => 400_000,
+        (Engine::Madsim, Workload::Rpc) => 250_000,
         // turmoil runs every host once in every tick, so its cost a request grows with the square of the hosts.
         (Engine::Turmoil, _) if cell.nodes > 200 => return Plan::LeftOut("left out: would need minutes"),
         (Engine::Turmoil, _) if cell.nodes > 10 => 2_000,
@@ -208,7 +209,9 @@ fn measure_apart(cell: Cell, rpcs_per_client: u32, target: &Path) -> Result<Meas
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{engine} doesn't start: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("without a word");
+        // A panic says where in its first line and why in its second.
+        let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).take(2).collect();
+        let said = said.join(" ");
         return Err(format!("failed: {} ({})", said.trim_start_matches("error: "), output.status).into());
     }
     let said = String::from_utf8_lossy(&output.stdout);
@@ -279,7 +282,8 @@ mod tests {
     fn every_client_asks_at_least_once() {
         for engine in Engine::ALL {
             for nodes in [10, 200, 100_000] {
-                if let Plan::Run { rpcs_per_client } = plan(Cell { workload: Workload::Datagram, nodes, engine }, true) {
+                if let Plan::Run { rpcs_per_client } = plan(Cell { workload: Workload::Datagram, nodes, engine }, true)
+                {
                     assert!(rpcs_per_client >= 1);
                 }
             }

@@ -25,7 +25,9 @@ pub fn render_rows(rows: &[Row]) -> String {
                     median.rpcs, median.seconds, median.rpc_per_s
                 ),
             ),
-            RowResult::LeftOut(reason) => line(&mut text, format_args!("{workload:<9} {nodes:>6} {engine:<8} {reason}")),
+            RowResult::LeftOut(reason) => {
+                line(&mut text, format_args!("{workload:<9} {nodes:>6} {engine:<8} {reason}"))
+            }
             RowResult::Failed(reason) => line(&mut text, format_args!("{workload:<9} {nodes:>6} {engine:<8} {reason}")),
         }
     }
@@ -75,7 +77,7 @@ pub fn render_ratios(rows: &[Row]) -> String {
     ratio("datagram, 10: squall's time / bare's", slower(10, Bare), Target::AtMost(2.0), None);
     ratio("datagram: squall's cost at 10,000 / at 10", growth(Datagram), Target::AtMost(2.5), None);
     if text.is_empty() {
-        text.push_str("No ratio: neither side of any was measured together.\n");
+        text.push_str("No ratio: none has both its sides measured.\n");
     }
     text
 }
@@ -132,6 +134,6 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_said() {
-        check_ratios(&[], "No ratio: neither side of any was measured together.");
+        check_ratios(&[], "No ratio: none has both its sides measured.");
     }
 }

@@ -1,1 +1,79 @@
-//! The engine of Squall: a plan goes in, a trace comes out.
+//! The engine of Squall: a [`Plan`](squall_trace::Plan) goes in, a trace comes out.
+//!
+//! One thread, one agenda, no clock but its own. What a program calls is in [`task`], [`time`], [`net`], [`rpc`],
+//! [`rand`](mod@rand) and [`publish`]; what describes a cluster is in [`World`]; what carries it out is [`run()`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `agenda` | what will happen, and what is ready |
+//! | `decisions` | who answers at a site; what wasn't calm |
+//! | `journal` | events, digest, names |
+//! | `kernel` | the state of a run, behind one door |
+//! | `network` | flows, messages, sockets, partitions |
+//! | `run` | the loop, the end, the verdict |
+#![forbid(unsafe_code)]
+
+mod agenda;
+mod cluster;
+mod decisions;
+pub mod fault;
+mod journal;
+mod kernel;
+pub mod latency;
+mod log;
+pub mod net;
+mod network;
+mod panics;
+pub mod rand;
+pub mod rpc;
+mod run;
+pub mod task;
+pub mod time;
+mod world;
+
+pub use cluster::Cluster;
+pub use run::{Heartbeat, RunOptions, run};
+pub use world::{ClockSettings, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, describe, matches};
+
+/// Makes a fact known: to properties, to control tasks ([`Cluster::published`]) and to the trace. The value goes as JSON.
+///
+/// # Panics
+/// Outside of a run; if the value can't be written as JSON.
+#[track_caller]
+pub fn publish(topic: &str, value: impl serde::Serialize) {
+    // Serialising is user code: before the world is borrowed.
+    let value = match serde_json::to_string(&value) {
+        Ok(value) => value,
+        Err(error) => panic!("squall::publish: the value about {topic:?} can't be written as JSON: {error}"),
+    };
+    kernel::with("squall::publish", |kernel| {
+        if !kernel.is_live() {
+            return;
+        }
+        kernel.emit(squall_trace::EventKind::Publish { topic: topic.into(), value: value.as_str().into() });
+        kernel.remember_published(topic, &value);
+    });
+}
+
+/// The name of the running node.
+///
+/// # Panics
+/// Outside of a run.
+#[must_use]
+#[track_caller]
+pub fn node_name() -> String {
+    kernel::with("squall::node_name", |kernel| {
+        kernel.nodes.get(kernel.current.node.index()).map(|node| node.name.to_string())
+    })
+    .expect("a node is running")
+}
+
+/// The running node's boot number: 0 at first, one more after each restart.
+///
+/// # Panics
+/// Outside of a run.
+#[must_use]
+#[track_caller]
+pub fn boot_number() -> u32 {
+    kernel::with("squall::boot_number", |kernel| kernel.current.boot)
+}

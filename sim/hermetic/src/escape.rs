@@ -65,9 +65,7 @@ impl fmt::Display for Escape {
             Escape::BlockingWait { timeout_ns: Some(ns) } => {
                 write!(formatter, "a blocking wait of up to {}", Span(*ns))
             }
-            Escape::BlockingWait { timeout_ns: None } => {
-                formatter.write_str("a blocking wait without a time limit")
-            }
+            Escape::BlockingWait { timeout_ns: None } => formatter.write_str("a blocking wait without a time limit"),
             Escape::RealSocket => formatter.write_str("a real socket was opened"),
             Escape::NameLookup { host } => {
                 write!(formatter, "the host name {host} was looked up in the real world")
@@ -134,14 +132,8 @@ mod tests {
 
     #[test]
     fn escapes_have_plain_words() {
-        assert_eq!(
-            Escape::BlockingSleep { ns: 1_000_000_000 }.to_string(),
-            "a blocking sleep of 1 s"
-        );
-        assert_eq!(
-            Escape::RealFile { path: "/etc/hosts".into() }.to_string(),
-            "the file /etc/hosts was opened"
-        );
+        assert_eq!(Escape::BlockingSleep { ns: 1_000_000_000 }.to_string(), "a blocking sleep of 1 s");
+        assert_eq!(Escape::RealFile { path: "/etc/hosts".into() }.to_string(), "the file /etc/hosts was opened");
         assert_eq!(Escape::ThreadCreated.to_string(), "a thread was created");
     }
 }

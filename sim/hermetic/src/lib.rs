@@ -20,7 +20,7 @@
 //!
 //! | function | answer |
 //! |---|---|
-//! | `clock_gettime`, `gettimeofday`, `time` | the host's clocks (`MONOTONIC`, `BOOTTIME` and their kin; `REALTIME`, `TAI` and theirs) |
+//! | `clock_gettime`, `gettimeofday`, `time` | the host's clocks (`MONOTONIC`, `BOOTTIME`, …; `REALTIME`, `TAI`, …) |
 //! | `getrandom`, `getentropy` | the host's entropy; an empty request doesn't reach it |
 //! | `syscall` | as the functions above, for `SYS_getrandom`, `SYS_clock_gettime` and waits by `SYS_futex` |
 //!
@@ -39,14 +39,14 @@
 //! # How
 //!
 //! The crate defines libc's symbols. A symbol of the executable comes before that of any shared library, for calls by
-//! name and for `dlsym(RTLD_DEFAULT, ..)`: both linkers that were tried (rust-lld, which rustc 1.95 takes by default,
-//! and GNU ld) export a symbol that a shared library defines too, without being told. The real functions are
-//! found with `dlsym(RTLD_NEXT, ..)`. [`self_test`] checks all that in the running process.
+//! name and for `dlsym(RTLD_DEFAULT, ..)`: the linkers that were tried (rust-lld, which rustc 1.95 takes by default,
+//! and GNU ld and gold) export a symbol that a shared library defines too, without being told. The real functions are
+//! found with `dlsym(RTLD_NEXT, ..)`. [`self_test()`] checks all that in the running process.
 //!
 //! # Limits
 //!
-//! - Tested on x86-64 Linux with glibc. Built for AArch64 too, where it is untested. Elsewhere, and with a
-//!   statically linked libc or under Miri, the crate compiles to functions that answer nothing, and [`is_supported`]
+//! - Tested on x86-64 Linux with glibc. Meant for AArch64 too, where it was neither built nor run. Elsewhere, and with
+//!   a statically linked libc or under Miri, the crate compiles to functions that answer nothing, and [`is_supported`]
 //!   is false. Because it calls foreign functions throughout, its unsafe code can't be checked by Miri.
 //! - It must be linked into the executable. In a plug-in that is loaded at run time the symbols come too late. No other
 //!   crate of the program may define the same symbols; madsim does.
@@ -58,7 +58,10 @@
 //!
 //! # What it costs
 //!
-//! `cargo run --release -p squall-hermetic --example overhead` measures it. OVERHEAD
+//! `cargo run --release -p squall-hermetic --example overhead` measures it. On a shared two-core
+//! virtual machine (rustc 1.95, thin link-time optimisation): [`set_node_code`] 1.5 ns; `Instant::now` passed on to
+//! libc 29.6 ns, where libc's own `clock_gettime` takes 32 ns when called directly (so the difference is within the
+//! noise); `Instant::now` answered by a cheap host 9 ns; a timed park, named and returned from, 64 ns.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -73,6 +76,18 @@ mod escape;
 ))]
 mod interpose;
 mod self_test;
+// Only the interposition asks a host.
+#[cfg_attr(
+    not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_pointer_width = "64",
+        not(target_feature = "crt-static"),
+        not(miri)
+    )),
+    allow(dead_code)
+)]
 mod thread;
 
 /// Stands in where the interposition isn't supported.
@@ -109,7 +124,7 @@ pub const UNTIMED_WAIT_GRACE_NS: u64 = 50_000_000;
 
 /// Whether the interposition is part of this build. Where it isn't, hosts are never asked.
 ///
-/// [`self_test`] checks that it works in this process.
+/// [`self_test()`] checks that it works in this process.
 pub const fn is_supported() -> bool {
     interpose::COMPILED
 }

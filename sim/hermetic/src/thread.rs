@@ -121,14 +121,12 @@ pub fn outside_node_code<Answer>(body: impl FnOnce() -> Answer) -> Answer {
 }
 
 /// Whether node code runs here, with a host to answer it.
-#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
 #[inline]
 pub(crate) fn node_code_runs() -> bool {
     NODE_CODE.get() && HOST.get().is_some()
 }
 
 /// Asks the host, if node code runs here; `None` otherwise.
-#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
 #[inline]
 pub(crate) fn ask<Answer>(question: impl FnOnce(&dyn Host) -> Answer) -> Option<Answer> {
     if !NODE_CODE.get() {
@@ -154,7 +152,6 @@ pub(crate) fn ask<Answer>(question: impl FnOnce(&dyn Host) -> Answer) -> Option<
 ///
 /// An empty request is answered without the host: crates probe with one, once in a process, and whether they did
 /// already must not change what a run draws.
-#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
 pub(crate) fn ask_entropy(out: &mut [u8]) -> Option<()> {
     ask(|host| {
         if !out.is_empty() {
@@ -165,7 +162,6 @@ pub(crate) fn ask_entropy(out: &mut [u8]) -> Option<()> {
 }
 
 /// Tells the host of an escape, if node code runs here; true if it does. The escape is only built then.
-#[cfg_attr(not(any(test, target_os = "linux")), allow(dead_code))]
 #[inline]
 pub(crate) fn report(escape: impl FnOnce() -> Escape) -> bool {
     ask(|host| host.on_escape(escape())).is_some()

@@ -25,7 +25,7 @@ pub trait Observer {
     }
 
     /// One event.
-    fn on_event(&mut self, event: &Event<'_>, names: &Names);
+    fn on_event(&mut self, event: &Event<'_>);
 }
 
 /// Sees nothing.
@@ -33,7 +33,7 @@ pub trait Observer {
 pub struct NoObserver;
 
 impl Observer for NoObserver {
-    fn on_event(&mut self, _event: &Event<'_>, _names: &Names) {}
+    fn on_event(&mut self, _event: &Event<'_>) {}
 }
 
 /// What is left of a run.

@@ -4,8 +4,8 @@ use std::ffi::{c_int, c_void};
 
 use super::real::real;
 use super::timespec;
-use crate::thread::{Host, ask, report};
 use crate::Escape;
+use crate::thread::{Host, ask, report};
 
 /// Which of the run's two clocks stands for a clock of the kernel's.
 pub(super) enum Clock {
@@ -25,10 +25,9 @@ impl Clock {
             | libc::CLOCK_MONOTONIC_COARSE
             | libc::CLOCK_BOOTTIME
             | libc::CLOCK_BOOTTIME_ALARM => Clock::Monotonic,
-            libc::CLOCK_REALTIME
-            | libc::CLOCK_REALTIME_COARSE
-            | libc::CLOCK_REALTIME_ALARM
-            | libc::CLOCK_TAI => Clock::Wall,
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_REALTIME_ALARM | libc::CLOCK_TAI => {
+                Clock::Wall
+            }
             libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => Clock::Cpu,
             // The clocks of other processes and threads have numbers made from their ids.
             id if id < 0 => Clock::Cpu,
@@ -73,22 +72,22 @@ pub unsafe extern "C" fn clock_gettime(id: libc::clockid_t, out: *mut libc::time
 /// As of libc's own: `out` is valid for writing, and `zone` is null or valid for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gettimeofday(out: *mut libc::timeval, zone: *mut c_void) -> c_int {
-    if !out.is_null() {
-        if let Some(ns) = ask(|host| host.wall_ns()) {
-            let microseconds = ns / 1_000;
-            let time = libc::timeval {
-                tv_sec: (microseconds / 1_000_000) as libc::time_t,
-                tv_usec: (microseconds % 1_000_000) as libc::suseconds_t,
-            };
-            // SAFETY: the caller gave a place for the time; two integers make up a zone.
-            unsafe {
-                out.write(time);
-                if !zone.is_null() {
-                    zone.cast::<[c_int; 2]>().write([0, 0]);
-                }
+    if !out.is_null()
+        && let Some(ns) = ask(|host| host.wall_ns())
+    {
+        let microseconds = ns / 1_000;
+        let time = libc::timeval {
+            tv_sec: (microseconds / 1_000_000) as libc::time_t,
+            tv_usec: (microseconds % 1_000_000) as libc::suseconds_t,
+        };
+        // SAFETY: the caller gave a place for the time; two integers make up a zone.
+        unsafe {
+            out.write(time);
+            if !zone.is_null() {
+                zone.cast::<[c_int; 2]>().write([0, 0]);
             }
-            return 0;
         }
+        return 0;
     }
     // SAFETY: the caller keeps the contract of the function.
     unsafe { real!(gettimeofday(out => *mut libc::timeval, zone => *mut c_void) -> c_int) }

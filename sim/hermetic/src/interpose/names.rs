@@ -40,10 +40,22 @@ unsafe fn report_text(path: *const c_char, escape: impl FnOnce(String) -> Escape
 ///
 /// As of libc's own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_create(thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: extern "C" fn(*mut c_void) -> *mut c_void, argument: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    start: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
     report(|| Escape::ThreadCreated);
     // SAFETY: the caller keeps the contract of the function.
-    unsafe { real!(pthread_create(thread => *mut libc::pthread_t, attributes => *const libc::pthread_attr_t, start => extern "C" fn(*mut c_void) -> *mut c_void, argument => *mut c_void) -> c_int) }
+    unsafe {
+        real!(pthread_create(
+            thread => *mut libc::pthread_t,
+            attributes => *const libc::pthread_attr_t,
+            start => extern "C" fn(*mut c_void) -> *mut c_void,
+            argument => *mut c_void
+        ) -> c_int)
+    }
 }
 
 /// Starts a process, which is named.
@@ -64,10 +76,26 @@ pub unsafe extern "C" fn fork() -> libc::pid_t {
 ///
 /// As of libc's own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_spawn(process: *mut libc::pid_t, path: *const c_char, actions: *const libc::posix_spawn_file_actions_t, attributes: *const libc::posix_spawnattr_t, arguments: *const *mut c_char, environment: *const *mut c_char) -> c_int {
+pub unsafe extern "C" fn posix_spawn(
+    process: *mut libc::pid_t,
+    path: *const c_char,
+    actions: *const libc::posix_spawn_file_actions_t,
+    attributes: *const libc::posix_spawnattr_t,
+    arguments: *const *mut c_char,
+    environment: *const *mut c_char,
+) -> c_int {
     report(|| Escape::ProcessStarted);
     // SAFETY: the caller keeps the contract of the function.
-    unsafe { real!(posix_spawn(process => *mut libc::pid_t, path => *const c_char, actions => *const libc::posix_spawn_file_actions_t, attributes => *const libc::posix_spawnattr_t, arguments => *const *mut c_char, environment => *const *mut c_char) -> c_int) }
+    unsafe {
+        real!(posix_spawn(
+            process => *mut libc::pid_t,
+            path => *const c_char,
+            actions => *const libc::posix_spawn_file_actions_t,
+            attributes => *const libc::posix_spawnattr_t,
+            arguments => *const *mut c_char,
+            environment => *const *mut c_char
+        ) -> c_int)
+    }
 }
 
 /// Starts a process, which is named.
@@ -76,10 +104,26 @@ pub unsafe extern "C" fn posix_spawn(process: *mut libc::pid_t, path: *const c_c
 ///
 /// As of libc's own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_spawnp(process: *mut libc::pid_t, path: *const c_char, actions: *const libc::posix_spawn_file_actions_t, attributes: *const libc::posix_spawnattr_t, arguments: *const *mut c_char, environment: *const *mut c_char) -> c_int {
+pub unsafe extern "C" fn posix_spawnp(
+    process: *mut libc::pid_t,
+    path: *const c_char,
+    actions: *const libc::posix_spawn_file_actions_t,
+    attributes: *const libc::posix_spawnattr_t,
+    arguments: *const *mut c_char,
+    environment: *const *mut c_char,
+) -> c_int {
     report(|| Escape::ProcessStarted);
     // SAFETY: the caller keeps the contract of the function.
-    unsafe { real!(posix_spawnp(process => *mut libc::pid_t, path => *const c_char, actions => *const libc::posix_spawn_file_actions_t, attributes => *const libc::posix_spawnattr_t, arguments => *const *mut c_char, environment => *const *mut c_char) -> c_int) }
+    unsafe {
+        real!(posix_spawnp(
+            process => *mut libc::pid_t,
+            path => *const c_char,
+            actions => *const libc::posix_spawn_file_actions_t,
+            attributes => *const libc::posix_spawnattr_t,
+            arguments => *const *mut c_char,
+            environment => *const *mut c_char
+        ) -> c_int)
+    }
 }
 
 /// Opens a socket, which is named.
@@ -100,11 +144,21 @@ pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> 
 ///
 /// As of libc's own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getaddrinfo(host: *const c_char, service: *const c_char, hints: *const libc::addrinfo, out: *mut *mut libc::addrinfo) -> c_int {
+pub unsafe extern "C" fn getaddrinfo(
+    host: *const c_char,
+    service: *const c_char,
+    hints: *const libc::addrinfo,
+    out: *mut *mut libc::addrinfo,
+) -> c_int {
     // SAFETY: the caller keeps the contract of the function.
     unsafe {
         report_text(host, |host| Escape::NameLookup { host });
-        real!(getaddrinfo(host => *const c_char, service => *const c_char, hints => *const libc::addrinfo, out => *mut *mut libc::addrinfo) -> c_int)
+        real!(getaddrinfo(
+            host => *const c_char,
+            service => *const c_char,
+            hints => *const libc::addrinfo,
+            out => *mut *mut libc::addrinfo
+        ) -> c_int)
     }
 }
 
@@ -146,7 +200,12 @@ pub unsafe extern "C" fn openat(directory: c_int, path: *const c_char, flags: c_
     // SAFETY: the caller keeps the contract of the function.
     unsafe {
         report_text(path, |path| Escape::RealFile { path });
-        real!(openat(directory => c_int, path => *const c_char, flags => c_int, mode => libc::mode_t) -> c_int)
+        real!(openat(
+            directory => c_int,
+            path => *const c_char,
+            flags => c_int,
+            mode => libc::mode_t
+        ) -> c_int)
     }
 }
 
@@ -160,7 +219,12 @@ pub unsafe extern "C" fn openat64(directory: c_int, path: *const c_char, flags: 
     // SAFETY: the caller keeps the contract of the function.
     unsafe {
         report_text(path, |path| Escape::RealFile { path });
-        real!(openat64(directory => c_int, path => *const c_char, flags => c_int, mode => libc::mode_t) -> c_int)
+        real!(openat64(
+            directory => c_int,
+            path => *const c_char,
+            flags => c_int,
+            mode => libc::mode_t
+        ) -> c_int)
     }
 }
 
@@ -198,21 +262,20 @@ pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *m
 ///
 /// As of libc's own.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn statx(directory: c_int, path: *const c_char, flags: c_int, wanted: c_uint, out: *mut c_void) -> c_int {
+pub unsafe extern "C" fn statx(
+    directory: c_int,
+    path: *const c_char,
+    flags: c_int,
+    wanted: c_uint,
+    out: *mut c_void,
+) -> c_int {
     // SAFETY: the caller keeps the contract of the function.
     unsafe {
         report_text(path, |path| Escape::FileMetadata { path });
         // Not through libc's `statx`, which older ones lack; the standard library knows what to do if the kernel does.
         real_syscall(
             libc::SYS_statx,
-            [
-                c_long::from(directory),
-                path as c_long,
-                c_long::from(flags),
-                c_long::from(wanted),
-                out as c_long,
-                0,
-            ],
+            [c_long::from(directory), path as c_long, c_long::from(flags), c_long::from(wanted), out as c_long, 0],
         ) as c_int
     }
 }
@@ -231,7 +294,7 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
     }
 }
 
-/// Variables that the standard library reads for itself: for backtraces, and for a thread's stack (the thread is named).
+/// Variables that the standard library reads for itself: for backtraces, and for the stack of a thread.
 const NOT_NODE_CODE: [&CStr; 3] = [c"RUST_BACKTRACE", c"RUST_LIB_BACKTRACE", c"RUST_MIN_STACK"];
 
 /// Names the reading of an environment variable, unless the standard library reads it for itself.

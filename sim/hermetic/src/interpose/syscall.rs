@@ -31,10 +31,8 @@ pub unsafe extern "C" fn syscall(
         // SAFETY: the caller keeps the contract of the call with this number, whose arguments these are.
         unsafe {
             match number {
-                libc::SYS_getrandom => {
-                    if fill_from_host(first as *mut c_void, second as usize) {
-                        return second;
-                    }
+                libc::SYS_getrandom if fill_from_host(first as *mut c_void, second as usize) => {
+                    return second;
                 }
                 libc::SYS_clock_gettime => {
                     return c_long::from(clock_gettime(first as c_int, second as *mut libc::timespec));

@@ -48,16 +48,16 @@ pub unsafe extern "C" fn clock_nanosleep(
 ) -> c_int {
     // SAFETY: the caller keeps the contract of the function.
     unsafe {
-        if node_code_runs() {
-            if let Some(wanted) = nanoseconds(*wanted) {
-                let ns = if flags & libc::TIMER_ABSTIME == 0 {
-                    Some(wanted)
-                } else {
-                    ask(|host| Clock::of(id).read(host)).flatten().map(|now| wanted.saturating_sub(now))
-                };
-                if ns.is_some_and(skip_sleep) {
-                    return 0;
-                }
+        if node_code_runs()
+            && let Some(wanted) = nanoseconds(*wanted)
+        {
+            let ns = if flags & libc::TIMER_ABSTIME == 0 {
+                Some(wanted)
+            } else {
+                ask(|host| Clock::of(id).read(host)).flatten().map(|now| wanted.saturating_sub(now))
+            };
+            if ns.is_some_and(skip_sleep) {
+                return 0;
             }
         }
         real!(clock_nanosleep(
@@ -199,11 +199,7 @@ impl Patience {
 ///
 /// As of libc's own: `descriptors` is valid for `count` of them.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn poll(
-    descriptors: *mut libc::pollfd,
-    count: libc::nfds_t,
-    milliseconds: c_int,
-) -> c_int {
+pub unsafe extern "C" fn poll(descriptors: *mut libc::pollfd, count: libc::nfds_t, milliseconds: c_int) -> c_int {
     // SAFETY: the caller keeps the contract of the function.
     let wait = |milliseconds| unsafe {
         real!(poll(

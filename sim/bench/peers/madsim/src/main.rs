@@ -39,10 +39,12 @@ fn main() {
     let nodes: u32 = nodes.parse().expect("NODES is a number");
     let rpcs_per_client: u64 = rpcs_per_client.parse().expect("RPCS_PER_CLIENT is a number");
     let elapsed = match workload.as_str() {
-        "datagram" => run(nodes, start_datagram_server, |node, client| {
-            node.spawn(ask_by_datagram(client, rpcs_per_client))
+        "datagram" => {
+            run(nodes, start_datagram_server, |node, client| node.spawn(ask_by_datagram(client, rpcs_per_client)))
+        }
+        "rpc" => run(nodes, start_call_server, |node, client| {
+            node.spawn(ask_by_call(client, rpcs_per_client, call_timeout(nodes)))
         }),
-        "rpc" => run(nodes, start_call_server, |node, client| node.spawn(ask_by_call(client, rpcs_per_client, call_timeout(nodes)))),
         other => panic!("no workload is named {other}"),
     };
     let rpcs = u64::from(nodes) * rpcs_per_client;
@@ -68,8 +70,7 @@ fn run(
     runtime.block_on(start_server(&server)).expect("the server starts");
     let clients: Vec<NodeHandle> =
         (1..=nodes).map(|client| runtime.create_node().ip(client_address(client).ip()).build()).collect();
-    let tasks: Vec<JoinHandle<()>> =
-        clients.iter().zip(1..).map(|(node, client)| start_client(node, client)).collect();
+    let tasks: Vec<JoinHandle<()>> = clients.iter().zip(1..).map(|(node, client)| start_client(node, client)).collect();
 
     let start = Instant::now();
     runtime.block_on(async {
@@ -120,9 +121,7 @@ async fn ask_by_datagram(client: u32, rpcs: u64) {
 
 /// The request with its number and its client swapped, so that an echo by mistake would be noticed.
 fn answer_to(request: [u8; 16]) -> [u8; 16] {
-    let mut answer = request;
-    answer.rotate_left(8);
-    answer
+    u128::from_le_bytes(request).rotate_left(64).to_le_bytes()
 }
 
 /// The same rule as `squall_bench::measurement::call_timeout`, which says why.
@@ -134,7 +133,8 @@ fn call_timeout(nodes: u32) -> Duration {
 fn start_call_server(node: &NodeHandle) -> JoinHandle<()> {
     node.spawn(async {
         let endpoint = Endpoint::bind(server_address()).await.expect("the server binds");
-        endpoint.add_rpc_handler(async |question: Question| Answer { client: question.client, number: question.number });
+        endpoint
+            .add_rpc_handler(async |question: Question| Answer { client: question.client, number: question.number });
     })
 }
 

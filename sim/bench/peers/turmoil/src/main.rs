@@ -74,7 +74,5 @@ async fn ask(client: u64, rpcs: u64) -> turmoil::Result {
 
 /// The request with its number and its client swapped, so that an echo by mistake would be noticed.
 fn answer_to(request: [u8; 16]) -> [u8; 16] {
-    let mut answer = request;
-    answer.rotate_left(8);
-    answer
+    u128::from_le_bytes(request).rotate_left(64).to_le_bytes()
 }

@@ -1,0 +1,137 @@
+//! What a control task sees of the cluster, and how it acts on it.
+//!
+//! Each act that makes something go wrong is a decision with an address, as the faults of a script are: the address is what
+//! the act says ("the crash of store-1") and its number among equal ones.
+
+use std::rc::Rc;
+
+use squall_trace::{EventKind, NodeId};
+
+use crate::kernel;
+use crate::network::Partition;
+
+/// The cluster, as a control task sees it.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    _private: (),
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Cluster {
+        Cluster { _private: () }
+    }
+
+    /// The names of all nodes, in the order of declaration.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[must_use]
+    #[track_caller]
+    pub fn nodes(&self) -> Vec<String> {
+        kernel::with("Cluster::nodes", |kernel| {
+            kernel.nodes.iter().filter(|node| !node.control).map(|node| node.name.to_string()).collect()
+        })
+    }
+
+    /// Whether a node is up.
+    ///
+    /// # Panics
+    /// If there is no such node, or outside of a run.
+    #[must_use]
+    #[track_caller]
+    pub fn is_up(&self, node: &str) -> bool {
+        on_node("Cluster::is_up", node, |kernel, id| kernel.nodes[id.index()].up)
+    }
+
+    /// The last fact that each node published about `topic`, as JSON, with the node's name; see [`crate::publish`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[must_use]
+    #[track_caller]
+    pub fn published(&self, topic: &str) -> Vec<(String, Rc<str>)> {
+        kernel::with("Cluster::published", |kernel| {
+            let facts = kernel.published.get(topic).map_or(&[][..], Vec::as_slice);
+            facts.iter().map(|(id, value)| (kernel.nodes[id.index()].name.to_string(), Rc::clone(value))).collect()
+        })
+    }
+
+    /// Crashes a node. Whether it happened: not if the node was down, nor if the plan takes this fault away.
+    ///
+    /// # Panics
+    /// If there is no such node, or outside of a run.
+    #[track_caller]
+    pub fn crash(&self, node: &str) -> bool {
+        on_node("Cluster::crash", node, |kernel, id| {
+            if !kernel.nodes[id.index()].up {
+                return false;
+            }
+            let what = format!("the crash of {node} by {}", kernel.current_label());
+            if !kernel.decide_fault(&what) {
+                return false;
+            }
+            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
+            kernel.crash(id)
+        })
+    }
+
+    /// Starts a node that is down. Whether it was.
+    ///
+    /// # Panics
+    /// If there is no such node, or outside of a run.
+    #[track_caller]
+    pub fn restart(&self, node: &str) -> bool {
+        on_node("Cluster::restart", node, |kernel, id| kernel.restart(id))
+    }
+
+    /// Nodes of different groups can't reach each other from now on, until [`Cluster::heal`]. Whether it happened: not if
+    /// the plan takes this fault away.
+    ///
+    /// # Panics
+    /// If a pattern matches no node, or a node is in two groups, or outside of a run.
+    #[track_caller]
+    pub fn partition(&self, groups: &[&[&str]]) -> bool {
+        kernel::with("Cluster::partition", |kernel| {
+            let groups: Vec<Vec<String>> =
+                groups.iter().map(|group| group.iter().map(ToString::to_string).collect()).collect();
+            let partition = match crate::run::resolve_partition(&kernel.nodes, &groups, false) {
+                Ok(partition) => partition,
+                Err(message) => panic!("{message}"),
+            };
+            let names: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
+            let what = format!("the partition {} by {}", names.join(" | "), kernel.current_label());
+            start(kernel, &what, partition)
+        })
+    }
+
+    /// Ends all partitions.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[track_caller]
+    pub fn heal(&self) {
+        kernel::with("Cluster::heal", |kernel| {
+            if kernel.network.heal() {
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into() });
+            }
+        });
+    }
+}
+
+fn start(kernel: &mut kernel::Kernel, what: &str, partition: Partition) -> bool {
+    if !kernel.decide_fault(what) {
+        return false;
+    }
+    kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
+    kernel.network.start_partition(partition);
+    true
+}
+
+#[track_caller]
+fn on_node<R>(what: &str, node: &str, act: impl FnOnce(&mut kernel::Kernel, NodeId) -> R) -> R {
+    let result = kernel::with(what, |kernel| kernel.node_by_name(node).map(|id| act(kernel, id)));
+    match result {
+        Some(result) => result,
+        None => panic!("{what}: no node is named {node:?}"),
+    }
+}

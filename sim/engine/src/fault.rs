@@ -1,0 +1,179 @@
+//! Faults: what a script or a control task asks for, and when it happens.
+//!
+//! Every fault has an address like any other decision: without one it couldn't be taken away. The address is made of what
+//! the fault says in plain words (or of the name that it was given), so that adding another fault leaves it alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use squall_trace::{EventKind, FlowId, NodeId};
+
+use crate::kernel::Kernel;
+use crate::network::Partition;
+use crate::world::duration_ns;
+
+/// Something that goes wrong at a given time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub(crate) name: Option<String>,
+    pub(crate) at: Duration,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Crash { node: String, restart_after: Option<Duration> },
+    Partition { groups: Vec<Vec<String>>, one_way: bool, lasts: Option<Duration> },
+}
+
+/// The node crashes: its tasks are gone and its sockets closed. It stays down unless
+/// [`Fault::restart_after`] is given.
+#[must_use]
+pub fn crash(node: impl Into<String>) -> Fault {
+    Fault { name: None, at: Duration::ZERO, what: What::Crash { node: node.into(), restart_after: None } }
+}
+
+/// Nodes of different groups can't reach each other; nodes of no group aren't concerned. Patterns with `*` name several
+/// nodes.
+#[must_use]
+pub fn partition<G, N>(groups: impl IntoIterator<Item = G>) -> Fault
+where
+    G: IntoIterator<Item = N>,
+    N: Into<String>,
+{
+    let groups = groups.into_iter().map(|group| group.into_iter().map(Into::into).collect()).collect();
+    Fault { name: None, at: Duration::ZERO, what: What::Partition { groups, one_way: false, lasts: None } }
+}
+
+/// Nothing that `from` sends reaches `to`; the other way works.
+#[must_use]
+pub fn partition_one_way<N: Into<String>>(from: impl IntoIterator<Item = N>, to: impl IntoIterator<Item = N>) -> Fault {
+    let groups = vec![from.into_iter().map(Into::into).collect(), to.into_iter().map(Into::into).collect()];
+    Fault { name: None, at: Duration::ZERO, what: What::Partition { groups, one_way: true, lasts: None } }
+}
+
+impl Fault {
+    /// When it happens, from the run's start.
+    #[must_use]
+    pub fn at(mut self, at: Duration) -> Fault {
+        self.at = at;
+        self
+    }
+
+    /// A name of its own, which is its address from then on.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Fault {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// For a crash: the node starts again after that long.
+    ///
+    /// # Panics
+    /// For another fault.
+    #[must_use]
+    pub fn restart_after(mut self, after: Duration) -> Fault {
+        match &mut self.what {
+            What::Crash { restart_after, .. } => *restart_after = Some(after),
+            What::Partition { .. } => panic!("a partition has no restart: say how long it lasts with `lasts`"),
+        }
+        self
+    }
+
+    /// For a partition: it heals after that long. Without this it stays.
+    ///
+    /// # Panics
+    /// For another fault.
+    #[must_use]
+    pub fn lasts(mut self, duration: Duration) -> Fault {
+        match &mut self.what {
+            What::Partition { lasts, .. } => *lasts = Some(duration),
+            What::Crash { .. } => panic!("a crash doesn't last: say when the node starts again with `restart_after`"),
+        }
+        self
+    }
+
+    /// In plain words; the address of the fault unless it has a name.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let at = squall_trace::trace::format_ns(duration_ns(self.at));
+        if let Some(name) = &self.name {
+            return format!("{name} at {at}");
+        }
+        match &self.what {
+            What::Crash { node, .. } => format!("the crash of {node} at {at}"),
+            What::Partition { groups, one_way, .. } => {
+                let groups: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
+                format!("the partition {} at {at}", groups.join(if *one_way { " -> " } else { " | " }))
+            }
+        }
+    }
+
+    /// The node names and patterns that it speaks of.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        let names: Vec<&str> = match &self.what {
+            What::Crash { node, .. } => vec![node],
+            What::Partition { groups, .. } => groups.iter().flatten().map(String::as_str).collect(),
+        };
+        names.into_iter()
+    }
+}
+
+/// A step of the script, with numbers in place of names.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Crash { node: NodeId, sentence: String, address: String, restart_after_ns: Option<u64> },
+    Restart { node: NodeId },
+    Partition { partition: Partition, sentence: String, address: String, lasts_ns: Option<u64> },
+    Heal { id: u64, sentence: String },
+}
+
+/// What is to happen, and what control tasks have asked for so far.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub acts: Vec<Act>,
+    pub has_crashed: bool,
+    asked: BTreeMap<FlowId, u64>,
+}
+
+impl Script {
+    /// The next number in a fault's flow, from 1.
+    pub(crate) fn next_number(&mut self, flow: FlowId) -> u64 {
+        let number = self.asked.entry(flow).or_insert(0);
+        *number += 1;
+        *number
+    }
+}
+
+/// Does one act.
+pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
+    match act {
+        Act::Crash { node, sentence, address, restart_after_ns } => {
+            if kernel.nodes[node.index()].up && kernel.decide_fault(&address) {
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.into() });
+                kernel.crash(node);
+                if let Some(after_ns) = restart_after_ns {
+                    kernel.nodes[node.index()].restart_pending = true;
+                    kernel.schedule_act(kernel.now_ns.saturating_add(after_ns), Act::Restart { node });
+                }
+            }
+        }
+        Act::Restart { node } => {
+            kernel.restart(node);
+        }
+        Act::Partition { partition, sentence, address, lasts_ns } => {
+            if kernel.decide_fault(&address) {
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
+                let id = kernel.network.start_partition(partition);
+                if let Some(lasts_ns) = lasts_ns {
+                    kernel.schedule_act(kernel.now_ns.saturating_add(lasts_ns), Act::Heal { id, sentence });
+                }
+            }
+        }
+        Act::Heal { id, sentence } => {
+            if kernel.network.end_partition(id) {
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is healed").into() });
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a run leaves behind: its digest always, its events and names where they are asked for.
+
+use squall_trace::{
+    Digester, Event, EventKind, EventMask, FlowId, FlowInfo, Names, NodeId, OwnedEvent, Record, TaskId, TaskInfo,
+};
+
+/// Takes every event of a run.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    digester: Digester,
+    log_digester: Digester,
+    record: Record,
+    events: Vec<OwnedEvent>,
+    /// What properties and the observer want to see.
+    watched: EventMask,
+    /// Events that they haven't seen yet. They are user code, so they see events when the world isn't borrowed.
+    passing: Vec<OwnedEvent>,
+    names: Names,
+}
+
+/// What is left of a journal at the end.
+pub(crate) struct JournalEnd {
+    pub digest: squall_trace::Digest,
+    pub log_digest: squall_trace::Digest,
+    pub checkpoints: Vec<squall_trace::Checkpoint>,
+    pub events: Vec<OwnedEvent>,
+    pub names: Names,
+}
+
+impl Journal {
+    pub(crate) fn new(record: Record, watched: EventMask) -> Journal {
+        Journal {
+            digester: Digester::new(record == Record::Full),
+            log_digester: Digester::new(false),
+            record,
+            events: Vec::new(),
+            watched,
+            passing: Vec::new(),
+            names: Names::default(),
+        }
+    }
+
+    /// Whether names of tasks and flows are wanted.
+    #[inline]
+    pub(crate) fn wants_names(&self) -> bool {
+        self.record > Record::Digest
+    }
+
+    /// Whether log lines are wanted.
+    #[inline]
+    pub(crate) fn wants_logs(&self) -> bool {
+        self.record == Record::Full
+    }
+
+    /// The number of the last event.
+    #[inline]
+    pub(crate) fn step(&self) -> u64 {
+        self.digester.events()
+    }
+
+    /// One event.
+    #[inline]
+    pub(crate) fn emit(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
+        let event = Event { step: self.digester.events() + 1, at_ns, node, task, kind };
+        self.digester.add(&event);
+        if self.record == Record::Full || self.watched.contains_code(event.kind.code()) {
+            self.keep(event);
+        }
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, event: Event<'_>) {
+        let event = event.into_owned();
+        if self.watched.contains_code(event.kind.code()) {
+            self.passing.push(event.clone());
+        }
+        if self.record == Record::Full {
+            self.events.push(event);
+        }
+    }
+
+    /// One log line. It has the step of the event before it, and a digest of its own.
+    pub(crate) fn log(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
+        let event = Event { step: self.digester.events(), at_ns, node, task, kind };
+        self.log_digester.add(&event);
+        self.keep(event);
+    }
+
+    /// Whether somebody has an event to see.
+    #[inline]
+    pub(crate) fn has_passing(&self) -> bool {
+        !self.passing.is_empty()
+    }
+
+    /// The events to be seen.
+    pub(crate) fn take_passing(&mut self) -> Vec<OwnedEvent> {
+        std::mem::take(&mut self.passing)
+    }
+
+    pub(crate) fn name_node(&mut self, info: squall_trace::NodeInfo) {
+        self.names.nodes.push(info);
+    }
+
+    pub(crate) fn name_task(&mut self, id: TaskId, info: impl FnOnce() -> TaskInfo) {
+        if self.wants_names() {
+            self.names.tasks.entry(id).or_insert_with(info);
+        }
+    }
+
+    pub(crate) fn name_flow(&mut self, id: FlowId, info: impl FnOnce() -> FlowInfo) {
+        if self.wants_names() {
+            self.names.flows.entry(id).or_insert_with(info);
+        }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn finish(self) -> JournalEnd {
+        let (digest, checkpoints) = self.digester.finish();
+        let (log_digest, _) = self.log_digester.finish();
+        JournalEnd { digest, log_digest, checkpoints, events: self.events, names: self.names }
+    }
+}

@@ -1,0 +1,278 @@
+//! Datagrams between nodes, with madsim's `Endpoint`.
+//!
+//! A message carries a tag; who receives names the tag that it waits for. Nothing tells a sender what became of a message:
+//! it is lost, stopped or delivered as the network decides.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::kernel::{self, Kernel};
+use crate::network::{Arrived, Body, Outgoing, Payload, SocketRef};
+
+/// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
+/// `"10.0.0.1:80"`.
+pub trait ToSocketAddrs {
+    /// Looks the address up.
+    ///
+    /// # Errors
+    /// If the text is no address, or no node has the name.
+    fn to_socket_addr(&self) -> io::Result<SocketAddr>;
+}
+
+impl ToSocketAddrs for SocketAddr {
+    #[inline]
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        Ok(*self)
+    }
+}
+
+impl ToSocketAddrs for (IpAddr, u16) {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::new(self.0, self.1))
+    }
+}
+
+impl ToSocketAddrs for (&str, u16) {
+    #[track_caller]
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        let (name, port) = *self;
+        if let Ok(address) = name.parse() {
+            return Ok(SocketAddr::new(address, port));
+        }
+        if name == "localhost" {
+            return Ok(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port));
+        }
+        kernel::with("looking a node up by name", |kernel| {
+            let node = kernel.node_by_name(name)?;
+            Some(SocketAddr::new(kernel.nodes[node.index()].address, port))
+        })
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no node is named {name:?}")))
+    }
+}
+
+impl ToSocketAddrs for (String, u16) {
+    #[track_caller]
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        (self.0.as_str(), self.1).to_socket_addr()
+    }
+}
+
+impl ToSocketAddrs for str {
+    #[track_caller]
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        if let Ok(address) = self.parse() {
+            return Ok(address);
+        }
+        let parsed = self.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+        match parsed {
+            Some((name, port)) => (name, port).to_socket_addr(),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("expected an address such as \"store-0:80\" or \"10.0.0.1:80\", found {self:?}"),
+            )),
+        }
+    }
+}
+
+impl ToSocketAddrs for String {
+    #[track_caller]
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        self.as_str().to_socket_addr()
+    }
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
+    #[track_caller]
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        (**self).to_socket_addr()
+    }
+}
+
+/// A socket of datagrams. Cloning it gives another handle to the same socket, which is closed with the last one.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub(crate) socket: Arc<Socket>,
+    peer: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) reference: SocketRef,
+    pub(crate) address: SocketAddr,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = kernel::try_with(|kernel| kernel.close(self.reference));
+    }
+}
+
+impl Endpoint {
+    /// Binds a socket on the running node. `"0.0.0.0:0"` takes a free port.
+    ///
+    /// # Errors
+    /// `AddrInUse` if the port is bound, `AddrNotAvailable` if the address is another node's, `NotConnected` in a
+    /// destructor of a crashed node.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[track_caller]
+    pub fn bind(address: impl ToSocketAddrs) -> std::future::Ready<io::Result<Endpoint>> {
+        let bound = address.to_socket_addr().and_then(|address| {
+            kernel::with("squall::net::Endpoint::bind", |kernel| kernel.bind(address))
+                .map(|(reference, address)| Endpoint { socket: Arc::new(Socket { reference, address }), peer: None })
+        });
+        std::future::ready(bound)
+    }
+
+    /// Binds a free port and remembers `address` for [`Endpoint::send`] and [`Endpoint::recv`]. Nothing is sent.
+    ///
+    /// # Errors
+    /// As [`Endpoint::bind`], and if the address can't be looked up.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Endpoint> {
+        let peer = address.to_socket_addr()?;
+        let mut endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        endpoint.peer = Some(peer);
+        Ok(endpoint)
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    /// Never: a result since madsim's has one.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.socket.address)
+    }
+
+    /// The address that it is connected to.
+    ///
+    /// # Errors
+    /// `NotConnected` if it isn't.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the endpoint isn't connected"))
+    }
+
+    /// Sends `bytes` to `address` under `tag`. That it returns says nothing about whether they arrive.
+    ///
+    /// # Errors
+    /// If the address can't be looked up, or no node has it.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[inline]
+    pub fn send_to(&self, address: impl ToSocketAddrs, tag: u64, bytes: &[u8]) -> std::future::Ready<io::Result<()>> {
+        let sent = address.to_socket_addr().and_then(|to| {
+            kernel::with("squall::net::Endpoint::send_to", |kernel| {
+                let outgoing = Outgoing {
+                    from_port: self.socket.address.port(),
+                    to_port: to.port(),
+                    tag,
+                    body: Body::Datagram,
+                    payload: Payload::from_slice(bytes),
+                };
+                kernel.send(to, outgoing)
+            })
+        });
+        std::future::ready(sent)
+    }
+
+    /// Receives the next message under `tag` into `buffer`; what doesn't fit is cut off. Gives its length (at most the
+    /// buffer's) and where it came from. Cancel safe.
+    ///
+    /// # Errors
+    /// If the socket is closed.
+    pub async fn recv_from(&self, tag: u64, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let arrived = self.receive(tag).await?;
+        let length = arrived.payload.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&arrived.payload[..length]);
+        Ok((length, arrived.from))
+    }
+
+    /// Sends to the connected address.
+    ///
+    /// # Errors
+    /// `NotConnected` if there is none; else as [`Endpoint::send_to`].
+    pub async fn send(&self, tag: u64, bytes: &[u8]) -> io::Result<()> {
+        self.send_to(self.peer_addr()?, tag, bytes).await
+    }
+
+    /// Receives from the connected address; messages from elsewhere are dropped.
+    ///
+    /// # Errors
+    /// `NotConnected` if there is none; else as [`Endpoint::recv_from`].
+    pub async fn recv(&self, tag: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let peer = self.peer_addr()?;
+        loop {
+            let (length, from) = self.recv_from(tag, buffer).await?;
+            if from == peer {
+                return Ok(length);
+            }
+        }
+    }
+
+    pub(crate) fn receive(&self, tag: u64) -> Receive<'_> {
+        Receive { socket: &self.socket, tag, waiter: None }
+    }
+}
+
+/// Waits for a message.
+pub(crate) struct Receive<'e> {
+    socket: &'e Socket,
+    tag: u64,
+    /// The number under which it waits.
+    waiter: Option<u64>,
+}
+
+impl Receive<'_> {
+    fn stop(&mut self, kernel: &mut Kernel) {
+        if let Some(id) = self.waiter.take() {
+            kernel.stop_waiting(self.socket.reference, self.tag, id);
+        }
+    }
+}
+
+impl Future for Receive<'_> {
+    type Output = io::Result<Arrived>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        kernel::with("squall::net::Endpoint::recv_from", |kernel| {
+            match kernel.try_receive(this.socket.reference, this.tag) {
+                Ok(Some(arrived)) => {
+                    // Nothing to hand on: this is the waiter that was woken, or one that came first.
+                    this.stop(kernel);
+                    Poll::Ready(Ok(arrived))
+                }
+                Ok(None) => {
+                    this.stop(kernel);
+                    let wake = kernel.wake_ref(context);
+                    this.waiter = Some(kernel.wait_for(this.socket.reference, this.tag, wake));
+                    Poll::Pending
+                }
+                Err(error) => {
+                    this.waiter = None;
+                    Poll::Ready(Err(error))
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Receive<'_> {
+    fn drop(&mut self) {
+        if self.waiter.is_some() {
+            let _ = kernel::try_with(|kernel| self.stop(kernel));
+        }
+    }
+}
+
+const fn is_send_and_sync<T: Send + Sync>() {}
+const _: () = is_send_and_sync::<Endpoint>();

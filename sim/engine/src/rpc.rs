@@ -1,0 +1,244 @@
+//! Requests and answers over datagrams: typed calls, timeouts, handlers that serve calls concurrently.
+//!
+//! A call and its answer are single messages, each with an address of its own: "call 3 of Pay from alice to bank", "the
+//! answer to" it. Nothing is sent again; whoever wants a retry writes one.
+
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::kernel::{self, TaskName, TimerRef};
+use crate::net::{Endpoint, ToSocketAddrs};
+use crate::network::{Body, CallRef, Outgoing, Payload, Reply};
+use crate::world::duration_ns;
+
+/// How long [`Endpoint::call`] waits: as a connection in life, a call doesn't wait for ever.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A request and the type of its answer. `#[derive(Request)]` with `#[rtype("Answer")]` writes it.
+pub trait Request: Serialize + DeserializeOwned + 'static {
+    /// What comes back.
+    type Response: Serialize + DeserializeOwned + 'static;
+
+    /// The method's name, unique among those that a server handles: the type's path.
+    const NAME: &'static str;
+
+    /// The method's number, made of its name.
+    const ID: u64 = method_id(Self::NAME);
+}
+
+/// FNV-1a of a name, with the highest bit set: methods and the tags of plain datagrams don't meet.
+const fn method_id(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut at = 0;
+    while at < bytes.len() {
+        hash ^= bytes[at] as u64;
+        hash = hash.wrapping_mul(0x0100_0000_01b3);
+        at += 1;
+    }
+    hash | 1 << 63
+}
+
+fn encode<T: Serialize>(value: &T) -> io::Result<Payload> {
+    postcard::to_extend(value, Payload::new())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("the message can't be encoded: {error}")))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("the message can't be decoded: {error}")))
+}
+
+impl Endpoint {
+    /// Sends `request` and waits for its answer, for at most [`CALL_TIMEOUT`].
+    ///
+    /// # Errors
+    /// As [`Endpoint::call_timeout`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[track_caller]
+    pub fn call<R: Request>(&self, address: impl ToSocketAddrs, request: R) -> Call<R> {
+        self.call_timeout(address, request, CALL_TIMEOUT)
+    }
+
+    /// Sends `request` and waits for its answer, for at most `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`: nobody knows whether the request was served. `ConnectionRefused`: the node is up, reachable, and has
+    /// nothing bound to the port (known after a round trip). `HostUnreachable`: no node has the address. `InvalidData`: the
+    /// answer isn't of the method's type.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[track_caller]
+    pub fn call_timeout<R: Request>(&self, address: impl ToSocketAddrs, request: R, timeout: Duration) -> Call<R> {
+        let begun = address.to_socket_addr().and_then(|to| {
+            let payload = encode(&request)?;
+            kernel::with("squall::net::Endpoint::call", |kernel| {
+                let caller = kernel.begin_call();
+                let outgoing = Outgoing {
+                    from_port: self.socket.address.port(),
+                    to_port: to.port(),
+                    tag: R::ID,
+                    body: Body::Call { caller, method: R::NAME },
+                    payload,
+                };
+                let deadline_ns = kernel.now_ns.saturating_add(duration_ns(timeout));
+                match kernel.send(to, outgoing) {
+                    Ok(()) => Ok(Waiting { caller, deadline_ns, timer: None }),
+                    Err(error) => {
+                        kernel.forget_call(caller);
+                        Err(error)
+                    }
+                }
+            })
+        });
+        let state = match begun {
+            Ok(waiting) => CallState::Waiting(waiting),
+            Err(error) => CallState::Failed(Some(error)),
+        };
+        // The socket must live as long as the call: its port takes the answer.
+        Call { _endpoint: self.clone(), state, response: std::marker::PhantomData }
+    }
+
+    /// Serves calls of `R` that arrive at this endpoint: `handle` is called for each, and calls are served concurrently,
+    /// each in a task of its own.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[track_caller]
+    pub fn add_rpc_handler<R, H, Fut>(&self, handle: H)
+    where
+        R: Request,
+        H: FnMut(R) -> Fut + 'static,
+        Fut: Future<Output = R::Response> + 'static,
+    {
+        let endpoint = self.clone();
+        let location = Location::caller();
+        let name = TaskName::Given(format!("{} handler", kernel::short_type_name(R::NAME)).into());
+        crate::task::spawn_named(name, None, location, serve::<R, H, Fut>(endpoint, handle, location));
+    }
+}
+
+async fn serve<R, H, Fut>(endpoint: Endpoint, mut handle: H, location: &'static Location<'static>)
+where
+    R: Request,
+    H: FnMut(R) -> Fut + 'static,
+    Fut: Future<Output = R::Response> + 'static,
+{
+    // An error means that the socket is gone.
+    while let Ok(arrived) = endpoint.receive(R::ID).await {
+        let Some(call) = arrived.call else { continue };
+        // Bytes that are no request of this type are dropped, as a server in life drops them: the caller times out.
+        let Ok(request) = decode::<R>(&arrived.payload) else {
+            tracing::warn!(method = R::NAME, "a request can't be decoded");
+            continue;
+        };
+        let answer = handle(request);
+        let from_port = endpoint.socket.address.port();
+        let to = arrived.from;
+        let served = async move {
+            let response = answer.await;
+            match encode(&response) {
+                Ok(payload) => {
+                    let _ = kernel::try_with(|kernel| kernel.answer(call, to, from_port, payload));
+                }
+                Err(error) => tracing::warn!(method = R::NAME, %error, "an answer can't be encoded"),
+            }
+        };
+        crate::task::spawn_named(TaskName::Serving(R::NAME), Some(call.serving_task()), location, served);
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    caller: CallRef,
+    deadline_ns: u64,
+    timer: Option<TimerRef>,
+}
+
+#[derive(Debug)]
+enum CallState {
+    Waiting(Waiting),
+    Failed(Option<io::Error>),
+    Done,
+}
+
+/// An outstanding call. Dropping it forgets the answer; the request is on its way all the same.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Call<R: Request> {
+    _endpoint: Endpoint,
+    state: CallState,
+    response: std::marker::PhantomData<fn() -> R>,
+}
+
+impl<R: Request> Future for Call<R> {
+    type Output = io::Result<R::Response>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let waiting = match &mut this.state {
+            CallState::Waiting(waiting) => waiting,
+            CallState::Failed(error) => {
+                let error = error.take();
+                this.state = CallState::Done;
+                return Poll::Ready(Err(error.expect("an error is given once")));
+            }
+            CallState::Done => panic!("a call was polled after it gave its result"),
+        };
+        let reply = kernel::with("squall::net::Endpoint::call", |kernel| {
+            let wake = kernel.wake_ref(context);
+            if let Some(reply) = kernel.poll_call(waiting.caller, wake) {
+                return Poll::Ready(Some(reply));
+            }
+            if kernel.now_ns >= waiting.deadline_ns {
+                return Poll::Ready(None);
+            }
+            let wake = kernel.wake_ref(context);
+            match waiting.timer {
+                Some(timer) => kernel.rewake_timer(timer, wake),
+                None if kernel.is_live() => waiting.timer = Some(kernel.start_timer(waiting.deadline_ns, wake)),
+                None => kernel.forget(Some(wake)),
+            }
+            Poll::Pending
+        });
+        let Poll::Ready(reply) = reply else { return Poll::Pending };
+        this.finish();
+        Poll::Ready(match reply {
+            Some(Reply::Answer(payload)) => decode(&payload),
+            Some(Reply::Refused) => {
+                Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nothing is bound to that port"))
+            }
+            None => Err(io::Error::new(io::ErrorKind::TimedOut, "the call timed out")),
+        })
+    }
+}
+
+impl<R: Request> Call<R> {
+    fn finish(&mut self) {
+        if let CallState::Waiting(waiting) = std::mem::replace(&mut self.state, CallState::Done) {
+            let _ = kernel::try_with(|kernel| {
+                kernel.forget_call(waiting.caller);
+                if let Some(timer) = waiting.timer {
+                    kernel.stop_timer(timer);
+                }
+            });
+        }
+    }
+}
+
+impl<R: Request> Drop for Call<R> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,491 @@
+//! A run: the world is filled, the agenda emptied, everything dropped, and an outcome is left.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+
+use squall_trace::draw::{Purpose, RunKey};
+use squall_trace::target::Outcome;
+use squall_trace::verdict::Judgement;
+use squall_trace::{
+    EndReason, Ending, EventMask, Failure, FlowId, NodeId, NodeInfo, Observer, OwnedEvent, Plan, Property, Record,
+    Trace, Verdict,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::decisions::Decisions;
+use crate::fault::{Act, Fault, What};
+use crate::journal::Journal;
+use crate::kernel::{self, Kernel, Node, Outbox, Polling, Step};
+use crate::network::{Network, Partition, default_address};
+use crate::world::{NodeSpec, RunSettings, World, duration_ns, matches};
+
+/// Shows other threads that a run goes on: how many events there have been. Whoever watches for tasks that never yield
+/// reads it.
+#[derive(Debug, Default)]
+pub struct Heartbeat {
+    events: AtomicU64,
+    polling: AtomicU64,
+}
+
+impl Heartbeat {
+    #[inline]
+    pub(crate) fn poll(&self, step: u64) {
+        self.events.store(step, Ordering::Relaxed);
+    }
+
+    /// The number of the event at which the task that runs now was polled.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Ends the run's beat: whoever watches needn't any more.
+    pub(crate) fn finish(&self) {
+        self.polling.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether the run has ended.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.polling.load(Ordering::Relaxed) == 1
+    }
+}
+
+/// What a run is told besides its plan.
+pub struct RunOptions<'o> {
+    /// How much to keep.
+    pub record: Record,
+    /// Sees events as they pass.
+    pub observer: &'o mut dyn Observer,
+    /// For a watchdog.
+    pub beat: Arc<Heartbeat>,
+    /// Called before each poll with the task's label, where a hang is being looked for: slow.
+    pub before_poll: Option<&'o dyn Fn(&str)>,
+}
+
+/// Fills a world by `build` and runs it by `plan`.
+///
+/// To be called on a fresh thread: std draws the keys of its hash maps once a thread, and they must be this run's.
+///
+/// # Panics
+/// If the world can't be: a link or a fault names a node that isn't there, a node is in two groups of a partition. If the
+/// program was built with `panic = "abort"`. If a run is on already.
+pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> Outcome {
+    let unwinds = cfg!(panic = "unwind");
+    assert!(
+        unwinds,
+        "Squall needs unwinding: a panic in a node must not end the process; take panic = \"abort\" out of the profile"
+    );
+    crate::panics::install_hook();
+    let RunOptions { record, observer, beat, before_poll } = options;
+    let mut world = World::new();
+    let _host = squall_hermetic::enter(Rc::new(RunHost::new(plan)));
+    tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
+        build(&mut world);
+        let World { nodes, network, links, faults, mut properties, limits, end_at, clock, .. } = world;
+        let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
+        check_links(&nodes, &links);
+        let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
+        let mut kernel = Box::new(Kernel::new(
+            plan,
+            Decisions::new(plan, record),
+            Journal::new(record, watched),
+            Network::new(network, links),
+            settings,
+            Arc::clone(&beat),
+        ));
+        let booted = kernel.settle_nodes(nodes);
+        for fault in faults {
+            kernel.schedule_fault(&fault);
+        }
+        for id in booted {
+            kernel.boot(id);
+        }
+        let installed = kernel::install(kernel);
+        let reason = drive(&mut properties, observer, before_poll);
+        let outcome = finish(installed, plan, record, reason, &mut properties, observer);
+        // Properties are the program's: they may hold what its nodes hold.
+        drop(properties);
+        beat.finish();
+        outcome
+    })
+}
+
+fn check_links(nodes: &[NodeSpec], links: &[crate::world::LinkRule]) {
+    for link in links {
+        for pattern in [&link.from, &link.to] {
+            assert!(
+                nodes.iter().any(|node| matches(pattern, &node.name)),
+                "the link from {} to {}: no node is named {pattern:?}; there are {}",
+                link.from,
+                link.to,
+                nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
+            );
+        }
+    }
+}
+
+/// Groups of patterns as a partition of nodes.
+///
+/// # Errors
+/// In words, if a pattern matches no node or a node is in two groups.
+pub(crate) fn resolve_partition(nodes: &[Node], groups: &[Vec<String>], one_way: bool) -> Result<Partition, String> {
+    let mut group_of = vec![0u16; nodes.len()];
+    for (index, group) in groups.iter().enumerate() {
+        for pattern in group {
+            let mut any = false;
+            for (node, place) in nodes.iter().zip(&mut group_of) {
+                if node.control || !matches(pattern, &node.name) {
+                    continue;
+                }
+                any = true;
+                if *place != 0 && *place != index as u16 + 1 {
+                    return Err(format!("node {} is in two groups of a partition", node.name));
+                }
+                *place = index as u16 + 1;
+            }
+            if !any {
+                let names: Vec<&str> = nodes.iter().filter(|node| !node.control).map(|node| &*node.name).collect();
+                return Err(format!("a partition names {pattern:?}, but the nodes are {}", names.join(", ")));
+            }
+        }
+    }
+    Ok(Partition { group_of, one_way })
+}
+
+impl Kernel {
+    /// Takes the described nodes in. The ids of all, to be booted.
+    fn settle_nodes(&mut self, specs: Vec<NodeSpec>) -> Vec<NodeId> {
+        let mut ids = Vec::with_capacity(specs.len());
+        for (index, spec) in specs.into_iter().enumerate() {
+            let NodeSpec { name, client, control, address, on_panic, init } = spec;
+            let id = NodeId(index as u32);
+            let node_address = address.unwrap_or_else(|| default_address(index));
+            if address.is_some() {
+                self.network.name_address(node_address, id);
+            }
+            if self.journal.wants_names() {
+                self.journal.name_node(NodeInfo { name: name.clone(), address: node_address, client });
+            }
+            self.nodes.push(Node {
+                name_hash: xxh3_64(name.as_bytes()),
+                name: name.into(),
+                address: node_address,
+                client,
+                control,
+                boot: 0,
+                up: false,
+                root_returned: false,
+                restart_pending: false,
+                init,
+                on_panic,
+                ports: smallvec::SmallVec::new(),
+            });
+            ids.push(id);
+        }
+        ids
+    }
+
+    fn schedule_fault(&mut self, fault: &Fault) {
+        let sentence = fault.sentence();
+        let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
+        let at_ns = duration_ns(fault.at);
+        match &fault.what {
+            What::Crash { node: pattern, restart_after } => {
+                let matching: Vec<NodeId> = (0..self.nodes.len())
+                    .filter(|&index| !self.nodes[index].control && matches(pattern, &self.nodes[index].name))
+                    .map(|index| NodeId(index as u32))
+                    .collect();
+                assert!(!matching.is_empty(), "a crash names {pattern:?}, but no node is named so");
+                let several = matching.len() > 1;
+                for node in matching {
+                    // Each node's crash can be taken away alone.
+                    let name = &self.nodes[node.index()].name;
+                    let (sentence, address) = if several {
+                        (format!("{sentence} ({name})"), format!("{address} ({name})"))
+                    } else {
+                        (sentence.clone(), address.clone())
+                    };
+                    let restart_after_ns = restart_after.map(duration_ns);
+                    self.schedule_act(at_ns, Act::Crash { node, sentence, address, restart_after_ns });
+                }
+            }
+            What::Partition { groups, one_way, lasts } => {
+                let partition = match resolve_partition(&self.nodes, groups, *one_way) {
+                    Ok(partition) => partition,
+                    Err(message) => panic!("{message}"),
+                };
+                let lasts_ns = lasts.map(duration_ns);
+                self.schedule_act(at_ns, Act::Partition { partition, sentence, address, lasts_ns });
+            }
+        }
+    }
+}
+
+fn with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> R {
+    kernel::with("the run loop", operation)
+}
+
+/// Does one step after another until the run is over.
+fn drive(
+    properties: &mut [Box<dyn Property>],
+    observer: &mut dyn Observer,
+    before_poll: Option<&dyn Fn(&str)>,
+) -> EndReason {
+    let mut step = with(Kernel::step);
+    loop {
+        match step {
+            Step::Poll(mut polling) => {
+                if let Some(tell) = before_poll {
+                    tell(&with(|kernel| kernel.current_label()));
+                }
+                let done = poll(&mut polling);
+                step = with(|kernel| {
+                    kernel.end_poll(polling, done);
+                    kernel.step()
+                });
+            }
+            Step::Settle => {
+                settle(properties, observer);
+                step = with(Kernel::step);
+            }
+            Step::End(reason) => return reason,
+        }
+    }
+}
+
+#[inline]
+fn poll(polling: &mut Polling) -> bool {
+    let mut context = Context::from_waker(&polling.waker);
+    squall_hermetic::set_node_code(true);
+    // It doesn't unwind: what a program's future panics with is caught where it was spawned.
+    let done = polling.future.as_mut().poll(&mut context).is_ready();
+    squall_hermetic::set_node_code(false);
+    done
+}
+
+/// Calls and drops what waits for the world not to be borrowed, until nothing does.
+fn settle(properties: &mut [Box<dyn Property>], observer: &mut dyn Observer) {
+    loop {
+        let (outbox, passing) = with(|kernel| (kernel.take_outbox(), kernel.journal.take_passing()));
+        let quiet = outbox.wakes.is_empty() && outbox.condemned.is_empty() && outbox.crashed.is_empty();
+        if quiet && passing.is_empty() && outbox.wakers_to_drop.is_empty() {
+            return;
+        }
+        show(&passing, properties, observer);
+        let Outbox { wakes, wakers_to_drop, condemned, crashed } = outbox;
+        drop(wakers_to_drop);
+        for waker in wakes {
+            waker.wake();
+        }
+        for task in condemned {
+            with(|kernel| kernel.enter_condemned(&task));
+            squall_hermetic::set_node_code(true);
+            let dropped = task.drop_now();
+            squall_hermetic::set_node_code(false);
+            if let Err(payload) = dropped {
+                let text = crate::task::panic_text(&*payload);
+                with(|kernel| {
+                    let label = kernel.current_label();
+                    kernel.emit(squall_trace::EventKind::Panic { message: text.as_str().into() });
+                    kernel.fail("panic", format!("a destructor of {label} panicked: {text}"));
+                });
+            }
+            with(Kernel::leave);
+        }
+        for node in crashed {
+            with(|kernel| kernel.finish_crash(node));
+        }
+    }
+}
+
+fn show(passing: &[OwnedEvent], properties: &mut [Box<dyn Property>], observer: &mut dyn Observer) {
+    for event in passing {
+        if observer.interest().contains_code(event.kind.code()) {
+            observer.on_event(event);
+        }
+        for property in &mut *properties {
+            if !property.interest().contains_code(event.kind.code()) {
+                continue;
+            }
+            if let Err(message) = property.on_event(event) {
+                with(|kernel| {
+                    if kernel.failure.is_none() {
+                        kernel.failure = Some(Failure {
+                            property: property.name().to_string(),
+                            message,
+                            step: event.step,
+                            at_ns: event.at_ns,
+                            node: Some(event.node),
+                            task: Some(event.task),
+                        });
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn finish(
+    installed: kernel::Installed,
+    plan: &Plan,
+    record: Record,
+    reason: EndReason,
+    properties: &mut [Box<dyn Property>],
+    observer: &mut dyn Observer,
+) -> Outcome {
+    let waiting = with(|kernel| match reason {
+        EndReason::Deadlock | EndReason::TimeLimit | EndReason::EventLimit => kernel.describe_waiting(),
+        _ => String::new(),
+    });
+    let ending = with(|kernel| {
+        // What is judged is what happened up to here; what destructors do below is no part of it.
+        kernel.account_for_the_rest();
+        Ending { reason, at_ns: kernel.now_ns, events: kernel.journal.step() }
+    });
+    settle(properties, observer);
+    // Everything is dropped with the world still in place. Nothing of it counts, and nothing is left in the digest.
+    with(Kernel::condemn_all);
+    settle(properties, observer);
+    drop_leftovers();
+    let kernel = installed.take();
+    let mut verdict = match kernel.failure.clone() {
+        Some(failure) => Verdict::Fail(failure),
+        None => verdict_of_end(&kernel, &ending, &waiting),
+    };
+    if !matches!(verdict, Verdict::Fail(_)) {
+        for property in properties {
+            verdict = verdict.worse(judge(&mut **property, &ending));
+        }
+    }
+    let Kernel { journal, decisions, network, escapes, .. } = *kernel;
+    let (perturbations, unused_overrides) = decisions.finish();
+    let journal = journal.finish();
+    let trace = (record == Record::Full).then(|| Trace {
+        plan: plan.clone(),
+        names: journal.names.clone(),
+        events: journal.events,
+        perturbations: perturbations.clone(),
+        checkpoints: journal.checkpoints,
+        digest: journal.digest,
+        log_digest: journal.log_digest,
+        verdict: verdict.clone(),
+    });
+    Outcome {
+        verdict,
+        ending,
+        digest: journal.digest,
+        log_digest: journal.log_digest,
+        messages: network.counts,
+        perturbations,
+        unused_overrides,
+        escapes,
+        names: journal.names,
+        trace,
+    }
+}
+
+/// Init functions and messages may hold what the program made: they go while its thread still is a run's.
+fn drop_leftovers() {
+    let nodes = with(|kernel| std::mem::take(&mut kernel.nodes));
+    drop(nodes);
+}
+
+fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
+    let at = squall_trace::trace::format_ns(ending.at_ns);
+    let limit = |what: &str, remedy: &str| Verdict::Unknown {
+        message: format!("{what} was reached at {at} with unfinished business:\n{waiting}\n{remedy}"),
+    };
+    match ending.reason {
+        EndReason::Deadlock => Verdict::Fail(Failure {
+            property: "deadlock".to_string(),
+            message: format!("nothing is left to happen at {at}, and clients still wait:\n{waiting}"),
+            step: ending.events,
+            at_ns: ending.at_ns,
+            node: None,
+            task: None,
+        }),
+        EndReason::EventLimit => limit(
+            &format!("the limit of {} events", kernel.limits.events),
+            "Raise the limit (world.limits().events, [limit] events) or let the clients end.",
+        ),
+        EndReason::TimeLimit => limit(
+            &format!("the limit of {} of virtual time", squall_trace::trace::format_ns(kernel.limits.virtual_ns)),
+            "Raise the limit (world.limits().virtual_ns, [limit] virtual) or let the clients end.",
+        ),
+        EndReason::Failed | EndReason::ClientsReturned | EndReason::EndTime | EndReason::Quiet => Verdict::Pass,
+    }
+}
+
+fn judge(property: &mut dyn Property, ending: &Ending) -> Verdict {
+    match property.on_end(ending) {
+        Judgement::Held => Verdict::Pass,
+        Judgement::Broken(message) => Verdict::Fail(Failure {
+            property: property.name().to_string(),
+            message,
+            step: ending.events,
+            at_ns: ending.at_ns,
+            node: None,
+            task: None,
+        }),
+        Judgement::Open(message) => Verdict::Unknown { message: format!("{}: {message}", property.name()) },
+    }
+}
+
+/// Answers what node code asks libc.
+struct RunHost {
+    /// For what is drawn before there is a kernel: the thread's own keys of hash maps.
+    key: RunKey,
+    drawn: Cell<u64>,
+}
+
+impl RunHost {
+    fn new(plan: &Plan) -> RunHost {
+        RunHost { key: RunKey::derive(plan.seed, Purpose::Application, 0), drawn: Cell::new(0) }
+    }
+}
+
+impl squall_hermetic::Host for RunHost {
+    fn monotonic_ns(&self) -> u64 {
+        kernel::try_with(|kernel| kernel.clock.monotonic_start_ns + kernel.now_ns).unwrap_or(0)
+    }
+
+    fn wall_ns(&self) -> u64 {
+        kernel::try_with(|kernel| kernel.clock.epoch_ns + kernel.now_ns).unwrap_or(0)
+    }
+
+    fn fill_entropy(&self, out: &mut [u8]) {
+        if kernel::try_with(|kernel| kernel.fill_entropy(out)).is_none() {
+            for chunk in out.chunks_mut(8) {
+                self.drawn.set(self.drawn.get() + 1);
+                let [word, _] = self.key.words(FlowId(0), self.drawn.get(), 3);
+                chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+            }
+        }
+    }
+
+    fn on_escape(&self, escape: squall_hermetic::Escape) {
+        let fails = is_fatal(&escape);
+        let what = escape.to_string();
+        let _ = kernel::try_with(|kernel| kernel.escaped(&what, fails));
+    }
+}
+
+/// Whether a run that did this is no evidence any more. Reading a file, a directory or the environment is named but let
+/// through: many programs read their configuration.
+fn is_fatal(escape: &squall_hermetic::Escape) -> bool {
+    use squall_hermetic::Escape;
+    !matches!(
+        escape,
+        Escape::RealFile { .. }
+            | Escape::FileMetadata { .. }
+            | Escape::DirectoryListing { .. }
+            | Escape::EnvironmentRead { .. }
+            | Escape::CpuClock
+            // Mostly a lock that another run holds for a moment on a busy machine.
+            | Escape::BlockingWait { timeout_ns: None }
+    )
+}

@@ -1,0 +1,448 @@
+//! A cluster being described: nodes, links, faults, properties, limits.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use squall_trace::{Property, Ratio};
+
+use crate::cluster::Cluster;
+use crate::fault::Fault;
+use crate::latency::Latency;
+
+/// Makes a node's root future; called again at each boot.
+pub(crate) type Init = Rc<dyn Fn() -> RootFuture>;
+
+/// A node's root future, with its result in words.
+pub(crate) type RootFuture = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
+/// What a node's root task may return: nothing, or a result whose error fails the run (property `error`).
+pub trait NodeOutput {
+    /// The error in words.
+    ///
+    /// # Errors
+    /// If the task says that it failed.
+    fn into_result(self) -> Result<(), String>;
+}
+
+impl NodeOutput for () {
+    fn into_result(self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl NodeOutput for std::convert::Infallible {
+    fn into_result(self) -> Result<(), String> {
+        match self {}
+    }
+}
+
+/// Names the type `!`, which stable Rust has no name for: a server that loops for ever returns it.
+#[doc(hidden)]
+pub trait Returns {
+    type Type;
+}
+
+impl<T> Returns for fn() -> T {
+    type Type = T;
+}
+
+impl NodeOutput for <fn() -> ! as Returns>::Type {
+    fn into_result(self) -> Result<(), String> {
+        self
+    }
+}
+
+impl<T: NodeOutput, E: std::fmt::Debug> NodeOutput for Result<T, E> {
+    fn into_result(self) -> Result<(), String> {
+        self.map_err(|error| format!("{error:?}"))?.into_result()
+    }
+}
+
+/// What a panic in one of a node's tasks does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPanic {
+    /// Fails the run: property `panic`, with node, task, message and place.
+    #[default]
+    FailRun,
+    /// Crashes the node, which stays down unless something restarts it.
+    Crash,
+    /// Ends the task; who joins it gets a [`crate::task::JoinError`], as with tokio.
+    JoinError,
+}
+
+/// When a run is given up. A run that ends so with an unfinished client is Unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Virtual nanoseconds; an hour unless said otherwise.
+    pub virtual_ns: u64,
+    /// Events; ten million unless said otherwise.
+    pub events: u64,
+    /// Polls of one task within one instant: more is a livelock. Ten thousand unless said otherwise.
+    pub polls_in_instant: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { virtual_ns: 3_600_000_000_000, events: 10_000_000, polls_in_instant: 10_000 }
+    }
+}
+
+/// Where the clocks stand when a run starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSettings {
+    /// The wall clock: nanoseconds since the Unix epoch. 2026-01-01T00:00:00Z unless said otherwise.
+    pub epoch_ns: u64,
+    /// The monotonic clock: nanoseconds since its zero. Ten days unless said otherwise, so that `now - 1h` works.
+    pub monotonic_start_ns: u64,
+}
+
+impl Default for ClockSettings {
+    fn default() -> ClockSettings {
+        ClockSettings { epoch_ns: 1_767_225_600_000_000_000, monotonic_start_ns: 864_000_000_000_000 }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunSettings {
+    pub limits: Limits,
+    pub end_at_ns: Option<u64>,
+    pub clock: ClockSettings,
+}
+
+/// A duration in whole nanoseconds; beyond 584 years it stays there.
+pub(crate) fn duration_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Shared latency distributions are compiled once and shared by all links and runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LinkRule {
+    pub from: String,
+    pub to: String,
+    pub both_ways: bool,
+    pub latency: Option<Latency>,
+    pub loss: Option<Ratio>,
+    pub duplicate: Option<Ratio>,
+}
+
+/// The weather between nodes: what isn't said here is as the network's default.
+#[derive(Debug)]
+pub struct Link<'w>(&'w mut LinkRule);
+
+impl Link<'_> {
+    /// How long messages travel.
+    ///
+    /// # Panics
+    /// If the distribution is impossible; see [`Latency::validate`].
+    pub fn latency(&mut self, latency: Latency) -> &mut Self {
+        if let Err(error) = latency.validate() {
+            panic!("the latency of the link from {} to {} is impossible: {error}", self.0.from, self.0.to);
+        }
+        self.0.latency = Some(latency);
+        self
+    }
+
+    /// The share of messages that is lost.
+    pub fn loss(&mut self, share: Ratio) -> &mut Self {
+        self.0.loss = Some(share);
+        self
+    }
+
+    /// The share of messages that arrives twice, the copy with a latency of its own.
+    pub fn duplicate(&mut self, share: Ratio) -> &mut Self {
+        self.0.duplicate = Some(share);
+        self
+    }
+}
+
+pub(crate) struct NodeSpec {
+    pub name: String,
+    pub client: bool,
+    pub control: bool,
+    pub address: Option<IpAddr>,
+    pub on_panic: OnPanic,
+    pub init: Init,
+}
+
+/// A node being described.
+pub struct NodeBuilder<'w>(&'w mut NodeSpec);
+
+impl NodeBuilder<'_> {
+    /// What a panic in one of its tasks does.
+    pub fn on_panic(&mut self, on_panic: OnPanic) -> &mut Self {
+        self.0.on_panic = on_panic;
+        self
+    }
+
+    /// Its address. Otherwise 10.0.0.1 and on, in the order of declaration.
+    pub fn address(&mut self, address: IpAddr) -> &mut Self {
+        self.0.address = Some(address);
+        self
+    }
+}
+
+/// A cluster being described. A run is made from it by [`crate::run()`], which calls the closure that fills it.
+pub struct World {
+    pub(crate) nodes: Vec<NodeSpec>,
+    pub(crate) network: LinkRule,
+    pub(crate) links: Vec<LinkRule>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) properties: Vec<Box<dyn Property>>,
+    pub(crate) limits: Limits,
+    pub(crate) end_at: Option<Duration>,
+    pub(crate) clock: ClockSettings,
+    counts: BTreeMap<String, u32>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World {
+            nodes: Vec::new(),
+            network: LinkRule {
+                from: "*".to_string(),
+                to: "*".to_string(),
+                both_ways: true,
+                latency: Some(crate::latency::Latency::uniform(Duration::from_millis(1), Duration::from_millis(10))),
+                loss: Some(Ratio::ZERO),
+                duplicate: Some(Ratio::ZERO),
+            },
+            links: Vec::new(),
+            faults: Vec::new(),
+            properties: Vec::new(),
+            limits: Limits::default(),
+            end_at: None,
+            clock: ClockSettings::default(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// A server: a restartable process. `init` is called at each boot; what it returns is the node's root task. The run
+    /// doesn't wait for it.
+    ///
+    /// # Panics
+    /// If the name is taken, empty, or holds `*`.
+    pub fn node<F, Fut>(&mut self, name: impl Into<String>, init: F) -> NodeBuilder<'_>
+    where
+        F: Fn() -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: NodeOutput,
+    {
+        self.add(name.into(), false, false, init)
+    }
+
+    /// A client: like [`World::node`], but the run lasts until all clients have returned.
+    ///
+    /// # Panics
+    /// If the name is taken, empty, or holds `*`.
+    pub fn client<F, Fut>(&mut self, name: impl Into<String>, init: F) -> NodeBuilder<'_>
+    where
+        F: Fn() -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: NodeOutput,
+    {
+        self.add(name.into(), true, false, init)
+    }
+
+    /// Servers `role-0`, `role-1` and on: as many as the scenario file's `[nodes]` says, else `default_count`.
+    ///
+    /// # Panics
+    /// As [`World::node`].
+    pub fn nodes<F, Fut>(&mut self, role: &str, default_count: u32, init: F)
+    where
+        F: Fn(u32) -> Fut + Clone + 'static,
+        Fut: Future + 'static,
+        Fut::Output: NodeOutput,
+    {
+        for index in 0..self.count(role, default_count) {
+            let init = init.clone();
+            self.node(format!("{role}-{index}"), move || init(index));
+        }
+    }
+
+    /// Clients `role-0`, `role-1` and on; see [`World::nodes`].
+    ///
+    /// # Panics
+    /// As [`World::node`].
+    pub fn clients<F, Fut>(&mut self, role: &str, default_count: u32, init: F)
+    where
+        F: Fn(u32) -> Fut + Clone + 'static,
+        Fut: Future + 'static,
+        Fut::Output: NodeOutput,
+    {
+        for index in 0..self.count(role, default_count) {
+            let init = init.clone();
+            self.client(format!("{role}-{index}"), move || init(index));
+        }
+    }
+
+    /// How many nodes of a role there are: as the scenario file's `[nodes]` says, else `default_count`.
+    #[must_use]
+    pub fn count(&self, role: &str, default_count: u32) -> u32 {
+        self.counts.get(role).copied().unwrap_or(default_count)
+    }
+
+    /// Sets how many nodes of a role there are, before the program asks.
+    pub fn set_count(&mut self, role: impl Into<String>, count: u32) {
+        self.counts.insert(role.into(), count);
+    }
+
+    /// A task outside of the network that sees the cluster and acts on it: crashes whoever leads now, say. The run doesn't
+    /// wait for it.
+    pub fn control<F, Fut>(&mut self, act: F)
+    where
+        F: Fn(Cluster) -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: NodeOutput,
+    {
+        let number = self.nodes.iter().filter(|node| node.control).count();
+        let name = if number == 0 { "control".to_string() } else { format!("control-{number}") };
+        self.add(name, false, true, move || act(Cluster::new()));
+    }
+
+    fn add<F, Fut>(&mut self, name: String, client: bool, control: bool, init: F) -> NodeBuilder<'_>
+    where
+        F: Fn() -> Fut + 'static,
+        Fut: Future + 'static,
+        Fut::Output: NodeOutput,
+    {
+        assert!(
+            !name.is_empty() && !name.contains(['*', ':', '/']),
+            "a node's name can't be {name:?}: it must not be empty, and * : / have a meaning of their own"
+        );
+        assert!(self.nodes.iter().all(|node| node.name != name), "there are two nodes named {name:?}");
+        let init: Init = Rc::new(move || {
+            let future = init();
+            Box::pin(async move { future.await.into_result() })
+        });
+        self.nodes.push(NodeSpec { name, client, control, address: None, on_panic: OnPanic::default(), init });
+        NodeBuilder(self.nodes.last_mut().expect("just pushed"))
+    }
+
+    /// The weather of every link, unless [`World::link`] says otherwise.
+    pub fn network(&mut self) -> Link<'_> {
+        Link(&mut self.network)
+    }
+
+    /// The weather between two nodes, both ways. Patterns with `*` name several. Of several links that match, the last
+    /// one that sets something wins.
+    ///
+    /// # Panics
+    /// The run panics at its start if no node matches.
+    pub fn link(&mut self, a: impl Into<String>, b: impl Into<String>) -> Link<'_> {
+        self.push_link(a.into(), b.into(), true)
+    }
+
+    /// The weather from one node to another; the way back is another link.
+    ///
+    /// # Panics
+    /// As [`World::link`].
+    pub fn link_one_way(&mut self, from: impl Into<String>, to: impl Into<String>) -> Link<'_> {
+        self.push_link(from.into(), to.into(), false)
+    }
+
+    fn push_link(&mut self, from: String, to: String, both_ways: bool) -> Link<'_> {
+        self.links.push(LinkRule { from, to, both_ways, ..LinkRule::default() });
+        Link(self.links.last_mut().expect("just pushed"))
+    }
+
+    /// Something goes wrong at a given time.
+    pub fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// A claim that the run is judged by.
+    pub fn check(&mut self, property: impl Property + 'static) {
+        self.properties.push(Box::new(property));
+    }
+
+    /// When a run is given up.
+    pub fn limits(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    /// The run ends at that virtual time, whoever is still busy, and not before.
+    pub fn end_at(&mut self, at: Duration) {
+        self.end_at = Some(at);
+    }
+
+    /// Where the clocks stand at the start.
+    pub fn clock(&mut self) -> &mut ClockSettings {
+        &mut self.clock
+    }
+
+    /// The names of the nodes so far.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str())
+    }
+
+    /// The names of the properties so far, those that every run has left out.
+    pub fn property_names(&self) -> impl Iterator<Item = &str> {
+        self.properties.iter().map(|property| property.name())
+    }
+}
+
+/// Fills a fresh world by `build`, without running it: to see which nodes and properties it has.
+pub fn describe<R>(build: impl FnOnce(&mut World) -> R) -> (World, R) {
+    let mut world = World::new();
+    let result = build(&mut world);
+    (world, result)
+}
+
+/// Whether `name` matches `pattern`, where each `*` stands for any text.
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };
+    let mut middle: Vec<&str> = parts.collect();
+    middle.pop();
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("nodes", &self.nodes.iter().map(|node| &node.name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for NodeBuilder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("NodeBuilder").field(&self.0.name).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, name, expected) in [
+            ("store-0", "store-0", true),
+            ("store-0", "store-01", false),
+            ("store-*", "store-0", true),
+            ("store-*", "stor", false),
+            ("*", "anything", true),
+            ("*-0", "store-0", true),
+            ("*-0", "store-1", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Runs on threads: a fresh one for each run, and a watchdog beside it.
+//!
+//! The engine knows neither threads nor real time. Here a [`Simulation`] becomes a [`Target`]: each run gets a thread of
+//! its own (std draws the keys of its hash maps once a thread), and whoever waits for it notices a task that never yields.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use squall_engine::{Heartbeat, RunOptions, World};
+use squall_trace::digest::Digester;
+use squall_trace::target::{MessageCounts, NoObserver};
+use squall_trace::{
+    Capabilities, EndReason, Ending, Event, EventMask, Failure, Names, Observer, Outcome, Plan, Record, Target, Verdict,
+};
+
+/// How long one poll may take in real time before it counts as a hang.
+pub const HANG_AFTER: Duration = Duration::from_secs(10);
+
+/// A world as a function: called at the start of each run, on the run's thread.
+pub type Build = Arc<dyn Fn(&mut World) + Send + Sync>;
+
+/// A world that can be run by any plan.
+#[derive(Clone)]
+pub struct Simulation {
+    build: Build,
+    hang_after: Duration,
+}
+
+impl Simulation {
+    /// The world that `build` describes.
+    pub fn new(build: impl Fn(&mut World) + Send + Sync + 'static) -> Simulation {
+        Simulation { build: Arc::new(build), hang_after: HANG_AFTER }
+    }
+
+    /// Another bound for one poll's real time.
+    #[must_use]
+    pub fn hang_after(mut self, real_time: Duration) -> Simulation {
+        self.hang_after = real_time;
+        self
+    }
+
+    /// One run without an observer.
+    #[must_use]
+    pub fn run_plan(&self, plan: &Plan, record: Record) -> Outcome {
+        self.run(plan, record, &mut NoObserver)
+    }
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation").finish_non_exhaustive()
+    }
+}
+
+/// Events of interest cross from the run's thread to the observer's.
+struct Forward {
+    interest: EventMask,
+    events: std::sync::mpsc::Sender<Message>,
+}
+
+enum Message {
+    Event(squall_trace::OwnedEvent),
+    /// The run is over; `Err` holds what the world's description panicked with.
+    Done(Box<Result<Outcome, String>>),
+}
+
+impl Observer for Forward {
+    fn interest(&self) -> EventMask {
+        self.interest
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) {
+        let _ = self.events.send(Message::Event(event.clone().into_owned()));
+    }
+}
+
+impl Target for Simulation {
+    /// # Panics
+    /// If the world can't be: its description panicked (a link to a node that isn't there, say).
+    fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+        match self.attempt(plan, record, observer, None) {
+            Attempt::Done(outcome) => *outcome,
+            Attempt::Hung { events } => self.confirm_hang(plan, events),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { message_sites: true, order_sites: true, fault_sites: true }
+    }
+}
+
+enum Attempt {
+    Done(Box<Outcome>),
+    Hung { events: u64 },
+}
+
+impl Simulation {
+    fn attempt(
+        &self,
+        plan: &Plan,
+        record: Record,
+        observer: &mut dyn Observer,
+        last_polled: Option<Arc<Mutex<String>>>,
+    ) -> Attempt {
+        let (sender, receiver) = channel();
+        let beat = Arc::new(Heartbeat::default());
+        let thread = {
+            let (build, plan, beat) = (Arc::clone(&self.build), plan.clone(), Arc::clone(&beat));
+            let interest = observer.interest();
+            std::thread::Builder::new().name("squall run".to_string()).spawn(move || {
+                let mut forward = Forward { interest, events: sender.clone() };
+                let tell = last_polled.map(|last| {
+                    move |label: &str| {
+                        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                        last.clear();
+                        last.push_str(label);
+                    }
+                });
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let before_poll = tell.as_ref().map(|tell| tell as &dyn Fn(&str));
+                    let options = RunOptions { record, observer: &mut forward, beat, before_poll };
+                    squall_engine::run(&*build, &plan, options)
+                }));
+                let outcome = outcome.map_err(|payload| {
+                    let text = payload.downcast_ref::<String>().cloned();
+                    text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
+                        .unwrap_or_else(|| "the run panicked".to_string())
+                });
+                let _ = sender.send(Message::Done(Box::new(outcome)));
+            })
+        };
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => panic!("a run needs a thread, and the system gives none: {error}"),
+        };
+        let mut seen = beat.events();
+        loop {
+            match receiver.recv_timeout(self.hang_after) {
+                Ok(Message::Event(event)) => observer.on_event(&event),
+                Ok(Message::Done(outcome)) => {
+                    // The thread's own destructors are part of the run: nothing of it outlives it.
+                    let _ = thread.join();
+                    match *outcome {
+                        Ok(outcome) => return Attempt::Done(Box::new(outcome)),
+                        Err(message) => panic!("{message}"),
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let events = beat.events();
+                    if events == seen {
+                        return Attempt::Hung { events };
+                    }
+                    seen = events;
+                }
+                Err(RecvTimeoutError::Disconnected) => panic!("the run's thread ended without a result"),
+            }
+        }
+    }
+
+    /// Runs the plan again, slowly, with each poll's task noted down: if it hangs again, that task is named. The hung
+    /// threads can't be ended; they are left behind until the process ends.
+    fn confirm_hang(&self, plan: &Plan, events: u64) -> Outcome {
+        let last = Arc::new(Mutex::new(String::new()));
+        match self.attempt(plan, Record::Digest, &mut NoObserver, Some(Arc::clone(&last))) {
+            Attempt::Done(outcome) => {
+                let mut outcome = *outcome;
+                let message = format!(
+                    "a poll took more than {:?} of real time at event {events}, but not when the run was repeated; the \
+                     machine may have been busy",
+                    self.hang_after
+                );
+                outcome.verdict = outcome.verdict.worse(Verdict::Unknown { message });
+                outcome
+            }
+            Attempt::Hung { events: again } => {
+                let task = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let message = format!(
+                    "{task} has not yielded for {:?} of real time (polled at event {again}, twice): it loops without an \
+                     await, or waits for something outside of the run",
+                    self.hang_after
+                );
+                hung_outcome(message, again)
+            }
+        }
+    }
+}
+
+fn hung_outcome(message: String, events: u64) -> Outcome {
+    let (digest, _) = Digester::new(false).finish();
+    Outcome {
+        verdict: Verdict::Fail(Failure {
+            property: "hang".to_string(),
+            message,
+            step: events,
+            at_ns: 0,
+            node: None,
+            task: None,
+        }),
+        ending: Ending { reason: EndReason::Failed, at_ns: 0, events },
+        digest,
+        log_digest: digest,
+        messages: MessageCounts::default(),
+        perturbations: Vec::new(),
+        unused_overrides: Vec::new(),
+        escapes: Vec::new(),
+        names: Names::default(),
+        trace: None,
+    }
+}
