@@ -158,7 +158,9 @@ pub(crate) struct Agenda {
     sequence: u64,
     /// Cancelled timers that still lie in `future`.
     cancelled: usize,
-    /// Ready entries that nobody has put off, in sequence.
+    /// The first of the ready entries that nobody has put off: mostly the only one.
+    first: Option<(u64, Now)>,
+    /// The ones behind it, in sequence.
     queue: VecDeque<(u64, Now)>,
     /// Ready entries that were put off.
     put_off: BinaryHeap<Reverse<Waiting>>,
@@ -190,20 +192,24 @@ impl Agenda {
     /// Whether nothing else is ready or due at `now_ns`: whatever comes next has no company.
     #[inline]
     pub(crate) fn is_alone(&self, now_ns: u64) -> bool {
-        self.queue.is_empty() && self.put_off.is_empty() && self.next_instant().is_none_or(|at_ns| at_ns > now_ns)
+        self.first.is_none() && self.put_off.is_empty() && self.next_instant().is_none_or(|at_ns| at_ns > now_ns)
     }
 
     /// Puts an entry behind all that are ready.
     #[inline]
     pub(crate) fn push_ready(&mut self, now: Now) {
         self.sequence += 1;
-        self.queue.push_back((self.sequence, now));
+        if self.first.is_none() {
+            self.first = Some((self.sequence, now));
+        } else {
+            self.queue.push_back((self.sequence, now));
+        }
     }
 
     /// How many entries are ready.
     #[inline]
     pub(crate) fn ready(&self) -> usize {
-        self.queue.len() + self.put_off.len()
+        usize::from(self.first.is_some()) + self.queue.len() + self.put_off.len()
     }
 
     /// Takes the first ready entry: the lowest rank, and of equals the first come.
@@ -211,8 +217,14 @@ impl Agenda {
     pub(crate) fn take_ready(&mut self) -> Option<Waiting> {
         // An entry in the queue has rank 0, so an entry that was put off goes first only if the queue is empty (ranks of
         // put-off entries are above 0).
-        match self.queue.pop_front() {
-            Some((sequence, now)) => Some(Waiting { rank: 0, put_off: 0, sequence, now }),
+        match self.first.take() {
+            Some((sequence, now)) => {
+                if !self.queue.is_empty() {
+                    self.first = self.queue.pop_front();
+                }
+                Some(Waiting { rank: 0, put_off: 0, sequence, now })
+            }
+            None if self.put_off.is_empty() => None,
             None => self.put_off.pop().map(|Reverse(waiting)| waiting),
         }
     }

@@ -240,26 +240,7 @@ impl Receive<'_> {
     /// The number of the message, once it is there.
     #[inline]
     fn poll(&mut self, kernel: &mut Kernel, context: &Context<'_>) -> Poll<io::Result<u32>> {
-        match kernel.try_receive(self.socket.reference, self.tag) {
-            Ok(Some(index)) => {
-                if let Some(id) = self.waiter.take() {
-                    kernel.has_received(self.socket.reference, id);
-                }
-                Poll::Ready(Ok(index))
-            }
-            Ok(None) => {
-                if let Some(id) = self.waiter.take() {
-                    kernel.stop_waiting(self.socket.reference, self.tag, id);
-                }
-                let wake = kernel.wake_ref(context);
-                self.waiter = Some(kernel.wait_for(self.socket.reference, self.tag, wake));
-                Poll::Pending
-            }
-            Err(error) => {
-                self.waiter = None;
-                Poll::Ready(Err(error))
-            }
-        }
+        kernel.poll_receive(self.socket.reference, self.tag, &mut self.waiter, context)
     }
 }
 

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 use squall_trace::event::Place;
+use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
 use squall_trace::target::MessageCounts;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
@@ -23,7 +24,7 @@ use crate::latency::{InverseTable, Latency};
 use crate::world::{LinkRule, matches};
 
 /// A message's bytes. Small ones lie inside the message.
-pub(crate) type Payload = SmallVec<[u8; 32]>;
+pub(crate) type Payload = SmallVec<[u8; 24]>;
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
@@ -44,6 +45,48 @@ struct Flow {
     from: NodeId,
     to: NodeId,
     weather: u32,
+}
+
+/// Finds flows by their id. Ids are hashes already, so a table of indices with linear probing is all that is needed; it is
+/// never more than half full.
+#[derive(Debug, Default)]
+struct FlowTable {
+    /// Index + 1; 0 is empty. The length is a power of two.
+    slots: Vec<u32>,
+}
+
+impl FlowTable {
+    #[inline]
+    fn find(&self, id: FlowId, flows: &[Flow]) -> Option<u32> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = id.0 as usize & mask;
+        loop {
+            let index = self.slots.get(at)?.checked_sub(1)?;
+            if flows[index as usize].id == id {
+                return Some(index);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Takes the last flow in.
+    fn add_last(&mut self, flows: &[Flow]) {
+        if flows.len() * 2 > self.slots.len() {
+            self.slots = vec![0; (flows.len() * 4).next_power_of_two()];
+            (0..flows.len()).for_each(|index| self.insert(index, flows));
+        } else {
+            self.insert(flows.len() - 1, flows);
+        }
+    }
+
+    fn insert(&mut self, index: usize, flows: &[Flow]) {
+        let mask = self.slots.len() - 1;
+        let mut at = flows[index].id.0 as usize & mask;
+        while self.slots[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = index as u32 + 1;
+    }
 }
 
 /// What a message is, beyond its bytes.
@@ -91,26 +134,13 @@ impl ArrivedCall {
     /// The spawn path of the task that serves this call: made of the call's address, not of the order in which calls
     /// arrive.
     pub(crate) fn serving_task(&self) -> TaskId {
-        TaskId(self.derived(b's'))
+        TaskId(hash_words([self.flow.0, self.number, u64::from(self.copy) | 1 << 32]))
     }
 
     /// The flow of its answers or refusals. The duplicate's answer has a flow of its own: no two messages share an
     /// address.
     fn reply_flow(&self, kind: Kind) -> FlowId {
-        let mut bytes = [0u8; 10];
-        bytes[..8].copy_from_slice(&self.flow.0.to_le_bytes());
-        bytes[8] = self.copy;
-        bytes[9] = kind as u8;
-        FlowId(xxh3_64(&bytes))
-    }
-
-    fn derived(&self, what: u8) -> u64 {
-        let mut bytes = [0u8; 18];
-        bytes[..8].copy_from_slice(&self.flow.0.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
-        bytes[16] = self.copy;
-        bytes[17] = what;
-        xxh3_64(&bytes)
+        FlowId(hash_words([self.flow.0, u64::from(self.copy), kind as u64]))
     }
 }
 
@@ -123,8 +153,8 @@ struct Waiter {
 
 #[derive(Debug, Default)]
 struct Socket {
+    /// One more after each closing: odd while it is open.
     generation: u32,
-    open: bool,
     node: u32,
     port: u16,
     /// Messages, by slot.
@@ -146,9 +176,15 @@ impl Socket {
     /// Takes the first waiter that `is_wanted`.
     #[inline]
     fn take_waiter(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
-        if self.first_waiter.as_ref().is_some_and(&is_wanted) {
-            let next = self.more_waiters.pop_front();
-            return std::mem::replace(&mut self.first_waiter, next);
+        let first = self.first_waiter.take_if(|waiter| is_wanted(waiter));
+        if first.is_some() {
+            if !self.more_waiters.is_empty() {
+                self.first_waiter = self.more_waiters.pop_front();
+            }
+            return first;
+        }
+        if self.more_waiters.is_empty() {
+            return None;
         }
         let at = self.more_waiters.iter().position(is_wanted)?;
         self.more_waiters.remove(at)
@@ -217,7 +253,7 @@ pub(crate) struct Network {
     tables: Vec<Option<Arc<InverseTable>>>,
     weathers: Vec<Weather>,
     flows: Vec<Flow>,
-    flow_table: HashTable<u32>,
+    flow_table: FlowTable,
     messages: Vec<Message>,
     free_messages: Vec<u32>,
     sockets: Vec<Socket>,
@@ -269,7 +305,7 @@ impl Network {
             tables,
             weathers: Vec::new(),
             flows: Vec::new(),
-            flow_table: HashTable::new(),
+            flow_table: FlowTable::default(),
             messages: Vec::new(),
             free_messages: Vec::new(),
             sockets: Vec::new(),
@@ -316,16 +352,16 @@ impl Network {
 
     // --- flows --------------------------------------------------------------------------------------------------------
 
+    #[inline]
     fn find_flow(&self, id: FlowId) -> Option<u32> {
-        self.flow_table.find(id.0, |&index| self.flows[index as usize].id == id).copied()
+        self.flow_table.find(id, &self.flows)
     }
 
     fn add_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let weather = self.weather_between(from, to, nodes);
         let index = self.flows.len() as u32;
         self.flows.push(Flow { id, count: 0, from, to, weather });
-        let flows = &self.flows;
-        self.flow_table.insert_unique(id.0, index, |&index| flows[index as usize].id.0);
+        self.flow_table.add_last(&self.flows);
         index
     }
 
@@ -410,7 +446,7 @@ impl Network {
     // --- sockets ------------------------------------------------------------------------------------------------------
 
     fn socket(&mut self, socket: SocketRef) -> Option<&mut Socket> {
-        self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation && entry.open)
+        self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation)
     }
 
     // --- messages -----------------------------------------------------------------------------------------------------
@@ -493,7 +529,7 @@ impl Kernel {
             }
         };
         let socket = &mut network.sockets[slot as usize];
-        socket.open = true;
+        socket.generation = socket.generation.wrapping_add(1);
         socket.node = id.0;
         socket.port = port;
         node.ports.push((port, slot));
@@ -517,10 +553,9 @@ impl Kernel {
     /// Closes a socket: what waits in it is gone, who waits for it is woken.
     pub(crate) fn close_socket(&mut self, slot: u32) {
         let socket = &mut self.network.sockets[slot as usize];
-        if !socket.open {
+        if socket.generation.is_multiple_of(2) {
             return;
         }
-        socket.open = false;
         socket.generation = socket.generation.wrapping_add(1);
         let arrived = std::mem::take(&mut socket.arrived);
         let waiters: Vec<Waiter> = std::iter::from_fn(|| socket.take_waiter(|_| true)).collect();
@@ -542,27 +577,56 @@ impl Kernel {
         }
     }
 
-    /// Takes the number of the first message with that tag; see [`Kernel::take_datagram`] and [`Kernel::take_call`].
+    /// The number of the first message with that tag; see [`Kernel::take_datagram`] and [`Kernel::take_call`]. If there is
+    /// none, `context`'s task is woken when one comes; `waiter` holds the number under which it waits.
     ///
     /// # Errors
     /// If the socket is gone.
     #[inline]
-    pub(crate) fn try_receive(&mut self, socket: SocketRef, tag: u64) -> io::Result<Option<u32>> {
+    pub(crate) fn poll_receive(
+        &mut self,
+        socket: SocketRef,
+        tag: u64,
+        waiter: &mut Option<u64>,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<u32>> {
+        let wake = self.wake_ref(context);
         let network = &mut self.network;
         let messages = &network.messages;
-        let entry = network
-            .sockets
-            .get_mut(socket.slot as usize)
-            .filter(|entry| entry.generation == socket.generation && entry.open);
-        let Some(entry) = entry else {
-            return Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed"));
+        let Some(entry) = network.sockets.get_mut(socket.slot as usize).filter(|s| s.generation == socket.generation)
+        else {
+            *waiter = None;
+            self.forget(Some(wake));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed")));
         };
         let has_tag = |&index: &u32| messages[index as usize].tag == tag;
-        if entry.arrived.front().is_some_and(has_tag) {
-            return Ok(entry.arrived.pop_front());
+        let received = if entry.arrived.front().is_some_and(has_tag) {
+            entry.arrived.pop_front()
+        } else {
+            let at = entry.arrived.iter().position(has_tag);
+            at.and_then(|at| entry.arrived.remove(at))
+        };
+        // Woken, it waits no more; polled for another reason, it still does.
+        let own = waiter.take().and_then(|id| entry.take_waiter(|waiter| waiter.id == id));
+        match received {
+            Some(index) => {
+                if own.is_some() {
+                    self.forget(own.map(|waiter| waiter.wake));
+                }
+                self.forget(Some(wake));
+                Poll::Ready(Ok(index))
+            }
+            None => {
+                network.waiters += 1;
+                let id = network.waiters;
+                entry.add_waiter(Waiter { id, tag, wake });
+                *waiter = Some(id);
+                if own.is_some() {
+                    self.forget(own.map(|waiter| waiter.wake));
+                }
+                Poll::Pending
+            }
         }
-        let at = entry.arrived.iter().position(has_tag);
-        Ok(at.and_then(|at| entry.arrived.remove(at)))
     }
 
     /// Copies a received message's bytes out, as many as fit.
@@ -601,26 +665,6 @@ impl Kernel {
         }
     }
 
-    /// Waits for a message with that tag. The number is for [`Kernel::stop_waiting`].
-    pub(crate) fn wait_for(&mut self, socket: SocketRef, tag: u64, wake: WakeRef) -> u64 {
-        self.network.waiters += 1;
-        let id = self.network.waiters;
-        if let Some(entry) = self.network.socket(socket) {
-            entry.add_waiter(Waiter { id, tag, wake });
-        }
-        id
-    }
-
-    /// Waits no more, having received.
-    #[inline]
-    pub(crate) fn has_received(&mut self, socket: SocketRef, id: u64) {
-        if let Some(entry) = self.network.socket(socket)
-            && let Some(waiter) = entry.take_waiter(|waiter| waiter.id == id)
-        {
-            self.forget(Some(waiter.wake));
-        }
-    }
-
     /// Waits no more, without having received. A wake that was meant for the one that stops goes to the next that waits
     /// for the tag.
     pub(crate) fn stop_waiting(&mut self, socket: SocketRef, tag: u64, id: u64) {
@@ -656,13 +700,9 @@ impl Kernel {
         let Some(to_node) = self.node_by_address(to.ip()) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
-        let mut key = [0u8; 32];
-        key[..8].copy_from_slice(&self.current.task.0.to_le_bytes());
-        key[8..16].copy_from_slice(&self.network.name_hashes[to_node.index()].to_le_bytes());
-        key[16..24].copy_from_slice(&outgoing.tag.to_le_bytes());
-        key[24..26].copy_from_slice(&to.port().to_le_bytes());
-        key[26] = outgoing.kind as u8;
-        let id = FlowId(xxh3_64(&key));
+        // Who sends, to which node, and as what: nothing that another flow could shift.
+        let what = outgoing.tag ^ u64::from(to.port()) << 48 ^ (outgoing.kind as u64) << 32;
+        let id = FlowId(hash_words([self.current.task.0, self.network.name_hashes[to_node.index()], what]));
         let flow = match self.network.find_flow(id) {
             Some(flow) => flow,
             None => self.new_flow(id, self.current.node, to_node, outgoing),
