@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
+use squall_trace::event::Place;
 use squall_trace::ratio::Threshold;
 use squall_trace::target::MessageCounts;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::agenda::Due;
+use crate::agenda::{Due, Identity};
 use crate::kernel::{Kernel, Node, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::world::{LinkRule, matches};
@@ -123,7 +124,30 @@ struct Socket {
     node: u32,
     port: u16,
     arrived: VecDeque<Arrived>,
-    waiters: VecDeque<Waiter>,
+    /// Who has waited longest; the others, if any, behind it.
+    first_waiter: Option<Waiter>,
+    more_waiters: VecDeque<Waiter>,
+}
+
+impl Socket {
+    fn add_waiter(&mut self, waiter: Waiter) {
+        if self.first_waiter.is_none() {
+            self.first_waiter = Some(waiter);
+        } else {
+            self.more_waiters.push_back(waiter);
+        }
+    }
+
+    /// Takes the first waiter that `is_wanted`.
+    #[inline]
+    fn take_waiter(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
+        if self.first_waiter.as_ref().is_some_and(&is_wanted) {
+            let next = self.more_waiters.pop_front();
+            return std::mem::replace(&mut self.first_waiter, next);
+        }
+        let at = self.more_waiters.iter().position(is_wanted)?;
+        self.more_waiters.remove(at)
+    }
 }
 
 /// A socket, by slot and generation.
@@ -303,19 +327,14 @@ impl Network {
         (self.weathers.len() - 1) as u32
     }
 
-    /// The address of a message's place in the order of its instant.
-    #[inline]
-    pub(crate) fn order_of(&self, message: u32) -> (FlowId, u64) {
-        let message = &self.messages[message as usize];
-        // A duplicate is ordered apart from the message itself: odd and even numbers.
-        (self.flows[message.flow as usize].id, message.number << 1 | u64::from(message.copy))
-    }
-
-    /// What tells a message from any other that may come to its address in another run: who to whom, and its bytes.
-    pub(crate) fn fingerprint_of(&self, message: u32, nodes: &[Node]) -> u64 {
+    /// Who a message is to those who decide about the order of an instant.
+    pub(crate) fn identify(&self, message: u32, nodes: &[Node]) -> Identity {
         let message = &self.messages[message as usize];
         let flow = &self.flows[message.flow as usize];
-        fingerprint(&nodes[flow.from.index()], &nodes[flow.to.index()], message.tag, &message.payload)
+        let (from, to) = (&nodes[flow.from.index()], &nodes[flow.to.index()]);
+        // A duplicate is ordered apart from the message itself: odd and even numbers.
+        let number = message.number << 1 | u64::from(message.copy);
+        Identity::new(flow.id, number, fingerprint(from, to, message.tag, &message.payload))
     }
 
     // --- partitions ---------------------------------------------------------------------------------------------------
@@ -454,7 +473,7 @@ impl Kernel {
         socket.open = false;
         socket.generation = socket.generation.wrapping_add(1);
         socket.arrived.clear();
-        let waiters = std::mem::take(&mut socket.waiters);
+        let waiters: Vec<Waiter> = std::iter::from_fn(|| socket.take_waiter(|_| true)).collect();
         let (node, port) = (socket.node as usize, socket.port);
         self.nodes[node].ports.retain(|(bound, _)| *bound != port);
         self.network.free_sockets.push(slot);
@@ -490,7 +509,7 @@ impl Kernel {
         self.network.waiters += 1;
         let id = self.network.waiters;
         if let Some(entry) = self.network.socket(socket) {
-            entry.waiters.push_back(Waiter { id, tag, wake });
+            entry.add_waiter(Waiter { id, tag, wake });
         }
         id
     }
@@ -498,14 +517,12 @@ impl Kernel {
     /// Waits no more. A wake that was meant for the one that stops goes to the next that waits for the tag.
     pub(crate) fn stop_waiting(&mut self, socket: SocketRef, tag: u64, id: u64) {
         let Some(entry) = self.network.socket(socket) else { return };
-        if let Some(at) = entry.waiters.iter().position(|waiter| waiter.id == id) {
-            let waiter = entry.waiters.remove(at);
-            self.forget(waiter.map(|waiter| waiter.wake));
+        if let Some(waiter) = entry.take_waiter(|waiter| waiter.id == id) {
+            self.forget(Some(waiter.wake));
             return;
         }
         if entry.arrived.iter().any(|arrived| arrived.tag == tag)
-            && let Some(at) = entry.waiters.iter().position(|waiter| waiter.tag == tag)
-            && let Some(waiter) = entry.waiters.remove(at)
+            && let Some(waiter) = entry.take_waiter(|waiter| waiter.tag == tag)
         {
             self.wake(waiter.wake, 4);
         }
@@ -592,19 +609,12 @@ impl Kernel {
         let flow = self.network.flows[flow_index as usize];
         let Flow { id, from, to, .. } = flow;
         self.network.counts.sent += 1;
-        self.journal.emit(
-            self.now_ns,
-            from,
-            self.current.task,
-            EventKind::Send {
-                flow: id,
-                number,
-                from_port: outgoing.from_port,
-                to,
-                to_port: outgoing.to_port,
-                tag: outgoing.tag,
-                payload: std::borrow::Cow::Borrowed(&outgoing.payload),
-            },
+        self.journal.send(
+            Place { at_ns: self.now_ns, node: from, task: self.current.task },
+            (id, number),
+            (outgoing.from_port, to, outgoing.to_port),
+            outgoing.tag,
+            &outgoing.payload,
         );
         if from == to {
             self.launch(flow_index, number, 0, LOOPBACK_NS, outgoing);
@@ -715,7 +725,8 @@ impl Kernel {
             return;
         };
         self.network.counts.delivered += 1;
-        self.emit_on(to, EventKind::Deliver { flow: id, number, copy });
+        let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
+        self.journal.deliver(place, (id, number, copy));
         let cause = id.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         match body {
             Body::Datagram => self.hand_over(socket, Arrived { tag, from: from_address, payload, call: None }, cause),
@@ -733,9 +744,7 @@ impl Kernel {
         let socket = &mut self.network.sockets[socket as usize];
         let tag = arrived.tag;
         socket.arrived.push_back(arrived);
-        if let Some(at) = socket.waiters.iter().position(|waiter| waiter.tag == tag)
-            && let Some(waiter) = socket.waiters.remove(at)
-        {
+        if let Some(waiter) = socket.take_waiter(|waiter| waiter.tag == tag) {
             self.wake(waiter.wake, cause);
         }
     }
