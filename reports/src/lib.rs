@@ -13,4 +13,4 @@ pub mod paint;
 pub mod printable;
 pub mod timeline;
 
-pub use timeline::{Style, event_in_words, render_timeline, render_verdict};
+pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};

@@ -42,7 +42,7 @@ const MESSAGE_LINES_MAX: usize = 60;
 /// A run: its events of interest, one a line, then [`render_verdict`].
 #[must_use]
 pub fn render_timeline(trace: &Trace, style: Style) -> String {
-    let mut lines = render_events(trace, style);
+    let mut lines = event_lines(trace, style);
     lines.extend([String::new(), String::new()]);
     let mut text = lines.join("\n");
     text.push_str(&render_verdict(&trace.verdict, &trace.names, style));
@@ -57,7 +57,13 @@ struct Sent {
 
 type SentMessages = BTreeMap<(FlowId, u64), Sent>;
 
-fn render_events(trace: &Trace, style: Style) -> Vec<String> {
+/// A run's events of interest, one a line, without its verdict.
+#[must_use]
+pub fn render_events(trace: &Trace, style: Style) -> String {
+    event_lines(trace, style).join("\n")
+}
+
+fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
     let failure = match &trace.verdict {
         // A property that was judged at the end failed at no event.
         Verdict::Fail(failure) if failure.node.is_some() => Some(failure),

@@ -1,8 +1,7 @@
 //! Where two runs that should be the same part.
 
+use squall_reports::event_in_words;
 use squall_trace::{EventKind, OwnedEvent, Trace};
-
-use crate::timeline;
 
 /// The first event in which two traces differ. Log lines don't count: they have a digest of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl Divergence {
     #[must_use]
     pub fn sentence(&self, left: &Trace, right: &Trace) -> String {
         let line = |event: &Option<OwnedEvent>, trace: &Trace| match event {
-            Some(event) => timeline::line(event, &trace.names),
+            Some(event) => event_in_words(event, &trace.names),
             None => "the run had ended".to_string(),
         };
         let mut text = format!("the runs part at event {}:", self.step);
@@ -64,6 +63,7 @@ mod tests {
     use crate::time::DurationExt;
     use crate::{Simulation, World};
 
+    /// A run whose only client sleeps that long.
     fn trace(milliseconds: u64) -> Trace {
         let simulation = Simulation::new(move |world: &mut World| {
             world.client("sleeper", move || async move {

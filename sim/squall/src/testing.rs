@@ -23,19 +23,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use squall_engine::World;
+use squall_reports::{Style, render_events, render_timeline};
 use squall_trace::trace::format_ns;
 use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Seed, SiteKind, StrategyChoice, Trace, Verdict};
 
 use crate::divergence::first_divergence;
 use crate::runner::Simulation;
 pub use crate::seeds::SeedRange;
-use crate::timeline;
 
 /// How many seeds a test runs unless it says otherwise.
 pub const DEFAULT_SEEDS: u64 = 100;
 
 /// How many events a failing test's message shows.
 const TAIL_EVENTS: usize = 30;
+
+/// Plain text: a panic's message goes anywhere.
+const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
 
 /// How many perturbations a failing test's message puts in words.
 const PERTURBATIONS_IN_WORDS: usize = 8;
@@ -172,7 +175,7 @@ impl Exploration {
     where
         F: Fn(&mut World) + Send + Sync + 'static,
     {
-        let show = |trace: &Trace| note(timeline::tail(trace, usize::MAX).trim_end());
+        let show = |trace: &Trace| note(render_timeline(trace, STYLE).trim_end());
         match self.search(build).check_first(seed, show) {
             None => {
                 note(&format!("squall: seed {seed} passed"));
@@ -316,7 +319,7 @@ fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Res
         }
     }
     if let Some(trace) = &outcome.trace {
-        write!(out, "\nthe last that happened:\n{}", timeline::tail(trace, TAIL_EVENTS))?;
+        writeln!(out, "\n{}", render_events(trace, Style { lines_max: Some(TAIL_EVENTS), ..STYLE }))?;
     }
     Ok(())
 }
@@ -326,7 +329,7 @@ fn write_indented(out: &mut String, text: &str) -> fmt::Result {
 }
 
 fn perturbation_line(perturbation: &Perturbation, names: &Names) -> String {
-    format!("{:>14}  {}", format_ns(perturbation.at_ns), perturbation.sentence(names))
+    format!("  {:>14}  {}", format_ns(perturbation.at_ns), perturbation.sentence(names))
 }
 
 /// Those that say most, in the order in which they happened: faults and losses before long delays, and mere order last.
