@@ -245,8 +245,6 @@ pub(crate) fn short_type_name(full: &str) -> String {
 
 pub(crate) struct Node {
     pub name: Rc<str>,
-    /// Of the name: addresses of decisions are made of it, never of the node's number.
-    pub name_hash: u64,
     pub address: std::net::IpAddr,
     pub client: bool,
     pub control: bool,
@@ -283,10 +281,13 @@ pub(crate) struct Current {
     pub boot: u32,
     /// The address of the task's waker, to know it again.
     waker: usize,
+    /// Whether what it does counts: its node is up and in the same boot. Destructors of a crashed node and of an ended run
+    /// don't count.
+    live: bool,
 }
 
 const NOBODY: Current =
-    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0 };
+    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0, live: false };
 
 /// What is to be called or dropped when the world isn't borrowed.
 #[derive(Default)]
@@ -508,14 +509,10 @@ impl Kernel {
 
     // --- tasks --------------------------------------------------------------------------------------------------------
 
-    /// Whether the code that runs still counts: its node is up and in the same boot. Destructors of a crashed node and of
-    /// an ended run don't.
+    /// Whether what the running code does counts.
     #[inline]
     pub(crate) fn is_live(&self) -> bool {
-        match self.nodes.get(self.current.node.index()) {
-            Some(node) => node.up && node.boot == self.current.boot,
-            None => false,
-        }
+        self.current.live
     }
 
     /// Spawns a child of the running task. `None` if that doesn't count any more.
@@ -700,11 +697,21 @@ impl Kernel {
 
     fn current_of(&self, slot: u32) -> Current {
         let task = &self.tasks[slot as usize];
-        Current { slot, generation: task.generation, task: task.id, node: task.node, boot: task.boot, waker: 0 }
+        Current {
+            slot,
+            generation: task.generation,
+            task: task.id,
+            node: task.node,
+            boot: task.boot,
+            waker: 0,
+            live: false,
+        }
     }
 
     fn condemn(&mut self, slot: u32, end: TaskEnd) {
-        let current = self.current_of(slot);
+        let mut current = self.current_of(slot);
+        // The destructors of an aborted task are code like any other; a crashed node's have no effect.
+        current.live = end == TaskEnd::Aborted && self.nodes[current.node.index()].up;
         if let Some(future) = self.tasks[slot as usize].future.take() {
             self.outbox.condemn(Condemned { future, current, end: Some(end) });
         }
@@ -767,6 +774,9 @@ impl Kernel {
             return false;
         }
         node.up = false;
+        if self.current.node == id {
+            self.current.live = false;
+        }
         self.script.has_crashed = true;
         self.emit_on(id, EventKind::Crash);
         for slot in 0..self.tasks.len() as u32 {
@@ -976,9 +986,9 @@ impl Kernel {
                 }
                 continue;
             }
-            let (network, nodes, tasks) = (&self.network, &self.nodes, &self.tasks);
+            let (network, tasks) = (&self.network, &self.tasks);
             let identify = |now: Now| match now {
-                Now::Delivery { message } => Some(network.identify(message, nodes)),
+                Now::Delivery { message } => Some(network.identify(message)),
                 // A task that has ended meanwhile is nobody, though another may have come into its slot.
                 Now::Poll { slot, generation } => tasks
                     .get(slot as usize)
@@ -1051,6 +1061,7 @@ impl Kernel {
             node: slot.node,
             boot: slot.boot,
             waker: waker.data().addr(),
+            live: true,
         };
         self.journal.poll(Place { at_ns: now_ns, node: self.current.node, task: self.current.task });
         self.beat.poll(self.journal.step());
@@ -1117,9 +1128,6 @@ impl Kernel {
                 }
                 self.free_task(slot);
             }
-        }
-        for node in &mut self.nodes {
-            node.up = false;
         }
     }
 

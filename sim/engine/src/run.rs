@@ -163,14 +163,12 @@ impl Kernel {
             let NodeSpec { name, client, control, address, on_panic, init } = spec;
             let id = NodeId(index as u32);
             let node_address = address.unwrap_or_else(|| default_address(index));
-            if address.is_some() {
-                self.network.name_address(node_address, id);
-            }
+            let name_hash = xxh3_64(name.as_bytes());
+            self.network.add_node(name_hash, address);
             if self.journal.wants_names() {
                 self.journal.name_node(NodeInfo { name: name.clone(), address: node_address, client });
             }
             self.nodes.push(Node {
-                name_hash: xxh3_64(name.as_bytes()),
                 name: name.into(),
                 address: node_address,
                 client,
