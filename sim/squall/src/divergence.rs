@@ -41,23 +41,46 @@ impl Divergence {
     /// In plain words, over a few lines. The traces are those that were compared.
     #[must_use]
     pub fn sentence(&self, left: &Trace, right: &Trace) -> String {
-        let line = |event: &Option<OwnedEvent>, trace: &Trace| match event {
+        let words = |event: &Option<OwnedEvent>, trace: &Trace| match event {
             Some(event) => event_in_words(event, &trace.names),
             None => "the run had ended".to_string(),
         };
+        let (mut first, mut second) = (words(&self.left, left), words(&self.right, right));
+        if let (true, Some(left), Some(right)) = (first == second, &self.left, &self.right) {
+            // Words leave most bytes of a payload out, and cut long texts.
+            let (left, right) = differing_bytes(left, right);
+            first.push_str(&left);
+            second.push_str(&right);
+        }
         let mut text = format!("the runs part at event {}:", self.step);
         if self.before.is_some() {
-            text.push_str(&format!("\n  both       {}", line(&self.before, left)));
+            text.push_str(&format!("\n  both       {}", words(&self.before, left)));
         }
-        text.push_str(&format!("\n  first run  {}", line(&self.left, left)));
-        text.push_str(&format!("\n  second run {}", line(&self.right, right)));
+        text.push_str(&format!("\n  first run  {first}\n  second run {second}"));
         text
     }
 }
 
+/// The canonical bytes of two events around the first that differs, in hex.
+fn differing_bytes(left: &OwnedEvent, right: &OwnedEvent) -> (String, String) {
+    let bytes = |event: &OwnedEvent| {
+        let mut bytes = Vec::new();
+        event.write_canonical(&mut bytes);
+        bytes
+    };
+    let (left, right) = (bytes(left), bytes(right));
+    let same = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
+    let around = |bytes: &[u8]| {
+        let from = same.saturating_sub(4);
+        let hex: Vec<String> = bytes[from..].iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        format!("; its bytes from {from} on: {}", hex.join(" "))
+    };
+    (around(&left), around(&right))
+}
+
 #[cfg(test)]
 mod tests {
-    use squall_trace::{Plan, Record, Seed};
+    use squall_trace::{FlowId, NodeId, Plan, Record, Seed};
 
     use super::*;
     use crate::time::DurationExt;
@@ -99,5 +122,25 @@ mod tests {
         let divergence = first_divergence(&left, &right).expect("they differ");
         assert_eq!(divergence.right, None);
         assert!(divergence.sentence(&left, &right).contains("the run had ended"));
+    }
+
+    #[test]
+    fn what_words_don_t_tell_is_told_in_bytes() {
+        let sends = |last_byte: u8| {
+            let mut trace = trace(5);
+            trace.events[3].kind = EventKind::Send {
+                flow: FlowId(1),
+                number: 1,
+                from_port: 1,
+                to: NodeId(0),
+                to_port: 1,
+                tag: 1,
+                payload: vec![0, 0, last_byte].into(),
+            };
+            trace
+        };
+        let (left, right) = (sends(0xfe), sends(0xff));
+        let sentence = first_divergence(&left, &right).expect("they differ").sentence(&left, &right);
+        assert!(sentence.contains("00 00 fe\n") && sentence.ends_with("00 00 ff"), "{sentence}");
     }
 }
