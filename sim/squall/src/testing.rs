@@ -212,7 +212,7 @@ impl Exploration {
         };
         let passed = seeds.map_or(0, |seeds| seed.0 - seeds.start());
         let before = match seeds {
-            Some(seeds) if passed > 0 => format!(" ({} of {seeds} before it)", seeds_passed(passed)),
+            Some(seeds) if passed > 0 => format!(" ({passed} of {seeds} passed before it)"),
             Some(seeds) => format!(" (the first of {seeds})"),
             None => String::new(),
         };

@@ -90,7 +90,10 @@ fn a_failure_says_what_when_where_and_why() {
     assert_eq!(finding.passed, finding.seed.0, "the seeds before it passed");
     let message = finding.to_string();
     for expected in [
-        &format!("property paid-once failed with seed {} ({} seed", finding.seed, finding.passed),
+        &format!(
+            "property paid-once failed with seed {} ({} of 0..1000 passed before it)",
+            finding.seed, finding.passed
+        ),
         ", on bank, in bank/",
         "  order 7 was paid 2 times",
         "decisions were not calm",
