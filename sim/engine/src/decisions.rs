@@ -144,16 +144,22 @@ impl Decisions {
             }
         }
         self.chosen += 1;
-        if self.recording && head.rank != 0 {
+        self.record_rank(&head, now_ns, fingerprint);
+        head
+    }
+
+    /// Records the rank of a ready entry that was chosen, or that the run's end left waiting: had it not been put off, it
+    /// would have come before others that did come.
+    pub(crate) fn record_rank(&mut self, entry: &Waiting, now_ns: u64, fingerprint: impl Fn(&Waiting) -> u64) {
+        if self.recording && entry.rank != 0 {
             self.perturbations.push(Perturbation {
-                site: head.site(),
-                fingerprint: fingerprint(&head),
-                value: u64::from(head.rank),
+                site: entry.site(),
+                fingerprint: fingerprint(entry),
+                value: u64::from(entry.rank),
                 calm: 0,
                 at_ns: now_ns,
             });
         }
-        head
     }
 
     fn wanted_rank(

@@ -928,10 +928,7 @@ impl Kernel {
                 continue;
             }
             let (network, nodes) = (&self.network, &self.nodes);
-            let fingerprint = |waiting: &Waiting| match waiting.now {
-                Now::Delivery { message } => network.fingerprint_of(message, nodes),
-                Now::Poll { .. } => waiting.cause,
-            };
+            let fingerprint = |waiting: &Waiting| network.fingerprint_of_ready(waiting, nodes);
             if let Some(waiting) = self.decisions.choose(&mut self.agenda, self.now_ns, fingerprint) {
                 match waiting.now {
                     Now::Delivery { message } => self.deliver(message),

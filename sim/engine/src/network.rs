@@ -16,7 +16,7 @@ use squall_trace::target::MessageCounts;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::agenda::Due;
+use crate::agenda::{Due, Now, Waiting};
 use crate::kernel::{Kernel, Node, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::world::{LinkRule, matches};
@@ -316,6 +316,15 @@ impl Network {
         let message = &self.messages[message as usize];
         let flow = &self.flows[message.flow as usize];
         fingerprint(&nodes[flow.from.index()], &nodes[flow.to.index()], message.tag, &message.payload)
+    }
+
+    /// What tells a ready entry from any other that may come to its address in another run.
+    #[inline]
+    pub(crate) fn fingerprint_of_ready(&self, waiting: &Waiting, nodes: &[Node]) -> u64 {
+        match waiting.now {
+            Now::Delivery { message } => self.fingerprint_of(message, nodes),
+            Now::Poll { .. } => waiting.cause,
+        }
     }
 
     // --- partitions ---------------------------------------------------------------------------------------------------
@@ -794,7 +803,16 @@ impl Kernel {
 
     /// Everything that is still under way when the run has ended.
     pub(crate) fn account_for_the_rest(&mut self) {
-        for index in self.agenda.drain_deliveries() {
+        let mut under_way = Vec::new();
+        for waiting in self.agenda.drain_ready() {
+            let (network, nodes) = (&self.network, &self.nodes);
+            self.decisions.record_rank(&waiting, self.now_ns, |waiting| network.fingerprint_of_ready(waiting, nodes));
+            if let Now::Delivery { message } = waiting.now {
+                under_way.push(message);
+            }
+        }
+        under_way.extend(self.agenda.drain_future_deliveries());
+        for index in under_way {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (message.number, message.copy);
             let Flow { id, to, .. } = self.network.flows[message.flow as usize];
