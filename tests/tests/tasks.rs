@@ -177,7 +177,10 @@ fn a_panic_fails_the_run_by_name_unless_the_node_says_otherwise() {
     }));
     let (property, message) = failure(&outcome);
     assert_eq!(property, "panic");
-    assert!(message.contains("client") && message.contains("in the child") && message.contains("tasks.rs"), "{message}");
+    assert!(
+        message.contains("client") && message.contains("in the child") && message.contains("tasks.rs"),
+        "{message}"
+    );
 }
 
 /// Nobody can join a root task: its panic must not pass unseen.
@@ -383,7 +386,8 @@ fn futures_with_wakers_of_their_own_work() {
         }
         assert_eq!(came, [1, 2, 3, 4]);
 
-        let (mut slow, mut fast) = (Box::pin(futures::FutureExt::fuse(sleep(2.ms()))), Box::pin(futures::FutureExt::fuse(sleep(1.ms()))));
+        let (mut slow, mut fast) =
+            (Box::pin(futures::FutureExt::fuse(sleep(2.ms()))), Box::pin(futures::FutureExt::fuse(sleep(1.ms()))));
         futures::select_biased! {
             () = slow => panic!("the slow one came first"),
             () = fast => {}
@@ -524,7 +528,8 @@ fn a_wake_by_another_thread_names_the_thread() {
             }
             started = true;
             let waker = context.waker().clone();
-            let thread = std::thread::Builder::new().name("a stranger".to_string()).spawn(move || waker.wake()).unwrap();
+            let thread =
+                std::thread::Builder::new().name("a stranger".to_string()).spawn(move || waker.wake()).unwrap();
             thread.join().unwrap();
             Poll::Pending
         })

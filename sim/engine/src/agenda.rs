@@ -208,6 +208,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A cancelled timer leaves nothing: what lies in the agenda follows what lives.
+    #[test]
+    fn cancelled_timers_are_swept_out() {
+        let mut agenda = Agenda::default();
+        agenda.schedule(u64::MAX, Due::Act { index: 0 });
+        let mut most = 0;
+        for slot in 0..100_000 {
+            agenda.schedule(1_000_000 + u64::from(slot), Due::Timer { slot, generation: 0 });
+            agenda.timer_cancelled(|_, _| false);
+            most = most.max(agenda.future.len());
+        }
+        assert!(most < 200, "{most} entries for one that lives");
+        assert!(agenda.future.iter().any(|Reverse(future)| future.due == Due::Act { index: 0 }));
+    }
+
     proptest! {
         /// Whatever is scheduled and cancelled, live entries come by (instant, order of scheduling), each once.
         #[test]
@@ -244,7 +259,7 @@ mod tests {
         /// strategy makes by putting off is the order that its recorded ranks make.
         #[test]
         fn the_last_ranks_alone_give_the_same_order(choices in proptest::collection::vec(0usize..8, 1..200)) {
-            let run = |mut pick: Box<dyn FnMut(&Waiting, usize) -> Option<u32>>| {
+            let run = |pick: &mut dyn FnMut(&Waiting, usize) -> Option<u32>| {
                 let mut agenda = Agenda::default();
                 let mut order = Vec::new();
                 for step in 0..choices.len() as u64 + 8 {
@@ -269,7 +284,7 @@ mod tests {
             };
             let wanted = choices.clone();
             let mut passed = (usize::MAX, 0);
-            let first = run(Box::new(move |head, chosen| {
+            let first = run(&mut |head, chosen| {
                 // Choice n lets the n-th head come: the ones before it are put off by one place each.
                 if passed.0 != chosen {
                     passed = (chosen, 0);
@@ -277,12 +292,12 @@ mod tests {
                 let skip = *wanted.get(chosen).unwrap_or(&0);
                 passed.1 += 1;
                 (passed.1 <= skip).then(|| head.rank + 1)
-            }));
+            });
             let ranks: std::collections::BTreeMap<_, _> = first.iter().copied().collect();
-            let again = run(Box::new(move |head, _| {
+            let again = run(&mut |head, _| {
                 let rank = ranks.get(&head.chain).copied().unwrap_or(0);
                 (head.rank < rank).then_some(rank)
-            }));
+            });
             prop_assert_eq!(first, again);
         }
     }

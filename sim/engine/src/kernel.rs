@@ -167,6 +167,10 @@ enum TaskState {
     Running,
     /// Is being polled and was woken meanwhile.
     RunningWoken,
+    /// Is being polled, and was aborted or went down with its node: its end is in the journal, and it isn't polled again.
+    Ending,
+    /// Has ended. Its slot stays its own until its destructors are through.
+    Dropping,
 }
 
 pub(crate) struct TaskSlot {
@@ -298,7 +302,8 @@ impl Outbox {
 
 /// A task that is to be dropped.
 pub(crate) struct Condemned {
-    future: TaskFuture,
+    /// Held to be dropped.
+    _future: TaskFuture,
     current: Current,
     end: TaskEnd,
 }
@@ -335,6 +340,8 @@ pub(crate) struct Kernel {
     pub script: Script,
     pub outbox: Outbox,
     pub current: Current,
+    /// Whether the running task has panicked in this poll.
+    pub current_panicked: bool,
     pub limits: Limits,
     pub end_at_ns: Option<u64>,
     clients_left: usize,
@@ -375,6 +382,7 @@ impl Kernel {
             script: Script::default(),
             outbox: Outbox::default(),
             current: NOBODY,
+            current_panicked: false,
             limits: settings.limits,
             end_at_ns: settings.end_at_ns,
             clients_left: 0,
@@ -612,7 +620,7 @@ impl Kernel {
         match slot.state {
             TaskState::Idle => self.schedule(task, cause),
             TaskState::Running => slot.state = TaskState::RunningWoken,
-            TaskState::Scheduled | TaskState::RunningWoken => {}
+            TaskState::Scheduled | TaskState::RunningWoken | TaskState::Ending | TaskState::Dropping => {}
         }
     }
 
@@ -635,19 +643,17 @@ impl Kernel {
     pub(crate) fn abort(&mut self, task: TaskRef) {
         let Some(slot) = self.get_task(task) else { return };
         match slot.state {
-            // A task that is being polled is taken out afterwards: its generation tells.
-            TaskState::Running | TaskState::RunningWoken => {
-                let current = self.current_of(task.slot);
-                self.free_task(task.slot);
-                self.journal.emit(
-                    self.now_ns,
-                    current.node,
-                    current.task,
-                    EventKind::TaskEnd { end: TaskEnd::Aborted },
-                );
-            }
+            TaskState::Running | TaskState::RunningWoken => self.end_running(task.slot, TaskEnd::Aborted),
             TaskState::Idle | TaskState::Scheduled => self.condemn(task.slot, TaskEnd::Aborted),
+            TaskState::Ending | TaskState::Dropping => {}
         }
+    }
+
+    /// Ends a task that is being polled: it is taken out when the poll is over.
+    fn end_running(&mut self, slot: u32, end: TaskEnd) {
+        let current = self.current_of(slot);
+        self.tasks[slot as usize].state = TaskState::Ending;
+        self.journal.emit(self.now_ns, current.node, current.task, EventKind::TaskEnd { end });
     }
 
     fn current_of(&self, slot: u32) -> Current {
@@ -657,10 +663,11 @@ impl Kernel {
 
     fn condemn(&mut self, slot: u32, end: TaskEnd) {
         let current = self.current_of(slot);
-        if let Some(future) = self.tasks[slot as usize].future.take() {
-            self.outbox.condemned.push(Condemned { future, current, end });
+        let task = &mut self.tasks[slot as usize];
+        task.state = TaskState::Dropping;
+        if let Some(future) = task.future.take() {
+            self.outbox.condemned.push(Condemned { _future: future, current, end });
         }
-        self.free_task(slot);
     }
 
     fn free_task(&mut self, slot: u32) {
@@ -727,9 +734,12 @@ impl Kernel {
                 continue;
             }
             match task.state {
-                TaskState::Running | TaskState::RunningWoken => self.free_task(slot),
+                TaskState::Running | TaskState::RunningWoken => {
+                    let end = if self.current_panicked { TaskEnd::Panicked } else { TaskEnd::Crashed };
+                    self.end_running(slot, end);
+                }
                 TaskState::Idle | TaskState::Scheduled if task.future.is_some() => self.condemn(slot, TaskEnd::Crashed),
-                TaskState::Idle | TaskState::Scheduled => {}
+                TaskState::Idle | TaskState::Scheduled | TaskState::Ending | TaskState::Dropping => {}
             }
         }
         self.outbox.crashed.push(id);
@@ -996,6 +1006,7 @@ impl Kernel {
             boot: slot.boot,
             waker: waker.data().addr(),
         };
+        self.current_panicked = false;
         self.emit(EventKind::Poll);
         self.beat.poll(self.journal.step());
         if livelock {
@@ -1014,28 +1025,30 @@ impl Kernel {
 
     /// Takes a polled task back. `done` says that its future has ended.
     pub(crate) fn end_poll(&mut self, polling: Polling, done: bool) {
-        let current = self.current;
-        let Polling { future, waker, task } = polling;
-        match self.get_task(task) {
-            Some(_) if done => {
-                self.emit(EventKind::TaskEnd { end: TaskEnd::Returned });
-                drop(waker);
-                self.free_task(task.slot);
-                self.outbox.condemned.push(Condemned { future, current, end: TaskEnd::Returned });
-            }
-            Some(slot) => {
-                slot.future = Some(future);
-                slot.waker = Some(waker);
-                let woken = slot.state == TaskState::RunningWoken;
-                slot.state = TaskState::Idle;
-                if woken {
-                    self.schedule(task, current.task.0);
-                }
-            }
-            // It was aborted, or its node crashed, while it was polled.
-            None => self.outbox.condemned.push(Condemned { future, current, end: TaskEnd::Returned }),
-        }
+        let current = Current { waker: 0, ..self.current };
+        let panicked = std::mem::take(&mut self.current_panicked);
         self.current = NOBODY;
+        let Polling { future, waker, task } = polling;
+        let slot = self.get_task(task).expect("a slot is its task's until its destructors are through");
+        if !done && slot.state != TaskState::Ending {
+            slot.future = Some(future);
+            slot.waker = Some(waker);
+            let woken = slot.state == TaskState::RunningWoken;
+            slot.state = TaskState::Idle;
+            if woken {
+                self.schedule(task, current.task.0);
+            }
+            return;
+        }
+        let end_is_known = slot.state == TaskState::Ending;
+        slot.state = TaskState::Dropping;
+        drop(waker);
+        if !end_is_known {
+            let end = if panicked { TaskEnd::Panicked } else { TaskEnd::Returned };
+            self.journal.emit(self.now_ns, current.node, current.task, EventKind::TaskEnd { end });
+        }
+        // `Returned` here says that its end is in the journal.
+        self.outbox.condemned.push(Condemned { _future: future, current, end: TaskEnd::Returned });
     }
 
     /// Takes what is to be called or dropped.
@@ -1052,8 +1065,27 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn leave(&mut self) {
-        self.current = NOBODY;
+    /// A condemned task's destructors are through: its slot is free.
+    pub(crate) fn leave_condemned(&mut self) {
+        let current = std::mem::replace(&mut self.current, NOBODY);
+        if self.get_task(TaskRef { slot: current.slot, generation: current.generation }).is_some() {
+            self.free_task(current.slot);
+        }
+    }
+
+    /// The code that runs panicked where nobody can join it: in a destructor, or in a waker of its own.
+    pub(crate) fn destructor_panicked(&mut self, text: &str) {
+        let label = self.current_label();
+        self.emit(EventKind::Panic { message: text.into() });
+        self.fail("panic", format!("a destructor of {label} panicked: {text}"));
+    }
+
+    /// What the nodes' init functions hold is dropped when the world isn't borrowed.
+    pub(crate) fn take_inits(&mut self) -> Vec<Init> {
+        fn gone() -> crate::world::RootFuture {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, Rc::new(gone))).collect()
     }
 
     /// The sockets of a crashed node go, after its tasks.
@@ -1068,11 +1100,7 @@ impl Kernel {
     pub(crate) fn condemn_all(&mut self) {
         for slot in 0..self.tasks.len() as u32 {
             if self.tasks[slot as usize].future.is_some() {
-                let current = self.current_of(slot);
-                if let Some(future) = self.tasks[slot as usize].future.take() {
-                    self.outbox.condemned.push(Condemned { future, current, end: TaskEnd::Returned });
-                }
-                self.free_task(slot);
+                self.condemn(slot, TaskEnd::Returned);
             }
         }
         for node in &mut self.nodes {
@@ -1118,14 +1146,6 @@ impl Kernel {
         self.script.acts.push(act);
         let index = (self.script.acts.len() - 1) as u32;
         self.agenda.schedule(at_ns, Due::Act { index });
-    }
-}
-
-impl Condemned {
-    /// Drops the task. What its destructors panic with comes back.
-    pub(crate) fn drop_now(self) -> Result<(), Box<dyn std::any::Any + Send>> {
-        let future = self.future;
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(future)))
     }
 }
 

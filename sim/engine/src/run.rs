@@ -277,28 +277,29 @@ fn settle(properties: &mut [Box<dyn Property>], observer: &mut dyn Observer) {
         }
         show(&passing, properties, observer);
         let Outbox { wakes, wakers_to_drop, condemned, crashed } = outbox;
-        drop(wakers_to_drop);
+        call(move || drop(wakers_to_drop));
         for waker in wakes {
-            waker.wake();
+            call(move || waker.wake());
         }
         for task in condemned {
             with(|kernel| kernel.enter_condemned(&task));
-            squall_hermetic::set_node_code(true);
-            let dropped = task.drop_now();
-            squall_hermetic::set_node_code(false);
-            if let Err(payload) = dropped {
-                let text = crate::task::panic_text(&*payload);
-                with(|kernel| {
-                    let label = kernel.current_label();
-                    kernel.emit(squall_trace::EventKind::Panic { message: text.as_str().into() });
-                    kernel.fail("panic", format!("a destructor of {label} panicked: {text}"));
-                });
-            }
-            with(Kernel::leave);
+            call(move || drop(task));
+            with(Kernel::leave_condemned);
         }
         for node in crashed {
             with(|kernel| kernel.finish_crash(node));
         }
+    }
+}
+
+/// Calls a destructor or a waker of the program's. Nobody can join those: their panics fail the run.
+fn call(code: impl FnOnce()) {
+    squall_hermetic::set_node_code(true);
+    let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code));
+    squall_hermetic::set_node_code(false);
+    if let Err(payload) = called {
+        let text = crate::task::panic_text(&*payload);
+        with(|kernel| kernel.destructor_panicked(&text));
     }
 }
 
@@ -351,6 +352,7 @@ fn finish(
     with(Kernel::condemn_all);
     settle(properties, observer);
     drop_leftovers();
+    settle(properties, observer);
     let kernel = installed.take();
     let mut verdict = match kernel.failure.clone() {
         Some(failure) => Verdict::Fail(failure),
@@ -388,10 +390,11 @@ fn finish(
     }
 }
 
-/// Init functions and messages may hold what the program made: they go while its thread still is a run's.
+/// Init functions may hold what the program made, sockets too: they go while the world still is in place.
 fn drop_leftovers() {
-    let nodes = with(|kernel| std::mem::take(&mut kernel.nodes));
-    drop(nodes);
+    for init in with(Kernel::take_inits) {
+        call(move || drop(init));
+    }
 }
 
 fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
