@@ -255,14 +255,14 @@ impl Agenda {
         self.cancelled = self.cancelled.saturating_sub(1);
     }
 
-    /// Messages that are still under way, in the order in which they would have come.
-    pub(crate) fn drain_deliveries(&mut self) -> Vec<u32> {
+    /// Takes what is still ready at the end, in the order in which it would have come.
+    pub(crate) fn drain_ready(&mut self) -> Vec<Waiting> {
+        std::iter::from_fn(|| self.take_ready()).collect()
+    }
+
+    /// Takes the messages of the future, in the order in which they would have come.
+    pub(crate) fn drain_future_deliveries(&mut self) -> Vec<u32> {
         let mut left: Vec<u32> = Vec::new();
-        while let Some(waiting) = self.take_ready() {
-            if let Now::Delivery { message } = waiting.now {
-                left.push(message);
-            }
-        }
         while let Some(entry) = self.future.pop() {
             if let Due::Delivery { message } = entry.due {
                 left.push(message);
@@ -282,6 +282,21 @@ mod tests {
             Now::Poll { slot, .. } => slot,
             Now::Delivery { message } => message,
         }
+    }
+
+    /// A cancelled timer leaves nothing: what lies in the agenda follows what lives.
+    #[test]
+    fn cancelled_timers_are_swept_out() {
+        let mut agenda = Agenda::default();
+        agenda.schedule(u64::MAX, Due::Act { index: 0 });
+        let mut most = 0;
+        for slot in 0..100_000 {
+            agenda.schedule(1_000_000 + u64::from(slot), Due::Timer { slot, generation: 0 });
+            agenda.timer_cancelled(|_, _| false);
+            most = most.max(agenda.future.entries.len());
+        }
+        assert!(most < 200, "{most} entries for one that lives");
+        assert!(agenda.future.entries.iter().any(|entry| entry.due == Due::Act { index: 0 }));
     }
 
     proptest! {
@@ -320,7 +335,7 @@ mod tests {
         /// strategy makes by putting off is the order that its recorded ranks make.
         #[test]
         fn the_last_ranks_alone_give_the_same_order(choices in proptest::collection::vec(0usize..8, 1..200)) {
-            let run = |mut pick: Box<dyn FnMut(&Waiting, usize) -> Option<u32>>| {
+            let run = |pick: &mut dyn FnMut(&Waiting, usize) -> Option<u32>| {
                 let mut agenda = Agenda::default();
                 let mut order = Vec::new();
                 for step in 0..choices.len() as u32 + 8 {
@@ -345,7 +360,7 @@ mod tests {
             };
             let wanted = choices.clone();
             let mut passed = (usize::MAX, 0);
-            let first = run(Box::new(move |head, chosen| {
+            let first = run(&mut |head, chosen| {
                 // Choice n lets the n-th head come: the ones before it are put off by one place each.
                 if passed.0 != chosen {
                     passed = (chosen, 0);
@@ -353,12 +368,12 @@ mod tests {
                 let skip = *wanted.get(chosen).unwrap_or(&0);
                 passed.1 += 1;
                 (passed.1 <= skip).then(|| head.rank + 1)
-            }));
+            });
             let ranks: std::collections::BTreeMap<_, _> = first.iter().copied().collect();
-            let again = run(Box::new(move |head, _| {
+            let again = run(&mut |head, _| {
                 let rank = ranks.get(&slot_of(head)).copied().unwrap_or(0);
                 (head.rank < rank).then_some(rank)
-            }));
+            });
             prop_assert_eq!(first, again);
         }
     }

@@ -63,7 +63,7 @@ impl Cluster {
     #[track_caller]
     pub fn crash(&self, node: &str) -> bool {
         on_node("Cluster::crash", node, |kernel, id| {
-            if !kernel.nodes[id.index()].up {
+            if !kernel.is_live() || !kernel.nodes[id.index()].up {
                 return false;
             }
             let what = format!("the crash of {node} by {}", kernel.current_label());
@@ -81,7 +81,7 @@ impl Cluster {
     /// If there is no such node, or outside of a run.
     #[track_caller]
     pub fn restart(&self, node: &str) -> bool {
-        on_node("Cluster::restart", node, |kernel, id| kernel.restart(id))
+        on_node("Cluster::restart", node, |kernel, id| kernel.is_live() && kernel.restart(id))
     }
 
     /// Nodes of different groups can't reach each other from now on, until [`Cluster::heal`]. Whether it happened: not if
@@ -111,7 +111,7 @@ impl Cluster {
     #[track_caller]
     pub fn heal(&self) {
         kernel::with("Cluster::heal", |kernel| {
-            if kernel.network.heal() {
+            if kernel.is_live() && kernel.network.heal() {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into() });
             }
         });
@@ -119,7 +119,7 @@ impl Cluster {
 }
 
 fn start(kernel: &mut kernel::Kernel, what: &str, partition: Partition) -> bool {
-    if !kernel.decide_fault(what) {
+    if !kernel.is_live() || !kernel.decide_fault(what) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });

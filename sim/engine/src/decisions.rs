@@ -145,19 +145,25 @@ impl Decisions {
             }
         }
         self.chosen += 1;
+        self.record_rank(&head, now_ns, identify);
+        head.now
+    }
+
+    /// Records the rank of a ready entry that was chosen, or that the run's end left waiting: had it not been put off, it
+    /// would have come before others that did come.
+    pub(crate) fn record_rank(&mut self, entry: &Waiting, now_ns: u64, identify: impl Fn(Now) -> Option<Identity>) {
         if self.recording
-            && head.rank != 0
-            && let Some(Identity { site, fingerprint }) = identify(head.now)
+            && entry.rank != 0
+            && let Some(Identity { site, fingerprint }) = identify(entry.now)
         {
             self.perturbations.push(Perturbation {
                 site,
                 fingerprint,
-                value: u64::from(head.rank),
+                value: u64::from(entry.rank),
                 calm: 0,
                 at_ns: now_ns,
             });
         }
-        head.now
     }
 
     fn wanted_rank(&mut self, head: &Waiting, identity: Identity, company: usize, now_ns: u64) -> Option<u32> {

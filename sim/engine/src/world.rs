@@ -66,7 +66,8 @@ pub enum OnPanic {
     FailRun,
     /// Crashes the node, which stays down unless something restarts it.
     Crash,
-    /// Ends the task; who joins it gets a [`crate::task::JoinError`], as with tokio.
+    /// Ends the task; who joins it gets a [`crate::task::JoinError`], as with tokio. Nobody can join a node's root: its
+    /// panic fails the run.
     JoinError,
 }
 
