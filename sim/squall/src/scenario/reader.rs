@@ -306,7 +306,7 @@ impl Reader {
                     self.bad_type(kind, "the least and the greatest latency: [\"1ms\", \"10ms\"]", shape);
                     return None;
                 };
-                let (Some(min), Some(max), 2) = (ends.get(0), ends.get(1), ends.len()) else {
+                let (Some(min), Some(max), 2) = (ends.first(), ends.get(1), ends.len()) else {
                     let message = format!("`{kind}`: expected two latencies, found {}", ends.len());
                     self.note(Draft::new(shape.span(), message).label("expected [\"1ms\", \"10ms\"]"));
                     return None;
