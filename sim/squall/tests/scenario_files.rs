@@ -473,7 +473,7 @@ fn every_mistake_of_a_file_is_told_in_its_order() {
     let error = read(text, &[]).unwrap_err();
     let places: Vec<_> = error.mistakes().map(|mistake| mistake.line_and_column().unwrap()).collect();
     assert_eq!(places, [(2, 9), (4, 8), (5, 1)]);
-    let shown = error.to_string();
+    let shown = error.lines();
     assert!(shown.starts_with("scenarios/example.toml:2:9: `seeds`: "), "{shown}");
     assert!(shown.contains("did you mean `latency`?"), "{shown}");
     // As a diagnostic: a first one with its label, and the others.
@@ -485,15 +485,15 @@ fn every_mistake_of_a_file_is_told_in_its_order() {
 fn a_program_must_be_named() {
     for text in ["", "\n\n", "# nothing\n", "seeds = \"0..1\"\n"] {
         let error = read(text, &[]).unwrap_err();
-        assert!(error.to_string().contains("lacks `program`"), "{error}");
-        assert!(error.to_string().contains("there are store, idle"), "{error}");
+        assert!(error.lines().contains("lacks `program`"), "{error}");
+        assert!(error.lines().contains("there are store, idle"), "{error}");
     }
     let error = read("program = \"stor\"", &[]).unwrap_err();
-    assert!(error.to_string().contains("did you mean `store`?"), "{error}");
+    assert!(error.lines().contains("did you mean `store`?"), "{error}");
     let error = read("program = 5", &[]).unwrap_err();
-    assert!(error.to_string().contains("expected the name of a program"), "{error}");
+    assert!(error.lines().contains("expected the name of a program"), "{error}");
     let error = read("program = \"idle\"\n[args]\nx = 1\n", &[]).unwrap_err();
-    assert!(error.to_string().contains("there are no keys here"), "{error}");
+    assert!(error.lines().contains("there are no keys here"), "{error}");
 }
 
 #[test]
@@ -502,7 +502,7 @@ fn files_that_cannot_be_read_say_why() {
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path("payments.toml"), VALID).unwrap();
     std::fs::write(path("latin.toml"), b"program = \"store\"\nabout = \"\xe9\"\n").unwrap();
-    let said = |name: &str| Scenario::load(path(name), &programs(), &[]).unwrap_err().to_string();
+    let said = |name: &str| Scenario::load(path(name), &programs(), &[]).unwrap_err().lines();
     assert!(said("paymnets.toml").contains("payments.toml?"), "{}", said("paymnets.toml"));
     assert!(said("latin.toml").contains("not UTF-8 text (byte 27 in line 2)"), "{}", said("latin.toml"));
     assert!(said("").contains("it is a directory"), "{}", said(""));

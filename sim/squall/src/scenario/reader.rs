@@ -84,11 +84,8 @@ impl Reader {
     }
 
     fn bad_value(&mut self, key: &str, span: Range<usize>, bad: BadValue) {
-        let draft = Draft::new(span, format!("`{key}`: {}", bad.message));
-        self.note(match bad.suggestion {
-            Some(suggestion) => draft.meant(Some(&format!("{suggestion:?}"))),
-            None => draft.label("here"),
-        });
+        let draft = Draft::new(span, format!("`{key}`: {}", bad.message)).label("here");
+        self.note(draft.meant(bad.suggestion.map(|suggestion| format!("{suggestion:?}")).as_deref()));
     }
 
     /// Takes a table whose keys are all in `known`, noting those that aren't.
@@ -233,7 +230,7 @@ impl Reader {
             DeValue::Integer(number) if !number.as_str().starts_with('-') => {
                 let suggestion = format!("\"{}ms\"", shortened(&number.to_string()));
                 let message = format!("`{key}`: expected {EXPECTED}, found {} without a unit", found(value.get_ref()));
-                self.note(Draft::new(value.span(), message).meant(Some(&suggestion)));
+                self.note(Draft::new(value.span(), message).label("a unit is missing").meant(Some(&suggestion)));
                 None
             }
             _ => {
