@@ -101,9 +101,12 @@ impl Diagnostic for Mistake {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        let label =
-            |(span, text): &(Range<usize>, Option<String>)| LabeledSpan::new_with_span(text.clone(), span.clone());
-        Some(Box::new(place.labels.iter().map(label)))
+        // The first is where the mistake is; a diagnostic's heading names that place.
+        let label = |(index, (span, text)): (usize, &(Range<usize>, Option<String>))| match index {
+            0 => LabeledSpan::new_primary_with_span(text.clone(), span.clone()),
+            _ => LabeledSpan::new_with_span(text.clone(), span.clone()),
+        };
+        Some(Box::new(place.labels.iter().enumerate().map(label)))
     }
 }
 
