@@ -61,6 +61,7 @@ pub mod divergence;
 pub mod prelude;
 pub mod property;
 pub mod runner;
+pub mod scenario;
 mod seeds;
 pub mod testing;
 
