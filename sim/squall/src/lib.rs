@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod runner;
+pub mod trace_file;
 
 /// The vocabulary: plans, traces, events, verdicts.
 pub use squall_trace as trace;
