@@ -4,6 +4,8 @@
 //! seed. The same seed brings the same run back, event for event.
 #![forbid(unsafe_code)]
 
+pub mod determinism;
+pub mod explore;
 pub mod runner;
 pub mod trace_file;
 
