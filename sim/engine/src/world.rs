@@ -1,6 +1,7 @@
 //! A cluster being described: nodes, links, faults, properties, limits.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall_trace::{Property, Ratio};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cluster::Cluster;
 use crate::fault::Fault;
@@ -196,6 +198,19 @@ pub struct World {
     pub(crate) end_at: Option<Duration>,
     pub(crate) clock: ClockSettings,
     counts: BTreeMap<String, u32>,
+    /// Roles that the program asked about.
+    roles: RefCell<BTreeMap<String, RoleUse>>,
+    /// Hashes of the names so far: comparing each new name with all others is slow with ten thousand nodes.
+    name_hashes: BTreeSet<u64>,
+}
+
+/// What became of a role that a program asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleUse {
+    /// How many nodes it has.
+    pub count: u32,
+    /// Whether they are clients ([`World::clients`]).
+    pub clients: bool,
 }
 
 impl World {
@@ -217,6 +232,8 @@ impl World {
             end_at: None,
             clock: ClockSettings::default(),
             counts: BTreeMap::new(),
+            roles: RefCell::new(BTreeMap::new()),
+            name_hashes: BTreeSet::new(),
         }
     }
 
@@ -273,7 +290,9 @@ impl World {
         Fut: Future + 'static,
         Fut::Output: NodeOutput,
     {
-        for index in 0..self.count(role, default_count) {
+        let count = self.count(role, default_count);
+        self.roles.get_mut().entry(role.to_string()).or_default().clients = true;
+        for index in 0..count {
             let init = init.clone();
             self.client(format!("{role}-{index}"), move || init(index));
         }
@@ -282,7 +301,15 @@ impl World {
     /// How many nodes of a role there are: as the scenario file's `[nodes]` says, else `default_count`.
     #[must_use]
     pub fn count(&self, role: &str, default_count: u32) -> u32 {
-        self.counts.get(role).copied().unwrap_or(default_count)
+        let count = self.counts.get(role).copied().unwrap_or(default_count);
+        self.roles.borrow_mut().entry(role.to_string()).or_default().count = count;
+        count
+    }
+
+    /// The roles that the program has asked about so far, by name.
+    #[must_use]
+    pub fn roles(&self) -> BTreeMap<String, RoleUse> {
+        self.roles.borrow().clone()
     }
 
     /// Sets how many nodes of a role there are, before the program asks.
@@ -313,7 +340,9 @@ impl World {
             !name.is_empty() && !name.contains(['*', ':', '/']),
             "a node's name can't be {name:?}: it must not be empty, and * : / have a meaning of their own"
         );
-        assert!(self.nodes.iter().all(|node| node.name != name), "there are two nodes named {name:?}");
+        let is_new =
+            self.name_hashes.insert(xxh3_64(name.as_bytes())) || self.nodes.iter().all(|node| node.name != name);
+        assert!(is_new, "there are two nodes named {name:?}");
         let init: Init = Rc::new(move || {
             let future = init();
             Box::pin(async move { future.await.into_result() })
@@ -369,6 +398,12 @@ impl World {
         self.end_at = Some(at);
     }
 
+    /// The time at which the run ends, if one was given.
+    #[must_use]
+    pub fn end_time(&self) -> Option<Duration> {
+        self.end_at
+    }
+
     /// Where the clocks stand at the start.
     pub fn clock(&mut self) -> &mut ClockSettings {
         &mut self.clock
@@ -377,6 +412,12 @@ impl World {
     /// The names of the nodes so far.
     pub fn node_names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str())
+    }
+
+    /// Whether the run will wait for anybody.
+    #[must_use]
+    pub fn has_clients(&self) -> bool {
+        self.nodes.iter().any(|node| node.client)
     }
 
     /// The names of the properties so far, those that every run has left out.

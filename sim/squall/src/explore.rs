@@ -49,14 +49,10 @@ impl FromStr for SeedRange {
     /// # Errors
     /// Text that is no `A..B` of two seeds, or that runs backwards.
     fn from_str(text: &str) -> Result<SeedRange, String> {
-        let Some((start, end)) = text.split_once("..") else {
-            return Err(format!("{text:?} is no range of seeds: expected A..B, such as 0..1000 (without 1000)"));
-        };
-        let (Seed(start), Seed(end)) = (start.parse()?, end.parse()?);
-        if start > end {
-            return Err(format!("the range {text} runs backwards: expected the smaller seed first"));
+        match crate::scenario::parse_seeds(text) {
+            Ok(range) => Ok(SeedRange { start: range.start, end: range.end }),
+            Err(error) => Err(error.to_string()),
         }
-        Ok(SeedRange { start, end })
     }
 }
 

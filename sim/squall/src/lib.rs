@@ -7,6 +7,7 @@
 pub mod determinism;
 pub mod explore;
 pub mod runner;
+pub mod scenario;
 pub mod trace_file;
 
 /// The vocabulary: plans, traces, events, verdicts.
