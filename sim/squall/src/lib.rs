@@ -4,6 +4,7 @@
 //! seed. The same seed brings the same run back, event for event.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod determinism;
 pub mod explore;
 pub mod runner;
