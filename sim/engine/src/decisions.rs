@@ -6,7 +6,7 @@ use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::plan::{Bases, Redraw};
 use squall_trace::{Base, Override, Perturbation, Plan, Ready, Record, Site, SiteKind, Strategy, ValueQuestion};
 
-use crate::agenda::{Agenda, Waiting};
+use crate::agenda::{Agenda, Identity, Now, Waiting};
 
 struct PlannedOverride {
     planned: Override,
@@ -114,13 +114,13 @@ impl Decisions {
         &mut self,
         agenda: &mut Agenda,
         now_ns: u64,
-        fingerprint: impl Fn(&Waiting) -> u64,
-    ) -> Option<Waiting> {
+        identify: impl Fn(Now) -> Option<Identity>,
+    ) -> Option<Now> {
         let head = agenda.take_ready()?;
         if !self.asks_order {
-            return Some(head);
+            return Some(head.now);
         }
-        Some(self.choose_asking(head, agenda, now_ns, fingerprint))
+        Some(self.choose_asking(head, agenda, now_ns, identify))
     }
 
     fn choose_asking(
@@ -128,14 +128,15 @@ impl Decisions {
         mut head: Waiting,
         agenda: &mut Agenda,
         now_ns: u64,
-        fingerprint: impl Fn(&Waiting) -> u64,
-    ) -> Waiting {
+        identify: impl Fn(Now) -> Option<Identity>,
+    ) -> Now {
         loop {
             let company = agenda.ready() + 1;
             if company == 1 {
                 break;
             }
-            match self.wanted_rank(&head, company, now_ns, &fingerprint) {
+            let wanted = identify(head.now).and_then(|identity| self.wanted_rank(&head, identity, company, now_ns));
+            match wanted {
                 Some(rank) if rank > head.rank => {
                     agenda.put_off(head, rank);
                     head = agenda.take_ready().expect("one was just put back");
@@ -144,28 +145,25 @@ impl Decisions {
             }
         }
         self.chosen += 1;
-        if self.recording && head.rank != 0 {
+        if self.recording
+            && head.rank != 0
+            && let Some(Identity { site, fingerprint }) = identify(head.now)
+        {
             self.perturbations.push(Perturbation {
-                site: head.site(),
-                fingerprint: fingerprint(&head),
+                site,
+                fingerprint,
                 value: u64::from(head.rank),
                 calm: 0,
                 at_ns: now_ns,
             });
         }
-        head
+        head.now
     }
 
-    fn wanted_rank(
-        &mut self,
-        head: &Waiting,
-        company: usize,
-        now_ns: u64,
-        fingerprint: &impl Fn(&Waiting) -> u64,
-    ) -> Option<u32> {
-        let site = head.site();
+    fn wanted_rank(&mut self, head: &Waiting, identity: Identity, company: usize, now_ns: u64) -> Option<u32> {
+        let Identity { site, fingerprint } = identity;
         if let Some(entry) = self.overrides.get_mut(&site)
-            && entry.planned.fingerprint == fingerprint(head)
+            && entry.planned.fingerprint == fingerprint
         {
             entry.used = true;
             return u32::try_from(entry.planned.value).ok();
@@ -182,6 +180,12 @@ impl Decisions {
             company,
             chosen: self.chosen,
         })
+    }
+
+    /// Told that an entry came that had no company: there was nothing to decide.
+    #[inline]
+    pub(crate) fn came_alone(&mut self) {
+        self.chosen += 1;
     }
 
     /// What wasn't calm, and which overrides met nothing.

@@ -1,5 +1,6 @@
 //! What a run leaves behind: its digest always, its events and names where they are asked for.
 
+use squall_trace::event::{Place, canonical};
 use squall_trace::{
     Digester, Event, EventKind, EventMask, FlowId, FlowInfo, Names, NodeId, OwnedEvent, Record, TaskId, TaskInfo,
 };
@@ -16,6 +17,10 @@ pub(crate) struct Journal {
     /// Events that they haven't seen yet. They are user code, so they see events when the world isn't borrowed.
     passing: Vec<OwnedEvent>,
     names: Names,
+}
+
+fn event_at(step: u64, place: Place, kind: EventKind<'_>) -> Event<'_> {
+    Event { step, at_ns: place.at_ns, node: place.node, task: place.task, kind }
 }
 
 /// What is left of a journal at the end.
@@ -59,16 +64,58 @@ impl Journal {
     }
 
     /// One event.
-    #[inline]
     pub(crate) fn emit(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
         let event = Event { step: self.digester.events() + 1, at_ns, node, task, kind };
         self.digester.add(&event);
-        if self.record == Record::Full || self.watched.contains_code(event.kind.code()) {
+        if self.needs_event(event.kind.code()) {
             self.keep(event);
         }
     }
 
-    #[inline(never)]
+    /// Whether events of a kind are kept or watched: else their canonical bytes are all that is needed.
+    #[inline]
+    fn needs_event(&self, code: u8) -> bool {
+        self.record == Record::Full || self.watched.contains_code(code)
+    }
+
+    /// [`EventKind::Poll`], digested without making the event if nobody looks at it.
+    #[inline]
+    pub(crate) fn poll(&mut self, place: Place) {
+        self.digester.add_with(|block| canonical::poll(block, place));
+        if self.needs_event(4) {
+            self.keep(event_at(self.digester.events(), place, EventKind::Poll));
+        }
+    }
+
+    /// [`EventKind::Deliver`], likewise.
+    #[inline]
+    pub(crate) fn deliver(&mut self, place: Place, (flow, number, copy): (FlowId, u64, u8)) {
+        self.digester.add_with(|block| canonical::deliver(block, place, (flow, number, copy)));
+        if self.needs_event(8) {
+            self.keep(event_at(self.digester.events(), place, EventKind::Deliver { flow, number, copy }));
+        }
+    }
+
+    /// [`EventKind::Send`], likewise.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        place: Place,
+        (flow, number): (FlowId, u64),
+        (from_port, to, to_port): (u16, NodeId, u16),
+        tag: u64,
+        payload: &[u8],
+    ) {
+        self.digester
+            .add_with(|block| canonical::send(block, place, (flow, number), (from_port, to, to_port), tag, payload));
+        if self.needs_event(6) {
+            let payload = payload.into();
+            let kind = EventKind::Send { flow, number, from_port, to, to_port, tag, payload };
+            self.keep(event_at(self.digester.events(), place, kind));
+        }
+    }
+
+    #[cold]
     fn keep(&mut self, event: Event<'_>) {
         let event = event.into_owned();
         if self.watched.contains_code(event.kind.code()) {

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,12 +16,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
 use squall_trace::draw::{Purpose, RunKey};
+use squall_trace::event::Place;
 use squall_trace::{
     EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::agenda::{Agenda, Due, Now, Waiting};
+use crate::agenda::{Agenda, Due, Identity, Now};
 use crate::decisions::Decisions;
 use crate::fault::{Act, Script};
 use crate::journal::Journal;
@@ -30,7 +32,8 @@ use crate::world::{Init, Limits, OnPanic};
 pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 thread_local! {
-    static KERNEL: RefCell<Option<Box<Kernel>>> = const { RefCell::new(None) };
+    /// Without a destructor of its own an access is a plain load: [`Installed`] takes the run off the thread.
+    static KERNEL: RefCell<ManuallyDrop<Option<Box<Kernel>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Runs `operation` on this thread's run.
@@ -83,7 +86,7 @@ impl Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         // Only after an unwind out of the run loop: `take` has left nothing otherwise.
-        let _left = KERNEL.try_with(|slot| slot.borrow_mut().take());
+        let _left = KERNEL.with(|slot| slot.borrow_mut().take());
     }
 }
 
@@ -177,27 +180,33 @@ enum TaskState {
     RunningWoken,
 }
 
+/// What every wake and poll of a task touches.
 pub(crate) struct TaskSlot {
     generation: u32,
     state: TaskState,
+    /// For livelocks: polls at `polled_at_ns`.
+    polls_in_instant: u32,
+    polled_at_ns: u64,
     future: Option<TaskFuture>,
     waker: Option<Waker>,
     pub id: TaskId,
     pub node: NodeId,
     pub boot: u32,
+    /// How often it was woken: its place in the order of an instant is decided at the address (task, wake).
     wakes: u64,
+    /// What woke it last: a message, a timer, another task.
+    cause: u64,
+}
+
+/// What only reports, spawns and draws touch.
+struct TaskDetails {
     /// How many children each name has.
     children: Vec<(u64, u32)>,
     name: TaskName,
     ordinal: u32,
     spawned_at: Option<&'static Location<'static>>,
-    /// For livelocks: polls at `polled_at_ns`.
-    polls_in_instant: u32,
-    polled_at_ns: u64,
     entropy_drawn: u64,
     rng: Option<Box<rand_chacha::ChaCha8Rng>>,
-    /// The next number of each flow that this task sends on is kept by the network; calls count here.
-    pub is_root: bool,
 }
 
 /// What a task is called.
@@ -244,8 +253,6 @@ pub(crate) fn short_type_name(full: &str) -> String {
 
 pub(crate) struct Node {
     pub name: Rc<str>,
-    /// Of the name: addresses of decisions are made of it, never of the node's number.
-    pub name_hash: u64,
     pub address: std::net::IpAddr,
     pub client: bool,
     pub control: bool,
@@ -282,10 +289,13 @@ pub(crate) struct Current {
     pub boot: u32,
     /// The address of the task's waker, to know it again.
     waker: usize,
+    /// Whether what it does counts: its node is up and in the same boot. Destructors of a crashed node and of an ended run
+    /// don't count.
+    live: bool,
 }
 
 const NOBODY: Current =
-    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0 };
+    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0, live: false };
 
 /// What an escape does to its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -304,25 +314,62 @@ const NAMED_ESCAPES: usize = 64;
 /// What is to be called or dropped when the world isn't borrowed.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    pub wakes: Vec<Waker>,
-    pub wakers_to_drop: Vec<Waker>,
-    pub condemned: Vec<Condemned>,
-    /// Crashed nodes whose tasks are in `condemned`: their sockets go after those.
-    pub crashed: Vec<NodeId>,
+    unsettled: bool,
+    wakes: Vec<Waker>,
+    wakers_to_drop: Vec<Waker>,
+    condemned: Vec<Condemned>,
+    crashed: Vec<NodeId>,
 }
 
 impl Outbox {
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.wakes.is_empty() && self.wakers_to_drop.is_empty() && self.condemned.is_empty() && self.crashed.is_empty()
+    fn wake(&mut self, waker: Waker) {
+        self.unsettled = true;
+        self.wakes.push(waker);
+    }
+
+    fn drop_waker(&mut self, waker: Waker) {
+        self.unsettled = true;
+        self.wakers_to_drop.push(waker);
+    }
+
+    fn condemn(&mut self, condemned: Condemned) {
+        self.unsettled = true;
+        self.condemned.push(condemned);
+    }
+
+    /// A node has crashed whose tasks are condemned: its sockets go after those.
+    fn crashed(&mut self, id: NodeId) {
+        self.unsettled = true;
+        self.crashed.push(id);
+    }
+
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.unsettled
+    }
+
+    /// Calls and drops everything.
+    pub(crate) fn settle(self) {
+        let Outbox { wakes, wakers_to_drop, condemned, crashed, .. } = self;
+        drop(wakers_to_drop);
+        for waker in wakes {
+            waker.wake();
+        }
+        for task in condemned {
+            task.drop_now();
+        }
+        for node in crashed {
+            with("the run loop", |kernel| kernel.finish_crash(node));
+        }
     }
 }
 
 /// A task that is to be dropped.
-pub(crate) struct Condemned {
+struct Condemned {
     future: TaskFuture,
     current: Current,
-    end: TaskEnd,
+    /// Its end, if that isn't in the journal already.
+    end: Option<TaskEnd>,
 }
 
 /// What the run loop does next.
@@ -336,9 +383,38 @@ pub(crate) enum Step {
 
 /// A task taken out to be polled.
 pub(crate) struct Polling {
-    pub future: TaskFuture,
-    pub waker: Waker,
+    future: Option<TaskFuture>,
+    waker: Waker,
     task: TaskRef,
+}
+
+impl Polling {
+    /// Polls the task, and drops it if it has ended: both are user code, and both are the task's own.
+    #[inline]
+    pub(crate) fn poll(&mut self) {
+        let Some(future) = &mut self.future else { return };
+        let mut context = Context::from_waker(&self.waker);
+        squall_hermetic::set_node_code(true);
+        // It doesn't unwind: what a program's future panics with is caught where it was spawned.
+        if future.as_mut().poll(&mut context).is_ready()
+            && let Some(future) = self.future.take()
+        {
+            drop_future(future);
+        }
+        squall_hermetic::set_node_code(false);
+    }
+}
+
+/// Drops a task while it is the current one. A destructor that panics fails the run.
+fn drop_future(future: TaskFuture) {
+    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(future))) {
+        let text = crate::task::panic_text(&*payload);
+        with("the run loop", |kernel| {
+            let label = kernel.current_label();
+            kernel.emit(EventKind::Panic { message: text.as_str().into() });
+            kernel.fail("panic", format!("a destructor of {label} panicked: {text}"));
+        });
+    }
 }
 
 /// The state of one run.
@@ -349,6 +425,8 @@ pub(crate) struct Kernel {
     pub decisions: Decisions,
     pub journal: Journal,
     tasks: Vec<TaskSlot>,
+    /// By the same slots.
+    details: Vec<TaskDetails>,
     free_tasks: Vec<u32>,
     pub nodes: Vec<Node>,
     timers: Vec<Timer>,
@@ -394,6 +472,7 @@ impl Kernel {
             decisions,
             journal,
             tasks: Vec::new(),
+            details: Vec::new(),
             free_tasks: Vec::new(),
             nodes: Vec::new(),
             timers: Vec::new(),
@@ -459,14 +538,10 @@ impl Kernel {
 
     // --- tasks --------------------------------------------------------------------------------------------------------
 
-    /// Whether the code that runs still counts: its node is up and in the same boot. Destructors of a crashed node and of
-    /// an ended run don't.
+    /// Whether what the running code does counts.
     #[inline]
     pub(crate) fn is_live(&self) -> bool {
-        match self.nodes.get(self.current.node.index()) {
-            Some(node) => node.up && node.boot == self.current.boot,
-            None => false,
-        }
+        self.current.live
     }
 
     /// Spawns a child of the running task. `None` if that doesn't count any more.
@@ -497,7 +572,8 @@ impl Kernel {
             TaskName::OfType(name) | TaskName::Serving(name) => xxh3_64(name.as_bytes()),
             TaskName::Root => 0,
         };
-        let parent = &mut self.tasks[self.current.slot as usize];
+        let parent_id = self.current.task;
+        let parent = &mut self.details[self.current.slot as usize];
         let ordinal = match parent.children.iter_mut().find(|(hash, _)| *hash == name_hash) {
             Some((_, count)) => {
                 *count += 1;
@@ -508,7 +584,7 @@ impl Kernel {
                 0
             }
         };
-        (parent.id.child(name_hash, ordinal), ordinal)
+        (parent_id.child(name_hash, ordinal), ordinal)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -522,55 +598,30 @@ impl Kernel {
         spawned_at: Option<&'static Location<'static>>,
         future: TaskFuture,
     ) -> TaskRef {
-        let slot = match self.free_tasks.pop() {
-            Some(slot) => slot,
-            None => {
-                let slot = u32::try_from(self.tasks.len()).expect("fewer than 2^32 tasks at a time");
-                self.tasks.push(TaskSlot {
-                    generation: 0,
-                    state: TaskState::Idle,
-                    future: None,
-                    waker: None,
-                    id,
-                    node,
-                    boot,
-                    wakes: 0,
-                    children: Vec::new(),
-                    name: TaskName::Root,
-                    ordinal: 0,
-                    spawned_at: None,
-                    polls_in_instant: 0,
-                    polled_at_ns: 0,
-                    entropy_drawn: 0,
-                    rng: None,
-                    is_root: false,
-                });
-                slot
-            }
-        };
-        let entry = &mut self.tasks[slot as usize];
-        let generation = entry.generation;
-        let is_root = matches!(name, TaskName::Root);
-        *entry = TaskSlot {
+        let slot = self.free_tasks.pop().unwrap_or(self.tasks.len() as u32);
+        let generation = self.tasks.get(slot as usize).map_or(0, |task| task.generation);
+        let hot = TaskSlot {
             generation,
             state: TaskState::Idle,
+            polls_in_instant: 0,
+            polled_at_ns: self.now_ns,
             future: Some(future),
             waker: Some(Waker::from(Arc::new(TaskWaker { token: Arc::clone(&self.token), slot, generation }))),
             id,
             node,
             boot,
             wakes: 0,
-            children: std::mem::take(&mut entry.children),
-            name,
-            ordinal,
-            spawned_at,
-            polls_in_instant: 0,
-            polled_at_ns: self.now_ns,
-            entropy_drawn: 0,
-            rng: None,
-            is_root,
+            cause: 0,
         };
-        entry.children.clear();
+        let details = TaskDetails { children: Vec::new(), name, ordinal, spawned_at, entropy_drawn: 0, rng: None };
+        if slot as usize == self.tasks.len() {
+            assert!(slot < u32::MAX, "there are fewer than 2^32 tasks at a time");
+            self.tasks.push(hot);
+            self.details.push(details);
+        } else {
+            self.tasks[slot as usize] = hot;
+            self.details[slot as usize] = details;
+        }
         if self.journal.wants_names() {
             let info = self.task_info(slot);
             self.journal.name_task(id, || info);
@@ -579,20 +630,20 @@ impl Kernel {
     }
 
     fn task_info(&self, slot: u32) -> TaskInfo {
-        let task = &self.tasks[slot as usize];
+        let (task, details) = (&self.tasks[slot as usize], &self.details[slot as usize]);
         let node = &self.nodes[task.node.index()];
         let mut label = node.name.to_string();
         if task.boot > 0 {
             label.push_str(&format!("#{}", task.boot));
         }
-        if !task.is_root {
+        if !matches!(details.name, TaskName::Root) {
             label.push('/');
-            label.push_str(&task.name.short());
-            if task.ordinal > 0 {
-                label.push_str(&format!("[{}]", task.ordinal));
+            label.push_str(&details.name.short());
+            if details.ordinal > 0 {
+                label.push_str(&format!("[{}]", details.ordinal));
             }
         }
-        let spawned_at = task.spawned_at.map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+        let spawned_at = details.spawned_at.map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
         TaskInfo { label, node: task.node, spawned_at }
     }
 
@@ -632,7 +683,7 @@ impl Kernel {
     pub(crate) fn wake(&mut self, wake: WakeRef, cause: u64) {
         match wake {
             WakeRef::Task(task) => self.wake_task(task, cause),
-            WakeRef::Foreign(waker) => self.outbox.wakes.push(waker),
+            WakeRef::Foreign(waker) => self.outbox.wake(waker),
         }
     }
 
@@ -640,7 +691,7 @@ impl Kernel {
     #[inline]
     pub(crate) fn forget(&mut self, wake: Option<WakeRef>) {
         if let Some(WakeRef::Foreign(waker)) = wake {
-            self.outbox.wakers_to_drop.push(waker);
+            self.outbox.drop_waker(waker);
         }
     }
 
@@ -659,14 +710,8 @@ impl Kernel {
         let slot = &mut self.tasks[task.slot as usize];
         slot.state = TaskState::Scheduled;
         slot.wakes += 1;
-        let (chain, number) = (FlowId(slot.id.0), slot.wakes);
-        self.agenda.push_ready(
-            Now::Poll { slot: task.slot, generation: task.generation },
-            chain,
-            number,
-            // The cause tells this wake from the one that has its number in another run.
-            cause ^ 0x9E37_79B9_7F4A_7C15,
-        );
+        slot.cause = cause;
+        self.agenda.push_ready(Now::Poll { slot: task.slot, generation: task.generation });
     }
 
     /// Asks a task to end. It is dropped when the world isn't borrowed.
@@ -690,13 +735,23 @@ impl Kernel {
 
     fn current_of(&self, slot: u32) -> Current {
         let task = &self.tasks[slot as usize];
-        Current { slot, generation: task.generation, task: task.id, node: task.node, boot: task.boot, waker: 0 }
+        Current {
+            slot,
+            generation: task.generation,
+            task: task.id,
+            node: task.node,
+            boot: task.boot,
+            waker: 0,
+            live: false,
+        }
     }
 
     fn condemn(&mut self, slot: u32, end: TaskEnd) {
-        let current = self.current_of(slot);
+        let mut current = self.current_of(slot);
+        // The destructors of an aborted task are code like any other; a crashed node's have no effect.
+        current.live = end == TaskEnd::Aborted && self.nodes[current.node.index()].up;
         if let Some(future) = self.tasks[slot as usize].future.take() {
-            self.outbox.condemned.push(Condemned { future, current, end });
+            self.outbox.condemn(Condemned { future, current, end: Some(end) });
         }
         self.free_task(slot);
     }
@@ -705,7 +760,7 @@ impl Kernel {
         let entry = &mut self.tasks[slot as usize];
         entry.generation = entry.generation.wrapping_add(1);
         entry.state = TaskState::Idle;
-        entry.rng = None;
+        self.details[slot as usize].rng = None;
         if let Some(waker) = entry.waker.take() {
             // Our own waker: dropping it runs no user code.
             drop(waker);
@@ -757,6 +812,9 @@ impl Kernel {
             return false;
         }
         node.up = false;
+        if self.current.node == id {
+            self.current.live = false;
+        }
         self.script.has_crashed = true;
         self.emit_on(id, EventKind::Crash);
         for slot in 0..self.tasks.len() as u32 {
@@ -770,7 +828,7 @@ impl Kernel {
                 TaskState::Idle | TaskState::Scheduled => {}
             }
         }
-        self.outbox.crashed.push(id);
+        self.outbox.crashed(id);
         true
     }
 
@@ -852,10 +910,9 @@ impl Kernel {
     /// Entropy for whoever runs, keyed by its task and a number.
     pub(crate) fn fill_entropy(&mut self, out: &mut [u8]) {
         let task = self.current.task;
-        let counter = match self.tasks.get_mut(self.current.slot as usize) {
-            Some(slot) if slot.generation == self.current.generation => &mut slot.entropy_drawn,
-            _ => &mut self.entropy_drawn,
-        };
+        let slot = self.current.slot as usize;
+        let runs = self.tasks.get(slot).is_some_and(|task| task.generation == self.current.generation);
+        let counter = if runs { &mut self.details[slot].entropy_drawn } else { &mut self.entropy_drawn };
         for chunk in out.chunks_mut(16) {
             *counter += 1;
             let [low, high] = self.application_key.words(FlowId(task.0), *counter, 1);
@@ -870,8 +927,8 @@ impl Kernel {
     pub(crate) fn task_rng(&mut self) -> Option<&mut rand_chacha::ChaCha8Rng> {
         use rand_core::SeedableRng;
         let (key, current) = (self.application_key, self.current);
-        let slot = self.tasks.get_mut(current.slot as usize).filter(|slot| slot.generation == current.generation)?;
-        Some(slot.rng.get_or_insert_with(|| {
+        self.tasks.get(current.slot as usize).filter(|slot| slot.generation == current.generation)?;
+        Some(self.details[current.slot as usize].rng.get_or_insert_with(|| {
             let mut seed = [0u8; 32];
             for (block, half) in seed.chunks_mut(16).enumerate() {
                 let [low, high] = key.words(FlowId(current.task.0), block as u64, 2);
@@ -976,7 +1033,7 @@ impl Kernel {
     /// Does what can be done without calling user code, up to the next thing that must be called, or the end.
     pub(crate) fn step(&mut self) -> Step {
         loop {
-            if !self.outbox.is_empty() || self.journal.has_passing() {
+            if self.outbox.unsettled || self.journal.has_passing() {
                 return Step::Settle;
             }
             if self.failure.is_some() || self.open.is_some() {
@@ -995,21 +1052,27 @@ impl Kernel {
             if let Some(due) = self.agenda.take_due(self.now_ns) {
                 match due {
                     Due::Timer { slot, generation } => self.timer_due(slot, generation),
-                    Due::Delivery { message } => {
-                        let (chain, number) = self.network.order_of(message);
-                        self.agenda.push_ready(Now::Delivery { message }, chain, number, 0);
+                    // The usual case: nothing else happens at this instant, so there is no order to decide.
+                    Due::Delivery { message } if self.agenda.is_alone(self.now_ns) => {
+                        self.decisions.came_alone();
+                        self.deliver(message);
                     }
+                    Due::Delivery { message } => self.agenda.push_ready(Now::Delivery { message }),
                     Due::Act { index } => self.act(index),
                 }
                 continue;
             }
-            let (network, nodes) = (&self.network, &self.nodes);
-            let fingerprint = |waiting: &Waiting| match waiting.now {
-                Now::Delivery { message } => network.fingerprint_of(message, nodes),
-                Now::Poll { .. } => waiting.cause,
+            let (network, tasks) = (&self.network, &self.tasks);
+            let identify = |now: Now| match now {
+                Now::Delivery { message } => Some(network.identify(message)),
+                // A task that has ended meanwhile is nobody, though another may have come into its slot.
+                Now::Poll { slot, generation } => tasks
+                    .get(slot as usize)
+                    .filter(|task| task.generation == generation)
+                    .map(|task| Identity::new(FlowId(task.id.0), task.wakes, task.cause)),
             };
-            if let Some(waiting) = self.decisions.choose(&mut self.agenda, self.now_ns, fingerprint) {
-                match waiting.now {
+            if let Some(now) = self.decisions.choose(&mut self.agenda, self.now_ns, identify) {
+                match now {
                     Now::Delivery { message } => self.deliver(message),
                     Now::Poll { slot, generation } => {
                         if let Some(polling) = self.begin_poll(TaskRef { slot, generation }) {
@@ -1074,8 +1137,9 @@ impl Kernel {
             node: slot.node,
             boot: slot.boot,
             waker: waker.data().addr(),
+            live: true,
         };
-        self.emit(EventKind::Poll);
+        self.journal.poll(Place { at_ns: now_ns, node: self.current.node, task: self.current.task });
         self.beat.poll(self.journal.step());
         if livelock {
             let label = self.current_label();
@@ -1088,21 +1152,16 @@ impl Kernel {
                 ),
             );
         }
-        Some(Polling { future, waker, task })
+        Some(Polling { future: Some(future), waker, task })
     }
 
-    /// Takes a polled task back. `done` says that its future has ended.
-    pub(crate) fn end_poll(&mut self, polling: Polling, done: bool) {
+    /// Takes a polled task back.
+    #[inline]
+    pub(crate) fn end_poll(&mut self, polling: Polling) {
         let current = self.current;
         let Polling { future, waker, task } = polling;
-        match self.get_task(task) {
-            Some(_) if done => {
-                self.emit(EventKind::TaskEnd { end: TaskEnd::Returned });
-                drop(waker);
-                self.free_task(task.slot);
-                self.outbox.condemned.push(Condemned { future, current, end: TaskEnd::Returned });
-            }
-            Some(slot) => {
+        match (self.get_task(task), future) {
+            (Some(slot), Some(future)) => {
                 slot.future = Some(future);
                 slot.waker = Some(waker);
                 let woken = slot.state == TaskState::RunningWoken;
@@ -1111,8 +1170,13 @@ impl Kernel {
                     self.schedule(task, current.task.0);
                 }
             }
+            (Some(_), None) => {
+                self.emit(EventKind::TaskEnd { end: TaskEnd::Returned });
+                self.free_task(task.slot);
+            }
             // It was aborted, or its node crashed, while it was polled.
-            None => self.outbox.condemned.push(Condemned { future, current, end: TaskEnd::Returned }),
+            (None, Some(future)) => self.outbox.condemn(Condemned { future, current, end: None }),
+            (None, None) => {}
         }
         self.current = NOBODY;
     }
@@ -1122,21 +1186,8 @@ impl Kernel {
         std::mem::take(&mut self.outbox)
     }
 
-    /// Whose code a condemned task's destructors are.
-    pub(crate) fn enter_condemned(&mut self, condemned: &Condemned) {
-        self.current = condemned.current;
-        // `Returned`: its end is in the journal already.
-        if condemned.end != TaskEnd::Returned {
-            self.emit(EventKind::TaskEnd { end: condemned.end });
-        }
-    }
-
-    pub(crate) fn leave(&mut self) {
-        self.current = NOBODY;
-    }
-
     /// The sockets of a crashed node go, after its tasks.
-    pub(crate) fn finish_crash(&mut self, id: NodeId) {
+    fn finish_crash(&mut self, id: NodeId) {
         let ports = std::mem::take(&mut self.nodes[id.index()].ports);
         for (_, socket) in ports {
             self.close_socket(socket);
@@ -1149,13 +1200,10 @@ impl Kernel {
             if self.tasks[slot as usize].future.is_some() {
                 let current = self.current_of(slot);
                 if let Some(future) = self.tasks[slot as usize].future.take() {
-                    self.outbox.condemned.push(Condemned { future, current, end: TaskEnd::Returned });
+                    self.outbox.condemn(Condemned { future, current, end: None });
                 }
                 self.free_task(slot);
             }
-        }
-        for node in &mut self.nodes {
-            node.up = false;
         }
     }
 
@@ -1169,7 +1217,7 @@ impl Kernel {
             }
             let info = self.task_info(slot);
             let node = &self.nodes[task.node.index()];
-            let spawned = match task.spawned_at {
+            let spawned = match self.details[slot as usize].spawned_at {
                 Some(_) => format!("spawned at {}", info.spawned_at),
                 None => "the node's root".to_string(),
             };
@@ -1201,10 +1249,19 @@ impl Kernel {
 }
 
 impl Condemned {
-    /// Drops the task. What its destructors panic with comes back.
-    pub(crate) fn drop_now(self) -> Result<(), Box<dyn std::any::Any + Send>> {
-        let future = self.future;
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(future)))
+    /// Drops the task, as the one whose code runs.
+    fn drop_now(self) {
+        let Condemned { future, current, end } = self;
+        with("the run loop", |kernel| {
+            kernel.current = current;
+            if let Some(end) = end {
+                kernel.emit(EventKind::TaskEnd { end });
+            }
+        });
+        squall_hermetic::set_node_code(true);
+        drop_future(future);
+        squall_hermetic::set_node_code(false);
+        with("the run loop", |kernel| kernel.current = NOBODY);
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::kernel::{self, Kernel};
-use crate::network::{Arrived, Body, Outgoing, Payload, SocketRef};
+use crate::network::{ArrivedCall, CallRef, Kind, Outgoing, Payload, SocketRef};
 
 /// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
 /// `"10.0.0.1:80"`.
@@ -174,10 +174,10 @@ impl Endpoint {
                     from_port: self.socket.address.port(),
                     to_port: to.port(),
                     tag,
-                    body: Body::Datagram,
-                    payload: Payload::from_slice(bytes),
+                    kind: Kind::Datagram,
+                    caller: CallRef::default(),
                 };
-                kernel.send(to, outgoing)
+                kernel.send(to, outgoing, bytes)
             })
         });
         std::future::ready(sent)
@@ -188,11 +188,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// If the socket is closed.
-    pub async fn recv_from(&self, tag: u64, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let arrived = self.receive(tag).await?;
-        let length = arrived.payload.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&arrived.payload[..length]);
-        Ok((length, arrived.from))
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub fn recv_from<'b>(&'b self, tag: u64, buffer: &'b mut [u8]) -> RecvFrom<'b> {
+        RecvFrom { receive: self.receive(tag), buffer }
     }
 
     /// Sends to the connected address.
@@ -217,13 +217,19 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn receive(&self, tag: u64) -> Receive<'_> {
+    fn receive(&self, tag: u64) -> Receive<'_> {
         Receive { socket: &self.socket, tag, waiter: None }
+    }
+
+    /// Receives the next call of a method.
+    pub(crate) fn receive_call(&self, tag: u64) -> ReceiveCall<'_> {
+        ReceiveCall { receive: self.receive(tag) }
     }
 }
 
 /// Waits for a message.
-pub(crate) struct Receive<'e> {
+#[derive(Debug)]
+struct Receive<'e> {
     socket: &'e Socket,
     tag: u64,
     /// The number under which it waits.
@@ -231,46 +237,57 @@ pub(crate) struct Receive<'e> {
 }
 
 impl Receive<'_> {
-    fn stop(&mut self, kernel: &mut Kernel) {
-        if let Some(id) = self.waiter.take() {
-            kernel.stop_waiting(self.socket.reference, self.tag, id);
-        }
-    }
-}
-
-impl Future for Receive<'_> {
-    type Output = io::Result<Arrived>;
-
-    #[track_caller]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        kernel::with("squall::net::Endpoint::recv_from", |kernel| {
-            match kernel.try_receive(this.socket.reference, this.tag) {
-                Ok(Some(arrived)) => {
-                    // Nothing to hand on: this is the waiter that was woken, or one that came first.
-                    this.stop(kernel);
-                    Poll::Ready(Ok(arrived))
-                }
-                Ok(None) => {
-                    this.stop(kernel);
-                    let wake = kernel.wake_ref(context);
-                    this.waiter = Some(kernel.wait_for(this.socket.reference, this.tag, wake));
-                    Poll::Pending
-                }
-                Err(error) => {
-                    this.waiter = None;
-                    Poll::Ready(Err(error))
-                }
-            }
-        })
+    /// The number of the message, once it is there.
+    #[inline]
+    fn poll(&mut self, kernel: &mut Kernel, context: &Context<'_>) -> Poll<io::Result<u32>> {
+        kernel.poll_receive(self.socket.reference, self.tag, &mut self.waiter, context)
     }
 }
 
 impl Drop for Receive<'_> {
     fn drop(&mut self) {
-        if self.waiter.is_some() {
-            let _ = kernel::try_with(|kernel| self.stop(kernel));
+        if let Some(id) = self.waiter.take() {
+            let _ = kernel::try_with(|kernel| kernel.stop_waiting(self.socket.reference, self.tag, id));
         }
+    }
+}
+
+/// See [`Endpoint::recv_from`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct RecvFrom<'e> {
+    receive: Receive<'e>,
+    buffer: &'e mut [u8],
+}
+
+impl Future for RecvFrom<'_> {
+    type Output = io::Result<(usize, SocketAddr)>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        kernel::with("squall::net::Endpoint::recv_from", |kernel| {
+            this.receive
+                .poll(kernel, context)
+                .map(|received| received.map(|index| kernel.take_datagram(index, this.buffer)))
+        })
+    }
+}
+
+/// See [`Endpoint::receive_call`].
+pub(crate) struct ReceiveCall<'e> {
+    receive: Receive<'e>,
+}
+
+impl Future for ReceiveCall<'_> {
+    /// `None`: a plain datagram came under the method's tag.
+    type Output = io::Result<Option<(Payload, ArrivedCall)>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        kernel::with("an rpc handler", |kernel| {
+            this.receive.poll(kernel, context).map(|received| received.map(|index| kernel.take_call(index)))
+        })
     }
 }
 

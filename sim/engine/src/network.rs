@@ -4,25 +4,27 @@
 //! the weather of its link. Weathers are shared, so ten thousand links with the same settings cost ten thousand small
 //! records and one table.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
+use squall_trace::event::Place;
+use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
 use squall_trace::target::MessageCounts;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::agenda::Due;
+use crate::agenda::{Due, Identity};
 use crate::kernel::{Kernel, Node, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::world::{LinkRule, matches};
 
 /// A message's bytes. Small ones lie inside the message.
-pub(crate) type Payload = SmallVec<[u8; 32]>;
+pub(crate) type Payload = SmallVec<[u8; 24]>;
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
@@ -45,67 +47,100 @@ struct Flow {
     weather: u32,
 }
 
+/// Finds flows by their id. Ids are hashes already, so a table of indices with linear probing is all that is needed; it is
+/// never more than half full.
+#[derive(Debug, Default)]
+struct FlowTable {
+    /// Index + 1; 0 is empty. The length is a power of two.
+    slots: Vec<u32>,
+}
+
+impl FlowTable {
+    #[inline]
+    fn find(&self, id: FlowId, flows: &[Flow]) -> Option<u32> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = id.0 as usize & mask;
+        loop {
+            let index = self.slots.get(at)?.checked_sub(1)?;
+            if flows[index as usize].id == id {
+                return Some(index);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Takes the last flow in.
+    fn add_last(&mut self, flows: &[Flow]) {
+        if flows.len() * 2 > self.slots.len() {
+            self.slots = vec![0; (flows.len() * 4).next_power_of_two()];
+            (0..flows.len()).for_each(|index| self.insert(index, flows));
+        } else {
+            self.insert(flows.len() - 1, flows);
+        }
+    }
+
+    fn insert(&mut self, index: usize, flows: &[Flow]) {
+        let mask = self.slots.len() - 1;
+        let mut at = flows[index].id.0 as usize & mask;
+        while self.slots[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = index as u32 + 1;
+    }
+}
+
 /// What a message is, beyond its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
     Datagram,
     /// Wants an answer.
-    Call {
-        caller: CallRef,
-        method: &'static str,
-    },
-    Answer {
-        caller: CallRef,
-    },
+    Call,
+    Answer,
     /// Nobody listens where a call went.
-    Refusal {
-        caller: CallRef,
-    },
+    Refusal,
 }
 
-#[derive(Debug)]
+/// A message from its sending until it is received: it never moves, what moves is its number.
+#[derive(Clone, Debug, Default)]
 struct Message {
-    flow: u32,
+    payload: Payload,
     number: u64,
-    copy: u8,
+    tag: u64,
+    flow: u32,
+    caller: CallRef,
     from_port: u16,
     to_port: u16,
-    tag: u64,
-    body: Body,
-    payload: Payload,
-}
-
-/// A message that waits in a socket.
-#[derive(Debug)]
-pub(crate) struct Arrived {
-    pub tag: u64,
-    pub from: SocketAddr,
-    pub payload: Payload,
-    pub call: Option<ArrivedCall>,
+    copy: u8,
+    kind: Kind,
 }
 
 /// What is needed to answer a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArrivedCall {
     pub caller: CallRef,
-    pub method: &'static str,
+    pub tag: u64,
     /// The call's own address.
     pub flow: FlowId,
     pub number: u64,
     pub copy: u8,
+    pub from_port: u16,
+    pub to_port: u16,
+    /// Who called.
+    pub from: NodeId,
 }
 
 impl ArrivedCall {
     /// The spawn path of the task that serves this call: made of the call's address, not of the order in which calls
     /// arrive.
     pub(crate) fn serving_task(&self) -> TaskId {
-        let number = self.number.to_le_bytes();
-        TaskId(squall_trace::id::hash_parts(&[b"serving", &self.flow.0.to_le_bytes(), &number, &[self.copy]]))
+        TaskId(hash_words([self.flow.0, self.number, u64::from(self.copy) | 1 << 32]))
     }
 
-    /// The flow of its answers. The duplicate's answer has a flow of its own: no two messages share an address.
-    fn answer_flow(&self, what: &[u8]) -> FlowId {
-        FlowId(squall_trace::id::hash_parts(&[what, &self.flow.0.to_le_bytes(), &[self.copy]]))
+    /// The flow of its answers or refusals. The duplicate's answer has a flow of its own: no two messages share an
+    /// address.
+    fn reply_flow(&self, kind: Kind) -> FlowId {
+        FlowId(hash_words([self.flow.0, u64::from(self.copy), kind as u64]))
     }
 }
 
@@ -118,12 +153,42 @@ struct Waiter {
 
 #[derive(Debug, Default)]
 struct Socket {
+    /// One more after each closing: odd while it is open.
     generation: u32,
-    open: bool,
     node: u32,
     port: u16,
-    arrived: VecDeque<Arrived>,
-    waiters: VecDeque<Waiter>,
+    /// Messages, by slot.
+    arrived: VecDeque<u32>,
+    /// Who has waited longest; the others, if any, behind it.
+    first_waiter: Option<Waiter>,
+    more_waiters: VecDeque<Waiter>,
+}
+
+impl Socket {
+    fn add_waiter(&mut self, waiter: Waiter) {
+        if self.first_waiter.is_none() {
+            self.first_waiter = Some(waiter);
+        } else {
+            self.more_waiters.push_back(waiter);
+        }
+    }
+
+    /// Takes the first waiter that `is_wanted`.
+    #[inline]
+    fn take_waiter(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
+        let first = self.first_waiter.take_if(|waiter| is_wanted(waiter));
+        if first.is_some() {
+            if !self.more_waiters.is_empty() {
+                self.first_waiter = self.more_waiters.pop_front();
+            }
+            return first;
+        }
+        if self.more_waiters.is_empty() {
+            return None;
+        }
+        let at = self.more_waiters.iter().position(is_wanted)?;
+        self.more_waiters.remove(at)
+    }
 }
 
 /// A socket, by slot and generation.
@@ -134,7 +199,7 @@ pub(crate) struct SocketRef {
 }
 
 /// An outstanding call, by slot and generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallRef {
     slot: u32,
     generation: u32,
@@ -151,7 +216,8 @@ pub(crate) enum Reply {
 struct PendingCall {
     generation: u32,
     wake: Option<WakeRef>,
-    reply: Option<Reply>,
+    /// The message that came back.
+    reply: Option<u32>,
 }
 
 /// Which nodes can't reach which.
@@ -171,6 +237,15 @@ impl Partition {
     }
 }
 
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    latency_ns: u64,
+    lost: bool,
+    /// 0 for no duplicate, else 1 + its latency.
+    copy_ns: u64,
+}
+
 /// See the module.
 pub(crate) struct Network {
     /// The default first.
@@ -178,7 +253,7 @@ pub(crate) struct Network {
     tables: Vec<Option<Arc<InverseTable>>>,
     weathers: Vec<Weather>,
     flows: Vec<Flow>,
-    flow_table: HashTable<u32>,
+    flow_table: FlowTable,
     messages: Vec<Message>,
     free_messages: Vec<u32>,
     sockets: Vec<Socket>,
@@ -187,7 +262,12 @@ pub(crate) struct Network {
     free_calls: Vec<u32>,
     partitions: Vec<(u64, Partition)>,
     partitions_started: u64,
-    addresses: std::collections::BTreeMap<IpAddr, NodeId>,
+    /// Addresses that aren't the default ones of their nodes.
+    addresses: BTreeMap<IpAddr, NodeId>,
+    /// By node.
+    name_hashes: Vec<u64>,
+    /// Names of methods, where names are wanted.
+    methods: BTreeMap<u64, &'static str>,
     waiters: u64,
     pub counts: MessageCounts,
 }
@@ -225,7 +305,7 @@ impl Network {
             tables,
             weathers: Vec::new(),
             flows: Vec::new(),
-            flow_table: HashTable::new(),
+            flow_table: FlowTable::default(),
             messages: Vec::new(),
             free_messages: Vec::new(),
             sockets: Vec::new(),
@@ -234,41 +314,54 @@ impl Network {
             free_calls: Vec::new(),
             partitions: Vec::new(),
             partitions_started: 0,
-            addresses: std::collections::BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            name_hashes: Vec::new(),
+            methods: BTreeMap::new(),
             waiters: 0,
             counts: MessageCounts::default(),
         }
     }
 
-    /// Makes an address known that isn't the default one of its node.
-    pub(crate) fn name_address(&mut self, address: IpAddr, node: NodeId) {
-        let previous = self.addresses.insert(address, node);
-        assert!(previous.is_none(), "two nodes have the address {address}");
+    /// Takes a node in.
+    pub(crate) fn add_node(&mut self, name_hash: u64, address: Option<IpAddr>) {
+        let node = NodeId(self.name_hashes.len() as u32);
+        self.name_hashes.push(name_hash);
+        if let Some(address) = address {
+            let previous = self.addresses.insert(address, node);
+            assert!(previous.is_none(), "two nodes have the address {address}");
+        }
     }
 
+    /// The node that has an address. Where no node asked for one of its own, no node is looked at.
+    #[inline]
     fn node_at(&self, address: IpAddr, nodes: &[Node]) -> Option<NodeId> {
         if let IpAddr::V4(v4) = address {
             let [a, b, c, d] = v4.octets();
             let index = (u32::from(b) << 16 | u32::from(c) << 8 | u32::from(d)).wrapping_sub(1) as usize;
-            if a == 10 && nodes.get(index).is_some_and(|node| node.address == address) {
+            if a == 10 && index < nodes.len() && (self.addresses.is_empty() || nodes[index].address == address) {
                 return Some(NodeId(index as u32));
             }
         }
         self.addresses.get(&address).copied()
     }
 
+    #[inline]
+    fn address_of(&self, node: NodeId, nodes: &[Node]) -> IpAddr {
+        if self.addresses.is_empty() { default_address(node.index()) } else { nodes[node.index()].address }
+    }
+
     // --- flows --------------------------------------------------------------------------------------------------------
 
+    #[inline]
     fn find_flow(&self, id: FlowId) -> Option<u32> {
-        self.flow_table.find(id.0, |&index| self.flows[index as usize].id == id).copied()
+        self.flow_table.find(id, &self.flows)
     }
 
     fn add_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let weather = self.weather_between(from, to, nodes);
         let index = self.flows.len() as u32;
         self.flows.push(Flow { id, count: 0, from, to, weather });
-        let flows = &self.flows;
-        self.flow_table.insert_unique(id.0, index, |&index| flows[index as usize].id.0);
+        self.flow_table.add_last(&self.flows);
         index
     }
 
@@ -303,19 +396,25 @@ impl Network {
         (self.weathers.len() - 1) as u32
     }
 
-    /// The address of a message's place in the order of its instant.
-    #[inline]
-    pub(crate) fn order_of(&self, message: u32) -> (FlowId, u64) {
-        let message = &self.messages[message as usize];
+    /// Who a message is to those who decide about the order of an instant.
+    pub(crate) fn identify(&self, index: u32) -> Identity {
+        let message = &self.messages[index as usize];
+        let flow = &self.flows[message.flow as usize];
         // A duplicate is ordered apart from the message itself: odd and even numbers.
-        (self.flows[message.flow as usize].id, message.number << 1 | u64::from(message.copy))
+        let number = message.number << 1 | u64::from(message.copy);
+        Identity::new(flow.id, number, self.fingerprint(index))
     }
 
     /// What tells a message from any other that may come to its address in another run: who to whom, and its bytes.
-    pub(crate) fn fingerprint_of(&self, message: u32, nodes: &[Node]) -> u64 {
-        let message = &self.messages[message as usize];
+    fn fingerprint(&self, index: u32) -> u64 {
+        let message = &self.messages[index as usize];
         let flow = &self.flows[message.flow as usize];
-        fingerprint(&nodes[flow.from.index()], &nodes[flow.to.index()], message.tag, &message.payload)
+        let mut bytes = [0u8; 32];
+        bytes[..8].copy_from_slice(&self.name_hashes[flow.from.index()].to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.name_hashes[flow.to.index()].to_le_bytes());
+        bytes[16..24].copy_from_slice(&message.tag.to_le_bytes());
+        bytes[24..].copy_from_slice(&xxh3_64(&message.payload).to_le_bytes());
+        xxh3_64(&bytes)
     }
 
     // --- partitions ---------------------------------------------------------------------------------------------------
@@ -347,32 +446,38 @@ impl Network {
     // --- sockets ------------------------------------------------------------------------------------------------------
 
     fn socket(&mut self, socket: SocketRef) -> Option<&mut Socket> {
-        self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation && entry.open)
+        self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation)
     }
 
-    fn free_message(&mut self, index: u32) -> (Payload, Body) {
-        let message = &mut self.messages[index as usize];
+    // --- messages -----------------------------------------------------------------------------------------------------
+
+    #[inline]
+    fn new_message(&mut self) -> u32 {
+        self.free_messages.pop().unwrap_or_else(|| {
+            self.messages.push(Message::default());
+            (self.messages.len() - 1) as u32
+        })
+    }
+
+    #[inline]
+    fn free_message(&mut self, index: u32) {
+        // A large payload's memory goes back; a small one lies inside.
+        let payload = &mut self.messages[index as usize].payload;
+        if payload.spilled() {
+            *payload = Payload::new();
+        }
         self.free_messages.push(index);
-        (std::mem::take(&mut message.payload), message.body)
     }
 }
 
-fn fingerprint(from: &Node, to: &Node, tag: u64, payload: &[u8]) -> u64 {
-    let mut bytes = [0u8; 32];
-    bytes[..8].copy_from_slice(&from.name_hash.to_le_bytes());
-    bytes[8..16].copy_from_slice(&to.name_hash.to_le_bytes());
-    bytes[16..24].copy_from_slice(&tag.to_le_bytes());
-    bytes[24..].copy_from_slice(&xxh3_64(payload).to_le_bytes());
-    xxh3_64(&bytes)
-}
-
-/// A message to be sent.
+/// A message to be sent, but for its bytes.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing {
     pub from_port: u16,
     pub to_port: u16,
     pub tag: u64,
-    pub body: Body,
-    pub payload: Payload,
+    pub kind: Kind,
+    pub caller: CallRef,
 }
 
 impl Kernel {
@@ -424,7 +529,7 @@ impl Kernel {
             }
         };
         let socket = &mut network.sockets[slot as usize];
-        socket.open = true;
+        socket.generation = socket.generation.wrapping_add(1);
         socket.node = id.0;
         socket.port = port;
         node.ports.push((port, slot));
@@ -448,16 +553,18 @@ impl Kernel {
     /// Closes a socket: what waits in it is gone, who waits for it is woken.
     pub(crate) fn close_socket(&mut self, slot: u32) {
         let socket = &mut self.network.sockets[slot as usize];
-        if !socket.open {
+        if socket.generation.is_multiple_of(2) {
             return;
         }
-        socket.open = false;
         socket.generation = socket.generation.wrapping_add(1);
-        socket.arrived.clear();
-        let waiters = std::mem::take(&mut socket.waiters);
+        let arrived = std::mem::take(&mut socket.arrived);
+        let waiters: Vec<Waiter> = std::iter::from_fn(|| socket.take_waiter(|_| true)).collect();
         let (node, port) = (socket.node as usize, socket.port);
         self.nodes[node].ports.retain(|(bound, _)| *bound != port);
         self.network.free_sockets.push(slot);
+        for message in arrived {
+            self.network.free_message(message);
+        }
         for waiter in waiters {
             self.wake(waiter.wake, 3);
         }
@@ -470,42 +577,109 @@ impl Kernel {
         }
     }
 
-    /// Takes the first message with that tag.
+    /// The number of the first message with that tag; see [`Kernel::take_datagram`] and [`Kernel::take_call`]. If there is
+    /// none, `context`'s task is woken when one comes; `waiter` holds the number under which it waits.
     ///
     /// # Errors
     /// If the socket is gone.
-    pub(crate) fn try_receive(&mut self, socket: SocketRef, tag: u64) -> io::Result<Option<Arrived>> {
-        let Some(entry) = self.network.socket(socket) else {
-            return Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed"));
+    #[inline]
+    pub(crate) fn poll_receive(
+        &mut self,
+        socket: SocketRef,
+        tag: u64,
+        waiter: &mut Option<u64>,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<u32>> {
+        let wake = self.wake_ref(context);
+        let network = &mut self.network;
+        let messages = &network.messages;
+        let Some(entry) = network.sockets.get_mut(socket.slot as usize).filter(|s| s.generation == socket.generation)
+        else {
+            *waiter = None;
+            self.forget(Some(wake));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed")));
         };
-        if entry.arrived.front().is_some_and(|arrived| arrived.tag == tag) {
-            return Ok(entry.arrived.pop_front());
+        let has_tag = |&index: &u32| messages[index as usize].tag == tag;
+        let received = if entry.arrived.front().is_some_and(has_tag) {
+            entry.arrived.pop_front()
+        } else {
+            let at = entry.arrived.iter().position(has_tag);
+            at.and_then(|at| entry.arrived.remove(at))
+        };
+        // Woken, it waits no more; polled for another reason, it still does.
+        let own = waiter.take().and_then(|id| entry.take_waiter(|waiter| waiter.id == id));
+        match received {
+            Some(index) => {
+                if own.is_some() {
+                    self.forget(own.map(|waiter| waiter.wake));
+                }
+                self.forget(Some(wake));
+                Poll::Ready(Ok(index))
+            }
+            None => {
+                network.waiters += 1;
+                let id = network.waiters;
+                entry.add_waiter(Waiter { id, tag, wake });
+                *waiter = Some(id);
+                if own.is_some() {
+                    self.forget(own.map(|waiter| waiter.wake));
+                }
+                Poll::Pending
+            }
         }
-        let at = entry.arrived.iter().position(|arrived| arrived.tag == tag);
-        Ok(at.and_then(|at| entry.arrived.remove(at)))
     }
 
-    /// Waits for a message with that tag. The number is for [`Kernel::stop_waiting`].
-    pub(crate) fn wait_for(&mut self, socket: SocketRef, tag: u64, wake: WakeRef) -> u64 {
-        self.network.waiters += 1;
-        let id = self.network.waiters;
-        if let Some(entry) = self.network.socket(socket) {
-            entry.waiters.push_back(Waiter { id, tag, wake });
-        }
-        id
+    /// Copies a received message's bytes out, as many as fit.
+    #[inline]
+    pub(crate) fn take_datagram(&mut self, index: u32, buffer: &mut [u8]) -> (usize, SocketAddr) {
+        let message = &self.network.messages[index as usize];
+        let length = message.payload.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&message.payload[..length]);
+        let from = self.network.flows[message.flow as usize].from;
+        let address = SocketAddr::new(self.network.address_of(from, &self.nodes), message.from_port);
+        self.network.free_message(index);
+        (length, address)
     }
 
-    /// Waits no more. A wake that was meant for the one that stops goes to the next that waits for the tag.
+    /// Takes a received call: its bytes, and what is needed to answer it. `None` if it is a plain datagram.
+    pub(crate) fn take_call(&mut self, index: u32) -> Option<(Payload, ArrivedCall)> {
+        let message = &mut self.network.messages[index as usize];
+        let payload = std::mem::take(&mut message.payload);
+        let call = (message.kind == Kind::Call).then(|| self.arrived_call(index));
+        self.network.free_message(index);
+        call.map(|call| (payload, call))
+    }
+
+    fn arrived_call(&self, index: u32) -> ArrivedCall {
+        let message = &self.network.messages[index as usize];
+        let flow = &self.network.flows[message.flow as usize];
+        ArrivedCall {
+            caller: message.caller,
+            tag: message.tag,
+            flow: flow.id,
+            number: message.number,
+            copy: message.copy,
+            from_port: message.from_port,
+            to_port: message.to_port,
+            from: flow.from,
+        }
+    }
+
+    /// Waits no more, without having received. A wake that was meant for the one that stops goes to the next that waits
+    /// for the tag.
     pub(crate) fn stop_waiting(&mut self, socket: SocketRef, tag: u64, id: u64) {
-        let Some(entry) = self.network.socket(socket) else { return };
-        if let Some(at) = entry.waiters.iter().position(|waiter| waiter.id == id) {
-            let waiter = entry.waiters.remove(at);
-            self.forget(waiter.map(|waiter| waiter.wake));
+        let network = &mut self.network;
+        let Some(entry) = network.sockets.get_mut(socket.slot as usize) else { return };
+        if entry.generation != socket.generation {
             return;
         }
-        if entry.arrived.iter().any(|arrived| arrived.tag == tag)
-            && let Some(at) = entry.waiters.iter().position(|waiter| waiter.tag == tag)
-            && let Some(waiter) = entry.waiters.remove(at)
+        if let Some(waiter) = entry.take_waiter(|waiter| waiter.id == id) {
+            self.forget(Some(waiter.wake));
+            return;
+        }
+        let messages = &network.messages;
+        if entry.arrived.iter().any(|&index| messages[index as usize].tag == tag)
+            && let Some(waiter) = entry.take_waiter(|waiter| waiter.tag == tag)
         {
             self.wake(waiter.wake, 4);
         }
@@ -518,38 +692,38 @@ impl Kernel {
     ///
     /// # Errors
     /// No node has that address.
-    pub(crate) fn send(&mut self, to: SocketAddr, outgoing: Outgoing) -> io::Result<()> {
+    #[inline]
+    pub(crate) fn send(&mut self, to: SocketAddr, outgoing: Outgoing, bytes: &[u8]) -> io::Result<()> {
         if !self.is_live() {
             return Ok(());
         }
         let Some(to_node) = self.node_by_address(to.ip()) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
-        let from = self.current.node;
-        let mut key = [0u8; 32];
-        key[..8].copy_from_slice(&self.current.task.0.to_le_bytes());
-        key[8..16].copy_from_slice(&self.nodes[to_node.index()].name_hash.to_le_bytes());
-        key[16..24].copy_from_slice(&outgoing.tag.to_le_bytes());
-        key[24..26].copy_from_slice(&to.port().to_le_bytes());
-        key[26] = matches!(outgoing.body, Body::Call { .. }) as u8;
-        let id = FlowId(xxh3_64(&key));
+        // Who sends, to which node, and as what: nothing that another flow could shift.
+        let what = outgoing.tag ^ u64::from(to.port()) << 48 ^ (outgoing.kind as u64) << 32;
+        let id = FlowId(hash_words([self.current.task.0, self.network.name_hashes[to_node.index()], what]));
         let flow = match self.network.find_flow(id) {
             Some(flow) => flow,
-            None => self.new_flow(id, from, to_node, &outgoing),
+            None => self.new_flow(id, self.current.node, to_node, outgoing),
         };
         let entry = &mut self.network.flows[flow as usize];
         entry.count += 1;
         let number = entry.count;
-        self.transmit(flow, number, outgoing);
+        self.transmit(flow, number, outgoing, bytes);
         Ok(())
     }
 
-    #[inline(never)]
-    fn new_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, outgoing: &Outgoing) -> u32 {
+    #[cold]
+    fn new_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, outgoing: Outgoing) -> u32 {
+        let methods = &self.network.methods;
         self.journal.name_flow(id, || {
-            let role = match outgoing.body {
-                Body::Call { method, .. } => FlowRole::Call { method: short_type_name(method) },
-                _ => FlowRole::Datagram { tag: outgoing.tag },
+            let method = || methods.get(&outgoing.tag).map_or_else(String::new, |name| short_type_name(name));
+            let role = match outgoing.kind {
+                Kind::Datagram => FlowRole::Datagram { tag: outgoing.tag },
+                Kind::Call => FlowRole::Call { method: method() },
+                Kind::Answer => FlowRole::Answer { method: method() },
+                Kind::Refusal => FlowRole::Refusal { method: method() },
             };
             FlowInfo { from, to, role }
         });
@@ -557,236 +731,225 @@ impl Kernel {
     }
 
     /// Answers a call: to the address of the call, as the answer with its number.
-    pub(crate) fn answer(&mut self, call: ArrivedCall, to: SocketAddr, from_port: u16, payload: Payload) {
-        if !self.is_live() {
-            return;
+    pub(crate) fn answer(&mut self, call: ArrivedCall, bytes: &[u8]) {
+        if self.is_live() {
+            self.reply(call, Kind::Answer, self.current.node, bytes);
         }
-        let Some(to_node) = self.node_by_address(to.ip()) else { return };
-        let from = self.current.node;
-        let outgoing =
-            Outgoing { from_port, to_port: to.port(), tag: 0, body: Body::Answer { caller: call.caller }, payload };
-        self.reply(call, b"answer", from, to_node, outgoing);
     }
 
-    fn reply(&mut self, call: ArrivedCall, what: &[u8], from: NodeId, to: NodeId, outgoing: Outgoing) {
-        let id = call.answer_flow(what);
+    fn reply(&mut self, call: ArrivedCall, kind: Kind, from: NodeId, bytes: &[u8]) {
+        let id = call.reply_flow(kind);
+        let outgoing =
+            Outgoing { from_port: call.to_port, to_port: call.from_port, tag: call.tag, kind, caller: call.caller };
         let flow = match self.network.find_flow(id) {
             Some(flow) => flow,
-            None => {
-                self.journal.name_flow(id, || {
-                    let method = short_type_name(call.method);
-                    let role = match outgoing.body {
-                        Body::Refusal { .. } => FlowRole::Refusal { method },
-                        _ => FlowRole::Answer { method },
-                    };
-                    FlowInfo { from, to, role }
-                });
-                self.network.add_flow(id, from, to, &self.nodes)
-            }
+            None => self.new_flow(id, from, call.from, outgoing),
         };
-        self.transmit(flow, call.number, outgoing);
+        self.transmit(flow, call.number, outgoing, bytes);
     }
 
     /// Hands a message to the network, which decides its fate.
-    fn transmit(&mut self, flow_index: u32, number: u64, outgoing: Outgoing) {
-        let flow = self.network.flows[flow_index as usize];
-        let Flow { id, from, to, .. } = flow;
+    #[inline]
+    fn transmit(&mut self, flow_index: u32, number: u64, outgoing: Outgoing, bytes: &[u8]) {
+        let Flow { id, from, to, weather, .. } = self.network.flows[flow_index as usize];
         self.network.counts.sent += 1;
-        self.journal.emit(
-            self.now_ns,
-            from,
-            self.current.task,
-            EventKind::Send {
-                flow: id,
-                number,
-                from_port: outgoing.from_port,
-                to,
-                to_port: outgoing.to_port,
-                tag: outgoing.tag,
-                payload: std::borrow::Cow::Borrowed(&outgoing.payload),
-            },
+        self.journal.send(
+            Place { at_ns: self.now_ns, node: from, task: self.current.task },
+            (id, number),
+            (outgoing.from_port, to, outgoing.to_port),
+            outgoing.tag,
+            bytes,
         );
+        let index = self.network.new_message();
+        let message = &mut self.network.messages[index as usize];
+        message.payload.clear();
+        message.payload.extend_from_slice(bytes);
+        message.number = number;
+        message.tag = outgoing.tag;
+        message.flow = flow_index;
+        message.caller = outgoing.caller;
+        message.from_port = outgoing.from_port;
+        message.to_port = outgoing.to_port;
+        message.copy = 0;
+        message.kind = outgoing.kind;
         if from == to {
-            self.launch(flow_index, number, 0, LOOPBACK_NS, outgoing);
+            self.launch(index, LOOPBACK_NS);
             return;
         }
         if self.network.stopped(from, to) {
-            self.lose(id, number, 0, from, LossReason::PartitionOnSending);
+            self.lose(index, from, LossReason::PartitionOnSending);
             return;
         }
-        let weather = &self.network.weathers[flow.weather as usize];
+        let weather = &self.network.weathers[weather as usize];
         let key = self.decisions.key(self.now_ns);
         let fate = key.fate_words(id, number);
         let latency_ns = weather.latency.quantile_ns(fate.latency);
         let lost = weather.loss.hit(fate.loss);
-        let copy_ns = (!weather.duplicate.is_never())
-            .then(|| key.duplicate_words(id, number))
-            .filter(|words| weather.duplicate.hit(words.whether))
-            .map_or(0, |words| weather.latency.quantile_ns(words.latency).saturating_add(1));
-        let (latency_ns, lost, copy_ns) = if self.decisions.is_plain() {
-            (latency_ns, lost, copy_ns)
+        let copy_ns = if weather.duplicate.is_never() {
+            0
         } else {
-            let median_ns = weather.latency.median_ns();
-            let nodes = &self.nodes;
-            let print = || fingerprint(&nodes[from.index()], &nodes[to.index()], outgoing.tag, &outgoing.payload);
-            let now_ns = self.now_ns;
-            let site = |kind| Site { kind, flow: id, number };
-            let decisions = &mut self.decisions;
-            let lost = decisions.decide(site(SiteKind::Loss), now_ns, 0, u64::from(lost), print) != 0;
-            if lost {
-                // A lost message has no latency: nothing is decided that can't be seen.
-                (median_ns, true, decisions.decide(site(SiteKind::Duplicate), now_ns, 0, copy_ns, print))
-            } else {
-                let latency_ns = decisions.decide(site(SiteKind::Latency), now_ns, median_ns, latency_ns, print);
-                (latency_ns, false, decisions.decide(site(SiteKind::Duplicate), now_ns, 0, copy_ns, print))
-            }
+            let words = key.duplicate_words(id, number);
+            let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
+            if weather.duplicate.hit(words.whether) { copy_ns } else { 0 }
         };
-        if copy_ns > 0 {
+        let median_ns = weather.latency.median_ns();
+        let drawn = Fate { latency_ns, lost, copy_ns };
+        let fate =
+            if self.decisions.is_plain() { drawn } else { self.decide_fate(index, id, number, median_ns, drawn) };
+        if fate.copy_ns > 0 {
             self.network.counts.duplicated += 1;
             self.journal.emit(self.now_ns, from, self.current.task, EventKind::Duplicate { flow: id, number });
-            let copy = Outgoing { payload: outgoing.payload.clone(), ..outgoing };
-            self.launch(flow_index, number, 1, copy_ns - 1, copy);
+            let copy = self.network.new_message();
+            self.network.messages[copy as usize] = self.network.messages[index as usize].clone();
+            self.network.messages[copy as usize].copy = 1;
+            self.launch(copy, fate.copy_ns - 1);
         }
-        if lost {
-            self.lose(id, number, 0, from, LossReason::Loss);
+        if fate.lost {
+            self.lose(index, from, LossReason::Loss);
         } else {
-            self.launch(flow_index, number, 0, latency_ns, outgoing);
+            self.launch(index, fate.latency_ns);
         }
     }
 
-    fn launch(&mut self, flow: u32, number: u64, copy: u8, latency_ns: u64, outgoing: Outgoing) {
-        let Outgoing { from_port, to_port, tag, body, payload } = outgoing;
-        let message = Message { flow, number, copy, from_port, to_port, tag, body, payload };
-        let network = &mut self.network;
-        let slot = match network.free_messages.pop() {
-            Some(slot) => {
-                network.messages[slot as usize] = message;
-                slot
-            }
-            None => {
-                network.messages.push(message);
-                (network.messages.len() - 1) as u32
-            }
+    #[cold]
+    fn decide_fate(&mut self, index: u32, flow: FlowId, number: u64, median_ns: u64, drawn: Fate) -> Fate {
+        let (now_ns, network, decisions) = (self.now_ns, &self.network, &mut self.decisions);
+        let print = || network.fingerprint(index);
+        let site = |kind| Site { kind, flow, number };
+        let lost = decisions.decide(site(SiteKind::Loss), now_ns, 0, u64::from(drawn.lost), print) != 0;
+        // A lost message has no latency: nothing is decided that can't be seen.
+        let latency_ns = if lost {
+            median_ns
+        } else {
+            decisions.decide(site(SiteKind::Latency), now_ns, median_ns, drawn.latency_ns, print)
         };
-        self.agenda.schedule(self.now_ns.saturating_add(latency_ns), Due::Delivery { message: slot });
+        let copy_ns = decisions.decide(site(SiteKind::Duplicate), now_ns, 0, drawn.copy_ns, print);
+        Fate { latency_ns, lost, copy_ns }
     }
 
-    fn lose(&mut self, flow: FlowId, number: u64, copy: u8, node: NodeId, reason: LossReason) {
+    #[inline]
+    fn launch(&mut self, index: u32, latency_ns: u64) {
+        self.agenda.schedule(self.now_ns.saturating_add(latency_ns), Due::Delivery { message: index });
+    }
+
+    fn lose(&mut self, index: u32, node: NodeId, reason: LossReason) {
+        let message = &self.network.messages[index as usize];
+        let (number, copy) = (message.number, message.copy);
+        let flow = self.network.flows[message.flow as usize].id;
         self.network.counts.lost += 1;
+        self.network.free_message(index);
         self.emit_on(node, EventKind::Lose { flow, number, copy, reason });
     }
 
     // --- arriving -----------------------------------------------------------------------------------------------------
 
     /// A message's instant has come.
+    #[inline]
     pub(crate) fn deliver(&mut self, index: u32) {
         let message = &self.network.messages[index as usize];
         let Flow { id, from, to, .. } = self.network.flows[message.flow as usize];
-        let (number, copy, tag) = (message.number, message.copy, message.tag);
-        let (from_port, to_port) = (message.from_port, message.to_port);
-        let (payload, body) = self.network.free_message(index);
+        let (number, copy, to_port, kind) = (message.number, message.copy, message.to_port, message.kind);
+        let (tag, caller) = (message.tag, message.caller);
         let node = &self.nodes[to.index()];
-        let from_address = SocketAddr::new(self.nodes[from.index()].address, from_port);
         let socket = node.ports.iter().find(|(port, _)| *port == to_port).map(|&(_, socket)| socket);
-        let reason = if self.network.stopped(from, to) {
-            Some(LossReason::PartitionOnArrival)
-        } else if !node.up {
-            Some(LossReason::NodeDown)
-        } else if socket.is_none() {
-            Some(LossReason::NoListener)
-        } else {
-            None
-        };
-        let arrived_call = |caller, method| ArrivedCall { caller, method, flow: id, number, copy };
-        let (Some(socket), None) = (socket, reason) else {
-            let reason = reason.unwrap_or(LossReason::NoListener);
-            self.lose(id, number, copy, to, reason);
-            if let (Body::Call { caller, method }, LossReason::NoListener) = (body, reason) {
-                // The machine is up and says that nobody listens. That answer travels like any other.
-                let outgoing = Outgoing {
-                    from_port: to_port,
-                    to_port: from_port,
-                    tag: 0,
-                    body: Body::Refusal { caller },
-                    payload: Payload::new(),
-                };
-                self.reply(arrived_call(caller, method), b"refusal", to, from, outgoing);
-            }
+        let (Some(socket), true, false) = (socket, node.up, self.network.stopped(from, to)) else {
+            self.not_delivered(index, from, to);
             return;
         };
         self.network.counts.delivered += 1;
-        self.emit_on(to, EventKind::Deliver { flow: id, number, copy });
+        let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
+        self.journal.deliver(place, (id, number, copy));
         let cause = id.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        match body {
-            Body::Datagram => self.hand_over(socket, Arrived { tag, from: from_address, payload, call: None }, cause),
-            Body::Call { caller, method } => {
-                let call = Some(arrived_call(caller, method));
-                self.hand_over(socket, Arrived { tag, from: from_address, payload, call }, cause);
+        match kind {
+            Kind::Datagram | Kind::Call => {
+                let socket = &mut self.network.sockets[socket as usize];
+                socket.arrived.push_back(index);
+                if let Some(waiter) = socket.take_waiter(|waiter| waiter.tag == tag) {
+                    self.wake(waiter.wake, cause);
+                }
             }
-            Body::Answer { caller } => self.end_call(caller, Reply::Answer(payload), cause),
-            Body::Refusal { caller } => self.end_call(caller, Reply::Refused, cause),
+            Kind::Answer | Kind::Refusal => self.end_call(caller, index, cause),
         }
     }
 
-    #[inline]
-    fn hand_over(&mut self, socket: u32, arrived: Arrived, cause: u64) {
-        let socket = &mut self.network.sockets[socket as usize];
-        let tag = arrived.tag;
-        socket.arrived.push_back(arrived);
-        if let Some(at) = socket.waiters.iter().position(|waiter| waiter.tag == tag)
-            && let Some(waiter) = socket.waiters.remove(at)
-        {
-            self.wake(waiter.wake, cause);
+    #[cold]
+    fn not_delivered(&mut self, index: u32, from: NodeId, to: NodeId) {
+        let reason = if self.network.stopped(from, to) {
+            LossReason::PartitionOnArrival
+        } else if !self.nodes[to.index()].up {
+            LossReason::NodeDown
+        } else {
+            LossReason::NoListener
+        };
+        let call = self.arrived_call(index);
+        let is_call = self.network.messages[index as usize].kind == Kind::Call;
+        self.lose(index, to, reason);
+        if is_call && reason == LossReason::NoListener {
+            // The machine is up and says that nobody listens. That answer travels like any other.
+            self.reply(call, Kind::Refusal, to, &[]);
         }
     }
 
     // --- calls --------------------------------------------------------------------------------------------------------
 
-    pub(crate) fn begin_call(&mut self) -> CallRef {
+    pub(crate) fn begin_call(&mut self, tag: u64, method: &'static str) -> CallRef {
+        if self.journal.wants_names() {
+            self.network.methods.insert(tag, method);
+        }
         let network = &mut self.network;
-        let slot = match network.free_calls.pop() {
-            Some(slot) => slot,
-            None => {
-                network.calls.push(PendingCall::default());
-                (network.calls.len() - 1) as u32
-            }
-        };
+        let slot = network.free_calls.pop().unwrap_or_else(|| {
+            network.calls.push(PendingCall::default());
+            (network.calls.len() - 1) as u32
+        });
         CallRef { slot, generation: network.calls[slot as usize].generation }
     }
 
-    /// The reply, if it has come; else `wake` is told when it does.
-    pub(crate) fn poll_call(&mut self, call: CallRef, wake: WakeRef) -> Option<Reply> {
+    /// The reply, if it has come.
+    #[inline]
+    pub(crate) fn take_reply(&mut self, call: CallRef) -> Option<Reply> {
         let entry = &mut self.network.calls[call.slot as usize];
         debug_assert_eq!(entry.generation, call.generation, "a call is polled by its owner only");
-        if let Some(reply) = entry.reply.take() {
-            self.forget(Some(wake));
-            return Some(reply);
-        }
-        let old = entry.wake.replace(wake);
+        let index = entry.reply.take()?;
+        let message = &mut self.network.messages[index as usize];
+        let reply = match message.kind {
+            Kind::Refusal => Reply::Refused,
+            _ => Reply::Answer(std::mem::take(&mut message.payload)),
+        };
+        self.network.free_message(index);
+        Some(reply)
+    }
+
+    /// Whom to wake when the reply comes.
+    #[inline]
+    pub(crate) fn await_reply(&mut self, call: CallRef, wake: WakeRef) {
+        let old = self.network.calls[call.slot as usize].wake.replace(wake);
         self.forget(old);
-        None
     }
 
     /// Nobody waits for the reply any more.
+    #[inline]
     pub(crate) fn forget_call(&mut self, call: CallRef) {
         let Some(entry) = self.network.calls.get_mut(call.slot as usize) else { return };
         if entry.generation != call.generation {
             return;
         }
         entry.generation = entry.generation.wrapping_add(1);
-        entry.reply = None;
-        let wake = entry.wake.take();
+        let (reply, wake) = (entry.reply.take(), entry.wake.take());
         self.network.free_calls.push(call.slot);
+        if let Some(index) = reply {
+            self.network.free_message(index);
+        }
         self.forget(wake);
     }
 
-    fn end_call(&mut self, call: CallRef, reply: Reply, cause: u64) {
+    fn end_call(&mut self, call: CallRef, index: u32, cause: u64) {
         let entry = &mut self.network.calls[call.slot as usize];
         // A late answer, or the second of two: nobody waits.
         if entry.generation != call.generation || entry.reply.is_some() {
+            self.network.free_message(index);
             return;
         }
-        entry.reply = Some(reply);
+        entry.reply = Some(index);
         if let Some(wake) = entry.wake.take() {
             self.wake(wake, cause);
         }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::kernel::{self, TaskName, TimerRef};
 use crate::net::{Endpoint, ToSocketAddrs};
-use crate::network::{Body, CallRef, Outgoing, Payload, Reply};
+use crate::network::{CallRef, Kind, Outgoing, Payload, Reply};
 use crate::world::duration_ns;
 
 /// How long [`Endpoint::call`] waits: as a connection in life, a call doesn't wait for ever.
@@ -83,16 +83,16 @@ impl Endpoint {
         let begun = address.to_socket_addr().and_then(|to| {
             let payload = encode(&request)?;
             kernel::with("squall::net::Endpoint::call", |kernel| {
-                let caller = kernel.begin_call();
+                let caller = kernel.begin_call(R::ID, R::NAME);
                 let outgoing = Outgoing {
                     from_port: self.socket.address.port(),
                     to_port: to.port(),
                     tag: R::ID,
-                    body: Body::Call { caller, method: R::NAME },
-                    payload,
+                    kind: Kind::Call,
+                    caller,
                 };
                 let deadline_ns = kernel.now_ns.saturating_add(duration_ns(timeout));
-                match kernel.send(to, outgoing) {
+                match kernel.send(to, outgoing, &payload) {
                     Ok(()) => Ok(Waiting { caller, deadline_ns, timer: None }),
                     Err(error) => {
                         kernel.forget_call(caller);
@@ -135,21 +135,19 @@ where
     Fut: Future<Output = R::Response> + 'static,
 {
     // An error means that the socket is gone.
-    while let Ok(arrived) = endpoint.receive(R::ID).await {
-        let Some(call) = arrived.call else { continue };
+    while let Ok(received) = endpoint.receive_call(R::ID).await {
+        let Some((payload, call)) = received else { continue };
         // Bytes that are no request of this type are dropped, as a server in life drops them: the caller times out.
-        let Ok(request) = decode::<R>(&arrived.payload) else {
+        let Ok(request) = decode::<R>(&payload) else {
             tracing::warn!(method = R::NAME, "a request can't be decoded");
             continue;
         };
         let answer = handle(request);
-        let from_port = endpoint.socket.address.port();
-        let to = arrived.from;
         let served = async move {
             let response = answer.await;
             match encode(&response) {
                 Ok(payload) => {
-                    let _ = kernel::try_with(|kernel| kernel.answer(call, to, from_port, payload));
+                    let _ = kernel::try_with(|kernel| kernel.answer(call, &payload));
                 }
                 Err(error) => tracing::warn!(method = R::NAME, %error, "an answer can't be encoded"),
             }
@@ -197,13 +195,14 @@ impl<R: Request> Future for Call<R> {
             CallState::Done => panic!("a call was polled after it gave its result"),
         };
         let reply = kernel::with("squall::net::Endpoint::call", |kernel| {
-            let wake = kernel.wake_ref(context);
-            if let Some(reply) = kernel.poll_call(waiting.caller, wake) {
+            if let Some(reply) = kernel.take_reply(waiting.caller) {
                 return Poll::Ready(Some(reply));
             }
             if kernel.now_ns >= waiting.deadline_ns {
                 return Poll::Ready(None);
             }
+            let wake = kernel.wake_ref(context);
+            kernel.await_reply(waiting.caller, wake);
             let wake = kernel.wake_ref(context);
             match waiting.timer {
                 Some(timer) => kernel.rewake_timer(timer, wake),

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
 
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::target::Outcome;
@@ -18,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::decisions::Decisions;
 use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
-use crate::kernel::{self, Gravity, Kernel, Node, Outbox, Polling, Step};
+use crate::kernel::{self, Gravity, Kernel, Node, Step};
 use crate::network::{Network, Partition, default_address};
 use crate::world::{NodeSpec, RunSettings, World, duration_ns, matches};
 
@@ -168,14 +167,12 @@ impl Kernel {
             let NodeSpec { name, client, control, address, on_panic, init } = spec;
             let id = NodeId(index as u32);
             let node_address = address.unwrap_or_else(|| default_address(index));
-            if address.is_some() {
-                self.network.name_address(node_address, id);
-            }
+            let name_hash = xxh3_64(name.as_bytes());
+            self.network.add_node(name_hash, address);
             if self.journal.wants_names() {
                 self.journal.name_node(NodeInfo { name: name.clone(), address: node_address, client });
             }
             self.nodes.push(Node {
-                name_hash: xxh3_64(name.as_bytes()),
                 name: name.into(),
                 address: node_address,
                 client,
@@ -246,9 +243,9 @@ fn drive(
                 if let Some(tell) = before_poll {
                     tell(&with(|kernel| kernel.current_label()));
                 }
-                let done = poll(&mut polling);
+                polling.poll();
                 step = with(|kernel| {
-                    kernel.end_poll(polling, done);
+                    kernel.end_poll(polling);
                     kernel.step()
                 });
             }
@@ -261,48 +258,15 @@ fn drive(
     }
 }
 
-#[inline]
-fn poll(polling: &mut Polling) -> bool {
-    let mut context = Context::from_waker(&polling.waker);
-    squall_hermetic::set_node_code(true);
-    // It doesn't unwind: what a program's future panics with is caught where it was spawned.
-    let done = polling.future.as_mut().poll(&mut context).is_ready();
-    squall_hermetic::set_node_code(false);
-    done
-}
-
 /// Calls and drops what waits for the world not to be borrowed, until nothing does.
 fn settle(properties: &mut [Box<dyn Property>], observer: &mut dyn Observer) {
     loop {
         let (outbox, passing) = with(|kernel| (kernel.take_outbox(), kernel.journal.take_passing()));
-        let quiet = outbox.wakes.is_empty() && outbox.condemned.is_empty() && outbox.crashed.is_empty();
-        if quiet && passing.is_empty() && outbox.wakers_to_drop.is_empty() {
+        if outbox.is_empty() && passing.is_empty() {
             return;
         }
         show(&passing, properties, observer);
-        let Outbox { wakes, wakers_to_drop, condemned, crashed } = outbox;
-        drop(wakers_to_drop);
-        for waker in wakes {
-            waker.wake();
-        }
-        for task in condemned {
-            with(|kernel| kernel.enter_condemned(&task));
-            squall_hermetic::set_node_code(true);
-            let dropped = task.drop_now();
-            squall_hermetic::set_node_code(false);
-            if let Err(payload) = dropped {
-                let text = crate::task::panic_text(&*payload);
-                with(|kernel| {
-                    let label = kernel.current_label();
-                    kernel.emit(squall_trace::EventKind::Panic { message: text.as_str().into() });
-                    kernel.fail("panic", format!("a destructor of {label} panicked: {text}"));
-                });
-            }
-            with(Kernel::leave);
-        }
-        for node in crashed {
-            with(|kernel| kernel.finish_crash(node));
-        }
+        outbox.settle();
     }
 }
 

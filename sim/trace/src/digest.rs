@@ -80,9 +80,14 @@ impl Digester {
     }
 
     /// Adds one event.
-    #[inline]
     pub fn add(&mut self, event: &Event<'_>) {
-        event.write_canonical(&mut self.block);
+        self.add_with(|block| event.write_canonical(block));
+    }
+
+    /// Adds one event whose canonical bytes `write` appends; see [`crate::event::canonical`].
+    #[inline]
+    pub fn add_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.block);
         self.events += 1;
         if self.events.is_multiple_of(EVENTS_A_BLOCK) {
             self.close_block();

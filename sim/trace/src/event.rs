@@ -278,66 +278,141 @@ impl Event<'_> {
 
     /// Appends the canonical bytes: all that the digest covers. Little-endian and of a fixed width, texts and payloads
     /// behind their length, so that no two events have the same bytes. The step is left out: it is the position.
-    #[inline]
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
-        let mut head = [0u8; 21];
-        head[0] = self.kind.code();
-        head[1..9].copy_from_slice(&self.at_ns.to_le_bytes());
-        head[9..13].copy_from_slice(&self.node.0.to_le_bytes());
-        head[13..21].copy_from_slice(&self.task.0.to_le_bytes());
-        out.extend_from_slice(&head);
+        let place = Place { at_ns: self.at_ns, node: self.node, task: self.task };
         match &self.kind {
-            EventKind::Crash | EventKind::Poll => {}
-            EventKind::Boot { boot } => out.extend_from_slice(&boot.to_le_bytes()),
-            EventKind::Spawn { child } => out.extend_from_slice(&child.0.to_le_bytes()),
-            EventKind::TaskEnd { end } => out.push(*end as u8),
+            EventKind::Poll => canonical::poll(out, place),
             EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
-                let mut fixed = [0u8; 40];
-                fixed[..8].copy_from_slice(&flow.0.to_le_bytes());
-                fixed[8..16].copy_from_slice(&number.to_le_bytes());
-                fixed[16..24].copy_from_slice(&tag.to_le_bytes());
-                fixed[24..28].copy_from_slice(&to.0.to_le_bytes());
-                fixed[28..30].copy_from_slice(&from_port.to_le_bytes());
-                fixed[30..32].copy_from_slice(&to_port.to_le_bytes());
-                fixed[32..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-                out.extend_from_slice(&fixed);
-                out.extend_from_slice(payload);
+                canonical::send(out, place, (*flow, *number), (*from_port, *to, *to_port), *tag, payload);
             }
-            EventKind::Duplicate { flow, number } => write_message(out, *flow, *number, [0, 0]),
-            EventKind::Deliver { flow, number, copy } | EventKind::InFlight { flow, number, copy } => {
-                write_message(out, *flow, *number, [*copy, 0]);
-            }
-            EventKind::Lose { flow, number, copy, reason } => {
-                write_message(out, *flow, *number, [*copy, *reason as u8]);
-            }
-            EventKind::Fault { what: text } | EventKind::Panic { message: text } | EventKind::Escape { what: text } => {
-                write_text(out, text);
-            }
-            EventKind::Publish { topic, value } => {
-                write_text(out, topic);
-                write_text(out, value);
-            }
-            EventKind::Log { level, target, message } => {
-                write_text(out, level);
-                write_text(out, target);
-                write_text(out, message);
+            EventKind::Deliver { flow, number, copy } => canonical::deliver(out, place, (*flow, *number, *copy)),
+            kind => {
+                out.extend_from_slice(&canonical::head(kind.code(), place));
+                canonical::rest(out, kind);
             }
         }
     }
 }
 
-#[inline]
-fn write_message(out: &mut Vec<u8>, flow: FlowId, number: u64, rest: [u8; 2]) {
-    let mut fixed = [0u8; 18];
-    fixed[..8].copy_from_slice(&flow.0.to_le_bytes());
-    fixed[8..16].copy_from_slice(&number.to_le_bytes());
-    fixed[16..].copy_from_slice(&rest);
-    out.extend_from_slice(&fixed);
+/// When, where and in which task something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Virtual nanoseconds since the run's start.
+    pub at_ns: u64,
+    /// On which node.
+    pub node: NodeId,
+    /// In which task.
+    pub task: TaskId,
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
+/// The canonical bytes of events. Those that every message makes have functions of their own, so that an engine can
+/// digest them without making an [`Event`] first: one array each, and one copy.
+pub mod canonical {
+    use super::{EventKind, Place};
+    use crate::id::{FlowId, NodeId};
+
+    const HEAD: usize = 21;
+
+    #[inline]
+    fn put_head(bytes: &mut [u8], code: u8, place: Place) {
+        bytes[0] = code;
+        bytes[1..9].copy_from_slice(&place.at_ns.to_le_bytes());
+        bytes[9..13].copy_from_slice(&place.node.0.to_le_bytes());
+        bytes[13..HEAD].copy_from_slice(&place.task.0.to_le_bytes());
+    }
+
+    pub(super) fn head(code: u8, place: Place) -> [u8; HEAD] {
+        let mut bytes = [0u8; HEAD];
+        put_head(&mut bytes, code, place);
+        bytes
+    }
+
+    /// Of [`EventKind::Poll`].
+    #[inline]
+    pub fn poll(out: &mut Vec<u8>, place: Place) {
+        let mut bytes = [0u8; HEAD];
+        put_head(&mut bytes, 4, place);
+        out.extend_from_slice(&bytes);
+    }
+
+    /// Of [`EventKind::Send`]: the message's flow and number; the sender's port, the receiver and its port.
+    #[inline]
+    pub fn send(
+        out: &mut Vec<u8>,
+        place: Place,
+        (flow, number): (FlowId, u64),
+        (from_port, to, to_port): (u16, NodeId, u16),
+        tag: u64,
+        payload: &[u8],
+    ) {
+        let mut bytes = [0u8; HEAD + 40];
+        put_head(&mut bytes, 6, place);
+        bytes[HEAD..HEAD + 8].copy_from_slice(&flow.0.to_le_bytes());
+        bytes[HEAD + 8..HEAD + 16].copy_from_slice(&number.to_le_bytes());
+        bytes[HEAD + 16..HEAD + 24].copy_from_slice(&tag.to_le_bytes());
+        bytes[HEAD + 24..HEAD + 28].copy_from_slice(&to.0.to_le_bytes());
+        bytes[HEAD + 28..HEAD + 30].copy_from_slice(&from_port.to_le_bytes());
+        bytes[HEAD + 30..HEAD + 32].copy_from_slice(&to_port.to_le_bytes());
+        bytes[HEAD + 32..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+        out.extend_from_slice(&bytes);
+        out.extend_from_slice(payload);
+    }
+
+    /// Of [`EventKind::Deliver`]: the message's flow, its number and which copy of it.
+    #[inline]
+    pub fn deliver(out: &mut Vec<u8>, place: Place, message: (FlowId, u64, u8)) {
+        let mut bytes = [0u8; HEAD + 18];
+        put_head(&mut bytes, 8, place);
+        put_message(&mut bytes[HEAD..], message, 0);
+        out.extend_from_slice(&bytes);
+    }
+
+    #[inline]
+    fn put_message(bytes: &mut [u8], (flow, number, copy): (FlowId, u64, u8), last: u8) {
+        bytes[..8].copy_from_slice(&flow.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&number.to_le_bytes());
+        bytes[16] = copy;
+        bytes[17] = last;
+    }
+
+    fn message(out: &mut Vec<u8>, message: (FlowId, u64, u8), last: u8) {
+        let mut bytes = [0u8; 18];
+        put_message(&mut bytes, message, last);
+        out.extend_from_slice(&bytes);
+    }
+
+    fn text(out: &mut Vec<u8>, text: &str) {
+        out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    /// What follows the head, for the kinds that have no function of their own.
+    pub(super) fn rest(out: &mut Vec<u8>, kind: &EventKind<'_>) {
+        match kind {
+            EventKind::Poll | EventKind::Send { .. } | EventKind::Deliver { .. } => {
+                unreachable!("these have functions of their own")
+            }
+            EventKind::Crash => {}
+            EventKind::Boot { boot } => out.extend_from_slice(&boot.to_le_bytes()),
+            EventKind::Spawn { child } => out.extend_from_slice(&child.0.to_le_bytes()),
+            EventKind::TaskEnd { end } => out.push(*end as u8),
+            EventKind::Duplicate { flow, number } => message(out, (*flow, *number, 0), 0),
+            EventKind::InFlight { flow, number, copy } => message(out, (*flow, *number, *copy), 0),
+            EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),
+            EventKind::Fault { what } | EventKind::Panic { message: what } | EventKind::Escape { what } => {
+                text(out, what);
+            }
+            EventKind::Publish { topic, value } => {
+                text(out, topic);
+                text(out, value);
+            }
+            EventKind::Log { level, target, message } => {
+                text(out, level);
+                text(out, target);
+                text(out, message);
+            }
+        }
+    }
 }
 
 /// Payloads as hex text in JSON.
