@@ -1,1 +1,16 @@
 //! Draws runs: text now, pages later.
+//!
+//! A report sees a recorded run ([`squall_trace::Trace`]) and nothing else: never the engine, never a file.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`timeline`] | a run as text: one line an event, then the verdict |
+//! | [`printable`] | text from outside, made safe for a terminal |
+//! | [`paint`] | colours, or none |
+#![forbid(unsafe_code)]
+
+pub mod paint;
+pub mod printable;
+pub mod timeline;
+
+pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};

@@ -132,7 +132,6 @@ pub(crate) enum Act {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub acts: Vec<Act>,
-    pub has_crashed: bool,
     asked: BTreeMap<FlowId, u64>,
 }
 

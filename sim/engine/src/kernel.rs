@@ -18,7 +18,7 @@ use std::task::{Context, Wake, Waker};
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::event::Place;
 use squall_trace::{
-    EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
+    EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, OwnedEvent, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -43,17 +43,18 @@ thread_local! {
 #[inline]
 #[track_caller]
 pub(crate) fn with<R>(what: &str, operation: impl FnOnce(&mut Kernel) -> R) -> R {
-    match try_with(operation) {
-        Some(result) => result,
-        None => outside_of_a_run(what),
-    }
+    let caller = Location::caller();
+    KERNEL.with(|kernel| match kernel.borrow_mut().as_deref_mut() {
+        Some(kernel) => operation(kernel),
+        None => outside_of_a_run(what, caller),
+    })
 }
 
 #[cold]
-#[track_caller]
-fn outside_of_a_run(what: &str) -> ! {
+fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
     panic!(
-        "{what} was called outside of a run: only what a world's nodes, clients and control tasks execute can call it"
+        "{what} was called outside of a run, at {caller}: only what a world's nodes, clients and control tasks execute can \
+         call it"
     );
 }
 
@@ -112,8 +113,9 @@ impl RunToken {
     }
 
     #[inline]
-    fn raised(&self) -> bool {
-        self.raised.load(Ordering::Acquire)
+    fn is_raised(&self) -> bool {
+        // What was raised is read behind the lock.
+        self.raised.load(Ordering::Relaxed)
     }
 
     fn foreign_wake(&self) -> Option<ForeignWake> {
@@ -440,7 +442,10 @@ pub(crate) struct Kernel {
     clients_left: usize,
     pub has_clients: bool,
     pub failure: Option<Failure>,
-    pub open: Option<String>,
+    /// Whether the loop must look whether the run goes on: a failure, a client that returned, a crash, a limit.
+    attention: bool,
+    /// No instant after this one happens.
+    last_ns: u64,
     application_key: RunKey,
     /// Entropy drawn where no task runs.
     entropy_drawn: u64,
@@ -486,7 +491,8 @@ impl Kernel {
             clients_left: 0,
             has_clients: false,
             failure: None,
-            open: None,
+            attention: true,
+            last_ns: settings.end_at_ns.unwrap_or(u64::MAX).min(settings.limits.virtual_ns),
             application_key: RunKey::derive(plan.seed, Purpose::Application, 0),
             entropy_drawn: 0,
             escapes: Vec::new(),
@@ -524,6 +530,7 @@ impl Kernel {
     }
 
     pub(crate) fn fail_at(&mut self, property: &str, message: String, node: Option<NodeId>, task: Option<TaskId>) {
+        self.attention = true;
         if self.failure.is_none() {
             self.failure = Some(Failure {
                 property: property.to_string(),
@@ -534,6 +541,19 @@ impl Kernel {
                 task,
             });
         }
+    }
+
+    /// A property was broken by an event.
+    pub(crate) fn property_broken(&mut self, property: &str, message: String, event: &OwnedEvent) {
+        self.attention = true;
+        self.failure.get_or_insert_with(|| Failure {
+            property: property.to_string(),
+            message,
+            step: event.step,
+            at_ns: event.at_ns,
+            node: (event.node != NodeId::WORLD).then_some(event.node),
+            task: (event.task != TaskId::NONE).then_some(event.task),
+        });
     }
 
     // --- tasks --------------------------------------------------------------------------------------------------------
@@ -783,7 +803,8 @@ impl Kernel {
             self.clients_left += 1;
             self.has_clients = true;
         }
-        let future = Box::pin(crate::task::Root::new(init));
+        // No code of the program's runs here: the root calls its init function when it is polled.
+        let future = init();
         self.emit_on(id, EventKind::Boot { boot });
         let task = self.insert_task(task, id, boot, TaskName::Root, 0, None, future);
         self.schedule(task, 0);
@@ -800,6 +821,7 @@ impl Kernel {
         if !node.root_returned {
             node.root_returned = true;
             if node.client {
+                self.attention = true;
                 self.clients_left -= 1;
             }
         }
@@ -815,7 +837,7 @@ impl Kernel {
         if self.current.node == id {
             self.current.live = false;
         }
-        self.script.has_crashed = true;
+        self.attention = true;
         self.emit_on(id, EventKind::Crash);
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
@@ -1033,45 +1055,16 @@ impl Kernel {
     /// Does what can be done without calling user code, up to the next thing that must be called, or the end.
     pub(crate) fn step(&mut self) -> Step {
         loop {
-            if self.outbox.unsettled || self.journal.has_passing() {
-                return Step::Settle;
-            }
-            if self.failure.is_some() || self.open.is_some() {
-                return Step::End(squall_trace::EndReason::Failed);
-            }
-            if self.token.raised() {
-                self.fail_by_foreign_wake();
-                continue;
-            }
-            if self.end_at_ns.is_none() && self.has_clients && !self.clients_waited_for_fast() {
-                return Step::End(squall_trace::EndReason::ClientsReturned);
-            }
-            if self.journal.step() >= self.limits.events {
-                return Step::End(squall_trace::EndReason::EventLimit);
+            if self.needs_attention()
+                && let Some(step) = self.attend()
+            {
+                return step;
             }
             if let Some(due) = self.agenda.take_due(self.now_ns) {
-                match due {
-                    Due::Timer { slot, generation } => self.timer_due(slot, generation),
-                    // The usual case: nothing else happens at this instant, so there is no order to decide.
-                    Due::Delivery { message } if self.agenda.is_alone(self.now_ns) => {
-                        self.decisions.came_alone();
-                        self.deliver(message);
-                    }
-                    Due::Delivery { message } => self.agenda.push_ready(Now::Delivery { message }),
-                    Due::Act { index } => self.act(index),
-                }
+                self.happen(due);
                 continue;
             }
-            let (network, tasks) = (&self.network, &self.tasks);
-            let identify = |now: Now| match now {
-                Now::Delivery { message } => Some(network.identify(message)),
-                // A task that has ended meanwhile is nobody, though another may have come into its slot.
-                Now::Poll { slot, generation } => tasks
-                    .get(slot as usize)
-                    .filter(|task| task.generation == generation)
-                    .map(|task| Identity::new(FlowId(task.id.0), task.wakes, task.cause)),
-            };
-            if let Some(now) = self.decisions.choose(&mut self.agenda, self.now_ns, identify) {
+            if let Some(now) = self.choose() {
                 match now {
                     Now::Delivery { message } => self.deliver(message),
                     Now::Poll { slot, generation } => {
@@ -1082,43 +1075,94 @@ impl Kernel {
                 }
                 continue;
             }
+            // Nothing is left to do now: on to the next instant.
             match self.agenda.next_instant() {
-                Some(at_ns) => {
-                    if self.end_at_ns.is_some_and(|end_ns| at_ns > end_ns) {
-                        self.now_ns = self.end_at_ns.unwrap_or(self.now_ns);
-                        return Step::End(squall_trace::EndReason::EndTime);
-                    }
-                    if at_ns > self.limits.virtual_ns {
-                        self.now_ns = self.limits.virtual_ns;
-                        return Step::End(squall_trace::EndReason::TimeLimit);
-                    }
-                    self.now_ns = at_ns;
-                }
-                None => {
-                    if let Some(end_ns) = self.end_at_ns {
-                        self.now_ns = end_ns.max(self.now_ns);
-                        return Step::End(squall_trace::EndReason::EndTime);
-                    }
-                    let reason = if self.clients_waited_for() {
-                        squall_trace::EndReason::Deadlock
-                    } else {
-                        squall_trace::EndReason::Quiet
-                    };
-                    return Step::End(reason);
-                }
+                Some(at_ns) if at_ns <= self.last_ns => self.now_ns = at_ns,
+                next => return Step::End(self.end_of_time(next)),
             }
         }
     }
 
+    /// Whether something has happened that the loop must look at before it goes on: one test in place of six.
     #[inline]
-    fn clients_waited_for_fast(&self) -> bool {
-        // Down for good is rare: only then are the nodes looked at.
-        self.clients_left > 0 && (!self.script.has_crashed || self.clients_waited_for())
+    fn needs_attention(&self) -> bool {
+        self.attention || self.outbox.unsettled || self.journal.has_passing() || self.token.is_raised()
+    }
+
+    #[cold]
+    fn attend(&mut self) -> Option<Step> {
+        self.attention = false;
+        if self.outbox.unsettled || self.journal.has_passing() {
+            self.attention = true;
+            return Some(Step::Settle);
+        }
+        if self.token.is_raised() {
+            self.fail_by_foreign_wake();
+        }
+        if self.failure.is_some() {
+            return Some(Step::End(squall_trace::EndReason::Failed));
+        }
+        if self.end_at_ns.is_none() && self.has_clients && !self.clients_waited_for() {
+            return Some(Step::End(squall_trace::EndReason::ClientsReturned));
+        }
+        if self.journal.step() >= self.limits.events {
+            return Some(Step::End(squall_trace::EndReason::EventLimit));
+        }
+        None
+    }
+
+    /// What was scheduled for now happens, or becomes ready.
+    #[inline]
+    fn happen(&mut self, due: Due) {
+        match due {
+            // The usual case: nothing else happens at this instant, so there is no order to decide.
+            Due::Delivery { message } if self.agenda.is_alone(self.now_ns) => {
+                self.decisions.came_alone();
+                self.deliver(message);
+            }
+            Due::Delivery { message } => self.agenda.push_ready(Now::Delivery { message }),
+            Due::Timer { slot, generation } => self.timer_due(slot, generation),
+            Due::Act { index } => self.act(index),
+        }
+    }
+
+    /// The ready entry that comes next.
+    #[inline]
+    fn choose(&mut self) -> Option<Now> {
+        let (network, tasks) = (&self.network, &self.tasks);
+        let identify = |now: Now| match now {
+            Now::Delivery { message } => Some(network.identify(message)),
+            // A task that has ended meanwhile is nobody, though another may have come into its slot.
+            Now::Poll { slot, generation } => tasks
+                .get(slot as usize)
+                .filter(|task| task.generation == generation)
+                .map(|task| Identity::new(FlowId(task.id.0), task.wakes, task.cause)),
+        };
+        self.decisions.choose(&mut self.agenda, self.now_ns, identify)
+    }
+
+    /// Nothing is left to happen up to the last instant of the run.
+    #[cold]
+    fn end_of_time(&mut self, next: Option<u64>) -> squall_trace::EndReason {
+        use squall_trace::EndReason;
+        if let Some(end_ns) = self.end_at_ns.filter(|end_ns| *end_ns <= self.limits.virtual_ns) {
+            self.now_ns = end_ns.max(self.now_ns);
+            return EndReason::EndTime;
+        }
+        if next.is_some() {
+            self.now_ns = self.last_ns;
+            return EndReason::TimeLimit;
+        }
+        if self.clients_waited_for() { EndReason::Deadlock } else { EndReason::Quiet }
     }
 
     fn begin_poll(&mut self, task: TaskRef) -> Option<Polling> {
         let now_ns = self.now_ns;
         let limit = self.limits.polls_in_instant;
+        // Only what programs do makes events without end, so here is the place to look at the limit.
+        if self.journal.step() >= self.limits.events {
+            self.attention = true;
+        }
         let slot = self.get_task(task)?;
         let future = slot.future.take()?;
         let waker = slot.waker.take()?;

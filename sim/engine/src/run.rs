@@ -280,18 +280,7 @@ fn show(passing: &[OwnedEvent], properties: &mut [Box<dyn Property>], observer: 
                 continue;
             }
             if let Err(message) = property.on_event(event) {
-                with(|kernel| {
-                    if kernel.failure.is_none() {
-                        kernel.failure = Some(Failure {
-                            property: property.name().to_string(),
-                            message,
-                            step: event.step,
-                            at_ns: event.at_ns,
-                            node: Some(event.node),
-                            task: Some(event.task),
-                        });
-                    }
-                });
+                with(|kernel| kernel.property_broken(property.name(), message, event));
             }
         }
     }

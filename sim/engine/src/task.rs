@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use squall_trace::{EventKind, TaskId};
 
 use crate::kernel::{self, TaskName, TaskRef};
-use crate::world::{Init, OnPanic};
+use crate::world::{NodeOutput, OnPanic};
 
 /// Identifies a task: a hash of its spawn path, the same in every run in which it is spawned at that place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -257,44 +257,59 @@ fn panicked(payload: &(dyn Any + Send)) {
     });
 }
 
-/// A node's root: calls the init function at its first poll.
-pub(crate) struct Root {
-    init: Option<Init>,
-    future: Option<crate::world::RootFuture>,
-}
-
-impl Root {
-    pub(crate) fn new(init: Init) -> Root {
-        Root { init: Some(init), future: None }
+pin_project! {
+    /// A node's root: calls the init function at its first poll.
+    #[project = RootProjection]
+    enum Root<F, Fut> {
+        Unborn { init: Rc<F> },
+        Running { #[pin] future: Fut },
+        Returned,
     }
 }
 
-impl Future for Root {
+/// The root task of a node that is described by `init`.
+pub(crate) fn root<F, Fut>(init: Rc<F>) -> kernel::TaskFuture
+where
+    F: Fn() -> Fut + 'static,
+    Fut: Future + 'static,
+    Fut::Output: NodeOutput,
+{
+    Box::pin(Root::Unborn { init })
+}
+
+impl<F, Fut> Future for Root<F, Fut>
+where
+    F: Fn() -> Fut,
+    Fut: Future,
+    Fut::Output: NodeOutput,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(init) = this.init.take() {
-                this.future = Some(init());
-            }
-            match &mut this.future {
-                Some(future) => future.as_mut().poll(context),
-                None => Poll::Ready(Ok(())),
+            loop {
+                match self.as_mut().project() {
+                    RootProjection::Running { future } => {
+                        return future.poll(context).map(NodeOutput::into_result);
+                    }
+                    RootProjection::Unborn { init } => {
+                        let future = init();
+                        self.set(Root::Running { future });
+                    }
+                    RootProjection::Returned => return Poll::Ready(Ok(())),
+                }
             }
         }));
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => {
-                kernel::with("a root task", |kernel| kernel.root_returned(result));
-                Poll::Ready(())
-            }
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
             Err(payload) => {
                 panicked(&*payload);
-                kernel::with("a root task", |kernel| kernel.root_returned(Ok(())));
-                Poll::Ready(())
+                Ok(())
             }
-        }
+        };
+        kernel::with("a root task", |kernel| kernel.root_returned(result));
+        Poll::Ready(())
     }
 }
 

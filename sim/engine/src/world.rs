@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,11 +12,8 @@ use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::latency::Latency;
 
-/// Makes a node's root future; called again at each boot.
-pub(crate) type Init = Rc<dyn Fn() -> RootFuture>;
-
-/// A node's root future, with its result in words.
-pub(crate) type RootFuture = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+/// Makes a node's root task; called again at each boot.
+pub(crate) type Init = Rc<dyn Fn() -> crate::kernel::TaskFuture>;
 
 /// What a node's root task may return: nothing, or a result whose error fails the run (property `error`).
 pub trait NodeOutput {
@@ -314,10 +310,8 @@ impl World {
             "a node's name can't be {name:?}: it must not be empty, and * : / have a meaning of their own"
         );
         assert!(self.nodes.iter().all(|node| node.name != name), "there are two nodes named {name:?}");
-        let init: Init = Rc::new(move || {
-            let future = init();
-            Box::pin(async move { future.await.into_result() })
-        });
+        let init = Rc::new(init);
+        let init: Init = Rc::new(move || crate::task::root(Rc::clone(&init)));
         self.nodes.push(NodeSpec { name, client, control, address: None, on_panic: OnPanic::default(), init });
         NodeBuilder(self.nodes.last_mut().expect("just pushed"))
     }

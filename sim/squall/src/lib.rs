@@ -2,9 +2,67 @@
 //!
 //! Client and server coroutines run on a simulated network whose delays, drops, partitions and crashes are drawn from a
 //! seed. The same seed brings the same run back, event for event.
+//!
+//! A shop asks a bank to be paid, and asks again when it hears nothing. The bank does as it is told each time:
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use squall::net::Endpoint;
+//! use squall::prelude::*;
+//!
+//! #[derive(Serialize, Deserialize, squall::Request)]
+//! #[rtype(())]
+//! struct Pay {
+//!     order: u64,
+//! }
+//!
+//! fn payments(world: &mut World) {
+//!     world.node("bank", || async {
+//!         let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+//!         endpoint.add_rpc_handler(|pay: Pay| async move { squall::publish("paid", pay) });
+//!         std::future::pending::<std::io::Result<()>>().await
+//!     });
+//!     world.client("shop", || async {
+//!         let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+//!         while endpoint.call_timeout("bank:80", Pay { order: 7 }, 50.ms()).await.is_err() {}
+//!         Ok::<_, std::io::Error>(())
+//!     });
+//!     world.link("shop", "bank").latency(uniform(1.ms(), 10.ms())).loss(percent(5));
+//!     world.check(always("paid-once", 0).on("paid", |times, pay: Pay| {
+//!         *times += 1;
+//!         ensure!(*times == 1, "order {} was paid {times} times", pay.order);
+//!         Ok(())
+//!     }));
+//! }
+//!
+//! // In a test: `squall::explore(0..1000, payments)`, or `#[squall::test(seeds = 1_000)]` on the function. Both panic as
+//! // soon as an answer, not a request, is lost: the first line is the command that replays that run.
+//! let panic = std::panic::catch_unwind(|| squall::explore(0..1000, payments)).unwrap_err();
+//! let message = panic.downcast_ref::<String>().unwrap();
+//! assert!(message.starts_with("SQUALL_SEED=0x"), "{message}");
+//! assert!(message.contains("property paid-once failed"), "{message}");
+//! assert!(message.contains("from bank to shop is lost"), "{message}");
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`time`], [`task`], [`net`], [`rpc`], [`rand`](mod@rand) | what a node calls, with tokio's and madsim's names |
+//! | [`World`] | the cluster that is described: nodes, links, faults, properties |
+//! | [`property`] | claims about a run |
+//! | [`testing`] | many seeds of a world in a test |
+//! | [`prelude`] | the short names of a test |
+//! | [`trace`] | plans, traces, events, verdicts |
 #![forbid(unsafe_code)]
 
+// The macros write `::squall::…`, in this crate as well.
+extern crate self as squall;
+
+pub mod divergence;
+pub mod prelude;
+pub mod property;
 pub mod runner;
+mod seeds;
+pub mod testing;
 
 /// The vocabulary: plans, traces, events, verdicts.
 pub use squall_trace as trace;
@@ -15,5 +73,15 @@ pub use squall_engine::latency::Latency;
 pub use squall_engine::task::spawn;
 pub use squall_engine::{
     ClockSettings, Cluster, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net, node_name,
-    publish, rand, rpc, task, time,
+    publish, rand, task, time,
 };
+pub use squall_macros::test;
+pub use testing::explore;
+
+/// Requests and answers: typed calls, timeouts, handlers that serve calls concurrently.
+pub mod rpc {
+    pub use squall_engine::rpc::*;
+    pub use squall_macros::Request;
+}
+
+pub use rpc::Request;

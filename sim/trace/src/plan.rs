@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Seed;
+use crate::id::{Seed, TaskId};
 use crate::site::{Site, SiteKind};
 use crate::strategy::StrategyChoice;
 use crate::trace::{FlowRole, Names};
@@ -197,11 +197,15 @@ impl Perturbation {
                     FlowRole::Wake { task } => format!("wake {number} of {task}"),
                 }
             }
-            None => format!("decision {number} of flow {}", self.site.flow),
+            // The wakes of a task are addressed by the task itself.
+            None => match names.tasks.get(&TaskId(self.site.flow.0)) {
+                Some(task) => format!("wake {number} of {}", task.label),
+                None => format!("decision {number} of flow {}", self.site.flow),
+            },
         };
         let ns = |value: u64| crate::trace::format_ns(value);
         match self.site.kind {
-            SiteKind::Order => format!("{subject} is put off {} places behind others of its instant", self.value),
+            SiteKind::Order => format!("{subject} is put off behind others of its instant"),
             SiteKind::Latency if self.value > self.calm => {
                 format!("{subject} takes {} (calm: {})", ns(self.value), ns(self.calm))
             }

@@ -1,0 +1,570 @@
+//! Exploring a world in an ordinary `#[test]`.
+//!
+//! [`explore`] and `#[squall::test]` run a world with one seed after another, on several threads, and stop at the first
+//! seed that doesn't pass: the same one however many threads there are. That seed is run again with everything recorded,
+//! and the test panics with a message that says what went wrong; its first line is a command that replays the seed.
+//!
+//! Unknown is no pass: a run that was given up, or a property that heard nothing, fails the test as well.
+//!
+//! Before anything else the first seed is run twice, with another seed in between: two runs that differ fail the test and
+//! name the first event in which they do.
+//!
+//! | variable | does |
+//! |---|---|
+//! | `SQUALL_SEED=0x2a` | runs that seed alone and prints its timeline |
+//! | `SQUALL_SEEDS=0..5000` | runs these seeds instead of the test's own |
+//! | `SQUALL_JOBS=2` | runs so many at once; otherwise as many as there are processors |
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, panic_any};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use squall_engine::World;
+use squall_reports::{Style, render_events, render_timeline};
+use squall_trace::trace::format_ns;
+use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Seed, SiteKind, StrategyChoice, Trace, Verdict};
+
+use crate::divergence::first_divergence;
+use crate::runner::Simulation;
+pub use crate::seeds::SeedRange;
+
+/// How many seeds a test runs unless it says otherwise.
+pub const DEFAULT_SEEDS: u64 = 100;
+
+/// How many events a failing test's message shows.
+const TAIL_EVENTS: usize = 30;
+
+/// Plain text: a panic's message goes anywhere.
+const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
+
+/// How many perturbations a failing test's message puts in words.
+const PERTURBATIONS_IN_WORDS: usize = 8;
+
+/// Runs the world that `build` describes with all `seeds` (`0..1000`, or 1000 for the same), as `#[squall::test]` does.
+///
+/// # Panics
+/// If a seed doesn't pass; see the [module](self). The panic's message begins with the command that replays it.
+#[track_caller]
+pub fn explore<F>(seeds: impl Into<SeedRange>, build: F)
+where
+    F: Fn(&mut World) + Send + Sync + 'static,
+{
+    Exploration::new().seeds(seeds).run(build);
+}
+
+/// Seeds to be run, and how.
+#[derive(Clone, Debug)]
+pub struct Exploration {
+    /// The test's path, without the crate's name, if it is known.
+    test: Option<String>,
+    place: &'static Location<'static>,
+    seeds: SeedRange,
+    strategy: StrategyChoice,
+}
+
+impl Exploration {
+    /// An exploration in the test that runs now.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::new_without_default, reason = "a default doesn't know its caller")]
+    pub fn new() -> Exploration {
+        Exploration {
+            test: running_test(),
+            place: Location::caller(),
+            seeds: SeedRange::from(DEFAULT_SEEDS),
+            strategy: StrategyChoice::default(),
+        }
+    }
+
+    /// An exploration in the test with that path, which begins with the crate's name.
+    #[must_use]
+    #[track_caller]
+    pub fn named(path: &str) -> Exploration {
+        let test = path.split_once("::").map_or(path, |(_crate, rest)| rest);
+        Exploration { test: Some(test.to_string()), ..Exploration::new() }
+    }
+
+    /// Which seeds.
+    #[must_use]
+    pub fn seeds(mut self, seeds: impl Into<SeedRange>) -> Exploration {
+        self.seeds = seeds.into();
+        self
+    }
+
+    /// Who orders the events of one instant.
+    #[must_use]
+    pub fn strategy(mut self, strategy: StrategyChoice) -> Exploration {
+        self.strategy = strategy;
+        self
+    }
+
+    /// The same by its name, such as `pct:3:1000`.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[must_use]
+    #[track_caller]
+    pub fn strategy_named(self, name: &str) -> Exploration {
+        match name.parse() {
+            Ok(strategy) => self.strategy(strategy),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Runs the seeds, or what the environment says instead.
+    ///
+    /// # Panics
+    /// If a seed doesn't pass, if there is none, or if a `SQUALL_…` variable can't be read.
+    #[track_caller]
+    pub fn run<F>(mut self, build: F)
+    where
+        F: Fn(&mut World) + Send + Sync + 'static,
+    {
+        let label = self.label::<F>();
+        let result = if let Some(seed) = variable::<Seed>("SQUALL_SEED") {
+            note(&format!("squall: {label} runs seed {seed} alone (SQUALL_SEED)"));
+            self.only(seed, build)
+        } else {
+            if let Some(seeds) = variable::<SeedRange>("SQUALL_SEEDS") {
+                note(&format!("squall: {label} runs seeds {seeds} (SQUALL_SEEDS) instead of {}", self.seeds));
+                self.seeds = seeds;
+            }
+            self.find(build)
+        };
+        match result {
+            Ok(passed) => eprintln!("squall: {label}: {}", seeds_passed(passed)),
+            // As a String: whoever catches it finds the message.
+            Err(finding) => panic!("{finding}"),
+        }
+    }
+
+    /// Runs the seeds and gives the first that doesn't pass, for a test of which that is the point. `SQUALL_SEED` and
+    /// `SQUALL_SEEDS` don't count here. How many passed, if all did.
+    ///
+    /// # Errors
+    /// The first seed that doesn't pass.
+    ///
+    /// # Panics
+    /// If there is no seed to run.
+    #[track_caller]
+    pub fn find<F>(&self, build: F) -> Result<u64, Box<Finding>>
+    where
+        F: Fn(&mut World) + Send + Sync + 'static,
+    {
+        let jobs = jobs();
+        let label = self.label::<F>();
+        assert!(!self.seeds.is_empty(), "squall: {label} has no seed to run: the range {} is empty", self.seeds);
+        let search = self.search(build);
+        let first = self.seeds.start();
+        let problem = search.check_first(Seed(first), |_trace| {}).map(|problem| (first, problem)).or_else(|| {
+            let rest = SeedRange::new(first + 1, self.seeds.end());
+            let (seed, found) = search.first_that_does_not_pass(rest, jobs)?;
+            Some((seed, search.confirm(Seed(seed), found)))
+        });
+        match problem {
+            None => Ok(self.seeds.len()),
+            Some((seed, problem)) => Err(Box::new(self.finding::<F>(Seed(seed), problem, Some(self.seeds)))),
+        }
+    }
+
+    /// Runs one seed and prints its timeline.
+    fn only<F>(&self, seed: Seed, build: F) -> Result<u64, Box<Finding>>
+    where
+        F: Fn(&mut World) + Send + Sync + 'static,
+    {
+        let show = |trace: &Trace| note(render_timeline(trace, STYLE).trim_end());
+        match self.search(build).check_first(seed, show) {
+            None => {
+                note(&format!("squall: seed {seed} passed"));
+                Ok(1)
+            }
+            Some(problem) => Err(Box::new(self.finding::<F>(seed, problem, None))),
+        }
+    }
+
+    fn search<F>(&self, build: F) -> Search
+    where
+        F: Fn(&mut World) + Send + Sync + 'static,
+    {
+        let mut plan = Plan::seeded(self.label::<F>(), Seed(0));
+        plan.strategy = self.strategy;
+        Search { simulation: Simulation::new(build), plan }
+    }
+
+    /// The test's path, as well as it is known. `F` is the closure that describes the world.
+    fn test<F>(&self) -> Option<String> {
+        self.test.clone().or_else(|| test_around(std::any::type_name::<F>()))
+    }
+
+    fn label<F>(&self) -> String {
+        self.test::<F>().unwrap_or_else(|| format!("the exploration at {}", self.place))
+    }
+
+    fn finding<F>(&self, seed: Seed, problem: Problem, seeds: Option<SeedRange>) -> Finding {
+        let test = self.test::<F>();
+        let mut message = match &test {
+            Some(test) => format!("SQUALL_SEED={seed} cargo test {}{test} -- --exact\n\n", package_option()),
+            // The name of the test is anyone's guess; what follows says which one it is.
+            None => format!("SQUALL_SEED={seed} cargo test\n\n(the test that explores at {})\n", self.place),
+        };
+        let passed = seeds.map_or(0, |seeds| seed.0 - seeds.start());
+        let before = match seeds {
+            Some(seeds) if passed > 0 => format!(" ({passed} of {seeds} passed before it)"),
+            Some(seeds) => format!(" (the first of {seeds})"),
+            None => String::new(),
+        };
+        // Writing to a String can't fail.
+        let _ = problem.describe(&mut message, &format!("seed {seed}{before}"));
+        Finding { seed, passed, problem, message: message.trim_end().to_string() }
+    }
+}
+
+/// A seed that doesn't pass. Its `Display` is the message of a failing test.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Which one.
+    pub seed: Seed,
+    /// How many passed before it.
+    pub passed: u64,
+    /// What is the matter with it.
+    pub problem: Problem,
+    message: String,
+}
+
+impl Finding {
+    /// The property that failed.
+    #[must_use]
+    pub fn property(&self) -> Option<&str> {
+        match &self.problem {
+            Problem::Judged(outcome) => outcome.verdict.property(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Finding {}
+
+/// What is the matter with a seed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The run failed, or nobody can say whether it did. Everything is recorded, unless the run hangs.
+    Judged(Box<Outcome>),
+    /// The same plan gave two different runs: in words, where they part.
+    NotRepeated(String),
+    /// There was no run: its world can't be described. The panic's message.
+    NoWorld(String),
+}
+
+impl Problem {
+    fn describe(&self, out: &mut String, seed: &str) -> fmt::Result {
+        match self {
+            Problem::Judged(outcome) => describe_outcome(out, outcome, seed),
+            Problem::NotRepeated(where_they_part) => writeln!(
+                out,
+                "{seed} does not repeat itself: run twice in this process, it gave two different runs\n{where_they_part}\n\
+                 Something decides that isn't drawn from the seed: a static, a thread-local, an address, the environment, \
+                 another thread."
+            ),
+            Problem::NoWorld(message) => {
+                writeln!(out, "{seed} can't be run: its world can't be described\n  {message}")
+            }
+        }
+    }
+}
+
+fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Result {
+    match &outcome.verdict {
+        Verdict::Pass => writeln!(out, "{seed} passed")?,
+        Verdict::Fail(failure) => {
+            writeln!(out, "property {} failed with {seed}", failure.property)?;
+            write!(out, "at {}, event {}", format_ns(failure.at_ns), failure.step)?;
+            if let Some(node) = failure.node {
+                write!(out, ", on {}", outcome.names.node(node))?;
+            }
+            if let Some(task) = failure.task.and_then(|task| outcome.names.tasks.get(&task)) {
+                write!(out, ", in {}", task.label)?;
+            }
+            writeln!(out, ":")?;
+            write_indented(out, &failure.message)?;
+        }
+        Verdict::Unknown { message } => {
+            writeln!(out, "nobody knows whether {seed} is right, and Unknown is no pass:")?;
+            write_indented(out, message)?;
+            writeln!(out, "the run ended at {}: {}", format_ns(outcome.ending.at_ns), outcome.ending.reason)?;
+        }
+    }
+    match outcome.perturbations.len() {
+        0 => writeln!(out, "\neverything was calm: no decision came out other than usual")?,
+        1 => writeln!(out, "\n1 decision was not calm:")?,
+        count if count <= PERTURBATIONS_IN_WORDS => writeln!(out, "\n{count} decisions were not calm:")?,
+        count => writeln!(out, "\n{count} decisions were not calm, among them:")?,
+    }
+    for perturbation in worst(&outcome.perturbations) {
+        writeln!(out, "{}", perturbation_line(perturbation, &outcome.names))?;
+    }
+    if !outcome.escapes.is_empty() {
+        writeln!(out, "\nwhat this run did outside of the simulation, so that it may not repeat itself:")?;
+        for escape in &outcome.escapes {
+            writeln!(out, "  {escape}")?;
+        }
+    }
+    if let Some(trace) = &outcome.trace {
+        writeln!(out, "\n{}", render_events(trace, Style { lines_max: Some(TAIL_EVENTS), ..STYLE }))?;
+    }
+    Ok(())
+}
+
+fn write_indented(out: &mut String, text: &str) -> fmt::Result {
+    text.lines().try_for_each(|line| writeln!(out, "  {line}"))
+}
+
+fn perturbation_line(perturbation: &Perturbation, names: &Names) -> String {
+    format!("  {:>14}  {}", format_ns(perturbation.at_ns), perturbation.sentence(names))
+}
+
+/// Those that say most, in the order in which they happened: faults and losses before long delays, and mere order last.
+fn worst(perturbations: &[Perturbation]) -> Vec<&Perturbation> {
+    let mut all: Vec<&Perturbation> = perturbations.iter().collect();
+    all.sort_by_key(|perturbation| {
+        let late_ns = perturbation.value.saturating_sub(perturbation.calm);
+        match perturbation.site.kind {
+            SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate => (0, 0),
+            SiteKind::Latency => (1, u64::MAX - late_ns),
+            SiteKind::Order => (2, 0),
+        }
+    });
+    all.truncate(PERTURBATIONS_IN_WORDS);
+    all.sort_by_key(|perturbation| perturbation.at_ns);
+    all
+}
+
+/// Runs of one world by plans that differ in their seed.
+struct Search {
+    simulation: Simulation,
+    plan: Plan,
+}
+
+/// A run, or the words of the panic with which the world's description ended it.
+type Attempt = Result<Outcome, String>;
+
+impl Search {
+    fn attempt(&self, seed: Seed, record: Record) -> Attempt {
+        let plan = Plan { seed, ..self.plan.clone() };
+        catch_unwind(AssertUnwindSafe(|| self.simulation.run_plan(&plan, record))).map_err(|payload| {
+            let text = payload.downcast_ref::<String>().cloned();
+            // Whatever else it is isn't the description's: let it through.
+            text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
+                .unwrap_or_else(|| panic_any(payload))
+        })
+    }
+
+    /// Runs a seed twice, with another one in between, and compares. What is the matter with it, if anything.
+    fn check_first(&self, seed: Seed, show: impl FnOnce(&Trace)) -> Option<Problem> {
+        let first = match self.attempt(seed, Record::Full) {
+            Ok(outcome) => outcome,
+            Err(message) => return Some(Problem::NoWorld(message)),
+        };
+        if let Some(trace) = &first.trace {
+            show(trace);
+        }
+        if !is_hung(&first) {
+            // Whatever the other run comes to: it is there to leave traces in the process.
+            let _ = self.attempt(Seed(seed.0.wrapping_add(1)), Record::Digest);
+            match self.attempt(seed, Record::Full) {
+                Ok(second) if second.digest == first.digest => {}
+                Ok(second) => return Some(Problem::NotRepeated(where_they_part(&first, &second))),
+                Err(message) => {
+                    let text = format!("the second time its world could not be described: {message}");
+                    return Some(Problem::NotRepeated(text));
+                }
+            }
+        }
+        (first.verdict != Verdict::Pass).then(|| Problem::Judged(Box::new(first)))
+    }
+
+    /// The first in seed order, whatever the number of jobs: seeds are begun in order, and those below the lowest one
+    /// found so far are finished before the search ends.
+    fn first_that_does_not_pass(&self, seeds: SeedRange, jobs: u64) -> Option<(u64, Attempt)> {
+        let next = AtomicU64::new(0);
+        let bound = AtomicU64::new(seeds.len());
+        let found: Mutex<Option<(u64, Attempt)>> = Mutex::new(None);
+        let work = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= bound.load(Ordering::Relaxed) {
+                    return;
+                }
+                let seed = seeds.start() + index;
+                let attempt = self.attempt(Seed(seed), Record::Digest);
+                if matches!(&attempt, Ok(outcome) if outcome.verdict == Verdict::Pass) {
+                    continue;
+                }
+                bound.fetch_min(index, Ordering::Relaxed);
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                if found.as_ref().is_none_or(|(lowest, _)| seed < *lowest) {
+                    *found = Some((seed, attempt));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.min(seeds.len()) {
+                scope.spawn(work);
+            }
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a seed that didn't pass again, fully recorded.
+    fn confirm(&self, seed: Seed, found: Attempt) -> Problem {
+        let found = match found {
+            Ok(outcome) if is_hung(&outcome) => return Problem::Judged(Box::new(outcome)),
+            Ok(outcome) => outcome,
+            Err(message) => return Problem::NoWorld(message),
+        };
+        match self.attempt(seed, Record::Full) {
+            Ok(full) if full.digest == found.digest && full.verdict == found.verdict => Problem::Judged(Box::new(full)),
+            Ok(full) => {
+                // The run that was found has no record: a third one has to stand for it.
+                let text = match self.attempt(seed, Record::Full) {
+                    Ok(third) if third.digest != full.digest => where_they_part(&full, &third),
+                    _ => where_they_part(&found, &full),
+                };
+                Problem::NotRepeated(text)
+            }
+            Err(message) => Problem::NotRepeated(format!("again, its world could not be described: {message}")),
+        }
+    }
+}
+
+fn is_hung(outcome: &Outcome) -> bool {
+    outcome.verdict.property() == Some("hang")
+}
+
+/// In words, over a few lines.
+fn where_they_part(first: &Outcome, second: &Outcome) -> String {
+    let mut text = match (&first.trace, &second.trace) {
+        (Some(left), Some(right)) => match first_divergence(left, right) {
+            Some(divergence) => divergence.sentence(left, right),
+            None => "their events are the same, but not their digests".to_string(),
+        },
+        _ => {
+            let end = |outcome: &Outcome| {
+                let (verdict, ending) = (outcome.verdict.word(), &outcome.ending);
+                format!("{verdict} at {} after {} events", format_ns(ending.at_ns), ending.events)
+            };
+            format!("  first run  {}\n  second run {}", end(first), end(second))
+        }
+    };
+    let mut escapes: Vec<&String> = first.escapes.iter().chain(&second.escapes).collect();
+    escapes.sort();
+    escapes.dedup();
+    if !escapes.is_empty() {
+        text.push_str("\nthey did this outside of the simulation:");
+        for escape in escapes {
+            let _ = write!(text, "\n  {escape}");
+        }
+    }
+    text
+}
+
+fn seeds_passed(count: u64) -> String {
+    if count == 1 { "1 seed passed".to_string() } else { format!("{count} seeds passed") }
+}
+
+/// To whoever set a variable, past the capturing of the test's output.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// What a variable says.
+#[track_caller]
+fn variable<T: std::str::FromStr<Err = String>>(name: &str) -> Option<T> {
+    let text = std::env::var_os(name)?;
+    match text.to_string_lossy().parse() {
+        Ok(value) => Some(value),
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+/// How many runs at once.
+#[track_caller]
+fn jobs() -> u64 {
+    struct Jobs(u64);
+    impl std::str::FromStr for Jobs {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Jobs, String> {
+            match text.parse() {
+                Ok(count) if count > 0 => Ok(Jobs(count)),
+                _ => Err(format!("expected a number of runs at once, 1 or more, found {text:?}")),
+            }
+        }
+    }
+    let available = || std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    variable::<Jobs>("SQUALL_JOBS").map_or_else(available, |jobs| jobs.0)
+}
+
+/// The path of the test that runs now: libtest names its thread so. With one thread for all tests it doesn't, but then it
+/// may have been asked for that very test.
+fn running_test() -> Option<String> {
+    let thread = std::thread::current();
+    if let Some(name) = thread.name().filter(|name| *name != "main") {
+        return Some(name.to_string());
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-'));
+    match (filters.next(), filters.next()) {
+        (Some(only), None) if arguments.iter().any(|argument| argument == "--exact") => Some(only.clone()),
+        _ => None,
+    }
+}
+
+/// The function around a closure, by the closure's type: without the crate's name.
+fn test_around(closure: &str) -> Option<String> {
+    let (function, _) = closure.split_once("::{{closure}}")?;
+    function.split_once("::").map(|(_crate, path)| path.to_string())
+}
+
+/// `-p NAME ` for a member of a workspace: at its root, `cargo test` may leave the member out.
+fn package_option() -> String {
+    let (Some(name), Some(directory)) = (std::env::var_os("CARGO_PKG_NAME"), std::env::var_os("CARGO_MANIFEST_DIR"))
+    else {
+        return String::new();
+    };
+    let is_workspace = |directory: &Path| {
+        std::fs::read_to_string(directory.join("Cargo.toml"))
+            .is_ok_and(|manifest| manifest.lines().any(|line| line.trim() == "[workspace]"))
+    };
+    if Path::new(&directory).ancestors().skip(1).any(is_workspace) {
+        format!("-p {} ", name.to_string_lossy())
+    } else {
+        String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_around_a_closure_is_found_by_its_type() {
+        assert_eq!(test_around("crate::module::test::{{closure}}"), Some("module::test".to_string()));
+        assert_eq!(test_around("crate::function"), None);
+        let closure = || {};
+        fn name<F>(_: &F) -> &'static str {
+            std::any::type_name::<F>()
+        }
+        let expected = running_test();
+        assert_eq!(test_around(name(&closure)), expected);
+    }
+}

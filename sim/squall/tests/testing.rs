@@ -1,0 +1,271 @@
+//! `#[squall::test]` and `squall::explore`: what passes, what fails, what a failure says, what the environment changes.
+
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use squall::net::Endpoint;
+use squall::prelude::*;
+use squall::testing::{Exploration, Finding, Problem};
+
+#[derive(Serialize, Deserialize, squall::Request)]
+#[rtype(())]
+struct Pay {
+    order: u64,
+}
+
+/// A shop asks again when it hears nothing, and the bank pays each time.
+fn payments(world: &mut World) {
+    world.node("bank", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        endpoint.add_rpc_handler(|pay: Pay| async move { squall::publish("paid", pay) });
+        std::future::pending::<std::io::Result<()>>().await
+    });
+    world.client("shop", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        while endpoint.call_timeout("bank:80", Pay { order: 7 }, 50.ms()).await.is_err() {}
+        Ok::<_, std::io::Error>(())
+    });
+    // Rare enough for several seeds to pass before.
+    world.link("shop", "bank").latency(uniform(1.ms(), 10.ms())).loss(permille(20));
+    world.check(always("paid-once", 0).on("paid", |times, pay: Pay| {
+        *times += 1;
+        ensure!(*times == 1, "order {} was paid {times} times", pay.order);
+        Ok(())
+    }));
+}
+
+fn sleeper(world: &mut World) {
+    world.client("sleeper", || squall::time::sleep(5.ms()));
+}
+
+#[squall::test(seeds = 20)]
+fn a_calm_world_passes(world: &mut World) {
+    sleeper(world);
+}
+
+#[squall::test]
+fn options_may_be_left_out(world: &mut World) -> () {
+    sleeper(world);
+}
+
+mod nested {
+    use super::*;
+
+    #[squall::test(seeds = 100..110, strategy = "pct:2:50")]
+    fn a_strategy_may_be_named(world: &mut World) {
+        sleeper(world);
+    }
+}
+
+#[squall::test(seeds = 1_000)]
+#[should_panic(expected = "property paid-once failed")]
+fn a_failing_seed_fails_the_test(world: &mut World) {
+    payments(world);
+}
+
+/// What a failing exploration panics with.
+fn message(explore: impl FnOnce() + std::panic::UnwindSafe) -> String {
+    let payload = std::panic::catch_unwind(explore).expect_err("it fails");
+    payload.downcast_ref::<String>().expect("a message").clone()
+}
+
+fn finding(seeds: std::ops::Range<u64>, build: fn(&mut World)) -> Finding {
+    *Exploration::new().seeds(seeds).find(build).expect_err("a seed that doesn't pass")
+}
+
+#[test]
+fn the_first_line_of_a_failure_replays_it() {
+    let message = message(|| squall::explore(0..1000, payments));
+    let seed = finding(0..1000, payments).seed;
+    let first_line = message.lines().next().unwrap();
+    assert!(first_line.starts_with(&format!("SQUALL_SEED={seed} cargo test ")), "{first_line}");
+    assert!(first_line.ends_with("the_first_line_of_a_failure_replays_it -- --exact"), "{first_line}");
+}
+
+#[test]
+fn a_failure_says_what_when_where_and_why() {
+    let finding = finding(0..1000, payments);
+    assert_eq!(finding.property(), Some("paid-once"));
+    assert_eq!(finding.passed, finding.seed.0, "the seeds before it passed");
+    let message = finding.to_string();
+    for expected in [
+        &format!(
+            "property paid-once failed with seed {} ({} of 0..1000 passed before it)",
+            finding.seed, finding.passed
+        ),
+        ", on bank, in bank/",
+        "  order 7 was paid 2 times",
+        "decisions were not calm",
+        "the answer to call 1 (testing::Pay) from bank to shop is lost",
+        "publishes paid: {\"order\":7}",
+    ] {
+        assert!(message.contains(expected), "{expected:?} isn't in\n{message}");
+    }
+    let Problem::Judged(outcome) = &finding.problem else { panic!("{message}") };
+    assert!(outcome.trace.is_some(), "everything is recorded");
+}
+
+#[test]
+fn all_seeds_before_the_first_failing_one_pass() {
+    let failing = finding(0..1000, payments).seed.0;
+    assert_eq!(Exploration::new().seeds(0..failing).find(payments).ok(), Some(failing));
+    assert_eq!(finding(failing..failing + 1, payments).seed.0, failing);
+    // From behind it another one is the first.
+    assert!(finding(failing + 1..1000, payments).seed.0 > failing);
+}
+
+#[test]
+fn unknown_is_no_pass() {
+    let finding = finding(0..10, |world| {
+        world.client("never", std::future::pending::<()>);
+        world.node("ticker", || async {
+            loop {
+                squall::time::sleep(1.secs()).await;
+            }
+        });
+        world.limits().virtual_ns = 5_000_000_000;
+    });
+    let message = finding.to_string();
+    assert!(message.contains("nobody knows whether seed 0x0 (the first of 0..10) is right"), "{message}");
+    assert!(message.contains("Unknown is no pass"), "{message}");
+    assert!(message.contains("never"), "{message}");
+}
+
+#[test]
+fn a_run_that_doesn_t_repeat_itself_names_the_first_event_that_differs() {
+    static RUNS: AtomicU64 = AtomicU64::new(1);
+    let finding = finding(3..10, |world| {
+        world.client("counter", || squall::time::sleep(RUNS.fetch_add(1, Ordering::Relaxed).ms()));
+    });
+    assert!(matches!(finding.problem, Problem::NotRepeated(_)), "{finding}");
+    let message = finding.to_string();
+    assert!(message.contains("seed 0x3 (the first of 3..10) does not repeat itself"), "{message}");
+    assert!(message.contains("the runs part at event "), "{message}");
+    assert!(message.contains("first run  1 ms counter") && message.contains("second run 3 ms counter"), "{message}");
+}
+
+#[test]
+fn a_world_that_can_t_be_fails_with_the_reason() {
+    let finding = finding(0..10, |world| {
+        sleeper(world);
+        world.link("sleeper", "nobody").loss(percent(1));
+    });
+    let message = finding.to_string();
+    assert!(message.contains("its world can't be described"), "{message}");
+    assert!(message.contains("no node is named \"nobody\""), "{message}");
+}
+
+#[test]
+fn what_left_the_simulation_is_named_in_a_failure() {
+    let finding = finding(0..10, |world| {
+        world.client("reader", || async {
+            let read = std::fs::read_to_string("/proc/version");
+            panic!("read: {}", read.is_ok());
+        });
+    });
+    assert_eq!(finding.property(), Some("panic"));
+    let message = finding.to_string();
+    assert!(message.contains("outside of the simulation"), "{message}");
+    assert!(message.contains("/proc/version"), "{message}");
+}
+
+#[test]
+fn no_seed_is_no_pass() {
+    let message = message(|| squall::explore(5..5, sleeper));
+    assert!(message.contains("has no seed to run: the range 5..5 is empty"), "{message}");
+}
+
+// --- the environment: only in processes of their own ------------------------------------------------------------------
+
+#[squall::test(seeds = 1_000)]
+#[ignore = "it fails; other tests run it in a process of its own"]
+fn child_payments(world: &mut World) {
+    payments(world);
+}
+
+#[test]
+#[ignore = "other tests run it in a process of its own"]
+fn child_calm() {
+    squall::explore(100, sleeper);
+}
+
+/// Runs a test of this file in a process of its own.
+fn child(test: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Output, String) {
+    let mut command = Command::new(std::env::current_exe().expect("the test's path"));
+    command.args([test, "--exact", "--ignored"]).args(arguments);
+    for name in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+        command.env_remove(name);
+    }
+    let output = command.envs(variables.iter().copied()).output().expect("the test starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output, text)
+}
+
+/// The line of a test's output to paste, and the seed in it.
+fn line_to_paste(text: &str) -> (String, String) {
+    let line = text.lines().find(|line| line.starts_with("SQUALL_SEED=")).unwrap_or_else(|| panic!("{text}"));
+    let seed = line.strip_prefix("SQUALL_SEED=").and_then(|rest| rest.split_whitespace().next());
+    (line.to_string(), seed.expect("a seed").to_string())
+}
+
+#[test]
+fn the_line_to_paste_brings_the_failure_back() {
+    let (output, text) = child("child_payments", &[], &[]);
+    assert!(!output.status.success(), "{text}");
+    let (line, seed) = line_to_paste(&text);
+    assert!(line.contains(" child_payments -- --exact"), "{line}");
+
+    let (output, again) = child("child_payments", &[("SQUALL_SEED", &seed)], &[]);
+    assert!(!output.status.success(), "{again}");
+    assert_eq!(line_to_paste(&again).0, line);
+    assert!(again.contains(&format!("child_payments runs seed {seed} alone")), "{again}");
+    assert!(again.contains("property paid-once failed"), "{again}");
+    // The timeline comes on its own, past libtest's capturing.
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("publishes paid") && stderr.contains("FAIL paid-once"), "{stderr}");
+}
+
+#[test]
+fn jobs_don_t_change_which_seed_is_found() {
+    let found = |jobs| line_to_paste(&child("child_payments", &[("SQUALL_JOBS", jobs)], &[]).1);
+    assert_eq!(found("1"), found("4"));
+}
+
+#[test]
+fn a_seed_that_passes_says_so_with_its_timeline() {
+    let (output, text) = child("child_calm", &[("SQUALL_SEED", "7")], &[]);
+    assert!(output.status.success(), "{text}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("sleeper") && stderr.contains("PASS"), "{stderr}");
+    assert!(stderr.contains("seed 0x7 passed"), "{stderr}");
+}
+
+#[test]
+fn other_seeds_may_be_asked_for() {
+    let (output, text) = child("child_calm", &[("SQUALL_SEEDS", "10..15")], &["--nocapture"]);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("child_calm runs seeds 10..15 (SQUALL_SEEDS) instead of 0..100"), "{text}");
+    assert!(text.contains("child_calm: 5 seeds passed"), "{text}");
+}
+
+#[test]
+fn with_one_test_thread_the_name_is_known_as_well() {
+    let (output, text) = child("child_payments", &[], &["--test-threads=1"]);
+    assert!(!output.status.success(), "{text}");
+    assert!(line_to_paste(&text).0.contains(" child_payments -- --exact"), "{text}");
+}
+
+#[test]
+fn variables_that_can_t_be_read_fail_the_test() {
+    for (name, value, expected) in [
+        ("SQUALL_SEED", "seven", "SQUALL_SEED: \"seven\" is no seed"),
+        ("SQUALL_SEEDS", "5..1", "SQUALL_SEEDS: the range 5..1 ends before it begins"),
+        ("SQUALL_SEEDS", "5-1", "SQUALL_SEEDS: expected seeds such as 0..1000"),
+        ("SQUALL_SEEDS", "5..5", "has no seed to run"),
+        ("SQUALL_JOBS", "0", "SQUALL_JOBS: expected a number of runs at once"),
+    ] {
+        let (output, text) = child("child_calm", &[(name, value)], &[]);
+        assert!(!output.status.success() && text.contains(expected), "{name}={value}: {text}");
+    }
+}
