@@ -1,6 +1,19 @@
 //! What spans crates: worlds for tests, as plain data.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`random_world`] | worlds drawn at random, as plain data |
+//! | [`plants`] | tiny worlds, each with one source of nondeterminism |
+//! | [`worlds`] | worlds that are to repeat, with all kinds of events, and their golden digests |
+//! | [`determinism`] | the check: the same plan again, after another plan, in other processes |
+//! | [`planted_panic`] | a panic at a place that doesn't move |
+#![forbid(unsafe_code)]
 
+pub mod determinism;
+pub mod planted_panic;
+pub mod plants;
 pub mod random_world;
+pub mod worlds;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -255,14 +255,14 @@ impl Agenda {
         self.cancelled = self.cancelled.saturating_sub(1);
     }
 
-    /// Takes what is still ready at the end, in the order in which it would have come.
-    pub(crate) fn drain_ready(&mut self) -> Vec<Waiting> {
-        std::iter::from_fn(|| self.take_ready()).collect()
-    }
-
-    /// Takes the messages of the future, in the order in which they would have come.
-    pub(crate) fn drain_future_deliveries(&mut self) -> Vec<u32> {
+    /// Messages that are still under way, in the order in which they would have come.
+    pub(crate) fn drain_deliveries(&mut self) -> Vec<u32> {
         let mut left: Vec<u32> = Vec::new();
+        while let Some(waiting) = self.take_ready() {
+            if let Now::Delivery { message } = waiting.now {
+                left.push(message);
+            }
+        }
         while let Some(entry) = self.future.pop() {
             if let Due::Delivery { message } = entry.due {
                 left.push(message);

@@ -138,6 +138,7 @@ impl Decisions {
             let wanted = identify(head.now).and_then(|identity| self.wanted_rank(&head, identity, company, now_ns));
             match wanted {
                 Some(rank) if rank > head.rank => {
+                    self.record_put_off(&head, rank, now_ns, &identify);
                     agenda.put_off(head, rank);
                     head = agenda.take_ready().expect("one was just put back");
                 }
@@ -145,25 +146,25 @@ impl Decisions {
             }
         }
         self.chosen += 1;
-        self.record_rank(&head, now_ns, identify);
         head.now
     }
 
-    /// Records the rank of a ready entry that was chosen, or that the run's end left waiting: had it not been put off, it
-    /// would have come before others that did come.
-    pub(crate) fn record_rank(&mut self, entry: &Waiting, now_ns: u64, identify: impl Fn(Now) -> Option<Identity>) {
-        if self.recording
-            && entry.rank != 0
-            && let Some(Identity { site, fingerprint }) = identify(entry.now)
-        {
-            self.perturbations.push(Perturbation {
-                site,
-                fingerprint,
-                value: u64::from(entry.rank),
-                calm: 0,
-                at_ns: now_ns,
-            });
+    /// Records that an entry is put off, at that time: it may never come (its task ends before, or the run), and has let
+    /// others come first all the same.
+    fn record_put_off(&mut self, head: &Waiting, rank: u32, now_ns: u64, identify: impl Fn(Now) -> Option<Identity>) {
+        if !self.recording {
+            return;
         }
+        let Some(Identity { site, fingerprint }) = identify(head.now) else { return };
+        let value = u64::from(rank);
+        // Put off again: the higher rank says all.
+        if head.rank > 0
+            && let Some(known) = self.perturbations.iter_mut().rev().find(|known| known.site == site)
+        {
+            known.value = value;
+            return;
+        }
+        self.perturbations.push(Perturbation { site, fingerprint, value, calm: 0, at_ns: now_ns });
     }
 
     fn wanted_rank(&mut self, head: &Waiting, identity: Identity, company: usize, now_ns: u64) -> Option<u32> {

@@ -160,10 +160,6 @@ impl Journal {
         }
     }
 
-    pub(crate) fn names(&self) -> &Names {
-        &self.names
-    }
-
     pub(crate) fn finish(self) -> JournalEnd {
         let (digest, checkpoints) = self.digester.finish();
         let (log_digest, _) = self.log_digester.finish();

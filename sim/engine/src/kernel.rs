@@ -95,25 +95,30 @@ impl Drop for Installed {
 #[derive(Debug, Default)]
 pub(crate) struct RunToken {
     raised: AtomicBool,
-    foreign_wake: Mutex<Option<String>>,
+    foreign_wake: Mutex<Option<ForeignWake>>,
+}
+
+/// A wake that didn't come from the task's own run.
+#[derive(Clone, Debug)]
+struct ForeignWake {
+    task: TaskRef,
+    thread: String,
 }
 
 impl RunToken {
-    fn raise(&self, message: String) {
+    fn raise(&self, wake: ForeignWake) {
         let mut slot = self.foreign_wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        slot.get_or_insert(message);
+        slot.get_or_insert(wake);
         self.raised.store(true, Ordering::Release);
     }
 
     #[inline]
     fn is_raised(&self) -> bool {
+        // What was raised is read behind the lock.
         self.raised.load(Ordering::Relaxed)
     }
 
-    fn raised(&self) -> Option<String> {
-        if !self.raised.load(Ordering::Acquire) {
-            return None;
-        }
+    fn foreign_wake(&self) -> Option<ForeignWake> {
         self.foreign_wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
@@ -143,11 +148,10 @@ impl Wake for TaskWaker {
         });
         if woken_here != Some(true) {
             let thread = std::thread::current();
-            self.token.raise(format!(
-                "a task was woken from outside of its run, by thread {:?}: what other threads do and when they do it can't \
-                 be repeated; keep the work on the run's thread (squall::task::spawn, spawn_blocking)",
-                thread.name().unwrap_or("without a name")
-            ));
+            self.token.raise(ForeignWake {
+                task: TaskRef { slot: self.slot, generation: self.generation },
+                thread: thread.name().unwrap_or("without a name").to_string(),
+            });
         }
     }
 }
@@ -299,6 +303,20 @@ pub(crate) struct Current {
 const NOBODY: Current =
     Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0, live: false };
 
+/// What an escape does to its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gravity {
+    /// It is only listed: when it happens depends on how busy the machine is, so it must not be in the digest.
+    Note,
+    /// It is an event.
+    Event,
+    /// It is an event and fails the run, which is no evidence any more.
+    Failure,
+}
+
+/// So many escapes are named in a run: a loop of sleeps within one poll must not fill the memory.
+const NAMED_ESCAPES: usize = 64;
+
 /// What is to be called or dropped when the world isn't borrowed.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -437,6 +455,11 @@ pub(crate) struct Kernel {
     /// Entropy drawn where no task runs.
     entropy_drawn: u64,
     pub escapes: Vec<String>,
+    /// By whom and what: see [`Kernel::escaped`].
+    escaped: Vec<(TaskId, Box<str>)>,
+    /// How much time blocking calls were to last that returned at once. Only the clocks that programs read show it, and
+    /// only up to the end of the poll: what blocks fails its run.
+    pub skipped_ns: u64,
     /// The last fact of each topic by node, for control tasks.
     pub published: std::collections::BTreeMap<String, Vec<(NodeId, Rc<str>)>>,
     pub clock: crate::world::ClockSettings,
@@ -479,6 +502,8 @@ impl Kernel {
             application_key: RunKey::derive(plan.seed, Purpose::Application, 0),
             entropy_drawn: 0,
             escapes: Vec::new(),
+            escaped: Vec::new(),
+            skipped_ns: 0,
             published: std::collections::BTreeMap::new(),
             clock: settings.clock,
             beat,
@@ -652,7 +677,16 @@ impl Kernel {
     pub(crate) fn current_label(&self) -> String {
         match self.tasks.get(self.current.slot as usize) {
             Some(task) if task.generation == self.current.generation => self.task_info(self.current.slot).label,
-            _ => self.journal.names().task(self.current.task).into_owned(),
+            // Its slot knows it until another task takes it. Recorded names are no help: how much is recorded must not
+            // change what labels get into (faults' addresses, escapes).
+            Some(task)
+                if task.generation == self.current.generation.wrapping_add(1)
+                    && task.waker.is_none()
+                    && task.state == TaskState::Idle =>
+            {
+                self.task_info(self.current.slot).label
+            }
+            _ => squall_trace::Names::default().task(self.current.task).into_owned(),
         }
     }
 
@@ -976,15 +1010,53 @@ impl Kernel {
         }
     }
 
-    /// Something that a run can't make deterministic. Each is named once.
-    pub(crate) fn escaped(&mut self, what: &str, fails: bool) {
-        let label = self.current_label();
-        let line = format!("{label}: {what}");
-        if !self.escapes.contains(&line) {
+    /// What programs' clocks show: nanoseconds since the run's start.
+    #[inline]
+    pub(crate) fn shown_ns(&self) -> u64 {
+        self.now_ns.saturating_add(self.skipped_ns)
+    }
+
+    /// Something that a run can't make deterministic. Each is named once a task, and of very many the first.
+    pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity) {
+        let task = self.current.task;
+        let known = self.escaped.iter().any(|(who, known)| *who == task && **known == *what);
+        if known || self.escaped.len() >= NAMED_ESCAPES {
+            return;
+        }
+        self.escaped.push((task, what.into()));
+        let line = format!("{}: {what}", self.current_label());
+        // What destructors of a crashed node or after the run's end do is no event.
+        if gravity >= Gravity::Event && self.is_live() {
             self.emit(EventKind::Escape { what: what.into() });
-            if fails {
-                self.fail("hermetic", format!("{line}; what follows from it can't be repeated from the seed"));
-            }
+        }
+        if gravity == Gravity::Failure {
+            self.fail("hermetic", format!("{line}; what follows from it can't be repeated from the seed"));
+        }
+        if !self.escapes.contains(&line) {
+            self.escapes.push(line);
+        }
+    }
+
+    /// A thread that isn't the run's woke a task. When that is noticed isn't repeatable, so it is no event.
+    #[cold]
+    fn fail_by_foreign_wake(&mut self) {
+        let Some(ForeignWake { task, thread }) = self.token.foreign_wake() else { return };
+        let woken = self.get_task(task).map(|slot| (slot.node, slot.id));
+        let label = match woken {
+            Some(_) => self.task_info(task.slot).label,
+            None => "a task that has ended".to_string(),
+        };
+        let line = format!("{label}: woken from outside of its run, by thread {thread:?}");
+        self.fail_at(
+            "hermetic",
+            format!(
+                "{line}: what other threads do and when they do it can't be repeated; keep the work on the run's thread \
+                 (squall::task::spawn, spawn_blocking)"
+            ),
+            woken.map(|(node, _)| node),
+            woken.map(|(_, task)| task),
+        );
+        if !self.escapes.contains(&line) {
             self.escapes.push(line);
         }
     }
@@ -1035,8 +1107,8 @@ impl Kernel {
             self.attention = true;
             return Some(Step::Settle);
         }
-        if let Some(message) = self.token.raised() {
-            self.fail_at("hermetic", message, None, None);
+        if self.token.is_raised() {
+            self.fail_by_foreign_wake();
         }
         if self.failure.is_some() {
             return Some(Step::End(squall_trace::EndReason::Failed));
@@ -1070,19 +1142,6 @@ impl Kernel {
     fn choose(&mut self) -> Option<Now> {
         let (network, tasks) = (&self.network, &self.tasks);
         self.decisions.choose(&mut self.agenda, self.now_ns, |now| identify(now, network, tasks))
-    }
-
-    /// What the run's end left ready: its ranks are recorded, and its messages come back.
-    pub(crate) fn take_unchosen(&mut self) -> Vec<u32> {
-        let mut messages = Vec::new();
-        for waiting in self.agenda.drain_ready() {
-            let (network, tasks) = (&self.network, &self.tasks);
-            self.decisions.record_rank(&waiting, self.now_ns, |now| identify(now, network, tasks));
-            if let Now::Delivery { message } = waiting.now {
-                messages.push(message);
-            }
-        }
-        messages
     }
 
     /// Nothing is left to happen up to the last instant of the run.

@@ -3,6 +3,10 @@
 //! One dispatcher serves all runs of a process (making one costs 26 µs and rebuilds every callsite's interest); it finds
 //! the run by the thread. It is set for the run's thread only, so a subscriber that the program has set for itself
 //! elsewhere stays as it is.
+//!
+//! Lines that a library writes through the `log` crate aren't seen: `log` has one logger a process, and that is the
+//! program's. Levels go down to `debug`; what `trace!` writes isn't kept. Nothing is asked for unless everything is
+//! recorded, so a field's expression runs only then: it had better have no effects.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -11,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use squall_trace::EventKind;
 use tracing_core::field::{Field, Visit};
-use tracing_core::span::{Attributes, Id, Record};
+use tracing_core::span::{Attributes, Current, Id, Record};
 use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, subscriber::Interest};
 
 use crate::kernel;
@@ -22,8 +26,26 @@ thread_local! {
 }
 
 struct Spans {
-    known: Vec<(u64, String)>,
+    known: Vec<KnownSpan>,
     entered: Vec<u64>,
+}
+
+struct KnownSpan {
+    number: u64,
+    /// How many handles there are: it is known until the last is dropped.
+    handles: usize,
+    metadata: &'static Metadata<'static>,
+    label: String,
+}
+
+impl Spans {
+    fn find(&self, number: u64) -> Option<&KnownSpan> {
+        self.known.iter().find(|span| span.number == number)
+    }
+
+    fn find_mut(&mut self, number: u64) -> Option<&mut KnownSpan> {
+        self.known.iter_mut().find(|span| span.number == number)
+    }
 }
 
 /// The dispatcher that all runs share.
@@ -85,7 +107,9 @@ impl Subscriber for RunSubscriber {
         }
         // Numbers are never shown: they only tell spans apart.
         let number = self.next_span.fetch_add(1, Ordering::Relaxed);
-        let _ = SPANS.try_with(|spans| spans.borrow_mut().known.push((number, label)));
+        let metadata = attributes.metadata();
+        let _ =
+            SPANS.try_with(|spans| spans.borrow_mut().known.push(KnownSpan { number, handles: 1, metadata, label }));
         Id::from_u64(number)
     }
 
@@ -94,8 +118,8 @@ impl Subscriber for RunSubscriber {
         values.record(&mut text);
         let fields = text.joined();
         let _ = SPANS.try_with(|spans| {
-            if let Some((_, label)) = spans.borrow_mut().known.iter_mut().find(|(id, _)| *id == span.into_u64()) {
-                let _ = write!(label, "{{{fields}}}");
+            if let Some(span) = spans.borrow_mut().find_mut(span.into_u64()) {
+                let _ = write!(span.label, "{{{fields}}}");
             }
         });
     }
@@ -110,8 +134,8 @@ impl Subscriber for RunSubscriber {
         let _ = SPANS.try_with(|spans| {
             let spans = spans.borrow();
             for entered in &spans.entered {
-                if let Some((_, label)) = spans.known.iter().find(|(id, _)| id == entered) {
-                    let _ = write!(message, "{label}: ");
+                if let Some(span) = spans.find(*entered) {
+                    let _ = write!(message, "{}: ", span.label);
                 }
             }
         });
@@ -140,8 +164,36 @@ impl Subscriber for RunSubscriber {
         });
     }
 
+    fn clone_span(&self, span: &Id) -> Id {
+        let _ = SPANS.try_with(|spans| {
+            if let Some(span) = spans.borrow_mut().find_mut(span.into_u64()) {
+                span.handles += 1;
+            }
+        });
+        span.clone()
+    }
+
     fn try_close(&self, span: Id) -> bool {
-        let _ = SPANS.try_with(|spans| spans.borrow_mut().known.retain(|(id, _)| *id != span.into_u64()));
-        true
+        let closed = SPANS.try_with(|spans| {
+            let spans = &mut *spans.borrow_mut();
+            let Some(at) = spans.known.iter().position(|known| known.number == span.into_u64()) else { return false };
+            spans.known[at].handles -= 1;
+            if spans.known[at].handles > 0 {
+                return false;
+            }
+            // The order is never shown.
+            spans.known.swap_remove(at);
+            true
+        });
+        closed.unwrap_or(false)
+    }
+
+    fn current_span(&self) -> Current {
+        let current = SPANS.try_with(|spans| {
+            let spans = spans.borrow();
+            let span = spans.entered.last().and_then(|number| spans.find(*number))?;
+            Some(Current::new(Id::from_u64(span.number), span.metadata))
+        });
+        current.ok().flatten().unwrap_or_else(Current::none)
     }
 }

@@ -957,9 +957,7 @@ impl Kernel {
 
     /// Everything that is still under way when the run has ended.
     pub(crate) fn account_for_the_rest(&mut self) {
-        let mut under_way = self.take_unchosen();
-        under_way.extend(self.agenda.drain_future_deliveries());
-        for index in under_way {
+        for index in self.agenda.drain_deliveries() {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (message.number, message.copy);
             let Flow { id, to, .. } = self.network.flows[message.flow as usize];

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::decisions::Decisions;
 use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
-use crate::kernel::{self, Kernel, Node, Step};
+use crate::kernel::{self, Gravity, Kernel, Node, Step};
 use crate::network::{Network, Partition, default_address};
 use crate::world::{NodeSpec, RunSettings, World, duration_ns, matches};
 
@@ -71,7 +71,7 @@ pub struct RunOptions<'o> {
 ///
 /// # Panics
 /// If the world can't be: a link or a fault names a node that isn't there, a node is in two groups of a partition. If the
-/// program was built with `panic = "abort"`. If a run is on already.
+/// program was built with `panic = "abort"`. If a run is on already. If the thread isn't a fresh one.
 pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> Outcome {
     let unwinds = cfg!(panic = "unwind");
     assert!(
@@ -81,7 +81,11 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
     crate::panics::install_hook();
     let RunOptions { record, observer, beat, before_poll } = options;
     let mut world = World::new();
-    let _host = squall_hermetic::enter(Rc::new(RunHost::new(plan)));
+    let host = squall_hermetic::enter(Rc::new(RunHost::new(plan)));
+    assert!(
+        host.thread_was_fresh() || !squall_hermetic::is_supported(),
+        "a run needs a fresh thread: this one has drawn the keys of its hash maps already, so their order wouldn't repeat"
+    );
     tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
         build(&mut world);
         let World { nodes, network, links, faults, mut properties, limits, end_at, clock, .. } = world;
@@ -405,11 +409,11 @@ impl RunHost {
 
 impl squall_hermetic::Host for RunHost {
     fn monotonic_ns(&self) -> u64 {
-        kernel::try_with(|kernel| kernel.clock.monotonic_start_ns + kernel.now_ns).unwrap_or(0)
+        kernel::try_with(|kernel| kernel.clock.monotonic_start_ns.saturating_add(kernel.shown_ns())).unwrap_or(0)
     }
 
     fn wall_ns(&self) -> u64 {
-        kernel::try_with(|kernel| kernel.clock.epoch_ns + kernel.now_ns).unwrap_or(0)
+        kernel::try_with(|kernel| kernel.clock.epoch_ns.saturating_add(kernel.shown_ns())).unwrap_or(0)
     }
 
     fn fill_entropy(&self, out: &mut [u8]) {
@@ -423,24 +427,32 @@ impl squall_hermetic::Host for RunHost {
     }
 
     fn on_escape(&self, escape: squall_hermetic::Escape) {
-        let fails = is_fatal(&escape);
+        use squall_hermetic::Escape;
+        let gravity = gravity(&escape);
         let what = escape.to_string();
-        let _ = kernel::try_with(|kernel| kernel.escaped(&what, fails));
+        let _ = kernel::try_with(|kernel| {
+            if let Escape::BlockingSleep { ns } | Escape::BlockingWait { timeout_ns: Some(ns) } = escape {
+                // The wait returned at once. Who waits in a loop until a deadline would spin for ever: the time that was
+                // to be waited counts as passed. Such a run has failed, and ends after this poll.
+                kernel.skipped_ns = kernel.skipped_ns.saturating_add(ns);
+            }
+            kernel.escaped(&what, gravity);
+        });
     }
 }
 
-/// Whether a run that did this is no evidence any more. Reading a file, a directory or the environment is named but let
-/// through: many programs read their configuration.
-fn is_fatal(escape: &squall_hermetic::Escape) -> bool {
+/// What an escape does to its run. Reading a file, a directory or the environment is named but let through: many programs
+/// read their configuration.
+fn gravity(escape: &squall_hermetic::Escape) -> Gravity {
     use squall_hermetic::Escape;
-    !matches!(
-        escape,
+    match escape {
         Escape::RealFile { .. }
-            | Escape::FileMetadata { .. }
-            | Escape::DirectoryListing { .. }
-            | Escape::EnvironmentRead { .. }
-            | Escape::CpuClock
-            // Mostly a lock that another run holds for a moment on a busy machine.
-            | Escape::BlockingWait { timeout_ns: None }
-    )
+        | Escape::FileMetadata { .. }
+        | Escape::DirectoryListing { .. }
+        | Escape::EnvironmentRead { .. }
+        | Escape::CpuClock => Gravity::Event,
+        // Mostly a lock that another run holds for a moment on a busy machine.
+        Escape::BlockingWait { timeout_ns: None } => Gravity::Note,
+        _ => Gravity::Failure,
+    }
 }

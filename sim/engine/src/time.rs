@@ -33,7 +33,7 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn now() -> Instant {
-        kernel::with("squall::time::Instant::now", |kernel| Instant::at(kernel.now_ns))
+        kernel::with("squall::time::Instant::now", |kernel| Instant::at(kernel.shown_ns()))
     }
 
     fn at(run_ns: u64) -> Instant {
