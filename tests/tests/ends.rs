@@ -82,7 +82,8 @@ fn a_deadlock_names_each_waiting_client() {
     });
     let (property, message) = failure(&outcome);
     assert_eq!(property, "deadlock");
-    for part in ["left on client left", "right on client right", "tests/ends.rs:", "has waited 3 ms", "has waited 0 ns"] {
+    for part in ["left on client left", "right on client right", "tests/ends.rs:", "has waited 3 ms", "has waited 0 ns"]
+    {
         assert!(message.contains(part), "{part} isn't in:\n{message}");
     }
     assert!(!message.contains("done on client"), "{message}");
@@ -228,7 +229,10 @@ fn destructors_at_the_end_call_the_interface_in_vain() {
     assert_eq!(with.verdict, Verdict::Pass);
     let without = run(world(false));
     assert_eq!(with.digest, without.digest);
-    assert_eq!(with.trace.unwrap().events.iter().filter(|event| event.kind.code() != 15).count() as u64, with.ending.events);
+    assert_eq!(
+        with.trace.unwrap().events.iter().filter(|event| event.kind.code() != 15).count() as u64,
+        with.ending.events
+    );
     assert_eq!(living.load(Ordering::SeqCst), 0);
 }
 
@@ -357,5 +361,8 @@ fn a_log_line_changes_the_log_digest_only_and_carries_its_step() {
     assert_eq!((line.node, line.task), (before.node, before.task));
     let EventKind::Log { level, message, .. } = &line.kind else { unreachable!() };
     assert_eq!((&**level, &**message), ("INFO", "a new line answer=42"));
-    assert_eq!(without.trace.unwrap().events, events.iter().filter(|event| event.kind.code() != 15).cloned().collect::<Vec<_>>());
+    assert_eq!(
+        without.trace.unwrap().events,
+        events.iter().filter(|event| event.kind.code() != 15).cloned().collect::<Vec<_>>()
+    );
 }

@@ -258,10 +258,9 @@ fn nodes_are_reached_by_name_by_address_and_by_loopback() {
             }
             endpoint.send_to(own, 7, b"by address").await.unwrap();
             assert_eq!(endpoint.recv_from(7, &mut buffer).await.unwrap().0, 2, "what doesn't fit is cut off");
-            for (address, kind) in [
-                ("192.168.7.7:1", std::io::ErrorKind::AddrNotAvailable),
-                ("0.0.0.0:90", std::io::ErrorKind::AddrInUse),
-            ] {
+            for (address, kind) in
+                [("192.168.7.7:1", std::io::ErrorKind::AddrNotAvailable), ("0.0.0.0:90", std::io::ErrorKind::AddrInUse)]
+            {
                 assert_eq!(Endpoint::bind(address).await.unwrap_err().kind(), kind);
             }
             drop(endpoint);

@@ -981,7 +981,12 @@ impl Kernel {
     #[inline]
     fn clients_waited_for_fast(&self) -> bool {
         // Down for good is rare: only then are the nodes looked at.
-        self.clients_left > 0 && (!self.script.has_crashed || self.clients_waited_for())
+        self.clients_left > 0 && (!self.script.has_crashed || self.clients_waited_for() || self.control_goes_on())
+    }
+
+    /// Whether a control task goes on, which may start again what is down.
+    fn control_goes_on(&self) -> bool {
+        self.nodes.iter().any(|node| node.control && !node.root_returned)
     }
 
     fn begin_poll(&mut self, task: TaskRef) -> Option<Polling> {
@@ -1111,6 +1116,11 @@ impl Kernel {
     /// The waiting tasks, clients first, for a report of a deadlock.
     pub(crate) fn describe_waiting(&self) -> String {
         let mut lines: Vec<(bool, String)> = Vec::new();
+        for node in &self.nodes {
+            if node.client && !node.up && !node.root_returned {
+                lines.push((true, format!("  client {} is down, and something may start it again", node.name)));
+            }
+        }
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.future.is_none() {
