@@ -142,7 +142,7 @@ fn destructors_of_a_crashed_node_have_no_effect() {
 #[test]
 fn a_scripted_restart_is_of_its_own_crash() {
     let outcome = run(|world| {
-        world.node("server", || pending::<()>());
+        world.node("server", pending::<()>);
         world.client("client", || sleep(40.ms()));
         world.fault(crash("server").at(1.ms()).restart_after(10.ms()));
         world.control(|cluster| async move {
@@ -180,7 +180,7 @@ fn a_client_that_a_control_task_starts_again_is_waited_for() {
 #[test]
 fn a_client_that_is_down_for_good_is_not_waited_for() {
     let outcome = run(|world| {
-        world.client("gone", || pending::<()>());
+        world.client("gone", pending::<()>);
         world.client("there", || sleep(3.ms()));
         world.fault(crash("gone").at(1.ms()));
     });
@@ -223,8 +223,8 @@ fn a_call_across_a_partition_times_out_and_one_to_nobody_is_refused_after_a_roun
     use squall_tests::random_world::Work;
     passes(|world| {
         world.network().latency(Latency::fixed(2.ms()));
-        world.node("server", || pending::<()>());
-        world.node("cut-off", || pending::<()>());
+        world.node("server", pending::<()>);
+        world.node("cut-off", pending::<()>);
         world.client("client", || async {
             let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
             let start = squall::time::Instant::now();

@@ -90,9 +90,13 @@ fn fits(latencies_ns: &[u64], quantiles: &[(f64, f64)]) -> bool {
 fn loss_and_duplication_are_as_configured() {
     let fixed = Latency::fixed(1.ms());
     // Per mille: as configured, 10 % more, 10 % less.
-    for (loss, duplicate, right) in
-        [(100, 200, (true, true)), (110, 200, (false, true)), (90, 200, (false, true)), (100, 220, (true, false)), (100, 180, (true, false))]
-    {
+    for (loss, duplicate, right) in [
+        (100, 200, (true, true)),
+        (110, 200, (false, true)),
+        (90, 200, (false, true)),
+        (100, 220, (true, false)),
+        (100, 180, (true, false)),
+    ] {
         let measured = measure(11, &fixed, Ratio::new(loss, 1000), Ratio::new(duplicate, 1000));
         let found = (
             agrees(measured.lost.len() as u64, MESSAGES, 0.1),

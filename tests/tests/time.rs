@@ -134,8 +134,7 @@ fn a_sleep_that_is_moved_wakes_who_waits_for_it() {
             let start = Instant::now();
             let shared: Rc<RefCell<Pin<Box<squall::time::Sleep>>>> = Rc::new(RefCell::new(Box::pin(sleep(first.ms()))));
             let waiting = Rc::clone(&shared);
-            let waiter =
-                spawn(std::future::poll_fn(move |context| waiting.borrow_mut().as_mut().poll(context)));
+            let waiter = spawn(std::future::poll_fn(move |context| waiting.borrow_mut().as_mut().poll(context)));
             sleep(1.ms()).await;
             shared.borrow_mut().as_mut().reset(start + second.ms());
             waiter.await.unwrap();
@@ -165,11 +164,11 @@ fn cancelled_timeouts_leave_nothing_to_happen() {
         for _ in 0..100_000u32 {
             assert_eq!(timeout(1.secs(), async { 1 }).await, Ok(1));
         }
-        // Registered and then cancelled.
-        for _ in 0..1_000u32 {
-            assert!(timeout(1.secs(), yield_now()).await.is_ok());
+        // These are asked, so they lie in the agenda when they are dropped.
+        for _ in 0..100_000u32 {
+            let mut waiting = Box::pin(timeout(1.secs(), pending::<()>()));
+            assert!(futures::poll!(waiting.as_mut()).is_pending());
         }
-        assert_eq!(Instant::now(), Instant::now());
         sleep(1.ns()).await;
     }));
     assert_eq!(outcome.verdict, squall::trace::Verdict::Pass);

@@ -790,6 +790,18 @@ impl Kernel {
         self.forget(old);
     }
 
+    /// Another instant for a timer, with the waker that it has. `None` if it has none to wake any more.
+    pub(crate) fn move_timer(&mut self, timer: TimerRef, at_ns: u64) -> Option<TimerRef> {
+        let entry = self.timers.get_mut(timer.slot as usize).filter(|entry| entry.generation == timer.generation);
+        let wake = entry.and_then(|entry| entry.wake.take());
+        self.stop_timer(timer);
+        if !self.is_live() {
+            self.forget(wake);
+            return None;
+        }
+        wake.map(|wake| self.start_timer(at_ns.max(self.now_ns), wake))
+    }
+
     /// Gives a timer back, fired or not.
     pub(crate) fn stop_timer(&mut self, timer: TimerRef) {
         let Some(entry) = self.timers.get_mut(timer.slot as usize) else { return };
