@@ -91,6 +91,26 @@ fn a_deadlock_names_each_waiting_client() {
     assert!(clients_first, "{message}");
 }
 
+/// A timer that was cancelled neither moves the clock nor hides a deadlock behind a limit.
+#[test]
+fn a_cancelled_timer_hides_no_deadlock() {
+    let outcome = run(|world| {
+        world.limits().virtual_ns = 60_000_000_000;
+        world.client("client", || async {
+            sleep(1.ms()).await;
+            for seconds in [30u64, 120] {
+                let mut cancelled = Box::pin(sleep(seconds.secs()));
+                assert!(futures::poll!(cancelled.as_mut()).is_pending());
+            }
+            pending::<()>().await;
+        });
+    });
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "deadlock");
+    assert!(message.contains("at 1 ms") && message.contains("has waited 0 ns"), "{message}");
+    assert_eq!(outcome.ending.at_ns, 1_000_000);
+}
+
 #[test]
 fn a_livelock_names_its_task() {
     let outcome = run(|world| {
