@@ -120,10 +120,20 @@ impl Agenda {
         self.future.push(Reverse(Future { at_ns, sequence: self.sequence, due }));
     }
 
-    /// The next instant at which something is due.
+    /// The next instant at which something is due. `is_live` says which timers weren't cancelled: the others are taken
+    /// out, since they must neither move the clock nor look like something that is left to happen.
     #[inline]
-    pub(crate) fn next_instant(&self) -> Option<u64> {
-        self.future.peek().map(|Reverse(future)| future.at_ns)
+    pub(crate) fn next_instant(&mut self, is_live: impl Fn(u32, u32) -> bool) -> Option<u64> {
+        loop {
+            let Reverse(first) = self.future.peek()?;
+            match first.due {
+                Due::Timer { slot, generation } if !is_live(slot, generation) => {
+                    self.future.pop();
+                    self.cancelled_timer_passed();
+                }
+                _ => return Some(first.at_ns),
+            }
+        }
     }
 
     /// Takes the next entry that is due at `now_ns`.
@@ -245,7 +255,7 @@ mod tests {
             }
             expected.sort_unstable();
             let mut came = Vec::new();
-            while let Some(now_ns) = agenda.next_instant() {
+            while let Some(now_ns) = agenda.next_instant(|slot, _| live[slot as usize]) {
                 while let Some(Due::Timer { slot, .. }) = agenda.take_due(now_ns) {
                     if live[slot as usize] {
                         came.push((now_ns, slot));

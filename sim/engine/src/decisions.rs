@@ -176,7 +176,7 @@ impl Decisions {
     ) -> Option<u32> {
         let site = head.site();
         if let Some(value) = self.planned_value(site, || fingerprint(head)) {
-            return u32::try_from(value).ok();
+            return Some(u32::try_from(value).unwrap_or(u32::MAX));
         }
         if !self.strategy_chooses_order {
             return None;

@@ -962,7 +962,8 @@ impl Kernel {
                 }
                 continue;
             }
-            match self.agenda.next_instant() {
+            let timers = &self.timers;
+            match self.agenda.next_instant(|slot, generation| timers[slot as usize].generation == generation) {
                 Some(at_ns) => {
                     if self.end_at_ns.is_some_and(|end_ns| at_ns > end_ns) {
                         self.now_ns = self.end_at_ns.unwrap_or(self.now_ns);
