@@ -103,7 +103,7 @@ fn checkpoints_part_where_the_events_do() {
 fn one_byte_or_one_nanosecond_of_a_world_changes_its_digest() {
     let world = |payload: &'static [u8], nap_ns: u64| {
         run(move |world: &mut World| {
-            world.node("server", || std::future::pending::<()>());
+            world.node("server", std::future::pending::<()>);
             world.client("client", move || async move {
                 let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
                 endpoint.send_to("server:80", 1, payload).await.unwrap();

@@ -447,9 +447,10 @@ fn a_sentence_about_order_names_the_message() {
         .iter()
         .filter(|p| p.site.kind == SiteKind::Order)
         .map(|p| p.sentence(&outcome.names))
-        .filter(|sentence| sentence.starts_with("datagram"))
         .collect();
-    assert!(!sentences.is_empty());
+    let (wakes, sentences): (Vec<String>, Vec<String>) =
+        sentences.into_iter().partition(|sentence| sentence.starts_with("wake "));
+    assert!(!sentences.is_empty() && wakes.iter().any(|sentence| sentence.starts_with("wake 1 of left is put off")));
     for sentence in sentences {
         assert!(sentence.starts_with("datagram 1 from ") || sentence.starts_with("datagram 2 from "), "{sentence}");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Seed;
+use crate::id::{Seed, TaskId};
 use crate::site::{Site, SiteKind};
 use crate::strategy::StrategyChoice;
 use crate::trace::{FlowRole, Names};
@@ -204,7 +204,11 @@ impl Perturbation {
                 };
                 format!("{copy}{said}")
             }
-            None => format!("decision {number} of flow {}", self.site.flow),
+            // The flow of a task's wakes has the task's own id.
+            None => match names.tasks.get(&TaskId(self.site.flow.0)) {
+                Some(task) => format!("wake {number} of {}", task.label),
+                None => format!("decision {number} of flow {}", self.site.flow),
+            },
         };
         let ns = |value: u64| crate::trace::format_ns(value);
         match self.site.kind {
