@@ -17,7 +17,7 @@ use squall::net::Endpoint;
 use squall::rpc::Request;
 use squall::task::JoinHandle;
 use squall::time::{sleep, timeout};
-use squall::trace::{Plan, Ratio, Seed, StrategyChoice};
+use squall::trace::{Base, Plan, Ratio, Redraw, Seed, SiteKind, StrategyChoice};
 use squall::{Latency, OnPanic, World};
 
 use crate::Guard;
@@ -253,10 +253,15 @@ pub fn any_strategy() -> impl Strategy<Value = StrategyChoice> {
     ]
 }
 
-/// Any plan that explores.
+/// Any plan that explores; in some a class is calm, or the weather is drawn again from some time on.
 pub fn any_plan() -> impl Strategy<Value = Plan> {
-    (any::<u64>(), any_strategy())
-        .prop_map(|(seed, strategy)| Plan { strategy, ..Plan::seeded("random world", Seed(seed)) })
+    let calm = proptest::option::weighted(0.2, proptest::sample::select(&SiteKind::ALL[..]));
+    let redraw = proptest::option::weighted(0.2, (0u64..30_000_000, 1u64..5));
+    (any::<u64>(), any_strategy(), calm, redraw).prop_map(|(seed, strategy, calm, redraw)| {
+        let plan = Plan::seeded("random world", Seed(seed));
+        let bases = calm.map_or(plan.bases, |kind| plan.bases.with(kind, Base::Calm));
+        Plan { strategy, bases, redraw: redraw.map(|(from_ns, salt)| Redraw { from_ns, salt }), ..plan }
+    })
 }
 
 /// The request of the worlds' only method.

@@ -26,7 +26,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 #[test]
 fn a_run_ends_when_all_clients_have_returned() {
     let outcome = run(|world| {
-        world.node("server", || pending::<()>());
+        world.node("server", pending::<()>);
         world.client("quick", || async { sleep(1.ms()).await });
         world.client("slow", || async { sleep(3.ms()).await });
     });
@@ -51,7 +51,7 @@ fn a_run_ends_at_its_time_and_not_before() {
     // What is due at the end's own instant happens.
     assert_eq!(facts(&outcome, "tick").len(), 5);
     let idle = run(|world| {
-        world.node("server", || pending::<()>());
+        world.node("server", pending::<()>);
         world.end_at(5.ms());
     });
     assert_eq!((idle.ending.reason, idle.ending.at_ns), (EndReason::EndTime, 5_000_000));
@@ -69,7 +69,7 @@ fn without_clients_a_run_ends_when_nothing_is_left() {
 #[test]
 fn a_deadlock_names_each_waiting_client() {
     let outcome = run(|world| {
-        world.node("server", || pending::<()>());
+        world.node("server", pending::<()>);
         world.client("left", || async {
             sleep(2.ms()).await;
             spawn(pending::<()>()).await.unwrap();
@@ -89,6 +89,26 @@ fn a_deadlock_names_each_waiting_client() {
     assert!(!message.contains("done on client"), "{message}");
     let clients_first = message.find("on client").unwrap() < message.find("on server").unwrap();
     assert!(clients_first, "{message}");
+}
+
+/// A timer that was cancelled neither moves the clock nor hides a deadlock behind a limit.
+#[test]
+fn a_cancelled_timer_hides_no_deadlock() {
+    let outcome = run(|world| {
+        world.limits().virtual_ns = 60_000_000_000;
+        world.client("client", || async {
+            sleep(1.ms()).await;
+            for seconds in [30u64, 120] {
+                let mut cancelled = Box::pin(sleep(seconds.secs()));
+                assert!(futures::poll!(cancelled.as_mut()).is_pending());
+            }
+            pending::<()>().await;
+        });
+    });
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "deadlock");
+    assert!(message.contains("at 1 ms") && message.contains("has waited 0 ns"), "{message}");
+    assert_eq!(outcome.ending.at_ns, 1_000_000);
 }
 
 #[test]
@@ -185,7 +205,7 @@ fn destructors_at_the_end_call_the_interface_in_vain() {
         let counter = Arc::clone(&counter);
         move |world: &mut World| {
             let guard = Guard::new(&counter);
-            world.node("peer", || pending::<()>());
+            world.node("peer", pending::<()>);
             world.node("server", move || {
                 let guard = guard.clone();
                 async move {

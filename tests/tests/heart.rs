@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use squall::Simulation;
 use squall::trace::id::hash_parts;
-use squall::trace::{EventKind, Outcome, Perturbation, Plan, Record, Verdict};
+use squall::trace::{EventKind, Outcome, Perturbation, Plan, Record, Redraw, SiteKind, Verdict};
 use squall_tests::random_world::{WorldSpec, any_plan, any_world, build};
 
 /// A runner of its own, so that the cases are the same each time. `SQUALL_TEST_SCALE=20` runs twenty times as many.
@@ -138,6 +138,79 @@ fn a_subset_of_the_perturbations_never_hits_another_message() {
         println!("  {kind}: {unused} of {all} ({:.1} %)", *unused as f64 / *all as f64 * 100.0);
     }
     assert!(kept.get() > 3_000 && share < UNUSED_AT_MOST, "{share}");
+}
+
+/// Shrinking also tries other values. Whatever they are, they hold for the decision that they are for, or are unused.
+#[test]
+fn any_values_make_a_valid_run() {
+    runner(200)
+        .run(&(any_world(), any_plan(), any::<u64>()), |(spec, plan, salt)| {
+            let subject = subject(&spec);
+            let first = subject.run(&plan, Record::Perturbations)?;
+            let mut changed = plan.only(&first.perturbations);
+            for (index, entry) in changed.overrides.iter_mut().enumerate() {
+                let word = hash_parts(&[&salt.to_le_bytes(), &index.to_le_bytes()]);
+                entry.value = match word % 5 {
+                    0 => 0,
+                    1 => word,
+                    2 => u64::MAX,
+                    3 => entry.value / 2,
+                    _ => entry.value,
+                };
+            }
+            let second = subject.run(&changed, Record::Perturbations)?;
+            let wanted: BTreeMap<_, _> = changed.overrides.iter().map(|entry| (entry.site, *entry)).collect();
+            for came in &second.perturbations {
+                // An order's rank has 32 bits.
+                let most = if came.site.kind == SiteKind::Order { u64::from(u32::MAX) } else { u64::MAX };
+                let wanted = wanted.get(&came.site).map(|entry| (entry.fingerprint, entry.value.min(most)));
+                prop_assert_eq!(wanted, Some((came.fingerprint, came.value)));
+            }
+            let again = subject.run(&plan.only(&second.perturbations), Record::Digest)?;
+            prop_assert_eq!(again.digest, second.digest);
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// What is calm throughout has nothing to take away.
+#[test]
+fn a_calm_run_has_no_perturbations() {
+    runner(150)
+        .run(&(any_world(), any_plan()), |(spec, plan)| {
+            let subject = subject(&spec);
+            let calm = subject.run(&plan.only(&[]), Record::Perturbations)?;
+            prop_assert_eq!(&calm.perturbations, &[]);
+            let other_seed = Plan { seed: squall::trace::Seed(plan.seed.0 ^ 1), ..plan.only(&[]) };
+            // Only what the application draws itself still comes from the seed.
+            prop_assert_eq!(subject.run(&other_seed, Record::Perturbations)?.perturbations, []);
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Up to the time from which the weather is drawn again, it is the same.
+#[test]
+fn a_redraw_leaves_what_came_before() {
+    let later = Cell::new(0);
+    runner(150)
+        .run(&(any_world(), any_plan(), 1u64..30), |(spec, plan, from_ms)| {
+            let subject = subject(&spec);
+            let from_ns = from_ms * 1_000_000;
+            let before = |outcome: &Outcome| {
+                let events = &outcome.trace.as_ref().expect("all is recorded").events;
+                let before: Vec<_> = events.iter().take_while(|event| event.at_ns < from_ns).cloned().collect();
+                (before, events.len())
+            };
+            let plain = Plan { redraw: None, ..plan };
+            let redrawn = Plan { redraw: Some(Redraw { from_ns, salt: 7 }), ..plain.clone() };
+            let (first, second) = (subject.run(&plain, Record::Full)?, subject.run(&redrawn, Record::Full)?);
+            prop_assert_eq!(before(&first).0, before(&second).0);
+            later.set(later.get() + u32::from(first.digest != second.digest));
+            Ok(())
+        })
+        .unwrap();
+    assert!(later.get() > 10, "drawing again changed only {} runs", later.get());
 }
 
 #[test]

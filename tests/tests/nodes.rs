@@ -142,7 +142,7 @@ fn destructors_of_a_crashed_node_have_no_effect() {
 #[test]
 fn a_scripted_restart_is_of_its_own_crash() {
     let outcome = run(|world| {
-        world.node("server", || pending::<()>());
+        world.node("server", pending::<()>);
         world.client("client", || sleep(40.ms()));
         world.fault(crash("server").at(1.ms()).restart_after(10.ms()));
         world.control(|cluster| async move {
@@ -180,7 +180,7 @@ fn a_client_that_a_control_task_starts_again_is_waited_for() {
 #[test]
 fn a_client_that_is_down_for_good_is_not_waited_for() {
     let outcome = run(|world| {
-        world.client("gone", || pending::<()>());
+        world.client("gone", pending::<()>);
         world.client("there", || sleep(3.ms()));
         world.fault(crash("gone").at(1.ms()));
     });
@@ -223,8 +223,8 @@ fn a_call_across_a_partition_times_out_and_one_to_nobody_is_refused_after_a_roun
     use squall_tests::random_world::Work;
     passes(|world| {
         world.network().latency(Latency::fixed(2.ms()));
-        world.node("server", || pending::<()>());
-        world.node("cut-off", || pending::<()>());
+        world.node("server", pending::<()>);
+        world.node("cut-off", pending::<()>);
         world.client("client", || async {
             let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
             let start = squall::time::Instant::now();
@@ -388,4 +388,70 @@ fn an_override_behind_another_of_its_site_is_unused() {
     let outcome = simulation.run_plan(&twice, Record::Perturbations);
     assert_eq!(outcome.unused_overrides, [twice.overrides[1]]);
     assert_eq!(outcome.perturbations[0].value, latency.value);
+}
+
+/// Two receivers of one tag: whoever stops waiting hands what came for it on.
+#[test]
+fn a_message_for_a_receiver_that_is_gone_reaches_the_next() {
+    passes(|world| {
+        world.client("client", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let receive = |endpoint: Endpoint| async move {
+                let mut buffer = [0; 1];
+                endpoint.recv_from(1, &mut buffer).await.unwrap();
+                buffer[0]
+            };
+            for abort in [true, false] {
+                let first = spawn(receive(endpoint.clone()));
+                sleep(1.ms()).await;
+                let second = spawn(receive(endpoint.clone()));
+                sleep(1.ms()).await;
+                endpoint.send_to("localhost:80", 1, &[5]).await.unwrap();
+                // At the instant at which it arrives, before or after the first is polled.
+                squall::time::sleep(10.us()).await;
+                if abort {
+                    first.abort();
+                    if let Ok(value) = first.await {
+                        assert_eq!(value, 5);
+                        endpoint.send_to("localhost:80", 1, &[5]).await.unwrap();
+                    }
+                    assert_eq!(second.await.unwrap(), 5);
+                } else {
+                    endpoint.send_to("localhost:80", 1, &[6]).await.unwrap();
+                    assert_eq!((first.await.unwrap(), second.await.unwrap()), (5, 6));
+                }
+            }
+        });
+    });
+}
+
+/// What a perturbation says in words names the message by its own number, not by the number of its order's site.
+#[test]
+fn a_sentence_about_order_names_the_message() {
+    let simulation = Simulation::new(|world| {
+        world.network().latency(Latency::fixed(1.ms()));
+        world.node("server", listen);
+        for name in ["left", "right"] {
+            world.client(name, || async {
+                let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+                for _ in 0..2 {
+                    endpoint.send_to("server:80", 1, &[0]).await.unwrap();
+                    sleep(2.ms()).await;
+                }
+            });
+        }
+    });
+    let outcome = simulation.run_plan(&Plan::seeded("words", Seed(1)), Record::Full);
+    let sentences: Vec<String> = outcome
+        .perturbations
+        .iter()
+        .filter(|p| p.site.kind == SiteKind::Order)
+        .map(|p| p.sentence(&outcome.names))
+        .collect();
+    let (wakes, sentences): (Vec<String>, Vec<String>) =
+        sentences.into_iter().partition(|sentence| sentence.starts_with("wake "));
+    assert!(!sentences.is_empty() && wakes.iter().any(|sentence| sentence.starts_with("wake 1 of left is put off")));
+    for sentence in sentences {
+        assert!(sentence.starts_with("datagram 1 from ") || sentence.starts_with("datagram 2 from "), "{sentence}");
+    }
 }

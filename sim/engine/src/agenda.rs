@@ -174,16 +174,31 @@ impl Agenda {
         self.future.push(Entry { key: u128::from(at_ns) << 64 | u128::from(self.sequence), due });
     }
 
-    /// The next instant at which something is due.
+    /// The next instant at which something is due. `is_live` says which timers weren't cancelled: the others are taken
+    /// out, since they must neither move the clock nor look like something that is left to happen.
     #[inline]
-    pub(crate) fn next_instant(&self) -> Option<u64> {
+    pub(crate) fn next_instant(&mut self, is_live: impl Fn(u32, u32) -> bool) -> Option<u64> {
+        loop {
+            let first = self.future.first()?;
+            match first.due {
+                Due::Timer { slot, generation } if !is_live(slot, generation) => {
+                    self.future.pop();
+                    self.cancelled_timer_passed();
+                }
+                _ => return Some((first.key >> 64) as u64),
+            }
+        }
+    }
+
+    #[inline]
+    fn first_instant(&self) -> Option<u64> {
         self.future.first().map(|entry| (entry.key >> 64) as u64)
     }
 
     /// Takes the next entry that is due at `now_ns`.
     #[inline]
     pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
-        if self.next_instant()? > now_ns {
+        if self.first_instant()? > now_ns {
             return None;
         }
         self.future.pop().map(|entry| entry.due)
@@ -192,7 +207,7 @@ impl Agenda {
     /// Whether nothing else is ready or due at `now_ns`: whatever comes next has no company.
     #[inline]
     pub(crate) fn is_alone(&self, now_ns: u64) -> bool {
-        self.first.is_none() && self.put_off.is_empty() && self.next_instant().is_none_or(|at_ns| at_ns > now_ns)
+        self.first.is_none() && self.put_off.is_empty() && self.first_instant().is_none_or(|at_ns| at_ns > now_ns)
     }
 
     /// Puts an entry behind all that are ready.
@@ -321,7 +336,7 @@ mod tests {
             }
             expected.sort_unstable();
             let mut came = Vec::new();
-            while let Some(now_ns) = agenda.next_instant() {
+            while let Some(now_ns) = agenda.next_instant(|slot, _| live[slot as usize]) {
                 while let Some(Due::Timer { slot, .. }) = agenda.take_due(now_ns) {
                     if live[slot as usize] {
                         came.push((now_ns, slot));

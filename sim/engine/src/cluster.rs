@@ -1,7 +1,8 @@
 //! What a control task sees of the cluster, and how it acts on it.
 //!
 //! Each act that makes something go wrong is a decision with an address, as the faults of a script are: the address is what
-//! the act says ("the crash of store-1") and its number among equal ones.
+//! the act says ("the crash of store-1") and its number among equal ones. In a destructor at the end of the run acts do
+//! nothing.
 
 use std::rc::Rc;
 

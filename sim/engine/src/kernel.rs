@@ -826,8 +826,8 @@ impl Kernel {
         let node = &mut self.nodes[id.index()];
         if !node.root_returned {
             node.root_returned = true;
+            self.attention = true;
             if node.client {
-                self.attention = true;
                 self.clients_left -= 1;
             }
         }
@@ -907,6 +907,18 @@ impl Kernel {
             _ => Some(wake),
         };
         self.forget(old);
+    }
+
+    /// Another instant for a timer, with the waker that it has. `None` if it has none to wake any more.
+    pub(crate) fn move_timer(&mut self, timer: TimerRef, at_ns: u64) -> Option<TimerRef> {
+        let entry = self.timers.get_mut(timer.slot as usize).filter(|entry| entry.generation == timer.generation);
+        let wake = entry.and_then(|entry| entry.wake.take());
+        self.stop_timer(timer);
+        if !self.is_live() {
+            self.forget(wake);
+            return None;
+        }
+        wake.map(|wake| self.start_timer(at_ns.max(self.now_ns), wake))
     }
 
     /// Gives a timer back, fired or not.
@@ -1087,7 +1099,8 @@ impl Kernel {
                 continue;
             }
             // Nothing is left to do now: on to the next instant.
-            match self.agenda.next_instant() {
+            let timers = &self.timers;
+            match self.agenda.next_instant(|slot, generation| timers[slot as usize].generation == generation) {
                 Some(at_ns) if at_ns <= self.last_ns => self.now_ns = at_ns,
                 next => return Step::End(self.end_of_time(next)),
             }
@@ -1113,7 +1126,7 @@ impl Kernel {
         if self.failure.is_some() {
             return Some(Step::End(squall_trace::EndReason::Failed));
         }
-        if self.end_at_ns.is_none() && self.has_clients && !self.clients_waited_for() {
+        if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
             return Some(Step::End(squall_trace::EndReason::ClientsReturned));
         }
         if self.journal.step() >= self.limits.events {
@@ -1157,6 +1170,12 @@ impl Kernel {
             return EndReason::TimeLimit;
         }
         if self.clients_waited_for() { EndReason::Deadlock } else { EndReason::Quiet }
+    }
+
+    /// Whether no client is left to wait for. One that is down isn't, unless a control task goes on that may start it again.
+    fn clients_are_through(&self) -> bool {
+        let control_goes_on = || self.nodes.iter().any(|node| node.control && !node.root_returned);
+        self.clients_left == 0 || !(self.clients_waited_for() || control_goes_on())
     }
 
     fn begin_poll(&mut self, task: TaskRef) -> Option<Polling> {
@@ -1286,6 +1305,11 @@ impl Kernel {
     /// The waiting tasks, clients first, for a report of a deadlock.
     pub(crate) fn describe_waiting(&self) -> String {
         let mut lines: Vec<(bool, String)> = Vec::new();
+        for node in &self.nodes {
+            if node.client && !node.up && !node.root_returned {
+                lines.push((true, format!("  client {} is down, and something may start it again", node.name)));
+            }
+        }
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.future.is_none() {

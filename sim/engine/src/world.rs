@@ -315,7 +315,7 @@ impl World {
     }
 
     /// A task outside of the network that sees the cluster and acts on it: crashes whoever leads now, say. The run doesn't
-    /// wait for it.
+    /// wait for it; but while it goes on, a client that is down counts as unfinished, since it may be started again.
     pub fn control<F, Fut>(&mut self, act: F)
     where
         F: Fn(Cluster) -> Fut + 'static,
