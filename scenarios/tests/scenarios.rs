@@ -8,7 +8,7 @@ use squall_scenarios::programs;
 fn load(file: &str, set: &[&str]) -> Scenario {
     let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
-    Scenario::load(path, &programs(), &set).unwrap_or_else(|error| panic!("{error}"))
+    Scenario::load(path, &programs(), &set).unwrap_or_else(|error| panic!("{}", error.lines()))
 }
 
 fn plans(scenario: &Scenario, seeds: std::ops::Range<u64>) -> (Simulation, Vec<Plan>) {

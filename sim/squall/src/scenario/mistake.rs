@@ -52,6 +52,21 @@ impl Mistake {
         Some(self.place.as_ref()?.labels.first()?.0.clone())
     }
 
+    /// All in one line: `scenarios/payments.toml:4:11: …`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = match (self.source_name(), self.line_and_column()) {
+            (Some(name), Some((line, column))) => format!("{name}:{line}:{column}: {self}"),
+            (Some(name), None) => format!("{name}: {self}"),
+            (None, _) => self.to_string(),
+        };
+        if let Some(help) = self.help() {
+            line.push_str("; ");
+            line.push_str(help);
+        }
+        line
+    }
+
     /// The text that it points at.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
@@ -86,9 +101,12 @@ impl Diagnostic for Mistake {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        let label =
-            |(span, text): &(Range<usize>, Option<String>)| LabeledSpan::new_with_span(text.clone(), span.clone());
-        Some(Box::new(place.labels.iter().map(label)))
+        // The first is where the mistake is; a diagnostic's heading names that place.
+        let label = |(index, (span, text)): (usize, &(Range<usize>, Option<String>))| match index {
+            0 => LabeledSpan::new_primary_with_span(text.clone(), span.clone()),
+            _ => LabeledSpan::new_with_span(text.clone(), span.clone()),
+        };
+        Some(Box::new(place.labels.iter().enumerate().map(label)))
     }
 }
 
@@ -107,6 +125,13 @@ impl ScenarioError {
         std::iter::once(&*self.first).chain(&self.others)
     }
 
+    /// Every mistake on a line, with its place and its help, for where no diagnostics are drawn.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        let lines: Vec<String> = self.mistakes().map(Mistake::line).collect();
+        lines.join("\n")
+    }
+
     pub(super) fn new(mut mistakes: Vec<Mistake>) -> ScenarioError {
         if mistakes.is_empty() {
             mistakes.push(Mistake::nowhere("the scenario can't be read", None));
@@ -122,23 +147,11 @@ impl From<Mistake> for ScenarioError {
     }
 }
 
-/// Every mistake on a line, with its place, for where no diagnostics are drawn.
+/// The first mistake, without its place: what is drawn as the heading of a diagnostic. All of them, with their places, are
+/// in [`ScenarioError::lines`].
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            match (mistake.source_name(), mistake.line_and_column()) {
-                (Some(name), Some((line, column))) => write!(f, "{name}:{line}:{column}: {mistake}")?,
-                (Some(name), None) => write!(f, "{name}: {mistake}")?,
-                (None, _) => write!(f, "{mistake}")?,
-            }
-            if let Some(help) = mistake.help() {
-                write!(f, " ({help})")?;
-            }
-        }
-        Ok(())
+        self.first.fmt(f)
     }
 }
 
@@ -249,10 +262,7 @@ impl Draft {
     /// "did you mean", if there is something that might have been meant.
     pub(super) fn meant(self, suggestion: Option<&str>) -> Draft {
         match suggestion {
-            Some(suggestion) => {
-                let hint = format!("did you mean `{suggestion}`?");
-                self.label(hint.clone()).help(hint)
-            }
+            Some(suggestion) => self.help(format!("did you mean `{suggestion}`?")),
             None => self,
         }
     }

@@ -84,11 +84,8 @@ impl Reader {
     }
 
     fn bad_value(&mut self, key: &str, span: Range<usize>, bad: BadValue) {
-        let draft = Draft::new(span, format!("`{key}`: {}", bad.message));
-        self.note(match bad.suggestion {
-            Some(suggestion) => draft.meant(Some(&format!("{suggestion:?}"))),
-            None => draft.label("here"),
-        });
+        let draft = Draft::new(span, format!("`{key}`: {}", bad.message)).label("here");
+        self.note(draft.meant(bad.suggestion.map(|suggestion| format!("{suggestion:?}")).as_deref()));
     }
 
     /// Takes a table whose keys are all in `known`, noting those that aren't.
@@ -233,7 +230,7 @@ impl Reader {
             DeValue::Integer(number) if !number.as_str().starts_with('-') => {
                 let suggestion = format!("\"{}ms\"", shortened(&number.to_string()));
                 let message = format!("`{key}`: expected {EXPECTED}, found {} without a unit", found(value.get_ref()));
-                self.note(Draft::new(value.span(), message).meant(Some(&suggestion)));
+                self.note(Draft::new(value.span(), message).label("a unit is missing").meant(Some(&suggestion)));
                 None
             }
             _ => {
@@ -306,7 +303,7 @@ impl Reader {
                     self.bad_type(kind, "the least and the greatest latency: [\"1ms\", \"10ms\"]", shape);
                     return None;
                 };
-                let (Some(min), Some(max), 2) = (ends.get(0), ends.get(1), ends.len()) else {
+                let (Some(min), Some(max), 2) = (ends.first(), ends.get(1), ends.len()) else {
                     let message = format!("`{kind}`: expected two latencies, found {}", ends.len());
                     self.note(Draft::new(shape.span(), message).label("expected [\"1ms\", \"10ms\"]"));
                     return None;

@@ -84,7 +84,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
     let whole: u64 = whole.parse().map_err(|_| too_long())?;
     let scale = 10u128.pow(part.len() as u32);
     let part: u128 = if part.is_empty() { 0 } else { part.parse().map_err(|_| bad(None))? };
-    if (part * u128::from(unit_ns)) % scale != 0 {
+    if !(part * u128::from(unit_ns)).is_multiple_of(scale) {
         return Err(finer_than_ns(text));
     }
     let ns = u128::from(whole) * u128::from(unit_ns) + part * u128::from(unit_ns) / scale;
