@@ -228,7 +228,8 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
         EventKind::Publish { topic, value } => format!("publishes {topic}: {value}"),
         EventKind::Panic { message } => format!("panics: {message}"),
         EventKind::Escape { what } => format!("leaves the simulation: {what}"),
-        EventKind::Log { level, target, message } => format!("{level} {target}: {message}"),
+        // The last part of the module's path: the message is what the columns are for.
+        EventKind::Log { level, target, message } => format!("{level} {}: {message}", short_type_name(target)),
     }
 }
 
