@@ -5,7 +5,6 @@
 //! elsewhere stays as it is.
 //!
 //! Lines that a library writes through the `log` crate aren't seen: `log` has one logger a process, and that is the
-
 //! program's. Levels go down to `debug`; what `trace!` writes isn't kept. Nothing is asked for unless everything is
 //! recorded or a property watches logs, so a field's expression runs only then: it had better have no effects.
 
