@@ -85,11 +85,14 @@ fn the_clocks_start_where_the_world_says() {
     });
 }
 
+/// Who noted it, and how much time had passed on the monotonic clock and on the wall.
+type Note = (&'static str, Duration, Duration);
+
 /// Notes how much virtual time has passed since it was made.
 struct Stopwatch {
     started: (Instant, SystemTime),
     name: &'static str,
-    noted: Arc<Mutex<Vec<(&'static str, Duration, Duration)>>>,
+    noted: Arc<Mutex<Vec<Note>>>,
 }
 
 impl Drop for Stopwatch {
