@@ -167,11 +167,14 @@ fn blocking_receive() -> bool {
     receiver.recv_timeout(Duration::from_secs(3)).is_err()
 }
 
+/// Whom to wake, and where to say that it was done.
+type Job = (Waker, Arc<AtomicBool>);
+
 /// A worker thread of the process, as a library might keep one. It isn't created in a node.
-fn worker() -> &'static Mutex<Sender<(Waker, Arc<AtomicBool>)>> {
-    static WORKER: OnceLock<Mutex<Sender<(Waker, Arc<AtomicBool>)>>> = OnceLock::new();
+fn worker() -> &'static Mutex<Sender<Job>> {
+    static WORKER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
     WORKER.get_or_init(|| {
-        let (sender, receiver) = channel::<(Waker, Arc<AtomicBool>)>();
+        let (sender, receiver) = channel::<Job>();
         let work = move || {
             for (waker, woken) in receiver {
                 waker.wake();

@@ -28,18 +28,21 @@ use tracing::Instrument;
 
 use crate::planted_panic::boom;
 
+/// A world as a function.
+pub type Build = fn(&mut World);
+
 /// A world, a seed and a strategy.
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// The world's name.
     pub world: &'static str,
     /// Fills it.
-    pub build: fn(&mut World),
+    pub build: Build,
     /// How it is run.
     pub plan: Plan,
 }
 
-const WORLDS: &[(&str, fn(&mut World))] = &[
+const WORLDS: &[(&str, Build)] = &[
     ("datagrams", datagrams),
     ("calls", calls),
     ("partitions", partitions),

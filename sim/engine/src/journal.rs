@@ -54,7 +54,8 @@ impl Journal {
     /// Whether log lines are wanted.
     #[inline]
     pub(crate) fn wants_logs(&self) -> bool {
-        self.record == Record::Full
+        // A property that watches logs must come to the same verdict whatever is recorded.
+        self.record == Record::Full || self.watched.intersects(EventMask::LOGS)
     }
 
     /// The number of the last event.

@@ -6,7 +6,7 @@
 //!
 //! Lines that a library writes through the `log` crate aren't seen: `log` has one logger a process, and that is the
 //! program's. Levels go down to `debug`; what `trace!` writes isn't kept. Nothing is asked for unless everything is
-//! recorded, so a field's expression runs only then: it had better have no effects.
+//! recorded or a property watches logs, so a field's expression runs only then: it had better have no effects.
 
 use std::cell::RefCell;
 use std::fmt::Write;

@@ -433,8 +433,10 @@ impl squall_hermetic::Host for RunHost {
         let _ = kernel::try_with(|kernel| {
             if let Escape::BlockingSleep { ns } | Escape::BlockingWait { timeout_ns: Some(ns) } = escape {
                 // The wait returned at once. Who waits in a loop until a deadline would spin for ever: the time that was
-                // to be waited counts as passed. Such a run has failed, and ends after this poll.
-                kernel.skipped_ns = kernel.skipped_ns.saturating_add(ns);
+                // to be waited counts as passed, and at least a nanosecond, since some loops (that of std's
+                // `wait_timeout_while`) wait once more, for no time, until more than theirs has passed. Such a run has
+                // failed, and ends after this poll.
+                kernel.skipped_ns = kernel.skipped_ns.saturating_add(ns.max(1));
             }
             kernel.escaped(&what, gravity);
         });

@@ -207,6 +207,12 @@ impl EventMask {
         EventMask(self.0 | other.0)
     }
 
+    /// Whether an event kind is in both.
+    #[must_use]
+    pub const fn intersects(self, other: EventMask) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether events with that code are in the set.
     #[inline]
     #[must_use]
