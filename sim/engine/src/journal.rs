@@ -82,7 +82,8 @@ impl Journal {
     /// [`EventKind::Poll`], digested without making the event if nobody looks at it.
     #[inline]
     pub(crate) fn poll(&mut self, place: Place) {
-        self.digester.add_with(|block| canonical::poll(block, place));
+        canonical::poll(self.digester.room(), place);
+        self.digester.end_event();
         if self.needs_event(4) {
             self.keep(event_at(self.digester.events(), place, EventKind::Poll));
         }
@@ -91,7 +92,8 @@ impl Journal {
     /// [`EventKind::Deliver`], likewise.
     #[inline]
     pub(crate) fn deliver(&mut self, place: Place, (flow, number, copy): (FlowId, u64, u8)) {
-        self.digester.add_with(|block| canonical::deliver(block, place, (flow, number, copy)));
+        canonical::deliver(self.digester.room(), place, (flow, number, copy));
+        self.digester.end_event();
         if self.needs_event(8) {
             self.keep(event_at(self.digester.events(), place, EventKind::Deliver { flow, number, copy }));
         }
@@ -107,8 +109,9 @@ impl Journal {
         tag: u64,
         payload: &[u8],
     ) {
-        self.digester
-            .add_with(|block| canonical::send(block, place, (flow, number), (from_port, to, to_port), tag, payload));
+        canonical::send(self.digester.room(), place, (flow, number), (from_port, to, to_port), tag, payload.len());
+        self.digester.put(payload);
+        self.digester.end_event();
         if self.needs_event(6) {
             let payload = payload.into();
             let kind = EventKind::Send { flow, number, from_port, to, to_port, tag, payload };

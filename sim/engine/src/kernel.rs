@@ -204,6 +204,15 @@ pub(crate) struct TaskSlot {
     cause: u64,
 }
 
+impl TaskSlot {
+    #[inline]
+    fn mark_scheduled(&mut self, cause: u64) {
+        self.state = TaskState::Scheduled;
+        self.wakes += 1;
+        self.cause = cause;
+    }
+}
+
 /// What only reports, spawns and draws touch.
 struct TaskDetails {
     /// How many children each name has.
@@ -733,11 +742,24 @@ impl Kernel {
 
     #[inline]
     fn schedule(&mut self, task: TaskRef, cause: u64) {
-        let slot = &mut self.tasks[task.slot as usize];
-        slot.state = TaskState::Scheduled;
-        slot.wakes += 1;
-        slot.cause = cause;
+        self.tasks[task.slot as usize].mark_scheduled(cause);
         self.agenda.push_ready(Now::Poll { slot: task.slot, generation: task.generation });
+    }
+
+    /// Wakes for a message. A task that became ready by this comes back instead of being put among the ready ones.
+    #[inline]
+    pub(crate) fn wake_for_message(&mut self, wake: WakeRef, cause: u64) -> Option<TaskRef> {
+        let WakeRef::Task(task) = wake else {
+            self.wake(wake, cause);
+            return None;
+        };
+        let slot = self.get_task(task)?;
+        if slot.state == TaskState::Idle {
+            slot.mark_scheduled(cause);
+            return Some(task);
+        }
+        self.wake_task(task, cause);
+        None
     }
 
     /// Asks a task to end. It is dropped when the world isn't borrowed.
@@ -1084,12 +1106,30 @@ impl Kernel {
                 return step;
             }
             if let Some(due) = self.agenda.take_due(self.now_ns) {
-                self.happen(due);
+                // The usual case: a message is all that happens at this instant, and wakes one task, which then has no
+                // company either. There is no order to decide.
+                if let Due::Delivery { message } = due
+                    && self.agenda.is_alone(self.now_ns)
+                {
+                    self.decisions.came_alone();
+                    if let Some(task) = self.deliver(message) {
+                        self.decisions.came_alone();
+                        if let Some(polling) = self.begin_poll(task) {
+                            return Step::Poll(polling);
+                        }
+                    }
+                } else {
+                    self.happen(due);
+                }
                 continue;
             }
             if let Some(now) = self.choose() {
                 match now {
-                    Now::Delivery { message } => self.deliver(message),
+                    Now::Delivery { message } => {
+                        if let Some(task) = self.deliver(message) {
+                            self.agenda.push_ready(Now::Poll { slot: task.slot, generation: task.generation });
+                        }
+                    }
                     Now::Poll { slot, generation } => {
                         if let Some(polling) = self.begin_poll(TaskRef { slot, generation }) {
                             return Step::Poll(polling);
@@ -1139,11 +1179,6 @@ impl Kernel {
     #[inline]
     fn happen(&mut self, due: Due) {
         match due {
-            // The usual case: nothing else happens at this instant, so there is no order to decide.
-            Due::Delivery { message } if self.agenda.is_alone(self.now_ns) => {
-                self.decisions.came_alone();
-                self.deliver(message);
-            }
             Due::Delivery { message } => self.agenda.push_ready(Now::Delivery { message }),
             Due::Timer { slot, generation } => self.timer_due(slot, generation),
             Due::Act { index } => self.act(index),

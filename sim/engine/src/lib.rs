@@ -24,6 +24,7 @@ mod log;
 pub mod net;
 mod network;
 mod panics;
+mod payload;
 pub mod rand;
 pub mod rpc;
 mod run;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::kernel::{self, Kernel};
-use crate::network::{ArrivedCall, CallRef, Kind, Outgoing, Payload, SocketRef};
+use crate::network::{ArrivedCall, CallRef, Kind, Outgoing, SocketRef};
+use crate::payload::Payload;
 
 /// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
 /// `"10.0.0.1:80"`.

@@ -10,7 +10,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use smallvec::SmallVec;
 use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
@@ -19,12 +18,10 @@ use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Si
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Due, Identity};
-use crate::kernel::{Kernel, Node, WakeRef, short_type_name};
+use crate::kernel::{Kernel, Node, TaskRef, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
+use crate::payload::{Payload, copy_short};
 use crate::world::{LinkRule, matches};
-
-/// A message's bytes. Small ones lie inside the message.
-pub(crate) type Payload = SmallVec<[u8; 24]>;
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
@@ -413,7 +410,7 @@ impl Network {
         bytes[..8].copy_from_slice(&self.name_hashes[flow.from.index()].to_le_bytes());
         bytes[8..16].copy_from_slice(&self.name_hashes[flow.to.index()].to_le_bytes());
         bytes[16..24].copy_from_slice(&message.tag.to_le_bytes());
-        bytes[24..].copy_from_slice(&xxh3_64(&message.payload).to_le_bytes());
+        bytes[24..].copy_from_slice(&xxh3_64(message.payload.as_slice()).to_le_bytes());
         xxh3_64(&bytes)
     }
 
@@ -463,8 +460,8 @@ impl Network {
     fn free_message(&mut self, index: u32) {
         // A large payload's memory goes back; a small one lies inside.
         let payload = &mut self.messages[index as usize].payload;
-        if payload.spilled() {
-            *payload = Payload::new();
+        if matches!(payload, Payload::Heap(_)) {
+            *payload = Payload::default();
         }
         self.free_messages.push(index);
     }
@@ -633,8 +630,9 @@ impl Kernel {
     #[inline]
     pub(crate) fn take_datagram(&mut self, index: u32, buffer: &mut [u8]) -> (usize, SocketAddr) {
         let message = &self.network.messages[index as usize];
-        let length = message.payload.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&message.payload[..length]);
+        let bytes = message.payload.as_slice();
+        let length = bytes.len().min(buffer.len());
+        copy_short(&mut buffer[..length], &bytes[..length]);
         let from = self.network.flows[message.flow as usize].from;
         let address = SocketAddr::new(self.network.address_of(from, &self.nodes), message.from_port);
         self.network.free_message(index);
@@ -762,8 +760,7 @@ impl Kernel {
         );
         let index = self.network.new_message();
         let message = &mut self.network.messages[index as usize];
-        message.payload.clear();
-        message.payload.extend_from_slice(bytes);
+        message.payload = Payload::new(bytes);
         message.number = number;
         message.tag = outgoing.tag;
         message.flow = flow_index;
@@ -843,9 +840,9 @@ impl Kernel {
 
     // --- arriving -----------------------------------------------------------------------------------------------------
 
-    /// A message's instant has come.
+    /// A message's instant has come. The task that became ready by it comes back: it isn't among the ready ones yet.
     #[inline]
-    pub(crate) fn deliver(&mut self, index: u32) {
+    pub(crate) fn deliver(&mut self, index: u32) -> Option<TaskRef> {
         let message = &self.network.messages[index as usize];
         let Flow { id, from, to, .. } = self.network.flows[message.flow as usize];
         let (number, copy, to_port, kind) = (message.number, message.copy, message.to_port, message.kind);
@@ -854,7 +851,7 @@ impl Kernel {
         let socket = node.ports.iter().find(|(port, _)| *port == to_port).map(|&(_, socket)| socket);
         let (Some(socket), true, false) = (socket, node.up, self.network.stopped(from, to)) else {
             self.not_delivered(index, from, to);
-            return;
+            return None;
         };
         self.network.counts.delivered += 1;
         let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
@@ -864,9 +861,8 @@ impl Kernel {
             Kind::Datagram | Kind::Call => {
                 let socket = &mut self.network.sockets[socket as usize];
                 socket.arrived.push_back(index);
-                if let Some(waiter) = socket.take_waiter(|waiter| waiter.tag == tag) {
-                    self.wake(waiter.wake, cause);
-                }
+                let waiter = socket.take_waiter(|waiter| waiter.tag == tag)?;
+                self.wake_for_message(waiter.wake, cause)
             }
             Kind::Answer | Kind::Refusal => self.end_call(caller, index, cause),
         }
@@ -942,17 +938,16 @@ impl Kernel {
         self.forget(wake);
     }
 
-    fn end_call(&mut self, call: CallRef, index: u32, cause: u64) {
+    fn end_call(&mut self, call: CallRef, index: u32, cause: u64) -> Option<TaskRef> {
         let entry = &mut self.network.calls[call.slot as usize];
         // A late answer, or the second of two: nobody waits.
         if entry.generation != call.generation || entry.reply.is_some() {
             self.network.free_message(index);
-            return;
+            return None;
         }
         entry.reply = Some(index);
-        if let Some(wake) = entry.wake.take() {
-            self.wake(wake, cause);
-        }
+        let wake = entry.wake.take()?;
+        self.wake_for_message(wake, cause)
     }
 
     /// Everything that is still under way when the run has ended.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::kernel::{self, TaskName, TimerRef};
 use crate::net::{Endpoint, ToSocketAddrs};
-use crate::network::{CallRef, Kind, Outgoing, Payload, Reply};
+use crate::network::{CallRef, Kind, Outgoing, Reply};
 use crate::world::duration_ns;
 
 /// How long [`Endpoint::call`] waits: as a connection in life, a call doesn't wait for ever.
@@ -46,8 +46,11 @@ const fn method_id(name: &str) -> u64 {
     hash | 1 << 63
 }
 
-fn encode<T: Serialize>(value: &T) -> io::Result<Payload> {
-    postcard::to_extend(value, Payload::new())
+/// Most messages are short: their encoding needs no allocation.
+type Encoded = smallvec::SmallVec<[u8; 64]>;
+
+fn encode<T: Serialize>(value: &T) -> io::Result<Encoded> {
+    postcard::to_extend(value, Encoded::new())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("the message can't be encoded: {error}")))
 }
 
@@ -138,7 +141,7 @@ where
     while let Ok(received) = endpoint.receive_call(R::ID).await {
         let Some((payload, call)) = received else { continue };
         // Bytes that are no request of this type are dropped, as a server in life drops them: the caller times out.
-        let Ok(request) = decode::<R>(&payload) else {
+        let Ok(request) = decode::<R>(payload.as_slice()) else {
             tracing::warn!(method = R::NAME, "a request can't be decoded");
             continue;
         };
@@ -214,7 +217,7 @@ impl<R: Request> Future for Call<R> {
         let Poll::Ready(reply) = reply else { return Poll::Pending };
         this.finish();
         Poll::Ready(match reply {
-            Some(Reply::Answer(payload)) => decode(&payload),
+            Some(Reply::Answer(payload)) => decode(payload.as_slice()),
             Some(Reply::Refused) => {
                 Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nothing is bound to that port"))
             }

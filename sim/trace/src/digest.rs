@@ -60,11 +60,15 @@ pub struct Checkpoint {
     pub digest: Digest,
 }
 
+/// How many bytes are gathered before they are hashed. A block whose events need more is hashed in pieces.
+const BUFFER_BYTES: usize = 16 * 1024;
+
 /// Takes events in, gives a digest.
 #[derive(Clone, Debug)]
 pub struct Digester {
-    /// The digest so far stands in the first 16 bytes.
-    block: Vec<u8>,
+    /// Empty until the first event. The digest so far stands in the first 16 bytes.
+    buffer: Vec<u8>,
+    filled: usize,
     events: u64,
     keep_checkpoints: bool,
     checkpoints: Vec<Checkpoint>,
@@ -74,33 +78,76 @@ impl Digester {
     /// An empty one. Checkpoints are kept only if asked for.
     #[must_use]
     pub fn new(keep_checkpoints: bool) -> Digester {
-        let mut block = Vec::with_capacity(32 * 1024);
-        block.extend_from_slice(&[0; 16]);
-        Digester { block, events: 0, keep_checkpoints, checkpoints: Vec::new() }
+        Digester { buffer: Vec::new(), filled: 0, events: 0, keep_checkpoints, checkpoints: Vec::new() }
     }
 
     /// Adds one event.
     pub fn add(&mut self, event: &Event<'_>) {
-        self.add_with(|block| event.write_canonical(block));
+        let mut bytes = Vec::with_capacity(128);
+        event.write_canonical(&mut bytes);
+        self.put(&bytes);
+        self.end_event();
     }
 
-    /// Adds one event whose canonical bytes `write` appends; see [`crate::event::canonical`].
+    /// Room for the next `N` canonical bytes of an event; see [`crate::event::canonical`]. `N` is at most 256.
     #[inline]
-    pub fn add_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.block);
+    pub fn room<const N: usize>(&mut self) -> &mut [u8; N] {
+        const { assert!(N <= 256) };
+        if self.buffer.len() - self.filled < N {
+            self.make_room();
+        }
+        let at = self.filled;
+        self.filled += N;
+        self.buffer[at..].first_chunk_mut().expect("there is room")
+    }
+
+    /// Appends canonical bytes of an event.
+    pub fn put(&mut self, mut bytes: &[u8]) {
+        loop {
+            let free = self.buffer.len() - self.filled;
+            let (now, later) = bytes.split_at(bytes.len().min(free));
+            self.buffer[self.filled..self.filled + now.len()].copy_from_slice(now);
+            self.filled += now.len();
+            if later.is_empty() {
+                return;
+            }
+            bytes = later;
+            self.make_room();
+        }
+    }
+
+    /// An event's bytes are complete.
+    #[inline]
+    pub fn end_event(&mut self) {
         self.events += 1;
         if self.events.is_multiple_of(EVENTS_A_BLOCK) {
             self.close_block();
         }
     }
 
+    /// Hashes what is gathered. Where that happens depends on the events alone.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; BUFFER_BYTES];
+            self.filled = 16;
+        } else {
+            self.fold();
+        }
+    }
+
+    fn fold(&mut self) -> Digest {
+        let digest = xxh3_128(&self.buffer[..self.filled]);
+        self.buffer[..16].copy_from_slice(&digest.to_le_bytes());
+        self.filled = 16;
+        Digest(digest)
+    }
+
     #[cold]
     fn close_block(&mut self) {
-        let digest = xxh3_128(&self.block);
-        self.block.clear();
-        self.block.extend_from_slice(&digest.to_le_bytes());
+        let digest = self.fold();
         if self.keep_checkpoints {
-            self.checkpoints.push(Checkpoint { events: self.events, digest: Digest(digest) });
+            self.checkpoints.push(Checkpoint { events: self.events, digest });
         }
     }
 
@@ -113,7 +160,36 @@ impl Digester {
     /// The digest of all events so far and the checkpoints on the way.
     #[must_use]
     pub fn finish(mut self) -> (Digest, Vec<Checkpoint>) {
-        self.block.extend_from_slice(&self.events.to_le_bytes());
-        (Digest(xxh3_128(&self.block)), self.checkpoints)
+        let events = self.events.to_le_bytes();
+        self.put(&events);
+        (self.fold(), self.checkpoints)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventKind;
+    use crate::id::{NodeId, TaskId};
+
+    fn digest_of(texts: &[&str]) -> Digest {
+        let mut digester = Digester::new(true);
+        for text in texts {
+            let kind = EventKind::Fault { what: (*text).into() };
+            digester.add(&Event { step: 0, at_ns: 0, node: NodeId(0), task: TaskId(0), kind });
+        }
+        digester.finish().0
+    }
+
+    /// An event that is larger than the buffer is hashed in pieces, and its last byte still counts.
+    #[test]
+    fn events_of_any_size_count_to_the_last_byte() {
+        for length in [0, 1, BUFFER_BYTES - 60, BUFFER_BYTES, 5 * BUFFER_BYTES + 7] {
+            let text = "x".repeat(length);
+            let other = format!("{}y", &text[..length.saturating_sub(1)]);
+            assert_eq!(digest_of(&[&text, "end"]), digest_of(&[&text, "end"]));
+            assert_ne!(digest_of(&[&text, "end"]), digest_of(&[&other, "end"]), "length {length}");
+        }
+        assert_ne!(digest_of(&[]), digest_of(&[""]));
     }
 }

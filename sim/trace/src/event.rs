@@ -287,11 +287,23 @@ impl Event<'_> {
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         let place = Place { at_ns: self.at_ns, node: self.node, task: self.task };
         match &self.kind {
-            EventKind::Poll => canonical::poll(out, place),
-            EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
-                canonical::send(out, place, (*flow, *number), (*from_port, *to, *to_port), *tag, payload);
+            EventKind::Poll => {
+                let mut bytes = [0; canonical::POLL_BYTES];
+                canonical::poll(&mut bytes, place);
+                out.extend_from_slice(&bytes);
             }
-            EventKind::Deliver { flow, number, copy } => canonical::deliver(out, place, (*flow, *number, *copy)),
+            EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
+                let mut bytes = [0; canonical::SEND_BYTES];
+                let ports = (*from_port, *to, *to_port);
+                canonical::send(&mut bytes, place, (*flow, *number), ports, *tag, payload.len());
+                out.extend_from_slice(&bytes);
+                out.extend_from_slice(payload);
+            }
+            EventKind::Deliver { flow, number, copy } => {
+                let mut bytes = [0; canonical::DELIVER_BYTES];
+                canonical::deliver(&mut bytes, place, (*flow, *number, *copy));
+                out.extend_from_slice(&bytes);
+            }
             kind => {
                 out.extend_from_slice(&canonical::head(kind.code(), place));
                 canonical::rest(out, kind);
@@ -312,12 +324,19 @@ pub struct Place {
 }
 
 /// The canonical bytes of events. Those that every message makes have functions of their own, so that an engine can
-/// digest them without making an [`Event`] first: one array each, and one copy.
+/// digest them without making an [`Event`] first, straight into the digest's buffer.
 pub mod canonical {
     use super::{EventKind, Place};
     use crate::id::{FlowId, NodeId};
 
     const HEAD: usize = 21;
+
+    /// The length of [`poll`].
+    pub const POLL_BYTES: usize = HEAD;
+    /// The length of [`send`]; the payload follows.
+    pub const SEND_BYTES: usize = HEAD + 40;
+    /// The length of [`deliver`].
+    pub const DELIVER_BYTES: usize = HEAD + 18;
 
     #[inline]
     fn put_head(bytes: &mut [u8], code: u8, place: Place) {
@@ -335,42 +354,36 @@ pub mod canonical {
 
     /// Of [`EventKind::Poll`].
     #[inline]
-    pub fn poll(out: &mut Vec<u8>, place: Place) {
-        let mut bytes = [0u8; HEAD];
-        put_head(&mut bytes, 4, place);
-        out.extend_from_slice(&bytes);
+    pub fn poll(bytes: &mut [u8; POLL_BYTES], place: Place) {
+        put_head(bytes, 4, place);
     }
 
-    /// Of [`EventKind::Send`]: the message's flow and number; the sender's port, the receiver and its port.
+    /// Of [`EventKind::Send`], but for the payload, which follows: the message's flow and number; the sender's port, the
+    /// receiver and its port.
     #[inline]
     pub fn send(
-        out: &mut Vec<u8>,
+        bytes: &mut [u8; SEND_BYTES],
         place: Place,
         (flow, number): (FlowId, u64),
         (from_port, to, to_port): (u16, NodeId, u16),
         tag: u64,
-        payload: &[u8],
+        payload_bytes: usize,
     ) {
-        let mut bytes = [0u8; HEAD + 40];
-        put_head(&mut bytes, 6, place);
+        put_head(bytes, 6, place);
         bytes[HEAD..HEAD + 8].copy_from_slice(&flow.0.to_le_bytes());
         bytes[HEAD + 8..HEAD + 16].copy_from_slice(&number.to_le_bytes());
         bytes[HEAD + 16..HEAD + 24].copy_from_slice(&tag.to_le_bytes());
         bytes[HEAD + 24..HEAD + 28].copy_from_slice(&to.0.to_le_bytes());
         bytes[HEAD + 28..HEAD + 30].copy_from_slice(&from_port.to_le_bytes());
         bytes[HEAD + 30..HEAD + 32].copy_from_slice(&to_port.to_le_bytes());
-        bytes[HEAD + 32..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-        out.extend_from_slice(&bytes);
-        out.extend_from_slice(payload);
+        bytes[HEAD + 32..].copy_from_slice(&(payload_bytes as u64).to_le_bytes());
     }
 
     /// Of [`EventKind::Deliver`]: the message's flow, its number and which copy of it.
     #[inline]
-    pub fn deliver(out: &mut Vec<u8>, place: Place, message: (FlowId, u64, u8)) {
-        let mut bytes = [0u8; HEAD + 18];
-        put_head(&mut bytes, 8, place);
+    pub fn deliver(bytes: &mut [u8; DELIVER_BYTES], place: Place, message: (FlowId, u64, u8)) {
+        put_head(bytes, 8, place);
         put_message(&mut bytes[HEAD..], message, 0);
-        out.extend_from_slice(&bytes);
     }
 
     #[inline]
