@@ -174,16 +174,31 @@ impl Agenda {
         self.future.push(Entry { key: u128::from(at_ns) << 64 | u128::from(self.sequence), due });
     }
 
-    /// The next instant at which something is due.
+    /// The next instant at which something is due. `is_live` says which timers weren't cancelled: the others are taken
+    /// out, since they must neither move the clock nor look like something that is left to happen.
     #[inline]
-    pub(crate) fn next_instant(&self) -> Option<u64> {
+    pub(crate) fn next_instant(&mut self, is_live: impl Fn(u32, u32) -> bool) -> Option<u64> {
+        loop {
+            let first = self.future.first()?;
+            match first.due {
+                Due::Timer { slot, generation } if !is_live(slot, generation) => {
+                    self.future.pop();
+                    self.cancelled_timer_passed();
+                }
+                _ => return Some((first.key >> 64) as u64),
+            }
+        }
+    }
+
+    #[inline]
+    fn first_instant(&self) -> Option<u64> {
         self.future.first().map(|entry| (entry.key >> 64) as u64)
     }
 
     /// Takes the next entry that is due at `now_ns`.
     #[inline]
     pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
-        if self.next_instant()? > now_ns {
+        if self.first_instant()? > now_ns {
             return None;
         }
         self.future.pop().map(|entry| entry.due)
@@ -192,7 +207,7 @@ impl Agenda {
     /// Whether nothing else is ready or due at `now_ns`: whatever comes next has no company.
     #[inline]
     pub(crate) fn is_alone(&self, now_ns: u64) -> bool {
-        self.first.is_none() && self.put_off.is_empty() && self.next_instant().is_none_or(|at_ns| at_ns > now_ns)
+        self.first.is_none() && self.put_off.is_empty() && self.first_instant().is_none_or(|at_ns| at_ns > now_ns)
     }
 
     /// Puts an entry behind all that are ready.
@@ -284,6 +299,21 @@ mod tests {
         }
     }
 
+    /// A cancelled timer leaves nothing: what lies in the agenda follows what lives.
+    #[test]
+    fn cancelled_timers_are_swept_out() {
+        let mut agenda = Agenda::default();
+        agenda.schedule(u64::MAX, Due::Act { index: 0 });
+        let mut most = 0;
+        for slot in 0..100_000 {
+            agenda.schedule(1_000_000 + u64::from(slot), Due::Timer { slot, generation: 0 });
+            agenda.timer_cancelled(|_, _| false);
+            most = most.max(agenda.future.entries.len());
+        }
+        assert!(most < 200, "{most} entries for one that lives");
+        assert!(agenda.future.entries.iter().any(|entry| entry.due == Due::Act { index: 0 }));
+    }
+
     proptest! {
         /// Whatever is scheduled and cancelled, live entries come by (instant, order of scheduling), each once.
         #[test]
@@ -306,7 +336,7 @@ mod tests {
             }
             expected.sort_unstable();
             let mut came = Vec::new();
-            while let Some(now_ns) = agenda.next_instant() {
+            while let Some(now_ns) = agenda.next_instant(|slot, _| live[slot as usize]) {
                 while let Some(Due::Timer { slot, .. }) = agenda.take_due(now_ns) {
                     if live[slot as usize] {
                         came.push((now_ns, slot));
@@ -320,7 +350,7 @@ mod tests {
         /// strategy makes by putting off is the order that its recorded ranks make.
         #[test]
         fn the_last_ranks_alone_give_the_same_order(choices in proptest::collection::vec(0usize..8, 1..200)) {
-            let run = |mut pick: Box<dyn FnMut(&Waiting, usize) -> Option<u32>>| {
+            let run = |pick: &mut dyn FnMut(&Waiting, usize) -> Option<u32>| {
                 let mut agenda = Agenda::default();
                 let mut order = Vec::new();
                 for step in 0..choices.len() as u32 + 8 {
@@ -345,7 +375,7 @@ mod tests {
             };
             let wanted = choices.clone();
             let mut passed = (usize::MAX, 0);
-            let first = run(Box::new(move |head, chosen| {
+            let first = run(&mut |head, chosen| {
                 // Choice n lets the n-th head come: the ones before it are put off by one place each.
                 if passed.0 != chosen {
                     passed = (chosen, 0);
@@ -353,12 +383,12 @@ mod tests {
                 let skip = *wanted.get(chosen).unwrap_or(&0);
                 passed.1 += 1;
                 (passed.1 <= skip).then(|| head.rank + 1)
-            }));
+            });
             let ranks: std::collections::BTreeMap<_, _> = first.iter().copied().collect();
-            let again = run(Box::new(move |head, _| {
+            let again = run(&mut |head, _| {
                 let rank = ranks.get(&slot_of(head)).copied().unwrap_or(0);
                 (head.rank < rank).then_some(rank)
-            }));
+            });
             prop_assert_eq!(first, again);
         }
     }

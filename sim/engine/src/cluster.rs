@@ -1,7 +1,8 @@
 //! What a control task sees of the cluster, and how it acts on it.
 //!
 //! Each act that makes something go wrong is a decision with an address, as the faults of a script are: the address is what
-//! the act says ("the crash of store-1") and its number among equal ones.
+//! the act says ("the crash of store-1") and its number among equal ones. In a destructor at the end of the run acts do
+//! nothing.
 
 use std::rc::Rc;
 
@@ -63,7 +64,7 @@ impl Cluster {
     #[track_caller]
     pub fn crash(&self, node: &str) -> bool {
         on_node("Cluster::crash", node, |kernel, id| {
-            if !kernel.nodes[id.index()].up {
+            if !kernel.is_live() || !kernel.nodes[id.index()].up {
                 return false;
             }
             let what = format!("the crash of {node} by {}", kernel.current_label());
@@ -81,7 +82,7 @@ impl Cluster {
     /// If there is no such node, or outside of a run.
     #[track_caller]
     pub fn restart(&self, node: &str) -> bool {
-        on_node("Cluster::restart", node, |kernel, id| kernel.restart(id))
+        on_node("Cluster::restart", node, |kernel, id| kernel.is_live() && kernel.restart(id))
     }
 
     /// Nodes of different groups can't reach each other from now on, until [`Cluster::heal`]. Whether it happened: not if
@@ -111,7 +112,7 @@ impl Cluster {
     #[track_caller]
     pub fn heal(&self) {
         kernel::with("Cluster::heal", |kernel| {
-            if kernel.network.heal() {
+            if kernel.is_live() && kernel.network.heal() {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into() });
             }
         });
@@ -119,7 +120,7 @@ impl Cluster {
 }
 
 fn start(kernel: &mut kernel::Kernel, what: &str, partition: Partition) -> bool {
-    if !kernel.decide_fault(what) {
+    if !kernel.is_live() || !kernel.decide_fault(what) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::plan::{Bases, Redraw};
 use squall_trace::{Base, Override, Perturbation, Plan, Ready, Record, Site, SiteKind, Strategy, ValueQuestion};
@@ -20,7 +21,8 @@ pub(crate) struct Decisions {
     bases: Bases,
     strategy: Box<dyn Strategy>,
     strategy_chooses_values: bool,
-    overrides: BTreeMap<Site, PlannedOverride>,
+    /// Mostly one a site; several are for different messages that may come to it.
+    overrides: BTreeMap<Site, SmallVec<[PlannedOverride; 1]>>,
     /// Whether order is anybody's business: else first in, first out without asking.
     asks_order: bool,
     strategy_chooses_order: bool,
@@ -35,11 +37,10 @@ pub(crate) struct Decisions {
 impl Decisions {
     pub(crate) fn new(plan: &Plan, record: Record) -> Decisions {
         let strategy = plan.strategy.build(plan.seed);
-        let overrides: BTreeMap<Site, PlannedOverride> = plan
-            .overrides
-            .iter()
-            .map(|planned| (planned.site, PlannedOverride { planned: *planned, used: false }))
-            .collect();
+        let mut overrides: BTreeMap<Site, SmallVec<[PlannedOverride; 1]>> = BTreeMap::new();
+        for planned in &plan.overrides {
+            overrides.entry(planned.site).or_default().push(PlannedOverride { planned: *planned, used: false });
+        }
         let recording = record > Record::Digest;
         let strategy_chooses_values = strategy.chooses_values();
         let strategy_chooses_order = strategy.chooses_order() && plan.bases.get(SiteKind::Order) == Base::Drawn;
@@ -79,6 +80,16 @@ impl Decisions {
         self.plain
     }
 
+    /// What the plan fixes at a site for what has that fingerprint.
+    #[inline]
+    fn planned_value(&mut self, site: Site, fingerprint: impl Fn() -> u64) -> Option<u64> {
+        let entries = self.overrides.get_mut(&site)?;
+        let fingerprint = fingerprint();
+        let entry = entries.iter_mut().find(|entry| entry.planned.fingerprint == fingerprint)?;
+        entry.used = true;
+        Some(entry.planned.value)
+    }
+
     /// Decides one value. `fingerprint` is asked for only where it matters.
     pub(crate) fn decide(
         &mut self,
@@ -88,13 +99,7 @@ impl Decisions {
         drawn: u64,
         fingerprint: impl Fn() -> u64,
     ) -> u64 {
-        let overridden = match self.overrides.get_mut(&site) {
-            Some(entry) if entry.planned.fingerprint == fingerprint() => {
-                entry.used = true;
-                Some(entry.planned.value)
-            }
-            _ => None,
-        };
+        let overridden = self.planned_value(site, &fingerprint);
         let value = overridden.unwrap_or_else(|| {
             let drawn = match self.bases.get(site.kind) {
                 Base::Calm => calm,
@@ -169,11 +174,8 @@ impl Decisions {
 
     fn wanted_rank(&mut self, head: &Waiting, identity: Identity, company: usize, now_ns: u64) -> Option<u32> {
         let Identity { site, fingerprint } = identity;
-        if let Some(entry) = self.overrides.get_mut(&site)
-            && entry.planned.fingerprint == fingerprint
-        {
-            entry.used = true;
-            return u32::try_from(entry.planned.value).ok();
+        if let Some(value) = self.planned_value(site, || fingerprint) {
+            return Some(u32::try_from(value).unwrap_or(u32::MAX));
         }
         if !self.strategy_chooses_order {
             return None;
@@ -197,7 +199,7 @@ impl Decisions {
 
     /// What wasn't calm, and which overrides met nothing.
     pub(crate) fn finish(self) -> (Vec<Perturbation>, Vec<Override>) {
-        let unused = self.overrides.values().filter(|entry| !entry.used).map(|entry| entry.planned).collect();
+        let unused = self.overrides.values().flatten().filter(|entry| !entry.used).map(|entry| entry.planned).collect();
         (self.perturbations, unused)
     }
 }

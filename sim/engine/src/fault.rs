@@ -122,10 +122,27 @@ impl Fault {
 /// A step of the script, with numbers in place of names.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Crash { node: NodeId, sentence: String, address: String, restart_after_ns: Option<u64> },
-    Restart { node: NodeId },
-    Partition { partition: Partition, sentence: String, address: String, lasts_ns: Option<u64> },
-    Heal { id: u64, sentence: String },
+    Crash {
+        node: NodeId,
+        sentence: String,
+        address: String,
+        restart_after_ns: Option<u64>,
+    },
+    /// The restart belongs to the crash of that boot: if something else has started the node meanwhile, it is over.
+    Restart {
+        node: NodeId,
+        boot: u32,
+    },
+    Partition {
+        partition: Partition,
+        sentence: String,
+        address: String,
+        lasts_ns: Option<u64>,
+    },
+    Heal {
+        id: u64,
+        sentence: String,
+    },
 }
 
 /// What is to happen, and what control tasks have asked for so far.
@@ -153,12 +170,15 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
                 kernel.crash(node);
                 if let Some(after_ns) = restart_after_ns {
                     kernel.nodes[node.index()].restart_pending = true;
-                    kernel.schedule_act(kernel.now_ns.saturating_add(after_ns), Act::Restart { node });
+                    let boot = kernel.nodes[node.index()].boot;
+                    kernel.schedule_act(kernel.now_ns.saturating_add(after_ns), Act::Restart { node, boot });
                 }
             }
         }
-        Act::Restart { node } => {
-            kernel.restart(node);
+        Act::Restart { node, boot } => {
+            if kernel.nodes[node.index()].boot == boot {
+                kernel.restart(node);
+            }
         }
         Act::Partition { partition, sentence, address, lasts_ns } => {
             if kernel.decide_fault(&address) {

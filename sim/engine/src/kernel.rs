@@ -180,6 +180,10 @@ enum TaskState {
     Running,
     /// Is being polled and was woken meanwhile.
     RunningWoken,
+    /// Is being polled, and was aborted or went down with its node: its end is in the journal, and it isn't polled again.
+    Ending,
+    /// Has ended. Its slot stays its own until its destructors are through.
+    Dropping,
 }
 
 /// What every wake and poll of a task touches.
@@ -353,9 +357,9 @@ impl Outbox {
     /// Calls and drops everything.
     pub(crate) fn settle(self) {
         let Outbox { wakes, wakers_to_drop, condemned, crashed, .. } = self;
-        drop(wakers_to_drop);
+        call(move || drop(wakers_to_drop));
         for waker in wakes {
-            waker.wake();
+            call(move || waker.wake());
         }
         for task in condemned {
             task.drop_now();
@@ -401,21 +405,20 @@ impl Polling {
         if future.as_mut().poll(&mut context).is_ready()
             && let Some(future) = self.future.take()
         {
-            drop_future(future);
+            call(move || drop(future));
         }
         squall_hermetic::set_node_code(false);
     }
 }
 
-/// Drops a task while it is the current one. A destructor that panics fails the run.
-fn drop_future(future: TaskFuture) {
-    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(future))) {
+/// Calls a destructor or a waker of the program's. Nobody can join those: their panics fail the run.
+pub(crate) fn call(code: impl FnOnce()) {
+    let before = squall_hermetic::set_node_code(true);
+    let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code));
+    squall_hermetic::set_node_code(before);
+    if let Err(payload) = called {
         let text = crate::task::panic_text(&*payload);
-        with("the run loop", |kernel| {
-            let label = kernel.current_label();
-            kernel.emit(EventKind::Panic { message: text.as_str().into() });
-            kernel.fail("panic", format!("a destructor of {label} panicked: {text}"));
-        });
+        with("the run loop", |kernel| kernel.destructor_panicked(&text));
     }
 }
 
@@ -437,6 +440,8 @@ pub(crate) struct Kernel {
     pub script: Script,
     pub outbox: Outbox,
     pub current: Current,
+    /// Whether the running task has panicked in this poll.
+    pub current_panicked: bool,
     pub limits: Limits,
     pub end_at_ns: Option<u64>,
     clients_left: usize,
@@ -486,6 +491,7 @@ impl Kernel {
             script: Script::default(),
             outbox: Outbox::default(),
             current: NOBODY,
+            current_panicked: false,
             limits: settings.limits,
             end_at_ns: settings.end_at_ns,
             clients_left: 0,
@@ -721,7 +727,7 @@ impl Kernel {
         match slot.state {
             TaskState::Idle => self.schedule(task, cause),
             TaskState::Running => slot.state = TaskState::RunningWoken,
-            TaskState::Scheduled | TaskState::RunningWoken => {}
+            TaskState::Scheduled | TaskState::RunningWoken | TaskState::Ending | TaskState::Dropping => {}
         }
     }
 
@@ -738,19 +744,17 @@ impl Kernel {
     pub(crate) fn abort(&mut self, task: TaskRef) {
         let Some(slot) = self.get_task(task) else { return };
         match slot.state {
-            // A task that is being polled is taken out afterwards: its generation tells.
-            TaskState::Running | TaskState::RunningWoken => {
-                let current = self.current_of(task.slot);
-                self.free_task(task.slot);
-                self.journal.emit(
-                    self.now_ns,
-                    current.node,
-                    current.task,
-                    EventKind::TaskEnd { end: TaskEnd::Aborted },
-                );
-            }
-            TaskState::Idle | TaskState::Scheduled => self.condemn(task.slot, TaskEnd::Aborted),
+            TaskState::Running | TaskState::RunningWoken => self.end_running(task.slot, TaskEnd::Aborted),
+            TaskState::Idle | TaskState::Scheduled => self.condemn(task.slot, Some(TaskEnd::Aborted)),
+            TaskState::Ending | TaskState::Dropping => {}
         }
+    }
+
+    /// Ends a task that is being polled: it is taken out when the poll is over.
+    fn end_running(&mut self, slot: u32, end: TaskEnd) {
+        let current = self.current_of(slot);
+        self.tasks[slot as usize].state = TaskState::Ending;
+        self.journal.emit(self.now_ns, current.node, current.task, EventKind::TaskEnd { end });
     }
 
     fn current_of(&self, slot: u32) -> Current {
@@ -766,14 +770,16 @@ impl Kernel {
         }
     }
 
-    fn condemn(&mut self, slot: u32, end: TaskEnd) {
+    fn condemn(&mut self, slot: u32, end: Option<TaskEnd>) {
         let mut current = self.current_of(slot);
-        // The destructors of an aborted task are code like any other; a crashed node's have no effect.
-        current.live = end == TaskEnd::Aborted && self.nodes[current.node.index()].up;
-        if let Some(future) = self.tasks[slot as usize].future.take() {
-            self.outbox.condemn(Condemned { future, current, end: Some(end) });
+        // The destructors of an aborted task are code like any other; those of a crashed node, or of a run that is over,
+        // have no effect.
+        current.live = end == Some(TaskEnd::Aborted) && self.nodes[current.node.index()].up;
+        let task = &mut self.tasks[slot as usize];
+        task.state = TaskState::Dropping;
+        if let Some(future) = task.future.take() {
+            self.outbox.condemn(Condemned { future, current, end });
         }
-        self.free_task(slot);
     }
 
     fn free_task(&mut self, slot: u32) {
@@ -820,8 +826,8 @@ impl Kernel {
         let node = &mut self.nodes[id.index()];
         if !node.root_returned {
             node.root_returned = true;
+            self.attention = true;
             if node.client {
-                self.attention = true;
                 self.clients_left -= 1;
             }
         }
@@ -845,9 +851,14 @@ impl Kernel {
                 continue;
             }
             match task.state {
-                TaskState::Running | TaskState::RunningWoken => self.free_task(slot),
-                TaskState::Idle | TaskState::Scheduled if task.future.is_some() => self.condemn(slot, TaskEnd::Crashed),
-                TaskState::Idle | TaskState::Scheduled => {}
+                TaskState::Running | TaskState::RunningWoken => {
+                    let end = if self.current_panicked { TaskEnd::Panicked } else { TaskEnd::Crashed };
+                    self.end_running(slot, end);
+                }
+                TaskState::Idle | TaskState::Scheduled if task.future.is_some() => {
+                    self.condemn(slot, Some(TaskEnd::Crashed))
+                }
+                TaskState::Idle | TaskState::Scheduled | TaskState::Ending | TaskState::Dropping => {}
             }
         }
         self.outbox.crashed(id);
@@ -896,6 +907,18 @@ impl Kernel {
             _ => Some(wake),
         };
         self.forget(old);
+    }
+
+    /// Another instant for a timer, with the waker that it has. `None` if it has none to wake any more.
+    pub(crate) fn move_timer(&mut self, timer: TimerRef, at_ns: u64) -> Option<TimerRef> {
+        let entry = self.timers.get_mut(timer.slot as usize).filter(|entry| entry.generation == timer.generation);
+        let wake = entry.and_then(|entry| entry.wake.take());
+        self.stop_timer(timer);
+        if !self.is_live() {
+            self.forget(wake);
+            return None;
+        }
+        wake.map(|wake| self.start_timer(at_ns.max(self.now_ns), wake))
     }
 
     /// Gives a timer back, fired or not.
@@ -1076,7 +1099,8 @@ impl Kernel {
                 continue;
             }
             // Nothing is left to do now: on to the next instant.
-            match self.agenda.next_instant() {
+            let timers = &self.timers;
+            match self.agenda.next_instant(|slot, generation| timers[slot as usize].generation == generation) {
                 Some(at_ns) if at_ns <= self.last_ns => self.now_ns = at_ns,
                 next => return Step::End(self.end_of_time(next)),
             }
@@ -1102,7 +1126,7 @@ impl Kernel {
         if self.failure.is_some() {
             return Some(Step::End(squall_trace::EndReason::Failed));
         }
-        if self.end_at_ns.is_none() && self.has_clients && !self.clients_waited_for() {
+        if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
             return Some(Step::End(squall_trace::EndReason::ClientsReturned));
         }
         if self.journal.step() >= self.limits.events {
@@ -1130,15 +1154,7 @@ impl Kernel {
     #[inline]
     fn choose(&mut self) -> Option<Now> {
         let (network, tasks) = (&self.network, &self.tasks);
-        let identify = |now: Now| match now {
-            Now::Delivery { message } => Some(network.identify(message)),
-            // A task that has ended meanwhile is nobody, though another may have come into its slot.
-            Now::Poll { slot, generation } => tasks
-                .get(slot as usize)
-                .filter(|task| task.generation == generation)
-                .map(|task| Identity::new(FlowId(task.id.0), task.wakes, task.cause)),
-        };
-        self.decisions.choose(&mut self.agenda, self.now_ns, identify)
+        self.decisions.choose(&mut self.agenda, self.now_ns, |now| identify(now, network, tasks))
     }
 
     /// Nothing is left to happen up to the last instant of the run.
@@ -1154,6 +1170,12 @@ impl Kernel {
             return EndReason::TimeLimit;
         }
         if self.clients_waited_for() { EndReason::Deadlock } else { EndReason::Quiet }
+    }
+
+    /// Whether no client is left to wait for. One that is down isn't, unless a control task goes on that may start it again.
+    fn clients_are_through(&self) -> bool {
+        let control_goes_on = || self.nodes.iter().any(|node| node.control && !node.root_returned);
+        self.clients_left == 0 || !(self.clients_waited_for() || control_goes_on())
     }
 
     fn begin_poll(&mut self, task: TaskRef) -> Option<Polling> {
@@ -1183,6 +1205,7 @@ impl Kernel {
             waker: waker.data().addr(),
             live: true,
         };
+        self.current_panicked = false;
         self.journal.poll(Place { at_ns: now_ns, node: self.current.node, task: self.current.task });
         self.beat.poll(self.journal.step());
         if livelock {
@@ -1203,9 +1226,11 @@ impl Kernel {
     #[inline]
     pub(crate) fn end_poll(&mut self, polling: Polling) {
         let current = self.current;
+        self.current = NOBODY;
         let Polling { future, waker, task } = polling;
-        match (self.get_task(task), future) {
-            (Some(slot), Some(future)) => {
+        let slot = self.get_task(task).expect("a slot is its task's until its destructors are through");
+        match future {
+            Some(future) if slot.state != TaskState::Ending => {
                 slot.future = Some(future);
                 slot.waker = Some(waker);
                 let woken = slot.state == TaskState::RunningWoken;
@@ -1214,20 +1239,50 @@ impl Kernel {
                     self.schedule(task, current.task.0);
                 }
             }
-            (Some(_), None) => {
-                self.emit(EventKind::TaskEnd { end: TaskEnd::Returned });
-                self.free_task(task.slot);
-            }
-            // It was aborted, or its node crashed, while it was polled.
-            (None, Some(future)) => self.outbox.condemn(Condemned { future, current, end: None }),
-            (None, None) => {}
+            future => self.end_task(task.slot, current, future),
         }
-        self.current = NOBODY;
+    }
+
+    /// A polled task has returned, or was aborted or went down with its node meanwhile.
+    fn end_task(&mut self, slot: u32, current: Current, future: Option<TaskFuture>) {
+        let end_is_known = self.tasks[slot as usize].state == TaskState::Ending;
+        self.tasks[slot as usize].state = TaskState::Dropping;
+        if !end_is_known {
+            let end = if self.current_panicked { TaskEnd::Panicked } else { TaskEnd::Returned };
+            self.journal.emit(self.now_ns, current.node, current.task, EventKind::TaskEnd { end });
+        }
+        match future {
+            Some(future) => self.outbox.condemn(Condemned { future, current, end: None }),
+            None => self.free_task(slot),
+        }
     }
 
     /// Takes what is to be called or dropped.
     pub(crate) fn take_outbox(&mut self) -> Outbox {
         std::mem::take(&mut self.outbox)
+    }
+
+    /// A condemned task's destructors are through: its slot is free.
+    fn leave_condemned(&mut self) {
+        let current = std::mem::replace(&mut self.current, NOBODY);
+        if self.get_task(TaskRef { slot: current.slot, generation: current.generation }).is_some() {
+            self.free_task(current.slot);
+        }
+    }
+
+    /// The code that runs panicked where nobody can join it: in a destructor, or in a waker of its own.
+    pub(crate) fn destructor_panicked(&mut self, text: &str) {
+        let label = self.current_label();
+        self.emit(EventKind::Panic { message: text.into() });
+        self.fail("panic", format!("a destructor of {label} panicked: {text}"));
+    }
+
+    /// What the nodes' init functions hold is dropped when the world isn't borrowed.
+    pub(crate) fn take_inits(&mut self) -> Vec<Init> {
+        fn gone() -> TaskFuture {
+            Box::pin(std::future::ready(()))
+        }
+        self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, Rc::new(gone))).collect()
     }
 
     /// The sockets of a crashed node go, after its tasks.
@@ -1242,11 +1297,7 @@ impl Kernel {
     pub(crate) fn condemn_all(&mut self) {
         for slot in 0..self.tasks.len() as u32 {
             if self.tasks[slot as usize].future.is_some() {
-                let current = self.current_of(slot);
-                if let Some(future) = self.tasks[slot as usize].future.take() {
-                    self.outbox.condemn(Condemned { future, current, end: None });
-                }
-                self.free_task(slot);
+                self.condemn(slot, None);
             }
         }
     }
@@ -1254,6 +1305,11 @@ impl Kernel {
     /// The waiting tasks, clients first, for a report of a deadlock.
     pub(crate) fn describe_waiting(&self) -> String {
         let mut lines: Vec<(bool, String)> = Vec::new();
+        for node in &self.nodes {
+            if node.client && !node.up && !node.root_returned {
+                lines.push((true, format!("  client {} is down, and something may start it again", node.name)));
+            }
+        }
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.future.is_none() {
@@ -1292,6 +1348,19 @@ impl Kernel {
     }
 }
 
+/// Who a ready entry is, to those who decide about order.
+#[inline]
+fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Option<Identity> {
+    match now {
+        Now::Delivery { message } => Some(network.identify(message)),
+        // A task that has ended meanwhile is nobody, though another may have come into its slot.
+        Now::Poll { slot, generation } => tasks
+            .get(slot as usize)
+            .filter(|task| task.generation == generation)
+            .map(|task| Identity::new(FlowId(task.id.0), task.wakes, task.cause)),
+    }
+}
+
 impl Condemned {
     /// Drops the task, as the one whose code runs.
     fn drop_now(self) {
@@ -1302,10 +1371,8 @@ impl Condemned {
                 kernel.emit(EventKind::TaskEnd { end });
             }
         });
-        squall_hermetic::set_node_code(true);
-        drop_future(future);
-        squall_hermetic::set_node_code(false);
-        with("the run loop", |kernel| kernel.current = NOBODY);
+        call(move || drop(future));
+        with("the run loop", Kernel::leave_condemned);
     }
 }
 

@@ -308,6 +308,7 @@ fn finish(
     with(Kernel::condemn_all);
     settle(properties, observer);
     drop_leftovers();
+    settle(properties, observer);
     let kernel = installed.take();
     let mut verdict = match kernel.failure.clone() {
         Some(failure) => Verdict::Fail(failure),
@@ -345,10 +346,11 @@ fn finish(
     }
 }
 
-/// Init functions and messages may hold what the program made: they go while its thread still is a run's.
+/// Init functions may hold what the program made, sockets too: they go while the world still is in place.
 fn drop_leftovers() {
-    let nodes = with(|kernel| std::mem::take(&mut kernel.nodes));
-    drop(nodes);
+    for init in with(Kernel::take_inits) {
+        kernel::call(move || drop(init));
+    }
 }
 
 fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {

@@ -207,18 +207,20 @@ impl<F: Future> Future for Spawned<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => {
-                this.finish.finish(Ok(value));
-                Poll::Ready(())
-            }
+        let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => {
-                panicked(&*payload);
-                this.finish.finish(Err(JoinError { why: Why::Panicked(Mutex::new(payload)) }));
-                Poll::Ready(())
+                panicked(&*payload, false);
+                Err(JoinError { why: Why::Panicked(Mutex::new(payload)) })
             }
+        };
+        // The program's code once more: a result that nobody wants is dropped here, a waker of its own is woken.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.finish.finish(result))) {
+            let text = panic_text(&*payload);
+            let _ = kernel::try_with(|kernel| kernel.destructor_panicked(&text));
         }
+        Poll::Ready(())
     }
 }
 
@@ -236,14 +238,17 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// A task has panicked: what happens next is the node's policy.
-fn panicked(payload: &(dyn Any + Send)) {
+fn panicked(payload: &(dyn Any + Send), is_root: bool) {
     let text = panic_text(payload);
     let _ = kernel::try_with(|kernel| {
+        kernel.current_panicked = true;
         kernel.emit(EventKind::Panic { message: text.as_str().into() });
         let node = kernel.current.node;
         let Some(policy) = kernel.nodes.get(node.index()).map(|node| node.on_panic) else { return };
         match policy {
-            OnPanic::FailRun => {
+            // Nobody can join a root: its panic must not pass unseen.
+            OnPanic::JoinError if !is_root => {}
+            OnPanic::FailRun | OnPanic::JoinError => {
                 let label = kernel.current_label();
                 kernel.fail("panic", format!("{label} panicked: {text}"));
             }
@@ -252,7 +257,6 @@ fn panicked(payload: &(dyn Any + Send)) {
                     kernel.crash(node);
                 }
             }
-            OnPanic::JoinError => {}
         }
     });
 }
@@ -304,8 +308,9 @@ where
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => result,
             Err(payload) => {
-                panicked(&*payload);
-                Ok(())
+                // It hasn't returned: the node is down, or the run fails.
+                panicked(&*payload, true);
+                return Poll::Ready(());
             }
         };
         kernel::with("a root task", |kernel| kernel.root_returned(result));

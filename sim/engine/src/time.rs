@@ -40,6 +40,11 @@ impl Instant {
         Instant { ns: START_NS.saturating_add(run_ns) }
     }
 
+    /// Later by `duration`; beyond what the clock can show is for ever.
+    fn saturating_add(self, duration: Duration) -> Instant {
+        self.checked_add(duration).unwrap_or(Instant { ns: u64::MAX })
+    }
+
     /// On the run's time; moments before the start are the start.
     fn run_ns(self) -> u64 {
         self.ns.saturating_sub(START_NS)
@@ -166,9 +171,7 @@ pub struct Sleep {
 /// When awaited outside of a run.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    // A duration beyond what the clock can show is for ever.
-    let deadline = Instant::now().checked_add(duration).unwrap_or(Instant { ns: u64::MAX });
-    Sleep { deadline, timer: None }
+    Sleep { deadline: Instant::now().saturating_add(duration), timer: None }
 }
 
 /// Waits for `deadline`.
@@ -193,10 +196,12 @@ impl Sleep {
         Instant::now() >= self.deadline
     }
 
-    /// Another deadline.
+    /// Another deadline. Whoever waits for it is woken then.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        self.stop();
         self.deadline = deadline;
+        if let Some(timer) = self.timer.take() {
+            self.timer = kernel::try_with(|kernel| kernel.move_timer(timer, deadline.run_ns())).flatten();
+        }
     }
 
     fn stop(&mut self) {
@@ -362,13 +367,13 @@ impl Interval {
         let now = Instant::now();
         self.next = if now <= due + Duration::from_millis(5) || self.behavior == MissedTickBehavior::Burst {
             // tokio: a tick that is at most 5 ms late isn't missed.
-            due + self.period
+            due.saturating_add(self.period)
         } else if self.behavior == MissedTickBehavior::Delay {
-            now + self.period
+            now.saturating_add(self.period)
         } else {
             let period_ns = duration_ns(self.period);
             let late_ns = duration_ns(now - due);
-            now + Duration::from_nanos(period_ns - late_ns % period_ns)
+            now.saturating_add(Duration::from_nanos(period_ns - late_ns % period_ns))
         };
         Poll::Ready(due)
     }
@@ -379,7 +384,7 @@ impl Interval {
     /// Outside of a run.
     #[track_caller]
     pub fn reset(&mut self) {
-        self.next = Instant::now() + self.period;
+        self.next = Instant::now().saturating_add(self.period);
         self.sleep = None;
     }
 

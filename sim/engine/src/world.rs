@@ -1,12 +1,14 @@
 //! A cluster being described: nodes, links, faults, properties, limits.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use squall_trace::{Property, Ratio};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cluster::Cluster;
 use crate::fault::Fault;
@@ -66,7 +68,8 @@ pub enum OnPanic {
     FailRun,
     /// Crashes the node, which stays down unless something restarts it.
     Crash,
-    /// Ends the task; who joins it gets a [`crate::task::JoinError`], as with tokio.
+    /// Ends the task; who joins it gets a [`crate::task::JoinError`], as with tokio. Nobody can join a node's root: its
+    /// panic fails the run.
     JoinError,
 }
 
@@ -192,6 +195,19 @@ pub struct World {
     pub(crate) end_at: Option<Duration>,
     pub(crate) clock: ClockSettings,
     counts: BTreeMap<String, u32>,
+    /// Roles that the program asked about.
+    roles: RefCell<BTreeMap<String, RoleUse>>,
+    /// Hashes of the names so far: comparing each new name with all others is slow with ten thousand nodes.
+    name_hashes: BTreeSet<u64>,
+}
+
+/// What became of a role that a program asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleUse {
+    /// How many nodes it has.
+    pub count: u32,
+    /// Whether they are clients ([`World::clients`]).
+    pub clients: bool,
 }
 
 impl World {
@@ -213,6 +229,8 @@ impl World {
             end_at: None,
             clock: ClockSettings::default(),
             counts: BTreeMap::new(),
+            roles: RefCell::new(BTreeMap::new()),
+            name_hashes: BTreeSet::new(),
         }
     }
 
@@ -269,7 +287,9 @@ impl World {
         Fut: Future + 'static,
         Fut::Output: NodeOutput,
     {
-        for index in 0..self.count(role, default_count) {
+        let count = self.count(role, default_count);
+        self.roles.get_mut().entry(role.to_string()).or_default().clients = true;
+        for index in 0..count {
             let init = init.clone();
             self.client(format!("{role}-{index}"), move || init(index));
         }
@@ -278,7 +298,15 @@ impl World {
     /// How many nodes of a role there are: as the scenario file's `[nodes]` says, else `default_count`.
     #[must_use]
     pub fn count(&self, role: &str, default_count: u32) -> u32 {
-        self.counts.get(role).copied().unwrap_or(default_count)
+        let count = self.counts.get(role).copied().unwrap_or(default_count);
+        self.roles.borrow_mut().entry(role.to_string()).or_default().count = count;
+        count
+    }
+
+    /// The roles that the program has asked about so far, by name.
+    #[must_use]
+    pub fn roles(&self) -> BTreeMap<String, RoleUse> {
+        self.roles.borrow().clone()
     }
 
     /// Sets how many nodes of a role there are, before the program asks.
@@ -287,7 +315,7 @@ impl World {
     }
 
     /// A task outside of the network that sees the cluster and acts on it: crashes whoever leads now, say. The run doesn't
-    /// wait for it.
+    /// wait for it; but while it goes on, a client that is down counts as unfinished, since it may be started again.
     pub fn control<F, Fut>(&mut self, act: F)
     where
         F: Fn(Cluster) -> Fut + 'static,
@@ -309,7 +337,9 @@ impl World {
             !name.is_empty() && !name.contains(['*', ':', '/']),
             "a node's name can't be {name:?}: it must not be empty, and * : / have a meaning of their own"
         );
-        assert!(self.nodes.iter().all(|node| node.name != name), "there are two nodes named {name:?}");
+        let is_new =
+            self.name_hashes.insert(xxh3_64(name.as_bytes())) || self.nodes.iter().all(|node| node.name != name);
+        assert!(is_new, "there are two nodes named {name:?}");
         let init = Rc::new(init);
         let init: Init = Rc::new(move || crate::task::root(Rc::clone(&init)));
         self.nodes.push(NodeSpec { name, client, control, address: None, on_panic: OnPanic::default(), init });
@@ -363,6 +393,12 @@ impl World {
         self.end_at = Some(at);
     }
 
+    /// The time at which the run ends, if one was given.
+    #[must_use]
+    pub fn end_time(&self) -> Option<Duration> {
+        self.end_at
+    }
+
     /// Where the clocks stand at the start.
     pub fn clock(&mut self) -> &mut ClockSettings {
         &mut self.clock
@@ -371,6 +407,12 @@ impl World {
     /// The names of the nodes so far.
     pub fn node_names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str())
+    }
+
+    /// Whether the run will wait for anybody.
+    #[must_use]
+    pub fn has_clients(&self) -> bool {
+        self.nodes.iter().any(|node| node.client)
     }
 
     /// The names of the properties so far, those that every run has left out.

@@ -57,12 +57,17 @@
 // The macros write `::squall::…`, in this crate as well.
 extern crate self as squall;
 
+pub mod cli;
+pub mod determinism;
 pub mod divergence;
+pub mod explore;
 pub mod prelude;
 pub mod property;
 pub mod runner;
+pub mod scenario;
 mod seeds;
 pub mod testing;
+pub mod trace_file;
 
 /// The vocabulary: plans, traces, events, verdicts.
 pub use squall_trace as trace;

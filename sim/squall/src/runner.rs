@@ -17,6 +17,9 @@ use squall_trace::{
 /// How long one poll may take in real time before it counts as a hang.
 pub const HANG_AFTER: Duration = Duration::from_secs(10);
 
+/// The property that fails where a poll doesn't come back. Such a run leaves a digest of nothing and no trace.
+pub const HANG_PROPERTY: &str = "hang";
+
 /// A world as a function: called at the start of each run, on the run's thread.
 pub type Build = Arc<dyn Fn(&mut World) + Send + Sync>;
 
@@ -41,11 +44,38 @@ impl Simulation {
     }
 
     /// One run without an observer.
+    ///
+    /// # Panics
+    /// As [`Simulation::run`](Target::run).
     #[must_use]
     pub fn run_plan(&self, plan: &Plan, record: Record) -> Outcome {
         self.run(plan, record, &mut NoObserver)
     }
+
+    /// One run without an observer, where a world that can't be is no panic.
+    ///
+    /// # Errors
+    /// [`WorldError`].
+    pub fn try_run_plan(&self, plan: &Plan, record: Record) -> Result<Outcome, WorldError> {
+        self.try_run(plan, record, &mut NoObserver)
+    }
+
+    fn try_run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Result<Outcome, WorldError> {
+        match self.attempt(plan, record, observer, None)? {
+            Attempt::Done(outcome) => Ok(*outcome),
+            Attempt::Hung { events } => self.confirm_hang(plan, events),
+        }
+    }
 }
+
+/// Why there was no run: the world's description panicked (a link to a node that isn't there, say), or the system has no
+/// thread to give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WorldError(pub String);
+
+/// The name of every thread that is a run's.
+pub const RUN_THREAD_NAME: &str = "squall run";
 
 impl std::fmt::Debug for Simulation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,9 +109,9 @@ impl Target for Simulation {
     /// # Panics
     /// If the world can't be: its description panicked (a link to a node that isn't there, say).
     fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
-        match self.attempt(plan, record, observer, None) {
-            Attempt::Done(outcome) => *outcome,
-            Attempt::Hung { events } => self.confirm_hang(plan, events),
+        match self.try_run(plan, record, observer) {
+            Ok(outcome) => outcome,
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -102,13 +132,13 @@ impl Simulation {
         record: Record,
         observer: &mut dyn Observer,
         last_polled: Option<Arc<Mutex<String>>>,
-    ) -> Attempt {
+    ) -> Result<Attempt, WorldError> {
         let (sender, receiver) = channel();
         let beat = Arc::new(Heartbeat::default());
         let thread = {
             let (build, plan, beat) = (Arc::clone(&self.build), plan.clone(), Arc::clone(&beat));
             let interest = observer.interest();
-            std::thread::Builder::new().name("squall run".to_string()).spawn(move || {
+            std::thread::Builder::new().name(RUN_THREAD_NAME.to_string()).spawn(move || {
                 let mut forward = Forward { interest, events: sender.clone() };
                 let tell = last_polled.map(|last| {
                     move |label: &str| {
@@ -130,10 +160,8 @@ impl Simulation {
                 let _ = sender.send(Message::Done(Box::new(outcome)));
             })
         };
-        let thread = match thread {
-            Ok(thread) => thread,
-            Err(error) => panic!("a run needs a thread, and the system gives none: {error}"),
-        };
+        let thread =
+            thread.map_err(|error| WorldError(format!("a run needs a thread, and the system gives none: {error}")))?;
         let mut seen = beat.events();
         loop {
             match receiver.recv_timeout(self.hang_after) {
@@ -141,28 +169,30 @@ impl Simulation {
                 Ok(Message::Done(outcome)) => {
                     // The thread's own destructors are part of the run: nothing of it outlives it.
                     let _ = thread.join();
-                    match *outcome {
-                        Ok(outcome) => return Attempt::Done(Box::new(outcome)),
-                        Err(message) => panic!("{message}"),
-                    }
+                    return match *outcome {
+                        Ok(outcome) => Ok(Attempt::Done(Box::new(outcome))),
+                        Err(message) => Err(WorldError(message)),
+                    };
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let events = beat.events();
                     if events == seen {
-                        return Attempt::Hung { events };
+                        return Ok(Attempt::Hung { events });
                     }
                     seen = events;
                 }
-                Err(RecvTimeoutError::Disconnected) => panic!("the run's thread ended without a result"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(WorldError("the run's thread ended without a result".to_string()));
+                }
             }
         }
     }
 
     /// Runs the plan again, slowly, with each poll's task noted down: if it hangs again, that task is named. The hung
     /// threads can't be ended; they are left behind until the process ends.
-    fn confirm_hang(&self, plan: &Plan, events: u64) -> Outcome {
+    fn confirm_hang(&self, plan: &Plan, events: u64) -> Result<Outcome, WorldError> {
         let last = Arc::new(Mutex::new(String::new()));
-        match self.attempt(plan, Record::Digest, &mut NoObserver, Some(Arc::clone(&last))) {
+        match self.attempt(plan, Record::Digest, &mut NoObserver, Some(Arc::clone(&last)))? {
             Attempt::Done(outcome) => {
                 let mut outcome = *outcome;
                 let message = format!(
@@ -171,7 +201,7 @@ impl Simulation {
                     self.hang_after
                 );
                 outcome.verdict = outcome.verdict.worse(Verdict::Unknown { message });
-                outcome
+                Ok(outcome)
             }
             Attempt::Hung { events: again } => {
                 let task = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -180,7 +210,7 @@ impl Simulation {
                      await, or waits for something outside of the run",
                     self.hang_after
                 );
-                hung_outcome(message, again)
+                Ok(hung_outcome(message, again))
             }
         }
     }
@@ -190,7 +220,7 @@ fn hung_outcome(message: String, events: u64) -> Outcome {
     let (digest, _) = Digester::new(false).finish();
     Outcome {
         verdict: Verdict::Fail(Failure {
-            property: "hang".to_string(),
+            property: HANG_PROPERTY.to_string(),
             message,
             step: events,
             at_ns: 0,

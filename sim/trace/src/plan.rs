@@ -183,7 +183,13 @@ impl Perturbation {
         let subject = match names.flows.get(&self.site.flow) {
             Some(info) => {
                 let (from, to) = (names.node(info.from), names.node(info.to));
-                match &info.role {
+                let is_message = !matches!(info.role, FlowRole::Fault { .. } | FlowRole::Wake { .. });
+                // A message and its copy are ordered apart: see `order_site`.
+                let (number, copy) = match self.site.kind {
+                    SiteKind::Order if is_message => (number >> 1, if number & 1 == 1 { "the copy of " } else { "" }),
+                    _ => (number, ""),
+                };
+                let said = match &info.role {
                     FlowRole::Datagram { tag } => format!("datagram {number} from {from} to {to} (tag {tag})"),
                     FlowRole::Call { method } => format!("call {number} ({method}) from {from} to {to}"),
                     FlowRole::Answer { method } => {
@@ -195,9 +201,10 @@ impl Perturbation {
                     FlowRole::Fault { what } if number == 1 => what.clone(),
                     FlowRole::Fault { what } => format!("{what} (time {number})"),
                     FlowRole::Wake { task } => format!("wake {number} of {task}"),
-                }
+                };
+                format!("{copy}{said}")
             }
-            // The wakes of a task are addressed by the task itself.
+            // The flow of a task's wakes has the task's own id.
             None => match names.tasks.get(&TaskId(self.site.flow.0)) {
                 Some(task) => format!("wake {number} of {}", task.label),
                 None => format!("decision {number} of flow {}", self.site.flow),
@@ -205,7 +212,7 @@ impl Perturbation {
         };
         let ns = |value: u64| crate::trace::format_ns(value);
         match self.site.kind {
-            SiteKind::Order => format!("{subject} is put off behind others of its instant"),
+            SiteKind::Order => format!("{subject} is put off behind others of its instant (rank {})", self.value),
             SiteKind::Latency if self.value > self.calm => {
                 format!("{subject} takes {} (calm: {})", ns(self.value), ns(self.calm))
             }

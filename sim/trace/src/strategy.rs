@@ -235,7 +235,8 @@ impl<'de> Deserialize<'de> for StrategyChoice {
     }
 }
 
-/// The site of an event's order.
+/// The site of an event's order. Of a task's wakes the number is their own; of messages it is twice the message's number,
+/// and one more for a duplicate.
 #[must_use]
 pub fn order_site(chain: FlowId, number: u64) -> Site {
     Site { kind: SiteKind::Order, flow: chain, number }

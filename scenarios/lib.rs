@@ -1,0 +1,12 @@
+//! The scenarios of this repository: programs, each beside the scenario files that name it.
+
+pub mod payments;
+pub mod request_response;
+
+use squall::scenario::Program;
+
+/// All programs, by which scenario files name them.
+#[must_use]
+pub fn programs() -> Vec<Program> {
+    vec![payments::program(), request_response::program()]
+}

@@ -1,0 +1,3 @@
+//! The `squall` binary: runs the scenarios of this repository.
+
+squall::main!(squall_scenarios::programs());

@@ -1,1 +1,0 @@
-//! The scenarios of this repository and the squall binary that runs them.

@@ -1,0 +1,184 @@
+//! What can be said on the command line.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use squall_trace::{Seed, StrategyChoice};
+
+use super::output::MessageFormat;
+use crate::explore::SeedRange;
+
+const EXAMPLES: &str = "\
+Examples:
+  squall list                                       what there is to run
+  squall run scenarios/payments.toml --seed 7       one run, step by step
+  squall explore scenarios/payments.toml            many seeds; shows the first that fails
+  squall explore scenarios/payments.toml --seeds fresh --for 10m
+  squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
+
+Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input, 4 nothing ran, 100 a property failed,
+110 a run didn't repeat itself, 120 inconclusive, 130 interrupted.";
+
+/// Runs simulated distributed systems: the same seed brings the same run back, event for event.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How results are written to standard output.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = MessageFormat::Human)]
+    pub message_format: MessageFormat,
+
+    /// Colours; `auto` honours NO_COLOR.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = clap::ColorChoice::Auto)]
+    pub color: clap::ColorChoice,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Scenarios and their properties.
+    List(List),
+    /// One run: its timeline and verdict.
+    Run(Run),
+    /// Many runs: the first failure's timeline, and a summary.
+    Explore(Explore),
+    /// One run twice, compared event for event.
+    Replay(Replay),
+}
+
+/// `squall list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Scenario files, or directories of them.
+    #[arg(value_name = "FILE", default_value = "scenarios")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Which world.
+#[derive(Debug, Args)]
+pub struct World {
+    /// A scenario file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// A setting over the file's own; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Who decides the order within an instant: fifo, random, or pct:DEPTH:STEPS [default: random].
+    #[arg(long, value_name = "STRATEGY")]
+    pub strategy: Option<StrategyChoice>,
+}
+
+/// How a timeline is shown.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// How many events to show: the last ones; 0 shows all.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub lines: usize,
+
+    /// Also show polls, spawns and the ends of tasks.
+    #[arg(long)]
+    pub tasks: bool,
+}
+
+/// `squall run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Which world.
+    #[command(flatten)]
+    pub world: World,
+
+    /// The seed, 42 or 0x2a [default: the scenario's first].
+    #[arg(long, value_name = "N", env = "SQUALL_SEED")]
+    pub seed: Option<Seed>,
+
+    /// Write all that happened here: JSON lines in zstd.
+    #[arg(long, value_name = "OUT")]
+    pub trace: Option<PathBuf>,
+
+    /// How the timeline is shown.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `squall replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Which world.
+    #[command(flatten)]
+    pub world: World,
+
+    /// The seed, 42 or 0x2a.
+    #[arg(long, value_name = "N", env = "SQUALL_SEED")]
+    pub seed: Seed,
+
+    /// Write all that happened here: JSON lines in zstd.
+    #[arg(long, value_name = "OUT")]
+    pub trace: Option<PathBuf>,
+
+    /// How the timeline is shown.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `squall explore`
+#[derive(Debug, Args)]
+pub struct Explore {
+    /// Which world.
+    #[command(flatten)]
+    pub world: World,
+
+    /// Which seeds: A..B (without B), or `fresh` for a range that nobody has seen [default: the scenario's].
+    #[arg(long, value_name = "SEEDS", env = "SQUALL_SEEDS", value_parser = parse_seeds)]
+    pub seeds: Option<Seeds>,
+
+    /// Only this seed: for the environment, as the other commands have it.
+    #[arg(long, value_name = "N", env = "SQUALL_SEED", hide = true)]
+    pub seed: Option<Seed>,
+
+    /// Begin no run after this time: 30s, 10m, 1h. Without --seeds there is no other end.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub time: Option<Duration>,
+
+    /// How many runs at the same time [default: one for each processor].
+    #[arg(long, short, value_name = "N", env = "SQUALL_JOBS")]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// Stop at that failure, counted in the order of the seeds.
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<NonZeroU64>,
+
+    /// Write traces of failures below this directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Leave out the check that the first seed repeats itself.
+    #[arg(long)]
+    pub no_check: bool,
+}
+
+/// Which seeds to explore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeds {
+    /// These.
+    Range(SeedRange),
+    /// Some that nobody has seen.
+    Fresh,
+}
+
+fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    match text {
+        "fresh" => Ok(Seeds::Fresh),
+        _ => text.parse().map(Seeds::Range),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, crate::scenario::BadValue> {
+    crate::scenario::parse_duration(text)
+}

@@ -1,0 +1,465 @@
+//! `squall explore`: many seeds, the first failure shown, a summary.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use squall_reports::printable;
+use squall_trace::{Plan, Record, Seed, StrategyChoice, Trace, Verdict};
+
+use super::arguments::{Explore, Seeds};
+use super::exit::{self, Stop};
+use super::interrupt;
+use super::output::{self, Output, without_controls};
+use super::run::{run_in_words, unwritable};
+use crate::determinism::{self, Checked, Divergence};
+use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Listed, SeedRange, Settings, Watch, WatchEnded};
+use crate::runner::{HANG_PROPERTY, Simulation};
+use crate::scenario::{Program, Scenario};
+use crate::trace_file;
+
+/// How many events of the first failure are shown.
+const LINES_MAX: usize = 200;
+
+/// How many traces are written for each property.
+const TRACES_OF_PROPERTY_MAX: u64 = 10;
+
+/// How many seeds are named for each property.
+const SEEDS_NAMED_MAX: usize = 5;
+
+/// How many fresh seeds are taken where time is no limit: a power of two.
+const FRESH_SEEDS: u64 = 1 << 10;
+
+/// How many where time is the limit.
+const FRESH_SEEDS_IN_TIME: u64 = 1 << 40;
+
+#[derive(Serialize)]
+struct Started<'s> {
+    event: &'static str,
+    scenario: &'s str,
+    seeds: String,
+    jobs: usize,
+    strategy: StrategyChoice,
+}
+
+#[derive(Serialize)]
+struct Failed<'f> {
+    event: &'static str,
+    seed: Seed,
+    property: &'f str,
+    message: &'f str,
+    replay: String,
+}
+
+#[derive(Serialize)]
+struct Diverged<'d> {
+    event: &'static str,
+    seed: Seed,
+    circumstance: &'d str,
+    step: u64,
+    first: &'d str,
+    second: &'d str,
+}
+
+#[derive(Serialize)]
+struct Finished {
+    event: &'static str,
+    runs: u64,
+    passed: u64,
+    failed: u64,
+    unknown: u64,
+    seconds: f64,
+    failures: Vec<FinishedFailure>,
+}
+
+#[derive(Serialize)]
+struct FinishedFailure {
+    seed: Seed,
+    property: String,
+    file: Option<String>,
+    perturbations: usize,
+}
+
+pub fn explore(programs: &[Program], arguments: &Explore, output: &mut Output) -> Result<u8, Stop> {
+    let scenario = super::load(&arguments.world.file, programs, &arguments.world.set)?;
+    if let Some(directory) = &arguments.out {
+        prove_writable(directory)?;
+    }
+    let seeds = choose_seeds(arguments, &scenario)?;
+    let jobs = arguments.jobs.map_or_else(processors, std::num::NonZeroUsize::get);
+    let strategy = arguments.world.strategy.unwrap_or_default();
+    output.json(&Started {
+        event: "explore-started",
+        scenario: scenario.name(),
+        seeds: seeds.to_string(),
+        jobs,
+        strategy,
+    })?;
+    let plural = if jobs == 1 { "job" } else { "jobs" };
+    let limit = match arguments.time {
+        Some(time) => format!("for {time:?}"),
+        None => format!("{} runs", seeds.count()),
+    };
+    output.text(&format!("{}: seeds {seeds}, {limit}, {jobs} {plural}, strategy {strategy}", scenario.name()))?;
+    for (key, value) in scenario.parameters() {
+        output.text(&without_controls(&format!("  {key} = {value}")))?;
+    }
+    output.flush()?;
+
+    let begun = Instant::now();
+    let simulation = scenario.simulation();
+    let plan = |seed| scenario.plan(seed, strategy);
+    let checked = match seeds.count() {
+        0 => None,
+        _ if arguments.no_check => None,
+        _ => Some(check(arguments, &simulation, &plan, Seed(seeds.start))?),
+    };
+    let diverged = tell_checked(checked.as_ref(), Seed(seeds.start), output)?;
+
+    let mut watcher = Watcher {
+        arguments,
+        simulation: &simulation,
+        plan: &plan,
+        scenario_name: scenario.name(),
+        progress: progress_bar(seeds, arguments),
+        saved: BTreeMap::new(),
+        problem: None,
+        output,
+    };
+    let settings = Settings {
+        seeds,
+        jobs,
+        time_max: arguments.time,
+        failures_max: arguments.max_failures.map(std::num::NonZeroU64::get),
+    };
+    let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
+    watcher.progress.finish_and_clear();
+    let Watcher { saved, problem, output, .. } = watcher;
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let explored = explored?;
+    let seconds = begun.elapsed().as_secs_f64();
+    tell_summary(&explored, &scenario, arguments, &saved, seconds, output)?;
+    Ok(exit_code(&explored, scenario.expect(), diverged))
+}
+
+fn exit_code(explored: &Explored, expect: Option<&str>, diverged: bool) -> u8 {
+    if interrupt::requested() {
+        exit::INTERRUPTED
+    } else if diverged || explored.first_unrepeated.is_some() {
+        exit::NONDETERMINISM
+    } else if explored.runs == 0 {
+        exit::NOTHING_RAN
+    } else if !came_as_expected(explored, expect) {
+        exit::PROPERTY_FAILED
+    } else if explored.unknown > 0 {
+        exit::INCONCLUSIVE
+    } else {
+        exit::PASS
+    }
+}
+
+/// Whether that property failed that was to fail, and nothing else did.
+fn came_as_expected(explored: &Explored, expect: Option<&str>) -> bool {
+    let failed: Vec<&str> = explored.groups.keys().map(|property| &**property).collect();
+    match expect {
+        Some(property) => failed == [property],
+        None => failed.is_empty(),
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+/// Whether files can be made below the directory, asked by making one.
+fn prove_writable(directory: &Path) -> Result<(), Stop> {
+    let probe = directory.join(format!(".squall.{}.probe", std::process::id()));
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| unwritable(directory, &error))
+}
+
+fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, Stop> {
+    match (arguments.seeds, arguments.seed) {
+        (Some(Seeds::Range(range)), _) => Ok(range),
+        (Some(Seeds::Fresh), _) => {
+            fresh_seeds(if arguments.time.is_some() { FRESH_SEEDS_IN_TIME } else { FRESH_SEEDS })
+        }
+        (None, Some(Seed(seed))) if seed < u64::MAX => Ok(SeedRange { start: seed, end: seed + 1 }),
+        (None, Some(_)) => Err(Stop::Input(miette::miette!("the last seed of all can't be explored alone; use run"))),
+        (None, None) => {
+            let seeds = scenario.seeds();
+            let end = if arguments.time.is_some() { u64::MAX } else { seeds.end };
+            Ok(SeedRange { start: seeds.start, end })
+        }
+    }
+}
+
+/// A range of `count` seeds (a power of two) that starts at a multiple of it.
+fn fresh_seeds(count: u64) -> Result<SeedRange, Stop> {
+    let word = getrandom::u64().map_err(|error| Stop::Own(format!("the system gives no entropy: {error}")))?;
+    // The highest bit stays free, so that the end is a number too.
+    let start = (word >> 1) & !(count - 1);
+    Ok(SeedRange { start, end: start + count })
+}
+
+fn check(
+    arguments: &Explore,
+    simulation: &Simulation,
+    plan: &dyn Fn(Seed) -> Plan,
+    seed: Seed,
+) -> Result<Checked, Stop> {
+    let other = Seed(seed.0.wrapping_add(1));
+    let (checked, trace) = determinism::check_in_this_process(simulation, &plan(seed), &plan(other))?;
+    match (checked, trace) {
+        (Checked::Same, Some(trace)) => Ok(check_elsewhere(arguments, &trace)),
+        (checked, _) => Ok(checked),
+    }
+}
+
+/// The same run by `squall run` in a fresh process.
+fn check_elsewhere(arguments: &Explore, first: &Trace) -> Checked {
+    let prepared = std::env::current_exe().and_then(|program| Ok((program, tempfile::tempdir()?)));
+    let (program, directory) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return Checked::NotDone(format!("a fresh process can't be started: {error}")),
+    };
+    let path = directory.path().join("fresh.trace.zst");
+    let mut command = std::process::Command::new(program);
+    command.arg("run").arg(&arguments.world.file).args(["--message-format", "json", "--seed"]);
+    command.arg(first.plan.seed.to_string()).arg("--trace").arg(&path);
+    for setting in &arguments.world.set {
+        command.arg("--set").arg(setting);
+    }
+    command.arg("--strategy").arg(first.plan.strategy.to_string());
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+        command.env_remove(variable);
+    }
+    determinism::check_in_fresh_process(first, command, &path)
+}
+
+/// Whether the check found a difference.
+fn tell_checked(checked: Option<&Checked>, seed: Seed, output: &mut Output) -> Result<bool, Stop> {
+    match checked {
+        None => Ok(false),
+        Some(Checked::Same) => {
+            output.text(&format!("seed {seed} repeats itself: after another seed, and in a fresh process"))?;
+            output.flush()?;
+            Ok(false)
+        }
+        Some(Checked::NotDone(why)) => {
+            output::complain(&format!("note: the determinism check wasn't made: {}", without_controls(why)));
+            Ok(false)
+        }
+        Some(Checked::Differs(divergence)) => {
+            let Divergence { circumstance, step, first, second } = divergence;
+            output.text(&format!("NOT DETERMINISTIC: seed {seed}\n{}\n", without_controls(&divergence.to_string())))?;
+            output.json(&Diverged { event: "nondeterminism", seed, circumstance, step: *step, first, second })?;
+            output.flush()?;
+            Ok(true)
+        }
+    }
+}
+
+fn progress_bar(seeds: SeedRange, arguments: &Explore) -> ProgressBar {
+    use std::io::IsTerminal;
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let timed = arguments.time.is_some();
+    let bar = ProgressBar::with_draw_target((!timed).then_some(seeds.count()), target);
+    let template = if timed {
+        "{spinner} {human_pos} runs in {elapsed}, {per_sec}, {msg}"
+    } else {
+        "{bar:30} {human_pos}/{human_len} runs, {per_sec}, {msg}"
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message("0 failed");
+    bar
+}
+
+struct Watcher<'w> {
+    arguments: &'w Explore,
+    simulation: &'w Simulation,
+    plan: &'w dyn Fn(Seed) -> Plan,
+    scenario_name: &'w str,
+    progress: ProgressBar,
+    saved: BTreeMap<Seed, PathBuf>,
+    /// Why nothing more was to be counted.
+    problem: Option<Stop>,
+    output: &'w mut Output,
+}
+
+impl Watch for Watcher<'_> {
+    fn on_counted(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), WatchEnded> {
+        self.progress.set_position(so_far.runs);
+        if let Verdict::Fail(_) = &counted.verdict {
+            self.progress.set_message(format!("{} failed", so_far.failed));
+            if so_far.failed <= FAILURES_LISTED_MAX as u64 {
+                self.on_failure(counted, so_far).map_err(|stop| {
+                    self.problem = Some(stop);
+                    WatchEnded
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Watcher<'_> {
+    fn on_failure(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), Stop> {
+        let Verdict::Fail(failure) = &counted.verdict else { return Ok(()) };
+        let replay = replay_command(self.arguments, counted.seed);
+        self.output.json(&Failed {
+            event: "failure",
+            seed: counted.seed,
+            property: &failure.property,
+            message: &failure.message,
+            replay: replay.clone(),
+        })?;
+        let is_shown = so_far.failed == 1 && !self.output.is_json();
+        let failures_of_property = so_far.groups.get(&*failure.property).map_or(0, |group| group.failures);
+        let is_saved = self.arguments.out.is_some() && failures_of_property <= TRACES_OF_PROPERTY_MAX;
+        if !is_shown && !is_saved {
+            return Ok(());
+        }
+        if failure.property == HANG_PROPERTY {
+            // To run it again would take as long again, and leave nothing more.
+            let said = format!("\nseed {}: FAIL {HANG_PROPERTY}\n{}", counted.seed, without_controls(&failure.message));
+            return self.show(&said, &replay);
+        }
+        let outcome = self.simulation.try_run_plan(&(self.plan)(counted.seed), Record::Full)?;
+        if is_shown {
+            let said = run_in_words(&outcome, self.output.style(Some(LINES_MAX), false));
+            self.show(&format!("\nthe first failure, seed {}:\n\n{said}", counted.seed), &replay)?;
+        }
+        if let (true, Some(directory), Some(trace)) = (is_saved, &self.arguments.out, &outcome.trace) {
+            let path = directory.join(format!("{}-{}.trace.zst", self.scenario_name, counted.seed));
+            trace_file::write(&path, trace).map_err(|error| unwritable(&path, &error))?;
+            self.saved.insert(counted.seed, path);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, said: &str, replay: &str) -> Result<(), Stop> {
+        let output = &mut *self.output;
+        self.progress.suspend(|| {
+            output.text(said)?;
+            output.text(&format!("replay: {replay}\n"))?;
+            // A line between this and the summary.
+            output.text("")?;
+            output.flush()
+        })
+    }
+}
+
+fn replay_command(arguments: &Explore, seed: Seed) -> String {
+    super::replay_command(&arguments.world.file, &arguments.world.set, arguments.world.strategy, seed)
+}
+
+fn tell_summary(
+    explored: &Explored,
+    scenario: &Scenario,
+    arguments: &Explore,
+    saved: &BTreeMap<Seed, PathBuf>,
+    seconds: f64,
+    output: &mut Output,
+) -> Result<(), Stop> {
+    for (seed, note) in &explored.notes {
+        output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
+    }
+    output.text(&summary_in_words(explored, scenario.expect(), arguments, saved, seconds))?;
+    let failure = |listed: &Listed| FinishedFailure {
+        seed: listed.seed,
+        property: listed.property.to_string(),
+        file: saved.get(&listed.seed).map(|path| path.display().to_string()),
+        perturbations: listed.perturbations,
+    };
+    output.json(&Finished {
+        event: "explore-finished",
+        runs: explored.runs,
+        passed: explored.passed,
+        failed: explored.failed,
+        unknown: explored.unknown,
+        seconds,
+        failures: explored.failures.iter().map(failure).collect(),
+    })
+}
+
+fn summary_in_words(
+    explored: &Explored,
+    expect: Option<&str>,
+    arguments: &Explore,
+    saved: &BTreeMap<Seed, PathBuf>,
+    seconds: f64,
+) -> String {
+    let mut text = String::new();
+    for (property, group) in &explored.groups {
+        let of_group = |listed: &&Listed| Arc::ptr_eq(&listed.property, property);
+        let seeds: Vec<String> = explored
+            .failures
+            .iter()
+            .filter(of_group)
+            .take(SEEDS_NAMED_MAX)
+            .map(|listed| listed.seed.to_string())
+            .collect();
+        let more = if group.failures > seeds.len() as u64 { ", …" } else { "" };
+        text.push_str(&format!(
+            "FAIL {} in {} of {}: seeds {}{more}\n",
+            printable::line(property, 60),
+            group.failures,
+            counted_runs(explored.runs),
+            seeds.join(", ")
+        ));
+        for said in printable::paragraph(&group.message, 100, 6) {
+            text.push_str(&format!("    {said}\n"));
+        }
+        text.push_str(&format!("    replay: {}\n", replay_command(arguments, group.seed)));
+    }
+    if let Some((seed, message)) = &explored.first_unknown {
+        let runs = counted_runs(explored.runs);
+        text.push_str(&format!("UNKNOWN in {} of {runs}, first with seed {seed}\n", explored.unknown));
+        for said in printable::paragraph(message, 100, 6) {
+            text.push_str(&format!("    {said}\n"));
+        }
+        text.push_str(&format!("    replay: {}\n", replay_command(arguments, *seed)));
+    }
+    if let Some(seed) = explored.first_unrepeated {
+        text.push_str(&format!("NOT DETERMINISTIC: seed {seed} failed, and its second run had another digest\n"));
+    }
+    if let (Some(directory), false) = (&arguments.out, saved.is_empty()) {
+        let plural = if saved.len() == 1 { "trace" } else { "traces" };
+        text.push_str(&format!("{} {plural} written to {}\n", saved.len(), directory.display()));
+    }
+    let Explored { runs, passed, failed, unknown, .. } = explored;
+    let interrupted = if interrupt::requested() { "interrupted after " } else { "" };
+    text.push_str(&format!(
+        "{interrupted}{} in {seconds:.2} s: {passed} passed, {failed} failed, {unknown} unknown\n",
+        counted_runs(*runs)
+    ));
+    match expect {
+        None => {}
+        Some(property) if came_as_expected(explored, expect) => {
+            text.push_str(&format!("as expected: {property} failed, and nothing else did\n"));
+        }
+        Some(property) if explored.groups.contains_key(property) => {
+            text.push_str(&format!("expected only {property} to fail, but something else failed too\n"));
+        }
+        Some(property) => {
+            let runs = counted_runs(*runs);
+            text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));
+        }
+    }
+    text
+}
+
+fn counted_runs(runs: u64) -> String {
+    if runs == 1 { "1 run".to_string() } else { format!("{runs} runs") }
+}

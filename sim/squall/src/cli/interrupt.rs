@@ -1,0 +1,27 @@
+//! Ctrl-C: the first asks to stop, the second ends the process at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{exit, output};
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// Listens from now on. Where that isn't possible, Ctrl-C ends the process as it always does.
+pub fn install() {
+    let _ = ctrlc::set_handler(|| {
+        if REQUESTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+        output::complain("stopping: what has begun is finished (again to end at once)");
+    });
+}
+
+/// Set when somebody asked to stop.
+pub fn flag() -> &'static AtomicBool {
+    &REQUESTED
+}
+
+/// Whether somebody asked to stop.
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}

@@ -1,0 +1,127 @@
+//! The command line: `squall list`, `run`, `explore`, `replay`.
+//!
+//! A program becomes the whole command line by one line: `squall::main!(programs());`. Data goes to standard output (text,
+//! or with `--message-format json` one object a line), progress, notes and errors to standard error. The exit codes are in
+//! [`exit`].
+
+mod arguments;
+pub mod exit;
+mod explore;
+mod interrupt;
+mod list;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::runner::RUN_THREAD_NAME;
+use crate::scenario::Program;
+use arguments::{Arguments, Command};
+use exit::Stop;
+use output::Output;
+
+/// The `main` function of a binary that runs scenarios: `squall::main!(programs());`, where the expression gives a
+/// `Vec<squall::scenario::Program>`.
+#[macro_export]
+macro_rules! main {
+    ($programs:expr) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::cli::main($programs)
+        }
+    };
+}
+
+/// Does what the process's arguments say, and gives the exit code. Wrong arguments end the process with code 2.
+pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
+    let programs: Vec<Program> = programs.into_iter().collect();
+    let arguments = Arguments::parse();
+    interrupt::install();
+    keep_run_threads_quiet();
+    let mut output = match Output::open(arguments.message_format, arguments.color) {
+        Ok(output) => output,
+        Err(error) => {
+            output::complain(&format!("error: standard output can't be used: {error}"));
+            return ExitCode::from(exit::OWN_ERROR);
+        }
+    };
+    let result = match arguments.command {
+        Command::List(arguments) => list::list(&programs, &arguments, &mut output),
+        Command::Run(arguments) => run::run(&programs, &arguments, &mut output),
+        Command::Replay(arguments) => run::replay(&programs, &arguments, &mut output),
+        Command::Explore(arguments) => explore::explore(&programs, &arguments, &mut output),
+    };
+    let code = match result.and_then(|code| output.flush().map(|()| code)) {
+        Ok(code) => code,
+        Err(stop) => stop.tell(),
+    };
+    // Threads of runs that hang may be left: they must not keep the process.
+    std::process::exit(i32::from(code))
+}
+
+/// What a run's thread panics with (a world that can't be) is told by whoever waits for it, in one line.
+fn keep_run_threads_quiet() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some(RUN_THREAD_NAME) {
+            previous(info);
+        }
+    }));
+}
+
+/// A scenario file, read and checked.
+fn load(file: &std::path::Path, programs: &[Program], set: &[String]) -> Result<crate::scenario::Scenario, Stop> {
+    crate::scenario::Scenario::load(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
+}
+
+/// The command that repeats one run of a scenario.
+fn replay_command(
+    file: &std::path::Path,
+    set: &[String],
+    strategy: Option<squall_trace::StrategyChoice>,
+    seed: squall_trace::Seed,
+) -> String {
+    let mut command = format!("squall replay {} --seed {seed}", quoted(&file.display().to_string()));
+    for setting in set {
+        command.push_str(&format!(" --set {}", quoted(setting)));
+    }
+    if let Some(strategy) = strategy {
+        command.push_str(&format!(" --strategy {strategy}"));
+    }
+    command
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./=:,+-@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_string();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        for (word, shown) in [
+            ("scenarios/payments.toml", "scenarios/payments.toml"),
+            ("network.loss=3%", "network.loss=3%"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

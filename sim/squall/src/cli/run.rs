@@ -1,0 +1,206 @@
+//! `squall run` and `squall replay`: one run, once or twice.
+
+use std::path::Path;
+
+use serde::Serialize;
+use squall_reports::{Style, render_timeline, render_verdict};
+use squall_trace::trace::format_ns;
+use squall_trace::{Outcome, Record, Seed, StrategyChoice, Verdict};
+
+use super::arguments::{Replay, Run, Shown, World};
+use super::exit::{self, Stop};
+use super::interrupt;
+use super::output::{self, Output};
+use crate::determinism::{Divergence, first_divergence};
+use crate::scenario::{Program, Scenario};
+use crate::trace_file::TraceFile;
+
+#[derive(Serialize)]
+struct Finished<'f> {
+    event: &'static str,
+    scenario: &'f str,
+    seed: Seed,
+    digest: String,
+    verdict: &'static str,
+    property: Option<&'f str>,
+    message: Option<&'f str>,
+    replay: &'f str,
+    virtual_ns: u64,
+    events: u64,
+    messages: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+}
+
+pub fn run(programs: &[Program], arguments: &Run, output: &mut Output) -> Result<u8, Stop> {
+    let once = Once::prepare(programs, &arguments.world, arguments.seed, arguments.trace.as_deref())?;
+    let shown = &arguments.shown;
+    let outcome = once.run()?;
+    once.tell(&outcome, shown, None, output)?;
+    once.save(&outcome)?;
+    Ok(exit_code(&outcome.verdict, None))
+}
+
+pub fn replay(programs: &[Program], arguments: &Replay, output: &mut Output) -> Result<u8, Stop> {
+    let once = Once::prepare(programs, &arguments.world, Some(arguments.seed), arguments.trace.as_deref())?;
+    let first = once.run()?;
+    let second = once.run()?;
+    let compared = Compared::new(&first, &second);
+    once.tell(&first, &arguments.shown, Some(&compared), output)?;
+    once.save(&first)?;
+    Ok(exit_code(&first.verdict, Some(&compared)))
+}
+
+/// What two runs of one plan say about each other.
+enum Compared {
+    Same,
+    Differs(Option<Divergence>),
+}
+
+impl Compared {
+    fn new(first: &Outcome, second: &Outcome) -> Compared {
+        if first.digest == second.digest && first.verdict == second.verdict {
+            return Compared::Same;
+        }
+        let divergence = match (&first.trace, &second.trace) {
+            (Some(first), Some(second)) => first_divergence(first, second, "run again in the same process"),
+            _ => None,
+        };
+        Compared::Differs(divergence)
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Compared::Same => "same",
+            Compared::Differs(_) => "differs",
+        }
+    }
+}
+
+fn exit_code(verdict: &Verdict, compared: Option<&Compared>) -> u8 {
+    if interrupt::requested() {
+        return exit::INTERRUPTED;
+    }
+    match (compared, verdict) {
+        (Some(Compared::Differs(_)), _) => exit::NONDETERMINISM,
+        (_, Verdict::Pass) => exit::PASS,
+        (_, Verdict::Fail(_)) => exit::PROPERTY_FAILED,
+        (_, Verdict::Unknown { .. }) => exit::INCONCLUSIVE,
+    }
+}
+
+/// One plan, about to be run.
+struct Once {
+    scenario: Scenario,
+    seed: Seed,
+    strategy: StrategyChoice,
+    replay: String,
+    trace_file: std::cell::Cell<Option<TraceFile>>,
+}
+
+impl Once {
+    /// All that can be wrong is found before anything runs.
+    fn prepare(programs: &[Program], world: &World, seed: Option<Seed>, trace: Option<&Path>) -> Result<Once, Stop> {
+        let scenario = super::load(&world.file, programs, &world.set)?;
+        let trace_file = match trace {
+            Some(path) => Some(TraceFile::create(path).map_err(|error| unwritable(path, &error))?),
+            None => None,
+        };
+        let seed = seed.unwrap_or(Seed(scenario.seeds().start));
+        Ok(Once {
+            replay: super::replay_command(&world.file, &world.set, world.strategy, seed),
+            strategy: world.strategy.unwrap_or_default(),
+            scenario,
+            seed,
+            trace_file: std::cell::Cell::new(trace_file),
+        })
+    }
+
+    fn run(&self) -> Result<Outcome, Stop> {
+        let plan = self.scenario.plan(self.seed, self.strategy);
+        Ok(self.scenario.simulation().try_run_plan(&plan, Record::Full)?)
+    }
+
+    fn tell(
+        &self,
+        outcome: &Outcome,
+        shown: &Shown,
+        compared: Option<&Compared>,
+        output: &mut Output,
+    ) -> Result<(), Stop> {
+        let style = output.style(Some(shown.lines).filter(|&lines| lines > 0), shown.tasks);
+        output.text(&format!("{}, seed {}, strategy {}", self.scenario.name(), self.seed, self.strategy))?;
+        for (key, value) in self.scenario.parameters() {
+            output.text(&output::without_controls(&format!("  {key} = {value}")))?;
+        }
+        output.text(&run_in_words(outcome, style))?;
+        if let Some(compared) = compared {
+            output.text(&compared_in_words(compared))?;
+        }
+        output.text(&format!("replay: {}", self.replay))?;
+        for escape in &outcome.escapes {
+            output::complain(&format!("note: {}", output::without_controls(escape)));
+        }
+        output.json(&Finished {
+            event: "run-finished",
+            scenario: self.scenario.name(),
+            seed: self.seed,
+            digest: outcome.digest.to_string(),
+            verdict: outcome.verdict.word(),
+            property: outcome.verdict.property(),
+            message: outcome.verdict.message(),
+            replay: &self.replay,
+            virtual_ns: outcome.ending.at_ns,
+            events: outcome.ending.events,
+            messages: outcome.messages.sent,
+            outcome: compared.map(Compared::word),
+        })?;
+        output.flush()
+    }
+
+    fn save(&self, outcome: &Outcome) -> Result<(), Stop> {
+        let Some(file) = self.trace_file.take() else { return Ok(()) };
+        let path = file.path().to_path_buf();
+        match &outcome.trace {
+            Some(trace) => file.write(trace).map_err(|error| unwritable(&path, &error)),
+            None => Err(Stop::Own(format!("{}: the run hangs, and leaves no trace to be written", path.display()))),
+        }
+    }
+}
+
+fn compared_in_words(compared: &Compared) -> String {
+    match compared {
+        Compared::Same => "same: a second run gave the same digest".to_string(),
+        Compared::Differs(Some(divergence)) => format!("differs: {divergence}"),
+        Compared::Differs(None) => "differs: a second run came to something else".to_string(),
+    }
+}
+
+/// A path that can't be written, in one line.
+pub fn unwritable(path: &Path, error: &std::io::Error) -> Stop {
+    Stop::Own(format!("{} can't be written: {error}", path.display()))
+}
+
+/// Timeline, verdict, and the figures of a run.
+pub fn run_in_words(outcome: &Outcome, style: Style) -> String {
+    let mut text = match &outcome.trace {
+        Some(trace) => render_timeline(trace, style),
+        None => render_verdict(&outcome.verdict, &outcome.names, style),
+    };
+    let counts = &outcome.messages;
+    text.push_str(&format!(
+        "\n{} of virtual time, {}; digest {}\n{} events; {} messages sent, {} duplicated, {} delivered, {} lost, {} under \
+         way at the end; {} decisions not calm\n",
+        format_ns(outcome.ending.at_ns),
+        outcome.ending.reason,
+        outcome.digest,
+        outcome.ending.events,
+        counts.sent,
+        counts.duplicated,
+        counts.delivered,
+        counts.lost,
+        counts.in_flight,
+        outcome.perturbations.len()
+    ));
+    text
+}

@@ -1,0 +1,418 @@
+//! Many seeds on a pool of threads, counted in the order of the seeds.
+//!
+//! Workers take the next seed, run it and hand in what came of it; one collector counts the results in seed order. So what
+//! is counted, and where `failures_max` ends it, doesn't depend on how many workers there are. No worker runs far ahead of
+//! the collector, and of a run only its verdict is kept: memory doesn't grow with the runs.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use squall_trace::{Plan, Record, Seed, Verdict};
+
+use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
+
+/// How many failures are listed one by one. More are counted.
+pub const FAILURES_LISTED_MAX: usize = 10_000;
+
+/// How many different notes are kept.
+const NOTES_MAX: usize = 20;
+
+/// How far workers may run ahead of the slowest seed.
+const AHEAD_MAX: u64 = 4_096;
+
+/// How long a worker or the collector sleeps at most before it looks up whether to stop.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// Seeds from `start` up to, and without, `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedRange {
+    /// The first.
+    pub start: u64,
+    /// The one after the last.
+    pub end: u64,
+}
+
+impl SeedRange {
+    /// How many.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+impl FromStr for SeedRange {
+    type Err = String;
+
+    /// # Errors
+    /// Text that is no `A..B` of two seeds, or that runs backwards.
+    fn from_str(text: &str) -> Result<SeedRange, String> {
+        match crate::scenario::parse_seeds(text) {
+            Ok(range) => Ok(SeedRange { start: range.start, end: range.end }),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for SeedRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..{}", Seed(self.start), Seed(self.end))
+    }
+}
+
+/// What to explore, and when to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Which seeds.
+    pub seeds: SeedRange,
+    /// How many threads run them; at least one does.
+    pub jobs: usize,
+    /// No seed is begun after that much real time.
+    pub time_max: Option<Duration>,
+    /// Counting ends with that failure.
+    pub failures_max: Option<u64>,
+}
+
+/// What came of one seed.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Which.
+    pub seed: Seed,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// What node code did that a run can't make deterministic.
+    pub escapes: Vec<String>,
+    /// Of a failure that was run again: how many decisions weren't calm.
+    pub perturbations: Option<usize>,
+    /// Of a failure that was run again: false if the digest was another.
+    pub repeats: bool,
+}
+
+/// A failure in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The seed that failed.
+    pub seed: Seed,
+    /// The property.
+    pub property: Arc<str>,
+    /// How many decisions weren't calm; 0 if the run hung.
+    pub perturbations: usize,
+}
+
+/// The failures of one property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many.
+    pub failures: u64,
+    /// The first seed.
+    pub seed: Seed,
+    /// What that one said.
+    pub message: String,
+}
+
+/// What came of all seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    /// Runs that were counted.
+    pub runs: u64,
+    /// Of those: every property held.
+    pub passed: u64,
+    /// Of those: a property failed.
+    pub failed: u64,
+    /// Of those: nobody can say.
+    pub unknown: u64,
+    /// The first [`FAILURES_LISTED_MAX`] failures, in seed order.
+    pub failures: Vec<Listed>,
+    /// Failures by property.
+    pub groups: BTreeMap<Arc<str>, Group>,
+    /// The first run that was Unknown, and what it said.
+    pub first_unknown: Option<(Seed, String)>,
+    /// The first failure that didn't repeat.
+    pub first_unrepeated: Option<Seed>,
+    /// What node code did that a run can't make deterministic: each kind once, with the first seed.
+    pub notes: Vec<(Seed, String)>,
+}
+
+impl Explored {
+    fn count(&mut self, counted: &Counted) {
+        self.runs += 1;
+        for escape in &counted.escapes {
+            if self.notes.len() < NOTES_MAX && !self.notes.iter().any(|(_, note)| note == escape) {
+                self.notes.push((counted.seed, escape.clone()));
+            }
+        }
+        match &counted.verdict {
+            Verdict::Pass => self.passed += 1,
+            Verdict::Unknown { message } => {
+                self.unknown += 1;
+                self.first_unknown.get_or_insert_with(|| (counted.seed, message.clone()));
+            }
+            Verdict::Fail(failure) => {
+                self.failed += 1;
+                if !counted.repeats {
+                    self.first_unrepeated.get_or_insert(counted.seed);
+                }
+                let property: Arc<str> = match self.groups.get_key_value(&*failure.property) {
+                    Some((property, _)) => Arc::clone(property),
+                    None => failure.property.as_str().into(),
+                };
+                let group = self.groups.entry(Arc::clone(&property)).or_insert_with(|| Group {
+                    failures: 0,
+                    seed: counted.seed,
+                    message: failure.message.clone(),
+                });
+                group.failures += 1;
+                if self.failures.len() < FAILURES_LISTED_MAX {
+                    let perturbations = counted.perturbations.unwrap_or(0);
+                    self.failures.push(Listed { seed: counted.seed, property, perturbations });
+                }
+            }
+        }
+    }
+}
+
+/// Sees an exploration as it goes on.
+pub trait Watch {
+    /// One more run was counted; called in seed order.
+    ///
+    /// # Errors
+    /// A reason to end the exploration: nothing more is counted.
+    fn on_counted(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), WatchEnded> {
+        let _ = (counted, so_far);
+        Ok(())
+    }
+}
+
+/// The watcher wants the exploration to end.
+#[derive(Debug)]
+pub struct WatchEnded;
+
+/// Watches nothing.
+#[derive(Debug, Default)]
+pub struct NoWatch;
+
+impl Watch for NoWatch {}
+
+#[derive(Default)]
+struct State {
+    handed_out: u64,
+    counted: u64,
+    results: BTreeMap<u64, Result<Counted, WorldError>>,
+    working: usize,
+    over: bool,
+}
+
+struct Pool<'p> {
+    simulation: &'p Simulation,
+    plan: &'p (dyn Fn(Seed) -> Plan + Sync),
+    settings: Settings,
+    deadline: Option<Instant>,
+    stop: &'p AtomicBool,
+    listed_all: AtomicBool,
+    state: Mutex<State>,
+    /// A result was handed in, or a worker went home.
+    handed_in: Condvar,
+    /// The collector went on.
+    went_on: Condvar,
+}
+
+/// Runs the plans of many seeds. Where `stop` is set, no more seeds are handed out, and those that were are finished.
+///
+/// # Errors
+/// If the world can't be: the first seed's error.
+pub fn explore(
+    simulation: &Simulation,
+    plan: &(dyn Fn(Seed) -> Plan + Sync),
+    settings: Settings,
+    stop: &AtomicBool,
+    watch: &mut dyn Watch,
+) -> Result<Explored, WorldError> {
+    let jobs = settings.jobs.max(1);
+    let pool = Pool {
+        simulation,
+        plan,
+        settings,
+        deadline: settings.time_max.and_then(|time| Instant::now().checked_add(time)),
+        stop,
+        listed_all: AtomicBool::new(false),
+        state: Mutex::new(State { working: jobs, ..State::default() }),
+        handed_in: Condvar::new(),
+        went_on: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| pool.work());
+        }
+        let explored = pool.collect(watch);
+        pool.state().over = true;
+        pool.went_on.notify_all();
+        explored
+    })
+}
+
+impl Pool<'_> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        while let Some(index) = self.take() {
+            let result = self.run(Seed(self.settings.seeds.start + index));
+            self.state().results.insert(index, result);
+            self.handed_in.notify_one();
+        }
+        self.state().working -= 1;
+        self.handed_in.notify_one();
+    }
+
+    /// The next seed's place in the range; `None` if there are no more.
+    fn take(&self) -> Option<u64> {
+        let mut state = self.state();
+        loop {
+            let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let stopped = self.stop.load(Ordering::Relaxed) || state.over || late;
+            if stopped || state.handed_out >= self.settings.seeds.count() {
+                return None;
+            }
+            if state.handed_out - state.counted < AHEAD_MAX {
+                state.handed_out += 1;
+                return Some(state.handed_out - 1);
+            }
+            let waited = self.went_on.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+        }
+    }
+
+    fn run(&self, seed: Seed) -> Result<Counted, WorldError> {
+        let plan = (self.plan)(seed);
+        let outcome = self.simulation.try_run_plan(&plan, Record::Digest)?;
+        let mut counted =
+            Counted { seed, verdict: outcome.verdict, escapes: outcome.escapes, perturbations: None, repeats: true };
+        let hung = counted.verdict.property() == Some(HANG_PROPERTY);
+        if matches!(counted.verdict, Verdict::Fail(_)) && !hung && !self.listed_all.load(Ordering::Relaxed) {
+            let again = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
+            counted.perturbations = Some(again.perturbations.len());
+            counted.repeats = outcome.digest == again.digest;
+        }
+        Ok(counted)
+    }
+
+    fn collect(&self, watch: &mut dyn Watch) -> Result<Explored, WorldError> {
+        let mut explored = Explored::default();
+        while let Some(result) = self.next_result() {
+            let counted = result?;
+            explored.count(&counted);
+            if explored.failures.len() == FAILURES_LISTED_MAX {
+                // Nobody asks how the ones after these came about.
+                self.listed_all.store(true, Ordering::Relaxed);
+            }
+            let ended = watch.on_counted(&counted, &explored).is_err();
+            if ended || self.settings.failures_max.is_some_and(|max| explored.failed >= max) {
+                break;
+            }
+        }
+        Ok(explored)
+    }
+
+    /// The next result in seed order; `None` when all workers have gone home and all was counted.
+    fn next_result(&self) -> Option<Result<Counted, WorldError>> {
+        let mut state = self.state();
+        loop {
+            let next = state.counted;
+            if let Some(result) = state.results.remove(&next) {
+                state.counted += 1;
+                self.went_on.notify_all();
+                return Some(result);
+            }
+            if state.working == 0 {
+                return None;
+            }
+            let waited = self.handed_in.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_engine::World;
+
+    use super::*;
+
+    /// Fails with one seed in ten.
+    fn sometimes_failing() -> Simulation {
+        Simulation::new(|world: &mut World| {
+            world.client("client", || async {
+                let drawn = rand_core::Rng::next_u64(&mut crate::rand::rng()) % 100;
+                assert!(drawn >= 10, "drew {drawn}");
+            });
+        })
+    }
+
+    fn explored(jobs: usize, failures_max: Option<u64>) -> Explored {
+        let settings = Settings { seeds: SeedRange { start: 5, end: 305 }, jobs, time_max: None, failures_max };
+        let plan = |seed| Plan::seeded("test", seed);
+        explore(&sometimes_failing(), &plan, settings, &AtomicBool::new(false), &mut NoWatch).unwrap()
+    }
+
+    #[test]
+    fn what_is_counted_does_not_depend_on_the_jobs() {
+        for failures_max in [None, Some(1), Some(7)] {
+            let alone = explored(1, failures_max);
+            let together = explored(4, failures_max);
+            assert_eq!(alone.runs, together.runs);
+            assert_eq!(alone.passed, together.passed);
+            assert_eq!(alone.failures, together.failures);
+            assert_eq!(alone.groups, together.groups);
+            assert!(alone.failed > 0 && alone.runs == alone.passed + alone.failed);
+            assert!(failures_max.is_none_or(|max| alone.failed == max));
+            assert!(alone.first_unrepeated.is_none());
+        }
+    }
+
+    #[test]
+    fn nothing_is_begun_once_it_is_stopped() {
+        let settings =
+            Settings { seeds: SeedRange { start: 0, end: u64::MAX }, jobs: 2, time_max: None, failures_max: None };
+        let plan = |seed| Plan::seeded("test", seed);
+        let stop = AtomicBool::new(true);
+        assert_eq!(explore(&sometimes_failing(), &plan, settings, &stop, &mut NoWatch).unwrap().runs, 0);
+        struct StopAfter<'s>(u64, &'s AtomicBool);
+        impl Watch for StopAfter<'_> {
+            fn on_counted(&mut self, _: &Counted, so_far: &Explored) -> Result<(), WatchEnded> {
+                self.1.store(so_far.runs >= self.0, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+        stop.store(false, Ordering::Relaxed);
+        let mut watch = StopAfter(20, &stop);
+        let explored = explore(&sometimes_failing(), &plan, settings, &stop, &mut watch).unwrap();
+        assert!(explored.runs >= 20 && explored.runs == explored.passed + explored.failed);
+    }
+
+    #[test]
+    fn a_world_that_can_not_be_is_an_error() {
+        let simulation = Simulation::new(|world: &mut World| {
+            world.node("a", || async {});
+            world.link("a", "b");
+        });
+        let settings = Settings { seeds: SeedRange { start: 0, end: 9 }, jobs: 2, time_max: None, failures_max: None };
+        let plan = |seed| Plan::seeded("test", seed);
+        let error = explore(&simulation, &plan, settings, &AtomicBool::new(false), &mut NoWatch).unwrap_err();
+        assert!(error.to_string().contains("no node is named \"b\""), "{error}");
+    }
+
+    #[test]
+    fn ranges_read_back_as_written() {
+        for (text, start, end) in [("0..1000", 0, 1000), ("0x10..0x20", 16, 32), ("7..7", 7, 7)] {
+            let range: SeedRange = text.parse().unwrap();
+            assert_eq!(range, SeedRange { start, end });
+            assert_eq!(range.to_string().parse(), Ok(range));
+        }
+        for bad in ["", "5", "..", "1..", "..1", "2..1", "a..b", "0..=5"] {
+            assert!(bad.parse::<SeedRange>().is_err(), "{bad:?} was read as a range");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What is wrong with a scenario file, and where.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// One mistake: in a scenario file, or in a `--set` argument.
+#[derive(Clone, Debug)]
+pub struct Mistake {
+    message: String,
+    help: Option<String>,
+    place: Option<Place>,
+}
+
+/// The text that a mistake is in, and which part of it.
+#[derive(Clone, Debug)]
+struct Place {
+    source: NamedSource<Arc<str>>,
+    text: Arc<str>,
+    labels: Vec<(Range<usize>, Option<String>)>,
+}
+
+impl Mistake {
+    /// A mistake that is in no text: a file that isn't there, say.
+    pub(super) fn nowhere(message: impl Into<String>, help: Option<String>) -> Mistake {
+        Mistake { message: message.into(), help, place: None }
+    }
+
+    /// What is wrong, what was expected.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it, for instance the name that was probably meant.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The file's path, or the `--set` argument.
+    #[must_use]
+    pub fn source_name(&self) -> Option<&str> {
+        self.place.as_ref().map(|place| place.source.name())
+    }
+
+    /// The bytes of the source that it points at.
+    #[must_use]
+    pub fn span(&self) -> Option<Range<usize>> {
+        Some(self.place.as_ref()?.labels.first()?.0.clone())
+    }
+
+    /// All in one line: `scenarios/payments.toml:4:11: …`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = match (self.source_name(), self.line_and_column()) {
+            (Some(name), Some((line, column))) => format!("{name}:{line}:{column}: {self}"),
+            (Some(name), None) => format!("{name}: {self}"),
+            (None, _) => self.to_string(),
+        };
+        if let Some(help) = self.help() {
+            line.push_str("; ");
+            line.push_str(help);
+        }
+        line
+    }
+
+    /// The text that it points at.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.place.as_ref()?.text.get(self.span()?)
+    }
+
+    /// Line and column, counted from 1, the column in characters.
+    #[must_use]
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        let before = self.place.as_ref()?.text.get(..self.span()?.start)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl Diagnostic for Mistake {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place.as_ref().map(|place| &place.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let place = self.place.as_ref()?;
+        // The first is where the mistake is; a diagnostic's heading names that place.
+        let label = |(index, (span, text)): (usize, &(Range<usize>, Option<String>))| match index {
+            0 => LabeledSpan::new_primary_with_span(text.clone(), span.clone()),
+            _ => LabeledSpan::new_with_span(text.clone(), span.clone()),
+        };
+        Some(Box::new(place.labels.iter().enumerate().map(label)))
+    }
+}
+
+/// All that is wrong with a scenario file and the `--set` arguments: at least one mistake.
+///
+/// A `miette::Diagnostic`: the first mistake is the diagnostic itself, the others are related ones.
+#[derive(Clone, Debug)]
+pub struct ScenarioError {
+    first: Box<Mistake>,
+    others: Vec<Mistake>,
+}
+
+impl ScenarioError {
+    /// All mistakes, at least one: in the order of the file, then of the arguments.
+    pub fn mistakes(&self) -> impl Iterator<Item = &Mistake> {
+        std::iter::once(&*self.first).chain(&self.others)
+    }
+
+    /// Every mistake on a line, with its place and its help, for where no diagnostics are drawn.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        let lines: Vec<String> = self.mistakes().map(Mistake::line).collect();
+        lines.join("\n")
+    }
+
+    pub(super) fn new(mut mistakes: Vec<Mistake>) -> ScenarioError {
+        if mistakes.is_empty() {
+            mistakes.push(Mistake::nowhere("the scenario can't be read", None));
+        }
+        let first = Box::new(mistakes.remove(0));
+        ScenarioError { first, others: mistakes }
+    }
+}
+
+impl From<Mistake> for ScenarioError {
+    fn from(mistake: Mistake) -> ScenarioError {
+        ScenarioError { first: Box::new(mistake), others: Vec::new() }
+    }
+}
+
+/// The first mistake, without its place: what is drawn as the heading of a diagnostic. All of them, with their places, are
+/// in [`ScenarioError::lines`].
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.fmt(f)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl Diagnostic for ScenarioError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Diagnostic::help(&*self.first)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.first.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.first.labels()
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        if self.others.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.others.iter().map(|mistake| mistake as &dyn Diagnostic)))
+    }
+}
+
+/// The texts that a scenario is read from: the file, then each `--set` argument. Spans count through all of them, as if
+/// they stood behind each other, so that a value keeps its place wherever it is moved.
+#[derive(Debug)]
+pub(super) struct Sources {
+    entries: Vec<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: Arc<str>,
+    start: usize,
+}
+
+impl Sources {
+    pub(super) fn new() -> Sources {
+        Sources { entries: Vec::new() }
+    }
+
+    /// Adds a text. Where it starts.
+    pub(super) fn add(&mut self, name: impl Into<String>, text: &str) -> usize {
+        // A gap of one, so that the end of a text isn't the start of the next.
+        let start = self.entries.last().map_or(0, |last| last.start + last.text.len() + 1);
+        self.entries.push(Source { name: name.into(), text: text.into(), start });
+        start
+    }
+
+    /// The mistake, with its place in one of the texts. Labels in other texts than the first label's are left out.
+    pub(super) fn place(&self, draft: Draft) -> Mistake {
+        let Draft { message, labels, help } = draft;
+        let at = labels.first().map_or(0, |(span, _)| span.start);
+        let Some(source) = self.entries.iter().rev().find(|source| source.start <= at) else {
+            return Mistake::nowhere(message, help);
+        };
+        let length = source.text.len();
+        let labels = labels.into_iter().filter_map(|(span, text)| {
+            let start = span.start.checked_sub(source.start).filter(|&start| start <= length)?;
+            let end = span.end.saturating_sub(source.start).clamp(start, length);
+            Some((start..end, text))
+        });
+        let place = Place {
+            source: NamedSource::new(&source.name, Arc::clone(&source.text)),
+            text: Arc::clone(&source.text),
+            labels: labels.collect(),
+        };
+        Mistake { message, help, place: Some(place) }
+    }
+}
+
+/// A mistake whose spans count through all [`Sources`].
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub message: String,
+    pub labels: Vec<(Range<usize>, Option<String>)>,
+    pub help: Option<String>,
+}
+
+impl Draft {
+    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Draft {
+        Draft { message: message.into(), labels: vec![(span, None)], help: None }
+    }
+
+    /// What the place that is pointed at should be.
+    pub(super) fn label(mut self, label: impl Into<String>) -> Draft {
+        if let Some((_, text)) = self.labels.first_mut() {
+            *text = Some(label.into());
+        }
+        self
+    }
+
+    /// Another place that matters.
+    pub(super) fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Draft {
+        self.labels.push((span, Some(label.into())));
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Draft {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// "did you mean", if there is something that might have been meant.
+    pub(super) fn meant(self, suggestion: Option<&str>) -> Draft {
+        match suggestion {
+            Some(suggestion) => self.help(format!("did you mean `{suggestion}`?")),
+            None => self,
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! Scenarios: a program (Rust) and its settings (TOML), read with diagnostics that point at the place.
+//!
+//! ```toml
+//! program = "kv"               # one of the programs that the caller knows
+//! about   = "a key-value store that loses its disk"   # optional: else the program's own
+//! seeds   = "0..1000"          # half open; decimal or 0x…; 0..1000 if left out
+//! expect  = "linearizable"     # only where the scenario is there to fail: the property that must
+//! isolation = "thread"         # or "auto"
+//! limit   = { virtual = "60s", events = 2_000_000 }
+//! end     = { at = "30s" }     # else the run ends when all clients have returned
+//!
+//! [nodes]                      # how many nodes of each role
+//! client = 5
+//!
+//! [args]                       # the program's own, typed and checked
+//! cache = true
+//!
+//! [clock]
+//! epoch = "2026-01-01T00:00:00Z"
+//!
+//! [network]                    # every link, unless a [[link]] says otherwise
+//! latency   = { uniform = ["1ms", "10ms"] }
+//! loss      = "1%"
+//! duplicate = "0.1%"
+//!
+//! [[link]]                     # from `from` to `to` only, unless both_ways = true; of several that match, the last wins
+//! from    = "client-*"
+//! to      = "store-0"
+//! latency = { lognormal = { median = "2ms", p99 = "40ms" } }
+//!
+//! [[fault]]                    # `groups`, or `from` and `to` (one_way = true: only that way)
+//! name   = "split"
+//! kind   = "partition"
+//! groups = [["store-0"], ["store-1", "store-2"]]
+//! at     = "2s"
+//! for    = "3s"                # else it stays
+//!
+//! [[fault]]
+//! kind = "crash"
+//! node = "store-*"
+//! at   = "5s"
+//! restart_after = "1s"         # else it stays down
+//! ```
+//!
+//! A latency is `"5ms"` (always the same), or one of `{ fixed = "5ms" }`, `{ uniform = ["1ms", "10ms"] }`,
+//! `{ exponential = "5ms" }`, `{ exponential = { mean = "5ms", min = "1ms" } }`,
+//! `{ lognormal = { median = "2ms", p99 = "40ms" } }`, `{ pareto = { min = "1ms", shape = 1.5 } }` and
+//! `{ empirical = ["1ms", "3ms"] }`.
+//!
+//! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
+//! link or fault: `fault.split.for=5s`. Values are TOML, or plain text where that can't be read as TOML.
+
+mod mistake;
+mod overlay;
+mod program;
+mod reader;
+mod sections;
+mod units;
+
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use squall_engine::{World, describe, matches};
+use squall_trace::{Parameters, Plan, Seed, StrategyChoice};
+use toml::de::{DeTable, DeValue};
+
+pub use mistake::{Mistake, ScenarioError};
+pub use program::{NoArgs, Program, duration};
+pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration, parse_seeds};
+
+use crate::Simulation;
+use mistake::{Draft, Sources};
+use program::Built;
+use reader::{Fields, Reader};
+use sections::{LinkSettings, NamePlace, Settings};
+use units::nearest;
+
+/// The properties that every run has.
+pub const BUILT_IN_PROPERTIES: [&str; 6] = ["deadlock", "error", "hang", "hermetic", "livelock", "panic"];
+
+/// The seeds of a scenario that says none.
+const DEFAULT_SEEDS: Range<u64> = 0..1000;
+
+/// No scenario file is near that long, and reading one takes memory in proportion.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+const KEYS: [&str; 13] = [
+    "program",
+    "about",
+    "seeds",
+    "isolation",
+    "expect",
+    "limit",
+    "end",
+    "nodes",
+    "args",
+    "clock",
+    "network",
+    "link",
+    "fault",
+];
+
+/// Where runs happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each on a fresh thread.
+    #[default]
+    Thread,
+    /// As the determinism check finds necessary.
+    Auto,
+}
+
+/// A scenario, ready to run: a program, its arguments, and the settings of its world.
+#[derive(Clone)]
+pub struct Scenario {
+    name: String,
+    path: PathBuf,
+    about: String,
+    program: &'static str,
+    seeds: Range<u64>,
+    expect: Option<String>,
+    isolation: Isolation,
+    parameters: Parameters,
+    node_names: Vec<String>,
+    property_names: Vec<String>,
+    settings: Arc<Settings>,
+    built: Built,
+}
+
+impl Scenario {
+    /// Reads the file at `path`, with the `--set` arguments `set` over it.
+    ///
+    /// # Errors
+    /// If the file can't be read; if something in it or in an argument is wrong: each mistake, with its place.
+    pub fn load(path: impl AsRef<Path>, programs: &[Program], set: &[String]) -> Result<Scenario, ScenarioError> {
+        let path = path.as_ref();
+        let text = read_file(path)?;
+        Scenario::from_text(path, &text, programs, set)
+    }
+
+    /// As [`Scenario::load`], with the file's text at hand.
+    ///
+    /// # Errors
+    /// If something in the text or in an argument is wrong.
+    pub fn from_text(
+        path: impl AsRef<Path>,
+        text: &str,
+        programs: &[Program],
+        set: &[String],
+    ) -> Result<Scenario, ScenarioError> {
+        let path = path.as_ref();
+        let mut sources = Sources::new();
+        sources.add(path.display().to_string(), text);
+        let mut reader = Reader::default();
+        let scenario = read(&mut reader, &mut sources, path, text, programs, set);
+        match scenario {
+            Some(scenario) if reader.drafts.is_empty() => Ok(scenario),
+            _ => {
+                let mut drafts = reader.drafts;
+                drafts.sort_by_key(|draft| draft.labels.first().map_or(0, |(span, _)| span.start));
+                Err(ScenarioError::new(drafts.into_iter().map(|draft| sources.place(draft)).collect()))
+            }
+        }
+    }
+
+    /// Its name: the file's, without directory and ending.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is, in a sentence.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// The name of its program.
+    #[must_use]
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
+    /// The seeds to explore; never empty.
+    #[must_use]
+    pub fn seeds(&self) -> Range<u64> {
+        self.seeds.clone()
+    }
+
+    /// The property that must fail, where the scenario is there to fail.
+    #[must_use]
+    pub fn expect(&self) -> Option<&str> {
+        self.expect.as_deref()
+    }
+
+    /// Where its runs happen.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// The `--set` arguments: by key, the value as it was given. `key=value` of each, given to [`Scenario::load`] again,
+    /// makes the same scenario.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The names of its nodes.
+    #[must_use]
+    pub fn node_names(&self) -> &[String] {
+        &self.node_names
+    }
+
+    /// The names of its properties, without [`BUILT_IN_PROPERTIES`].
+    #[must_use]
+    pub fn property_names(&self) -> &[String] {
+        &self.property_names
+    }
+
+    /// The world as something that can be run.
+    #[must_use]
+    pub fn simulation(&self) -> Simulation {
+        let (built, settings) = (Arc::clone(&self.built), Arc::clone(&self.settings));
+        Simulation::new(move |world| {
+            settings.before(world);
+            built(world);
+            settings.after(world);
+        })
+    }
+
+    /// The plan of one run.
+    #[must_use]
+    pub fn plan(&self, seed: Seed, strategy: StrategyChoice) -> Plan {
+        Plan { parameters: self.parameters.clone(), strategy, ..Plan::seeded(self.name.clone(), seed) }
+    }
+}
+
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scenario")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .field("program", &self.program)
+            .field("seeds", &self.seeds)
+            .field("expect", &self.expect)
+            .field("parameters", &self.parameters)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, ScenarioError> {
+    let shown = path.display();
+    let unreadable = |why: &str, help: Option<String>| {
+        ScenarioError::from(Mistake::nowhere(format!("the scenario file {shown} can't be read: {why}"), help))
+    };
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        let help = (error.kind() == std::io::ErrorKind::NotFound).then(|| nearest_file(path)).flatten();
+        unreadable(&error.to_string(), help)
+    })?;
+    if metadata.is_dir() {
+        return Err(unreadable("it is a directory", Some("expected a file such as payments.toml".to_string())));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(unreadable(&format!("it has more than {FILE_BYTES_MAX} bytes"), None));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(&error.to_string(), None))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        unreadable(&format!("it is not UTF-8 text (byte {} in line {line})", good.len()), None)
+    })
+}
+
+/// The scenario file beside a missing one that was probably meant.
+fn nearest_file(path: &Path) -> Option<String> {
+    let found = path.file_name()?.to_str()?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    names.sort();
+    let name = nearest(found, names.iter().map(String::as_str))?;
+    Some(format!("did you mean {}?", path.with_file_name(name).display()))
+}
+
+fn read(
+    reader: &mut Reader,
+    sources: &mut Sources,
+    path: &Path,
+    text: &str,
+    programs: &[Program],
+    set: &[String],
+) -> Option<Scenario> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let root_span = root.span();
+    let mut root = root.into_inner();
+    if !errors.is_empty() {
+        // What follows a syntax error is mostly its consequence.
+        if let Some(error) = errors.first() {
+            let span = error.span().unwrap_or(root_span);
+            reader.note(Draft::new(span, format!("this is not TOML: {}", error.message())).label("here"));
+        }
+        return None;
+    }
+    let mut parameters = Parameters::new();
+    for argument in set {
+        let start = sources.add(format!("--set {argument}"), argument);
+        overlay::overlay(reader, &mut root, argument, start);
+        if let Some((key, value)) = argument.split_once('=') {
+            let key: Vec<&str> = key.split('.').map(str::trim).collect();
+            parameters.insert(key.join("."), value.trim().to_string());
+        }
+    }
+    let top = reader.fields(&root, 0..0, "a scenario", &KEYS);
+    let program = read_program(reader, &top, programs);
+    let seeds = match top.get("seeds") {
+        Some(value) => sections::read_seeds(reader, value),
+        None => Some(DEFAULT_SEEDS),
+    };
+    let about = top.get("about").and_then(|value| reader.text("about", "a sentence", value));
+    let isolation = match top.get("isolation") {
+        Some(value) => sections::read_isolation(reader, value),
+        None => Some(Isolation::default()),
+    };
+    let expect = top
+        .get("expect")
+        .and_then(|value| Some((reader.text("expect", "the name of a property", value)?, value.span())));
+    let settings = Settings::read(reader, &top);
+    let program = program?;
+    let built = read_args(reader, &top, program);
+    let (built, settings) = (built?, settings?);
+    let world = describe_world(reader, &top, &settings, &built)?;
+    let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
+    let property_names: Vec<String> = world.property_names().map(str::to_string).collect();
+    check_roles(reader, &settings, &world);
+    check_names(reader, &settings, &node_names);
+    check_times(reader, &settings, world);
+    if let Some((name, span)) = expect.clone() {
+        check_expected(reader, name, span, &property_names);
+    }
+    let name = path.file_stem().map_or_else(|| "scenario".to_string(), |stem| stem.to_string_lossy().into_owned());
+    Some(Scenario {
+        name,
+        path: path.to_path_buf(),
+        about: about.unwrap_or(program.about).to_string(),
+        program: program.name,
+        seeds: seeds?,
+        expect: expect.map(|(name, _)| name.to_string()),
+        isolation: isolation?,
+        parameters,
+        node_names,
+        property_names,
+        settings: Arc::new(settings),
+        built,
+    })
+}
+
+fn read_program<'p>(reader: &mut Reader, top: &Fields<'_, '_>, programs: &'p [Program]) -> Option<&'p Program> {
+    let names: Vec<&str> = programs.iter().map(|program| program.name).collect();
+    let all = if names.is_empty() { "there are none".to_string() } else { format!("there are {}", names.join(", ")) };
+    let Some(value) = top.get("program") else {
+        reader.missing(top, "program", &format!("the name of a program; {all}"));
+        return None;
+    };
+    let name = reader.text("program", "the name of a program", value)?;
+    let program = programs.iter().find(|program| program.name == name);
+    if program.is_none() {
+        let mut draft = Draft::new(value.span(), format!("unknown program {:?}", reader::shortened(name)))
+            .label("not a program here")
+            .meant(nearest(name, names.iter().copied()));
+        draft.help = Some(match draft.help {
+            Some(hint) => format!("{hint} ({all})"),
+            None => all,
+        });
+        reader.note(draft);
+    }
+    program
+}
+
+fn read_args(reader: &mut Reader, top: &Fields<'_, '_>, program: &Program) -> Option<Built> {
+    let (table, span) = match top.get("args") {
+        None => (DeTable::new(), top.key_span("program")),
+        Some(value) => match value.get_ref() {
+            DeValue::Table(table) => (table.clone(), value.span()),
+            _ => {
+                // Notes the wrong type.
+                reader.table(top, "args", "[args]", &[]);
+                return None;
+            }
+        },
+    };
+    program.prepare(reader, table, span)
+}
+
+/// Fills a world without running it, to see which nodes, roles and properties it has.
+fn describe_world(reader: &mut Reader, top: &Fields<'_, '_>, settings: &Settings, built: &Built) -> Option<World> {
+    let described = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        describe(|world| {
+            settings.before(world);
+            built(world);
+        })
+    }));
+    match described {
+        Ok((world, ())) => Some(world),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("it gave no message");
+            let span = top.get("program").map_or(0..0, toml::Spanned::span);
+            let message = format!("the program panicked while it described its world: {text}");
+            reader.note(Draft::new(span, message).label("with these settings"));
+            None
+        }
+    }
+}
+
+fn check_roles(reader: &mut Reader, settings: &Settings, world: &World) {
+    let roles = world.roles();
+    let names: Vec<&str> = roles.keys().map(String::as_str).collect();
+    for count in &settings.counts {
+        match roles.get(&count.role) {
+            None => reader.unknown_key(&count.role, count.key_span.clone(), "[nodes]", &names),
+            Some(role) if role.clients && count.count == 0 => {
+                let ends = settings.end.is_some() || world.end_time().is_some();
+                if !ends && !world.has_clients() {
+                    let message = format!(
+                        "no client is left with {} = 0: a run ends when its clients have returned, so it would be over \
+                         before anything happens",
+                        count.role
+                    );
+                    reader.note(
+                        Draft::new(count.span.clone(), message)
+                            .label("expected at least 1")
+                            .help("say when the run ends, if it is to go without clients: end = { at = \"10s\" }"),
+                    );
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Every name and pattern must be that of a node, and no node in two groups.
+fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) {
+    let is_there = |reader: &mut Reader, what: &str, place: &NamePlace| {
+        if node_names.iter().any(|name| matches(&place.name, name)) {
+            return;
+        }
+        let shown = reader::shortened(&place.name);
+        let message = if place.name.contains('*') {
+            format!("{what} names nodes {shown:?}, but no node's name is like that")
+        } else {
+            format!("{what} names the node {shown:?}, which isn't there")
+        };
+        let stem = place.name.trim_end_matches('*').trim_end_matches('-');
+        let meant = nearest(&place.name, node_names.iter().map(String::as_str))
+            .or_else(|| nearest(stem, node_names.iter().map(String::as_str)));
+        let mut draft = Draft::new(place.span.clone(), message).label("not a node").meant(meant);
+        let some: Vec<&str> = node_names.iter().take(10).map(String::as_str).collect();
+        let dots = if node_names.len() > some.len() { ", ..." } else { "" };
+        let all = format!("the nodes are {}{dots}", some.join(", "));
+        draft.help = Some(match draft.help {
+            Some(hint) => format!("{hint} ({all})"),
+            None => all,
+        });
+        reader.note(draft);
+    };
+    for LinkSettings { from, to, .. } in &settings.links {
+        is_there(reader, "the link", from);
+        is_there(reader, "the link", to);
+    }
+    for fault in &settings.faults {
+        for place in fault.groups.iter().flatten() {
+            is_there(reader, "the fault", place);
+        }
+        for (name, first, second) in fault.in_two_groups(node_names) {
+            reader.note(
+                Draft::new(second, format!("the node {name} is in two groups of a partition"))
+                    .label("again here")
+                    .also(first, "first here"),
+            );
+        }
+    }
+}
+
+/// Faults that would never happen are mistakes.
+fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
+    settings.times(&mut world);
+    let limit_ns = world.limits().virtual_ns;
+    let end_ns = world.end_time().map(reader::nanoseconds);
+    let format_ns = squall_trace::trace::format_ns;
+    for fault in &settings.faults {
+        let at_ns = reader::nanoseconds(fault.at);
+        let bound = match end_ns {
+            Some(end_ns) if at_ns >= end_ns => {
+                Some((format!("the run ends at {}", format_ns(end_ns)), &settings.end_span))
+            }
+            _ if at_ns >= limit_ns => {
+                Some((format!("the run is given up at {}", format_ns(limit_ns)), &settings.limit_span))
+            }
+            _ => None,
+        };
+        if let Some((bound, bound_span)) = bound {
+            let message = format!("the fault at {} never happens: {bound}", format_ns(at_ns));
+            let mut draft = Draft::new(fault.at_span.clone(), message).label(format!("expected less: {bound}"));
+            if let Some(span) = bound_span {
+                draft = draft.also(span.clone(), "said here");
+            }
+            reader.note(draft);
+        }
+    }
+}
+
+fn check_expected(reader: &mut Reader, name: &str, span: Range<usize>, property_names: &[String]) {
+    let names: Vec<&str> = property_names.iter().map(String::as_str).chain(BUILT_IN_PROPERTIES).collect();
+    if !names.contains(&name) {
+        let shown = reader::shortened(name);
+        let mut draft = Draft::new(span, format!("`expect` names {shown:?}, which is no property of this scenario"))
+            .label("not a property")
+            .meant(nearest(name, names.iter().copied()));
+        let all = format!("the properties are {}", names.join(", "));
+        draft.help = Some(match draft.help {
+            Some(hint) => format!("{hint} ({all})"),
+            None => all,
+        });
+        reader.note(draft);
+    }
+}

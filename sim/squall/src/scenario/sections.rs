@@ -1,0 +1,507 @@
+//! The parts of a scenario file, and what they do to a world.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use squall_engine::fault::{Fault, crash, partition, partition_one_way};
+use squall_engine::latency::Latency;
+use squall_engine::{Link, World, matches};
+use squall_trace::Ratio;
+use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
+
+use super::Isolation;
+use super::mistake::Draft;
+use super::reader::{Fields, Reader, Value, nanoseconds, shortened};
+use super::units::{epoch_ns, nearest, parse_seeds};
+
+/// A world of more nodes than this needs more memory than most machines have.
+const COUNT_MAX: u64 = 100_000;
+
+/// All that a file says about the world, but for the program and its arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub counts: Vec<CountSetting>,
+    pub limit_ns: Option<u64>,
+    pub limit_span: Option<Range<usize>>,
+    pub limit_events: Option<u64>,
+    pub end: Option<Duration>,
+    pub end_span: Option<Range<usize>>,
+    pub epoch_ns: Option<u64>,
+    pub network: Weather,
+    pub links: Vec<LinkSettings>,
+    pub faults: Vec<FaultSettings>,
+}
+
+/// How many nodes of a role there are.
+#[derive(Clone, Debug)]
+pub(super) struct CountSetting {
+    pub role: String,
+    pub count: u32,
+    pub key_span: Range<usize>,
+    pub span: Range<usize>,
+}
+
+/// What a link does to messages, as far as it is said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weather {
+    latency: Option<Latency>,
+    loss: Option<Ratio>,
+    duplicate: Option<Ratio>,
+}
+
+/// A node's name or a pattern, with its place.
+#[derive(Clone, Debug)]
+pub(super) struct NamePlace {
+    pub name: String,
+    pub span: Range<usize>,
+}
+
+/// A `[[link]]`.
+#[derive(Clone, Debug)]
+pub(super) struct LinkSettings {
+    pub from: NamePlace,
+    pub to: NamePlace,
+    both_ways: bool,
+    weather: Weather,
+}
+
+/// A `[[fault]]`.
+#[derive(Clone, Debug)]
+pub(super) struct FaultSettings {
+    fault: Fault,
+    pub at: Duration,
+    pub at_span: Range<usize>,
+    /// The nodes that it speaks of; those of a crash in one group.
+    pub groups: Vec<Vec<NamePlace>>,
+}
+
+impl FaultSettings {
+    /// Nodes that are in two groups: each with both places.
+    pub(super) fn in_two_groups(&self, node_names: &[String]) -> Vec<(String, Range<usize>, Range<usize>)> {
+        let mut found = Vec::new();
+        for name in node_names {
+            let mut first: Option<(usize, &NamePlace)> = None;
+            for (index, group) in self.groups.iter().enumerate() {
+                let Some(place) = group.iter().find(|place| matches(&place.name, name)) else { continue };
+                match first {
+                    None => first = Some((index, place)),
+                    Some((_, earlier)) => {
+                        found.push((name.clone(), earlier.span.clone(), place.span.clone()));
+                        break;
+                    }
+                }
+            }
+            // A pattern that is twice there brings many nodes with the same mistake.
+            if !found.is_empty() {
+                break;
+            }
+        }
+        found
+    }
+}
+
+impl Weather {
+    const KEYS: [&str; 3] = ["latency", "loss", "duplicate"];
+
+    fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
+        Weather {
+            latency: fields.get("latency").and_then(|value| reader.latency("latency", value)),
+            loss: fields.get("loss").and_then(|value| reader.share("loss", value)),
+            duplicate: fields.get("duplicate").and_then(|value| reader.share("duplicate", value)),
+        }
+    }
+
+    fn apply(&self, mut link: Link<'_>) {
+        if let Some(latency) = &self.latency {
+            link.latency(latency.clone());
+        }
+        if let Some(loss) = self.loss {
+            link.loss(loss);
+        }
+        if let Some(duplicate) = self.duplicate {
+            link.duplicate(duplicate);
+        }
+    }
+}
+
+impl Settings {
+    /// `None` if something that the rest depends on can't be read; a mistake was noted then.
+    pub(super) fn read(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<Settings> {
+        let noted_before = reader.drafts.len();
+        let limit = reader.table(top, "limit", "`limit`", &["virtual", "events"]);
+        let limit_value = limit.as_ref().and_then(|limit| limit.get("virtual"));
+        let limit_time =
+            limit_value.and_then(|value| reader.positive_duration("limit.virtual", "nothing would run", value));
+        let limit_events = limit.as_ref().and_then(|limit| limit.get("events"));
+        let limit_events = limit_events.and_then(|value| reader.count("limit.events", 1..=i64::MAX as u64, value));
+        let end = reader.table(top, "end", "`end`", &["at"]);
+        let end_value = end.as_ref().and_then(|end| {
+            if end.get("at").is_none() {
+                reader.missing(end, "at", "a duration such as \"30s\"");
+            }
+            end.get("at")
+        });
+        let end_at = end_value.and_then(|value| reader.positive_duration("end.at", "nothing would run", value));
+        let counts = read_counts(reader, top);
+        let clock = reader.table(top, "clock", "[clock]", &["epoch"]);
+        let epoch_ns = clock.as_ref().and_then(|clock| clock.get("epoch")).and_then(|value| read_epoch(reader, value));
+        let network = reader.table(top, "network", "[network]", &Weather::KEYS);
+        let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
+        let links = read_links(reader, top);
+        let faults = read_faults(reader, top);
+        if let (Some(end), Some(limit)) = (end_at, limit_time)
+            && end > limit
+            && let (Some(end), Some(limit)) = (end_value, limit_value)
+        {
+            reader.note(
+                Draft::new(end.span(), "the run is given up before its end: `end.at` is beyond `limit.virtual`")
+                    .label("expected at most the limit")
+                    .also(limit.span(), "the limit"),
+            );
+        }
+        // Names of nodes can still be checked where only a number is wrong, but not where parts are missing: then each
+        // mistake would be told again as another.
+        let is_whole = reader.drafts.len() == noted_before;
+        is_whole.then(|| Settings {
+            counts,
+            limit_ns: limit_time.map(nanoseconds),
+            limit_span: limit_value.map(Value::span),
+            limit_events,
+            end: end_at,
+            end_span: end_value.map(Value::span),
+            epoch_ns,
+            network,
+            links,
+            faults,
+        })
+    }
+
+    /// What the program must find when it describes its world.
+    pub(super) fn before(&self, world: &mut World) {
+        for count in &self.counts {
+            world.set_count(&count.role, count.count);
+        }
+    }
+
+    /// When the run ends.
+    pub(super) fn times(&self, world: &mut World) {
+        if let Some(limit_ns) = self.limit_ns {
+            world.limits().virtual_ns = limit_ns;
+        }
+        if let Some(end) = self.end {
+            world.end_at(end);
+        }
+    }
+
+    /// What the file says over the program.
+    pub(super) fn after(&self, world: &mut World) {
+        self.times(world);
+        if let Some(events) = self.limit_events {
+            world.limits().events = events;
+        }
+        if let Some(epoch_ns) = self.epoch_ns {
+            world.clock().epoch_ns = epoch_ns;
+        }
+        self.network.apply(world.network());
+        for LinkSettings { from, to, both_ways, weather } in &self.links {
+            let (from, to) = (from.name.as_str(), to.name.as_str());
+            weather.apply(if *both_ways { world.link(from, to) } else { world.link_one_way(from, to) });
+        }
+        for fault in &self.faults {
+            world.fault(fault.fault.clone());
+        }
+    }
+}
+
+pub(super) fn read_seeds(reader: &mut Reader, value: &Value<'_>) -> Option<Range<u64>> {
+    let text = reader.text("seeds", "a range of seeds such as \"0..1000\" (the end is left out)", value)?;
+    match parse_seeds(text) {
+        Ok(seeds) if seeds.is_empty() => {
+            reader.note(
+                Draft::new(value.span(), format!("`seeds`: the range {text:?} is empty: nothing would run"))
+                    .label("expected at least one seed")
+                    .help("the end is left out: \"5..6\" is the seed 5"),
+            );
+            None
+        }
+        Ok(seeds) => Some(seeds),
+        Err(bad) => {
+            let draft = Draft::new(value.span(), format!("`seeds`: {}", bad.message)).label("here");
+            reader.note(draft.meant(bad.suggestion.map(|suggestion| format!("{suggestion:?}")).as_deref()));
+            None
+        }
+    }
+}
+
+pub(super) fn read_isolation(reader: &mut Reader, value: &Value<'_>) -> Option<Isolation> {
+    match reader.text("isolation", "\"thread\" or \"auto\"", value)? {
+        "thread" => Some(Isolation::Thread),
+        "auto" => Some(Isolation::Auto),
+        "process" => {
+            reader.note(
+                Draft::new(value.span(), "`isolation`: runs in processes of their own aren't there yet")
+                    .label("expected \"thread\" or \"auto\""),
+            );
+            None
+        }
+        other => {
+            let message = format!("`isolation`: expected \"thread\" or \"auto\", found {:?}", shortened(other));
+            let meant = nearest(other, ["thread", "auto"]).map(|name| format!("{name:?}"));
+            reader.note(Draft::new(value.span(), message).label("not known here").meant(meant.as_deref()));
+            None
+        }
+    }
+}
+
+fn read_counts(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<CountSetting> {
+    let Some(value) = top.get("nodes") else { return Vec::new() };
+    let DeValue::Table(table) = value.get_ref() else {
+        // Notes the wrong type.
+        reader.table(top, "nodes", "[nodes]", &[]);
+        return Vec::new();
+    };
+    let mut counts = Vec::new();
+    for (key, value) in table.iter() {
+        let role = key.get_ref().to_string();
+        if let Some(count) = reader.count(&format!("nodes.{}", shortened(&role)), 0..=COUNT_MAX, value) {
+            counts.push(CountSetting { role, count: count as u32, key_span: key.span(), span: value.span() });
+        }
+    }
+    counts
+}
+
+fn read_epoch(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
+    const EXPECTED: &str = "a moment such as \"2026-01-01T00:00:00Z\"";
+    let moment = match value.get_ref() {
+        DeValue::Datetime(moment) => *moment,
+        _ => {
+            let text = reader.text("clock.epoch", EXPECTED, value)?;
+            match text.parse::<Datetime>() {
+                Ok(moment) => moment,
+                Err(_) => {
+                    let message = format!("`clock.epoch`: expected {EXPECTED}, found {:?}", shortened(text));
+                    reader.note(Draft::new(value.span(), message).label("not a moment"));
+                    return None;
+                }
+            }
+        }
+    };
+    match epoch_ns(&moment) {
+        Ok(epoch_ns) => Some(epoch_ns),
+        Err(bad) => {
+            reader.note(Draft::new(value.span(), format!("`clock.epoch`: {}", bad.message)).label("here"));
+            None
+        }
+    }
+}
+
+/// The names that links (or faults) were given, each once: `--set` and saved failures find them by it.
+#[derive(Default)]
+struct GivenNames {
+    known: BTreeMap<String, Range<usize>>,
+}
+
+impl GivenNames {
+    fn read(&mut self, reader: &mut Reader, fields: &Fields<'_, '_>, kind: &str) -> Option<String> {
+        let value = fields.get("name")?;
+        let name = reader.text("name", "a name", value)?;
+        if name.trim().is_empty() || name.contains(['.', '=', '\n']) || name.len() > 200 {
+            let message = format!("`name`: expected a short name without . and =, found {:?}", shortened(name));
+            reader.note(Draft::new(value.span(), message).label("not a name"));
+            return None;
+        }
+        if let Some(first) = self.known.insert(name.to_string(), value.span()) {
+            reader.note(
+                Draft::new(value.span(), format!("two {kind}s are named {name:?}"))
+                    .label("again here")
+                    .also(first, "first here"),
+            );
+        }
+        Some(name.to_string())
+    }
+}
+
+fn read_links(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<LinkSettings> {
+    const KEYS: [&str; 8] = ["from", "to", "both_ways", "one_way", "name", "latency", "loss", "duplicate"];
+    let mut names = GivenNames::default();
+    let mut links = Vec::new();
+    for (table, span) in reader.tables(top, "link") {
+        let fields = reader.fields(table, span, "[[link]]", &KEYS);
+        names.read(reader, &fields, "link");
+        let mut end = |key: &str| {
+            let Some(value) = fields.get(key) else {
+                reader.missing(&fields, key, "the name of a node, or a pattern such as \"client-*\"");
+                return None;
+            };
+            let name = reader.text(key, "the name of a node, or a pattern such as \"client-*\"", value)?;
+            Some(NamePlace { name: name.to_string(), span: value.span() })
+        };
+        let (from, to) = (end("from"), end("to"));
+        let both_ways = fields.get("both_ways").and_then(|value| reader.boolean("both_ways", value));
+        let one_way = fields.get("one_way").and_then(|value| reader.boolean("one_way", value));
+        if let (Some(both_ways), Some(one_way)) = (both_ways, one_way)
+            && both_ways == one_way
+        {
+            reader.note(
+                Draft::new(
+                    fields.key_span("one_way"),
+                    "a link is one way or both ways: `one_way` and `both_ways` disagree",
+                )
+                .label("this one")
+                .also(fields.key_span("both_ways"), "and this one"),
+            );
+        }
+        let weather = Weather::read(reader, &fields);
+        if let (Some(from), Some(to)) = (from, to) {
+            let both_ways = both_ways.or(one_way.map(|one_way| !one_way)).unwrap_or(false);
+            links.push(LinkSettings { from, to, both_ways, weather });
+        }
+    }
+    links
+}
+
+fn read_faults(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<FaultSettings> {
+    let mut names = GivenNames::default();
+    let mut faults = Vec::new();
+    for (table, span) in reader.tables(top, "fault") {
+        if let Some(fault) = read_fault(reader, table, span, &mut names) {
+            faults.push(fault);
+        }
+    }
+    faults
+}
+
+fn read_fault(
+    reader: &mut Reader,
+    table: &DeTable<'_>,
+    span: Range<usize>,
+    names: &mut GivenNames,
+) -> Option<FaultSettings> {
+    const PARTITION: [&str; 8] = ["kind", "groups", "from", "to", "one_way", "at", "for", "name"];
+    const CRASH: [&str; 5] = ["kind", "node", "at", "restart_after", "name"];
+    const EXPECTED: &str = "\"partition\" or \"crash\"";
+    let Some(kind) = table.get("kind") else {
+        let fields = reader.fields(table, span, "[[fault]]", &[PARTITION.as_slice(), &CRASH].concat());
+        reader.missing(&fields, "kind", EXPECTED);
+        return None;
+    };
+    let (known, is_crash): (&[&str], bool) = match reader.text("kind", EXPECTED, kind)? {
+        "partition" => (&PARTITION, false),
+        "crash" => (&CRASH, true),
+        other => {
+            let meant = nearest(other, ["partition", "crash"]).map(|name| format!("{name:?}"));
+            let message = format!("`kind`: expected {EXPECTED}, found {:?}", shortened(other));
+            reader.note(Draft::new(kind.span(), message).label("not a kind of fault").meant(meant.as_deref()));
+            return None;
+        }
+    };
+    let title = if is_crash { "a crash" } else { "a partition" };
+    let fields = reader.fields(table, span, title, known);
+    let name = names.read(reader, &fields, "fault");
+    let at = match fields.get("at") {
+        Some(value) => reader.duration("at", value).map(|at| (at, value.span())),
+        None => {
+            reader.missing(&fields, "at", "when it happens, such as \"2s\"");
+            None
+        }
+    };
+    let read = if is_crash { read_crash(reader, &fields) } else { read_partition(reader, &fields) };
+    let ((at, at_span), (fault, groups)) = (at?, read?);
+    let mut fault = fault.at(at);
+    if let Some(name) = name {
+        fault = fault.named(name);
+    }
+    Some(FaultSettings { fault, at, at_span, groups })
+}
+
+fn read_crash(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
+    let restart_after = fields.get("restart_after").map(|value| reader.duration("restart_after", value));
+    let Some(value) = fields.get("node") else {
+        reader.missing(fields, "node", "the name of a node, or a pattern such as \"store-*\"");
+        return None;
+    };
+    let node = reader.text("node", "the name of a node, or a pattern such as \"store-*\"", value)?;
+    let mut fault = crash(node);
+    if let Some(after) = restart_after {
+        fault = fault.restart_after(after?);
+    }
+    Some((fault, vec![vec![NamePlace { name: node.to_string(), span: value.span() }]]))
+}
+
+fn read_partition(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
+    let lasts = fields.get("for").map(|value| {
+        reader.positive_duration("for", "a partition that heals at once is none; leave it out if it is to stay", value)
+    });
+    let one_way = fields.get("one_way").map(|value| reader.boolean("one_way", value));
+    let groups = match (fields.get("groups"), fields.get("from"), fields.get("to")) {
+        (Some(groups), None, None) => {
+            if one_way == Some(Some(true)) {
+                reader.note(
+                    Draft::new(fields.key_span("one_way"), "a partition of groups cuts both ways")
+                        .label("expected `from` and `to` in place of `groups`"),
+                );
+            }
+            read_groups(reader, groups)
+        }
+        (None, Some(from), Some(to)) => {
+            let (from, to) = (read_group(reader, "from", from), read_group(reader, "to", to));
+            from.zip(to).map(|(from, to)| vec![from, to])
+        }
+        (Some(_), ..) => {
+            let other = if fields.get("from").is_some() { "from" } else { "to" };
+            reader.note(
+                Draft::new(fields.key_span(other), "a partition has `groups`, or `from` and `to`, not both")
+                    .label("this one")
+                    .also(fields.key_span("groups"), "and this one"),
+            );
+            None
+        }
+        (None, None, None) => {
+            reader.missing(fields, "groups", "groups of nodes such as [[\"store-0\"], [\"store-1\", \"store-2\"]]");
+            None
+        }
+        (None, from, _) => {
+            let key = if from.is_some() { "to" } else { "from" };
+            reader.missing(fields, key, "the names of nodes");
+            None
+        }
+    }?;
+    let words = groups.iter().map(|group| group.iter().map(|place| place.name.clone()).collect::<Vec<String>>());
+    let mut fault = match (one_way.unwrap_or(Some(false))?, groups.as_slice()) {
+        (true, [from, to]) => {
+            let words = |group: &[NamePlace]| group.iter().map(|place| place.name.clone()).collect::<Vec<String>>();
+            partition_one_way(words(from), words(to))
+        }
+        _ => partition(words),
+    };
+    if let Some(lasts) = lasts {
+        fault = fault.lasts(lasts?);
+    }
+    Some((fault, groups))
+}
+
+fn read_groups(reader: &mut Reader, value: &Value<'_>) -> Option<Vec<Vec<NamePlace>>> {
+    const EXPECTED: &str = "groups of nodes such as [[\"store-0\"], [\"store-1\", \"store-2\"]]";
+    let DeValue::Array(array) = value.get_ref() else {
+        reader.note(Draft::new(value.span(), format!("`groups`: expected {EXPECTED}")).label("not a list of groups"));
+        return None;
+    };
+    if array.len() < 2 {
+        let message = format!("`groups`: expected at least two groups, found {}", array.len());
+        reader.note(Draft::new(value.span(), message).label("a partition has two sides or more"));
+        return None;
+    }
+    let groups: Vec<Option<Vec<NamePlace>>> = array.iter().map(|group| read_group(reader, "groups", group)).collect();
+    groups.into_iter().collect()
+}
+
+fn read_group(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<Vec<NamePlace>> {
+    let texts = reader.texts(key, "the name of a node, or a pattern such as \"store-*\"", value)?;
+    if texts.is_empty() {
+        reader.note(Draft::new(value.span(), format!("`{key}`: a group without nodes")).label("expected a node"));
+        return None;
+    }
+    Some(texts.into_iter().map(|(name, span)| NamePlace { name: name.to_string(), span }).collect())
+}

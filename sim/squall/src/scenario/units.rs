@@ -1,0 +1,303 @@
+//! How values are written in a scenario file: durations, moments, ranges of seeds; and which name somebody meant.
+
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::Duration;
+
+use squall_trace::Seed;
+use toml::value::{Datetime, Offset};
+
+/// The longest duration that a scenario file may name: 2^62 ns, about 146 years. A sum of two, or of one and a wall
+/// clock before the year 2262, still fits the engine's 64 bits.
+pub const DURATION_NS_MAX: u64 = 1 << 62;
+
+/// Units by name, each in nanoseconds, and the other spellings by which people call them.
+const UNITS: [(&str, u64, &[&str]); 6] = [
+    ("ns", 1, &["nsec", "nanos", "nanosecond", "nanoseconds"]),
+    ("us", 1_000, &["µs", "μs", "usec", "micros", "microsecond", "microseconds"]),
+    ("ms", 1_000_000, &["msec", "millis", "millisecond", "milliseconds"]),
+    ("s", 1_000_000_000, &["sec", "secs", "second", "seconds"]),
+    ("m", 60_000_000_000, &["min", "mins", "minute", "minutes"]),
+    ("h", 3_600_000_000_000, &["hr", "hrs", "hour", "hours"]),
+];
+
+/// What is wrong with a value, and what was probably meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadValue {
+    /// What was expected and what was found.
+    pub message: String,
+    /// What was probably meant, as it would be written.
+    pub suggestion: Option<String>,
+}
+
+impl std::fmt::Display for BadValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.suggestion {
+            Some(suggestion) => write!(f, "; did you mean {suggestion:?}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+/// Reads `250us`, `1.5ms`, `2s`, `1m` and `1h`, exact to the nanosecond.
+///
+/// # Errors
+/// Anything else: no unit, an unknown unit, parts of a nanosecond, more than [`DURATION_NS_MAX`].
+pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
+    let bad = |suggestion: Option<String>| BadValue {
+        message: format!("expected a duration such as \"5ms\" (units: ns, us, ms, s, m, h), found {text:?}"),
+        suggestion,
+    };
+    let trimmed = text.trim();
+    let unit_at = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(unit_at);
+    let unit = unit.trim();
+    let (whole, part) = match number.split_once('.') {
+        Some((whole, part)) => (whole, Some(part)),
+        None => (number, None),
+    };
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || part.is_some_and(|part| !is_number(part)) {
+        return Err(bad(None));
+    }
+    if unit.is_empty() {
+        let suggestion = if whole == "0" && part.is_none() { "0s".to_string() } else { format!("{number}ms") };
+        return Err(bad(Some(suggestion)));
+    }
+    let Some(&(_, unit_ns, _)) = UNITS.iter().find(|(name, ..)| *name == unit).or_else(|| {
+        // The sign for micro is no mistake.
+        (unit == "µs" || unit == "μs").then_some(&UNITS[1])
+    }) else {
+        let lower = unit.to_lowercase();
+        let known = UNITS.iter().find(|(name, _, aliases)| *name == lower || aliases.contains(&lower.as_str()));
+        return Err(bad(known.map(|(name, ..)| format!("{number}{name}"))));
+    };
+    let too_long = || BadValue { message: format!("expected at most 146 years, found {text:?}"), suggestion: None };
+    let part = part.unwrap_or("").trim_end_matches('0');
+    // Below 10^-13 of an hour there are only parts of nanoseconds.
+    if part.len() > 13 {
+        return Err(finer_than_ns(text));
+    }
+    let whole: u64 = whole.parse().map_err(|_| too_long())?;
+    let scale = 10u128.pow(part.len() as u32);
+    let part: u128 = if part.is_empty() { 0 } else { part.parse().map_err(|_| bad(None))? };
+    if !(part * u128::from(unit_ns)).is_multiple_of(scale) {
+        return Err(finer_than_ns(text));
+    }
+    let ns = u128::from(whole) * u128::from(unit_ns) + part * u128::from(unit_ns) / scale;
+    match u64::try_from(ns) {
+        Ok(ns) if ns <= DURATION_NS_MAX => Ok(Duration::from_nanos(ns)),
+        _ => Err(too_long()),
+    }
+}
+
+fn finer_than_ns(text: &str) -> BadValue {
+    BadValue { message: format!("expected whole nanoseconds, found {text:?}: nothing is shorter"), suggestion: None }
+}
+
+/// A duration as [`parse_duration`] reads it: `1.5ms`.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    squall_trace::trace::format_ns(ns).replace(' ', "").replace('µ', "u")
+}
+
+/// Reads a range of seeds: `0..1000`, half open; each end as [`Seed`] is read.
+///
+/// # Errors
+/// Anything else, and an end before the start.
+pub fn parse_seeds(text: &str) -> Result<Range<u64>, BadValue> {
+    let expected = |suggestion: Option<String>| BadValue {
+        message: format!("expected a range of seeds such as \"0..1000\" (the end is left out), found {text:?}"),
+        suggestion,
+    };
+    let Some((start, end)) = text.split_once("..") else {
+        let only = Seed::from_str(text.trim()).ok();
+        return Err(expected(only.map(|seed| match seed.0.checked_add(1) {
+            Some(next) if seed.0 == 0 => format!("0..{next}"),
+            _ => format!("0..{}", seed.0),
+        })));
+    };
+    if end.starts_with(['=', '.']) {
+        return Err(expected(None));
+    }
+    let read = |side: &str| {
+        Seed::from_str(side.trim())
+            .map(|seed| seed.0)
+            .map_err(|message| BadValue { message: format!("{message} in the range {text:?}"), suggestion: None })
+    };
+    let (start, end) = (read(start)?, read(end)?);
+    if start > end {
+        return Err(BadValue {
+            message: format!("the range of seeds {text:?} ends before it starts"),
+            suggestion: Some(format!("{end}..{start}")),
+        });
+    }
+    Ok(start..end)
+}
+
+/// Nanoseconds since the Unix epoch of a moment in RFC 3339.
+pub(super) fn epoch_ns(moment: &Datetime) -> Result<u64, BadValue> {
+    let bad = |why: &str| BadValue {
+        message: format!("{why}: expected a moment such as \"2026-01-01T00:00:00Z\", found \"{moment}\""),
+        suggestion: None,
+    };
+    let Some(date) = moment.date else { return Err(bad("the date is missing")) };
+    let Some(time) = moment.time else { return Err(bad("the time of day is missing")) };
+    let offset_minutes = match moment.offset {
+        Some(Offset::Z) => 0,
+        Some(Offset::Custom { minutes }) => i64::from(minutes),
+        None => return Err(bad("the zone is missing (Z for UTC)")),
+    };
+    if !(1970..2262).contains(&date.year) {
+        return Err(bad("the wall clock stands between the years 1970 and 2261"));
+    }
+    let second = i64::from(time.second.unwrap_or(0));
+    let is_leap_year = date.year % 4 == 0 && (date.year % 100 != 0 || date.year % 400 == 0);
+    let days_in_month = match date.month {
+        2 if is_leap_year => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let real = (1..=12).contains(&date.month) && (1..=days_in_month).contains(&date.day);
+    if !real || time.hour > 23 || time.minute > 59 || second > 59 {
+        return Err(bad("there is no such moment"));
+    }
+    // Days since 1970-01-01, with years that begin in March, so that the leap day comes last.
+    let month = i64::from(date.month);
+    let year = i64::from(date.year) - i64::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(date.day) - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+    let seconds =
+        days * 86_400 + i64::from(time.hour) * 3_600 + (i64::from(time.minute) - offset_minutes) * 60 + second;
+    let seconds = u64::try_from(seconds).map_err(|_| bad("the moment lies before 1970"))?;
+    Ok(seconds * 1_000_000_000 + u64::from(time.nanosecond.unwrap_or(0)))
+}
+
+/// The name that was probably meant: the nearest one, if it is near.
+pub(super) fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    // Far longer than any name: not worth comparing, which takes time in its square.
+    if found.len() > 200 {
+        return None;
+    }
+    let found = found.to_lowercase();
+    let mut best: Option<(usize, &str)> = None;
+    for name in names {
+        let lower = name.to_lowercase();
+        let distance = if found.len().min(lower.len()) >= 3 && (lower.starts_with(&found) || found.starts_with(&lower))
+        {
+            1
+        } else {
+            strsim::damerau_levenshtein(&found, &lower)
+        };
+        let bound = (found.chars().count().max(lower.chars().count()) / 3).max(1);
+        // One letter is one mistake away from any other: no hint at all.
+        let is_near = distance <= bound && (lower.len() > 1 || distance == 0);
+        if is_near && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_exactly() {
+        for (text, ns) in [
+            ("250us", 250_000),
+            ("250µs", 250_000),
+            ("1.5ms", 1_500_000),
+            ("0.000000001s", 1),
+            ("2s", 2_000_000_000),
+            ("1m", 60_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            ("0.1000000000000h", 360_000_000_000),
+            ("7 ns", 7),
+            ("0s", 0),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_nanos(ns)), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_durations_say_what_was_meant() {
+        for (text, suggestion) in [
+            ("5", Some("5ms")),
+            ("0", Some("0s")),
+            ("5sec", Some("5s")),
+            ("5MS", Some("5ms")),
+            ("2 minutes", Some("2m")),
+            ("5parsecs", None),
+            ("-5ms", None),
+            ("", None),
+            ("ms", None),
+            ("1.ms", None),
+            (".5ms", None),
+            ("1.2.3ms", None),
+            ("1e3ms", None),
+            ("0.5ns", None),
+            ("1.00000000000001s", None),
+            ("200000000000h", None),
+            ("99999999999999999999999s", None),
+        ] {
+            let error = parse_duration(text).expect_err(text);
+            assert_eq!(error.suggestion.as_deref(), suggestion, "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_read_back_as_written() {
+        for ns in [0, 1, 999, 1_000, 1_500, 250_000, 1_500_000, 60_000_000_000, DURATION_NS_MAX] {
+            let duration = Duration::from_nanos(ns);
+            assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+        }
+    }
+
+    #[test]
+    fn seeds_are_half_open_ranges() {
+        assert_eq!(parse_seeds("0..1000"), Ok(0..1000));
+        assert_eq!(parse_seeds("0x10 .. 0x20"), Ok(16..32));
+        assert_eq!(parse_seeds("5..5"), Ok(5..5));
+        assert_eq!(parse_seeds(&format!("0..{}", u64::MAX)), Ok(0..u64::MAX));
+        for bad in ["", "..", "1..", "..1", "0..=9", "0...9", "10..5", "a..b", "-1..5", "0..18446744073709551616", "7"]
+        {
+            assert!(parse_seeds(bad).is_err(), "{bad:?} was read as a range");
+        }
+    }
+
+    #[test]
+    fn moments_are_counted_from_1970() {
+        let read = |text: &str| epoch_ns(&text.parse().unwrap()).map(|ns| ns / 1_000_000_000);
+        assert_eq!(read("1970-01-01T00:00:00Z"), Ok(0));
+        assert_eq!(read("2026-01-01T00:00:00Z"), Ok(1_767_225_600));
+        assert_eq!(read("2024-02-29T23:59:59Z"), Ok(1_709_251_199));
+        assert_eq!(read("2000-03-01T01:00:00+01:00"), Ok(951_868_800));
+        for bad in ["2026-01-01", "2026-01-01T00:00:00", "12:00:00", "1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z"] {
+            assert!(read(bad).is_err(), "{bad:?} was read as a moment");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let keys = ["program", "seeds", "latency", "loss", "clock", "end"];
+        for (found, meant) in [
+            ("latancy", Some("latency")),
+            ("Loss", Some("loss")),
+            ("sedes", Some("seeds")),
+            ("check", None),
+            ("heal", None),
+            ("x", None),
+            ("prog", Some("program")),
+        ] {
+            assert_eq!(nearest(found, keys), meant, "{found}");
+        }
+        assert_eq!(nearest("store", ["client-0", "store-0"]), Some("store-0"));
+    }
+}

@@ -1,0 +1,615 @@
+//! Scenario files: what is read, and what is said about those that can't be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use miette::Diagnostic;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use squall::World;
+use squall::scenario::{Isolation, NoArgs, Program, Scenario, ScenarioError};
+use squall::time::DurationExt;
+use squall::trace::{Plan, Record, Seed, StrategyChoice, Verdict};
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    cache: bool,
+    batch: u8,
+    label: String,
+    #[serde(with = "squall::scenario::duration")]
+    pause: Duration,
+    limits: BTreeMap<String, u32>,
+    disk: Disk,
+    hint: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Disk {
+    size: u64,
+}
+
+impl Default for Args {
+    fn default() -> Args {
+        Args {
+            cache: false,
+            batch: 4,
+            label: "plain".to_string(),
+            pause: 5.ms(),
+            limits: BTreeMap::new(),
+            disk: Disk { size: 1 },
+            hint: None,
+        }
+    }
+}
+
+fn store(world: &mut World, args: &Args) {
+    let pause = args.pause;
+    assert!(args.batch < 200, "a batch of {} is too much", args.batch);
+    world.nodes("store", 3, |_| std::future::pending::<()>());
+    world.clients("client", 2, move |_| squall::time::sleep(pause));
+    world.node("gateway", std::future::pending::<()>);
+}
+
+fn programs() -> Vec<Program> {
+    vec![
+        Program::new("store", "Stores and clients", store),
+        Program::new("idle", "One client that sleeps", |world, _: &NoArgs| {
+            world.client("sleeper", || squall::time::sleep(1.secs()));
+        }),
+    ]
+}
+
+fn read(text: &str, set: &[&str]) -> Result<Scenario, ScenarioError> {
+    let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+    Scenario::from_text("scenarios/example.toml", text, &programs(), &set)
+}
+
+/// Everything that a scenario file can hold.
+const VALID: &str = r#"#:schema ./scenario.schema.json
+program   = "store"
+about     = "An example"
+seeds     = "0x10..1000"
+isolation = "auto"
+expect    = "panic"
+limit     = { virtual = "60s", events = 2_000_000 }
+end       = { at = "30s" }
+
+[nodes]
+store  = 3
+client = 5
+
+[args]
+cache = true
+batch = 7
+label = "x"
+pause = "1.5ms"
+limits = { a = 1 }
+disk.size = 12
+
+[clock]
+epoch = "2026-01-01T00:00:00Z"
+
+[network]
+latency = { uniform = ["1ms", "10ms"] }
+loss = "1%"
+duplicate = "1/3"
+
+[[link]]
+name = "slow"
+from = "client-*"
+to = "store-0"
+both_ways = true
+latency = { lognormal = { median = "2ms", p99 = "40ms" } }
+
+[[link]]
+from = "gateway"
+to = "*"
+latency = { pareto = { min = "1ms", shape = 1.5 } }
+loss = 0
+
+[[link]]
+from = "store-*"
+to = "store-*"
+one_way = true
+latency = { exponential = { mean = "5ms", min = "1ms" } }
+
+[[link]]
+from = "store-0"
+to = "gateway"
+latency = { empirical = ["1ms", "1ms", "9ms"] }
+
+[[fault]]
+name = "split"
+kind = "partition"
+groups = [["store-0"], ["store-1", "store-2"]]
+at = "2s"
+for = "3s"
+
+[[fault]]
+kind = "partition"
+from = "client-*"
+to = ["gateway"]
+one_way = true
+at = "10s"
+
+[[fault]]
+kind = "crash"
+node = "store-*"
+at = "5s"
+restart_after = "1s"
+"#;
+
+#[test]
+fn a_whole_file_is_read_and_runs() {
+    let scenario = read(VALID, &[]).unwrap();
+    assert_eq!(scenario.name(), "example");
+    assert_eq!(scenario.program(), "store");
+    assert_eq!(scenario.about(), "An example");
+    assert_eq!(scenario.seeds(), 16..1000);
+    assert_eq!(scenario.expect(), Some("panic"));
+    assert_eq!(scenario.isolation(), Isolation::Auto);
+    assert_eq!(scenario.node_names().len(), 3 + 5 + 1);
+    let outcome = scenario.simulation().run_plan(&scenario.plan(Seed(1), StrategyChoice::default()), Record::Full);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    // `end.at`, not the clients' return.
+    assert_eq!(outcome.ending.at_ns, 30_000_000_000);
+    let trace = serde_json::to_string(&outcome.trace.unwrap().events).unwrap();
+    for what in [
+        "split at 2 s",
+        "split at 2 s is healed",
+        "the partition client-* -> gateway at 10 s",
+        "the crash of store-* at 5 s (store-2)",
+    ] {
+        assert!(trace.contains(what), "{what} didn't happen");
+    }
+}
+
+#[test]
+fn what_a_file_leaves_out_is_as_the_program_says() {
+    let scenario = read("program = \"store\"", &[]).unwrap();
+    assert_eq!(scenario.about(), "Stores and clients");
+    assert_eq!(scenario.seeds(), 0..1000);
+    assert_eq!(scenario.isolation(), Isolation::Thread);
+    assert_eq!(scenario.node_names().len(), 3 + 2 + 1);
+    let outcome = scenario.simulation().run_plan(&Plan::seeded("x", Seed(1)), Record::Digest);
+    assert_eq!(outcome.ending.at_ns, 5_000_000);
+}
+
+#[test]
+fn settings_go_over_the_file() {
+    let end_ns = |set: &[&str]| {
+        let scenario = read("program = \"store\"\n[args]\npause = \"7ms\"\n", set).unwrap();
+        let outcome = scenario.simulation().run_plan(&Plan::seeded("x", Seed(1)), Record::Digest);
+        outcome.ending.at_ns
+    };
+    assert_eq!(end_ns(&[]), 7_000_000);
+    assert_eq!(end_ns(&["args.pause=9ms"]), 9_000_000);
+    assert_eq!(end_ns(&["args.pause = \"9ms\"", "args.pause=11ms"]), 11_000_000);
+    assert_eq!(end_ns(&["args={ pause = \"3ms\" }", "args.cache=true"]), 3_000_000);
+    assert_eq!(end_ns(&["end.at=1s"]), 1_000_000_000);
+
+    let scenario =
+        read(VALID, &["seeds=3..5", "nodes.client=1", "fault.split.at=1s", "link.slow.latency=5ms"]).unwrap();
+    assert_eq!(scenario.seeds(), 3..5);
+    assert_eq!(scenario.node_names().len(), 3 + 1 + 1);
+    let plan = scenario.plan(Seed(4), StrategyChoice::Fifo);
+    assert_eq!(plan.scenario, "example");
+    assert_eq!(plan.parameters["fault.split.at"], "1s");
+    assert_eq!(plan.parameters["seeds"], "3..5");
+    let outcome = scenario.simulation().run_plan(&plan, Record::Full);
+    assert!(serde_json::to_string(&outcome.trace.unwrap().events).unwrap().contains("split at 1 s"));
+}
+
+/// A wrong text, what is said about it, the part that is pointed at, and what the help says.
+type Case = (&'static str, &'static str, &'static str, &'static str);
+
+/// Each with `program = "store"` and a newline before it.
+const WRONG: &[Case] = &[
+    // Keys.
+    ("sedes = \"0..1\"", "unknown key `sedes` in a scenario", "sedes", "did you mean `seeds`?"),
+    ("[netwrok]\nloss = \"1%\"", "unknown key `netwrok`", "netwrok", "did you mean `network`?"),
+    ("[network]\nlatancy = \"1ms\"", "unknown key `latancy` in [network]", "latancy", "did you mean `latency`?"),
+    ("limit = { virtaul = \"1s\" }", "unknown key `virtaul` in `limit`", "virtaul", "did you mean `virtual`?"),
+    ("[check]\nlinearizable = \"kv\"", "unknown key `check`", "check", "expected one of program, about"),
+    ("[heal]\nat = \"1s\"", "unknown key `heal`", "heal", "expected one of"),
+    ("[clock]\nepohc = 1", "unknown key `epohc` in [clock]", "epohc", "did you mean `epoch`?"),
+    // Units and types.
+    ("[network]\nlatency = 5", "`latency`: expected a duration", "5", "did you mean `\"5ms\"`?"),
+    ("[network]\nlatency = \"5\"", "found \"5\"", "\"5\"", "did you mean `\"5ms\"`?"),
+    ("[network]\nlatency = \"5sec\"", "found \"5sec\"", "\"5sec\"", "did you mean `\"5s\"`?"),
+    ("[network]\nlatency = \"fast\"", "expected a duration such as \"5ms\"", "\"fast\"", ""),
+    ("[network]\nlatency = \"0.5ns\"", "expected whole nanoseconds", "\"0.5ns\"", ""),
+    ("[network]\nlatency = \"999999999h\"", "expected at most 146 years", "\"999999999h\"", ""),
+    ("[network]\nlatency = true", "`latency`: expected a latency such as", "true", ""),
+    ("[network]\nlatency = {}", "expected exactly one of fixed, uniform", "{}", ""),
+    (
+        "[network]\nlatency = { fixed = \"1ms\", pareto = 1 }",
+        "expected exactly one of",
+        "{ fixed = \"1ms\", pareto = 1 }",
+        "",
+    ),
+    ("[network]\nlatency = { unifrom = [] }", "unknown key `unifrom`", "unifrom", "did you mean `uniform`?"),
+    ("[network]\nlatency = { uniform = [\"1ms\"] }", "expected two latencies, found 1", "[\"1ms\"]", ""),
+    ("[network]\nlatency = { uniform = [\"9ms\", \"1ms\"] }", "min (9ms) is above max (1ms)", "[\"9ms\", \"1ms\"]", ""),
+    ("[network]\nlatency = { uniform = \"1ms\" }", "expected the least and the greatest latency", "\"1ms\"", ""),
+    ("[network]\nlatency = { exponential = \"0s\" }", "mean must be above zero", "\"0s\"", ""),
+    ("[network]\nlatency = { exponential = {} }", "lacks `mean`", "{}", ""),
+    (
+        "[network]\nlatency = { lognormal = { median = \"2ms\", p99 = \"2ms\" } }",
+        "p99 (2ms) must be above median (2ms)",
+        "{ median = \"2ms\", p99 = \"2ms\" }",
+        "",
+    ),
+    (
+        "[network]\nlatency = { lognormal = { median = \"2ms\" } }",
+        "`lognormal` lacks `p99`",
+        "{ median = \"2ms\" }",
+        "",
+    ),
+    (
+        "[network]\nlatency = { pareto = { min = \"1ms\", shape = 0 } }",
+        "shape must be finite",
+        "{ min = \"1ms\", shape = 0 }",
+        "",
+    ),
+    (
+        "[network]\nlatency = { pareto = { min = \"1ms\", shape = nan } }",
+        "shape must be finite",
+        "{ min = \"1ms\", shape = nan }",
+        "",
+    ),
+    ("[network]\nlatency = { pareto = { min = \"1ms\", shape = \"x\" } }", "`shape`: expected a number", "\"x\"", ""),
+    ("[network]\nlatency = { empirical = [] }", "needs at least one entry", "[]", ""),
+    ("[network]\nlatency = { empirical = [\"1ms\", 2] }", "found the integer 2", "2", "did you mean `\"2ms\"`?"),
+    ("[network]\nloss = \"120%\"", "`loss`: expected a share of at most 100%, found \"120%\"", "\"120%\"", ""),
+    ("[network]\nloss = 0.05", "`loss`: expected a share such as \"5%\"", "0.05", ""),
+    ("[network]\nloss = 5", "did you mean \"5%\"?", "5", ""),
+    ("[network]\nduplicate = \"-1%\"", "`duplicate`: expected a share", "\"-1%\"", ""),
+    ("network = 3", "`network`: expected a table, found the integer 3", "3", ""),
+    ("link = 3", "`link`: expected a list of tables, each under a heading [[link]]", "3", ""),
+    ("fault = [1]", "`fault`: expected a table, found the integer 1", "1", ""),
+    ("about = 3", "`about`: expected a sentence", "3", ""),
+    ("isolation = \"proces\"", "expected \"thread\" or \"auto\"", "\"proces\"", ""),
+    ("isolation = \"process\"", "processes of their own aren't there yet", "\"process\"", ""),
+    ("isolation = \"atuo\"", "expected \"thread\" or \"auto\"", "\"atuo\"", "did you mean `\"auto\"`?"),
+    // Seeds.
+    ("seeds = \"10..5\"", "ends before it starts", "\"10..5\"", "did you mean `\"5..10\"`?"),
+    ("seeds = \"5..5\"", "is empty", "\"5..5\"", "the end is left out"),
+    ("seeds = 100", "expected a range of seeds such as \"0..1000\"", "100", ""),
+    ("seeds = \"100\"", "expected a range of seeds", "\"100\"", "did you mean `\"0..100\"`?"),
+    ("seeds = \"0..99999999999999999999\"", "is no seed", "\"0..99999999999999999999\"", ""),
+    // Names.
+    ("expect = \"paid-once\"", "no property of this scenario", "\"paid-once\"", "the properties are deadlock"),
+    ("expect = \"panik\"", "no property", "\"panik\"", "did you mean `panic`?"),
+    ("[nodes]\ncleint = 2", "unknown key `cleint` in [nodes]", "cleint", "did you mean `client`?"),
+    ("[nodes]\nclient = 0", "no client is left", "0", "end = { at = \"10s\" }"),
+    ("[nodes]\nclient = -1", "expected a whole number from 0 to 100000", "-1", ""),
+    (
+        "[nodes]\nclient = 99999999999999999999999999",
+        "expected a whole number from 0 to 100000",
+        "99999999999999999999999999",
+        "",
+    ),
+    ("[nodes]\nclient = 1.5", "found the number 1.5", "1.5", ""),
+    (
+        "[[link]]\nfrom = \"store\"\nto = \"*\"",
+        "the link names the node \"store\", which isn't there",
+        "\"store\"",
+        "did you mean `store-0`?",
+    ),
+    (
+        "[[link]]\nfrom = \"*\"\nto = \"clinet-*\"",
+        "no node's name is like that",
+        "\"clinet-*\"",
+        "did you mean `client-0`?",
+    ),
+    ("[[link]]\nto = \"*\"", "[[link]] lacks `from`", "[[link]]", ""),
+    ("[[link]]\nfrom = \"*\"\nto = \"*\"\none_way = true\nboth_ways = true", "disagree", "one_way", ""),
+    (
+        "[[link]]\nname = \"a\"\nfrom = \"*\"\nto = \"*\"\n[[link]]\nname = \"a\"\nfrom = \"*\"\nto = \"*\"",
+        "two links are named \"a\"",
+        "\"a\"",
+        "",
+    ),
+    ("[[link]]\nname = \"a.b\"\nfrom = \"*\"\nto = \"*\"", "expected a short name without", "\"a.b\"", ""),
+    // Faults.
+    ("[[fault]]\nat = \"1s\"", "[[fault]] lacks `kind`: expected \"partition\" or \"crash\"", "[[fault]]", ""),
+    ("[[fault]]\nkind = \"crahs\"", "expected \"partition\" or \"crash\"", "\"crahs\"", "did you mean `\"crash\"`?"),
+    ("[[fault]]\nkind = \"crash\"\nnode = \"store-0\"", "a crash lacks `at`", "[[fault]]", ""),
+    ("[[fault]]\nkind = \"crash\"\nat = \"1s\"", "a crash lacks `node`", "[[fault]]", ""),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-7\"\nat = \"1s\"",
+        "names the node \"store-7\"",
+        "\"store-7\"",
+        "did you mean `store-0`?",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"1s\"\nfor = \"1s\"",
+        "unknown key `for` in a crash",
+        "for",
+        "restart_after",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"2h\"",
+        "never happens: the run is given up at 3600 s",
+        "\"2h\"",
+        "",
+    ),
+    (
+        "end.at = \"5s\"\n[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"5s\"",
+        "the fault at 5 s never happens: the run ends at 5 s",
+        "\"5s\"",
+        "",
+    ),
+    ("limit.virtual = \"1s\"\nend.at = \"2s\"", "`end.at` is beyond `limit.virtual`", "\"2s\"", ""),
+    ("limit.virtual = \"0s\"", "above zero", "\"0s\"", ""),
+    ("limit.events = 0", "expected a whole number from 1", "0", ""),
+    ("end = {}", "`end` lacks `at`", "{}", ""),
+    ("[[fault]]\nkind = \"partition\"\nat = \"1s\"", "a partition lacks `groups`", "[[fault]]", ""),
+    ("[[fault]]\nkind = \"partition\"\nfrom = \"store-0\"\nat = \"1s\"", "a partition lacks `to`", "[[fault]]", ""),
+    (
+        "[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"]]\nat = \"1s\"",
+        "at least two groups",
+        "[[\"store-0\"]]",
+        "",
+    ),
+    ("[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"], []]\nat = \"1s\"", "a group without nodes", "[]", ""),
+    (
+        "[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"], [\"client-*\", \"store-*\"]]\nat = \"1s\"",
+        "the node store-0 is in two groups",
+        "\"store-*\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"], [\"gatewya\"]]\nat = \"1s\"",
+        "names the node \"gatewya\"",
+        "\"gatewya\"",
+        "did you mean `gateway`?",
+    ),
+    (
+        "[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"], [\"gateway\"]]\nat = \"1s\"\nfor = \"0s\"",
+        "`for`: expected a duration above zero",
+        "\"0s\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"], [\"gateway\"]]\nfrom = \"store-1\"\nat = \"1s\"",
+        "not both",
+        "from",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"partition\"\ngroups = [[\"store-0\"], [\"gateway\"]]\none_way = true\nat = \"1s\"",
+        "cuts both ways",
+        "one_way",
+        "",
+    ),
+    // The clock.
+    ("[clock]\nepoch = \"2026-02-30T00:00:00Z\"", "`clock.epoch`", "\"2026-02-30T00:00:00Z\"", ""),
+    ("[clock]\nepoch = 2026-01-01", "the time of day is missing", "2026-01-01", ""),
+    ("[clock]\nepoch = \"1969-01-01T00:00:00Z\"", "between the years 1970 and 2261", "\"1969-01-01T00:00:00Z\"", ""),
+    // The program's own arguments.
+    ("[args]\ncahce = true", "unknown key `cahce` in [args]", "cahce", "did you mean `cache`?"),
+    ("[args]\ncache = \"yes\"", "`args.cache`: expected true or false", "\"yes\"", ""),
+    ("[args]\nbatch = 300", "expected a whole number from 0 to 255, found integer `300`", "300", ""),
+    ("[args]\npause = 5", "`args.pause`: expected a duration such as \"5ms\"", "5", ""),
+    ("[args]\npause = \"5 parsecs\"", "`args.pause`: expected a duration", "\"5 parsecs\"", ""),
+    ("[args]\ndisk = { size = 1, sise = 2 }", "unknown key `sise` in [args.disk]", "sise", "did you mean `size`?"),
+    ("[args]\nlimits = { a = -1 }", "`args.limits`: expected a whole number from 0", "-1", ""),
+    ("[args]\nbatch = 250", "panicked while it described its world: a batch of 250 is too much", "\"store\"", ""),
+    ("args = 1", "`args`: expected a table", "1", ""),
+    // TOML itself.
+    ("seeds = ", "this is not TOML", "", ""),
+    ("seeds = \"0..1\"\nseeds = \"0..2\"", "duplicate key", "seeds", ""),
+    ("[network", "this is not TOML", "", ""),
+    ("x = 1e", "this is not TOML", "", ""),
+];
+
+fn check(text: &str, set: &[&str], case: &Case) {
+    let (_, message, pointed, help) = case;
+    let error = read(text, set).expect_err(text);
+    let mistakes: Vec<_> = error.mistakes().collect();
+    assert_eq!(mistakes.len(), 1, "{text}\n{set:?}: {error}");
+    let mistake = mistakes[0];
+    assert!(mistake.message().contains(message), "{text}\n{set:?}: said {:?}, not {message:?}", mistake.message());
+    let found = mistake.text().unwrap_or_else(|| panic!("{text}: no place in {mistake:?}"));
+    assert!(pointed.is_empty() || found == *pointed, "{text}\n{set:?}: points at {found:?}, not at {pointed:?}");
+    let said = mistake.help().unwrap_or_default();
+    assert!(said.contains(help), "{text}\n{set:?}: the help is {said:?}, not {help:?}");
+    assert!(!mistake.message().contains('\n'), "{}", mistake.message());
+}
+
+#[test]
+fn mistakes_are_told_at_their_place() {
+    for case in WRONG {
+        check(&format!("program = \"store\"\n{}", case.0), &[], case);
+    }
+}
+
+#[test]
+fn mistakes_in_arguments_name_the_argument() {
+    let cases: &[Case] = &[
+        ("network.loss=120%", "at most 100%", "120%", ""),
+        ("network.latency=5", "expected a duration", "5", "did you mean `\"5ms\"`?"),
+        ("network.latency={ uniform = [\"9ms\", \"1ms\"] }", "is above max", "[\"9ms\", \"1ms\"]", ""),
+        ("network.latency={ uniform = [\"9ms\", }", "the value can't be read", "", ""),
+        ("network.latancy=5ms", "unknown key `latancy`", "latancy", "did you mean `latency`?"),
+        ("netwrok.loss=5%", "unknown key `netwrok`", "netwrok", "did you mean `network`?"),
+        ("nodes.cleint=1", "unknown key `cleint`", "cleint", "did you mean `client`?"),
+        ("nodes.client=0", "no client is left", "0", ""),
+        ("args.cache=maybe", "expected true or false", "maybe", ""),
+        ("args.batch=300", "from 0 to 255", "300", ""),
+        ("seeds=10..5", "ends before it starts", "10..5", "did you mean `\"5..10\"`?"),
+        ("limit.virtual=60", "expected a duration", "60", ""),
+        ("program=stoer", "unknown program \"stoer\"", "stoer", "did you mean `store`?"),
+        ("program.x=1", "`program` has no keys of its own", "program", ""),
+        ("loss", "expected a setting such as network.loss=5%", "loss", ""),
+        ("=5", "is no key of a setting", "", ""),
+        ("a..b=5", "is no key of a setting", "a..b", ""),
+        ("a.b.c.d.e.f.g.h.i.j=5", "is no key of a setting", "a.b.c.d.e.f.g.h.i.j", ""),
+        ("seeds=", "has no value", "", ""),
+        ("link.slwo.loss=1%", "no [[link]] is named \"slwo\"", "slwo", "did you mean `slow`?"),
+        ("link.slow.lss=1%", "unknown key `lss` in [[link]]", "lss", "did you mean `loss`?"),
+        ("link.slow=1%", "expected link.NAME.KEY", "link.slow=1%", ""),
+        ("fault.split.at=1s", "no [[fault]] is named \"split\"", "split", "name = \"split\""),
+    ];
+    let text = "program = \"store\"\n[[link]]\nname = \"slow\"\nfrom = \"*\"\nto = \"*\"\n";
+    for case in cases {
+        check(text, &[case.0], case);
+        let error = read(text, &[case.0]).unwrap_err();
+        let mistake = error.mistakes().next().unwrap();
+        assert_eq!(mistake.source_name(), Some(format!("--set {}", case.0).as_str()));
+    }
+    // Behind other arguments, and with a mistake in the file too.
+    let error = read("program = \"store\"\nabout = 1\n", &["args.cache=true", "network.loss=120%"]).unwrap_err();
+    let places: Vec<_> = error.mistakes().map(|mistake| (mistake.source_name(), mistake.text())).collect();
+    let expected = [(Some("scenarios/example.toml"), Some("1")), (Some("--set network.loss=120%"), Some("120%"))];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_in_its_order() {
+    let text = "program = \"store\"\nseeds = \"5..1\"\n[network]\nloss = \"120%\"\nlatancy = \"5ms\"\n";
+    let error = read(text, &[]).unwrap_err();
+    let places: Vec<_> = error.mistakes().map(|mistake| mistake.line_and_column().unwrap()).collect();
+    assert_eq!(places, [(2, 9), (4, 8), (5, 1)]);
+    let shown = error.lines();
+    assert!(shown.starts_with("scenarios/example.toml:2:9: `seeds`: "), "{shown}");
+    assert!(shown.contains("did you mean `latency`?"), "{shown}");
+    // As a diagnostic: a first one with its label, and the others.
+    assert_eq!(error.labels().unwrap().count(), 1);
+    assert_eq!(error.related().unwrap().count(), 2);
+}
+
+#[test]
+fn a_program_must_be_named() {
+    for text in ["", "\n\n", "# nothing\n", "seeds = \"0..1\"\n"] {
+        let error = read(text, &[]).unwrap_err();
+        assert!(error.lines().contains("lacks `program`"), "{error}");
+        assert!(error.lines().contains("there are store, idle"), "{error}");
+    }
+    let error = read("program = \"stor\"", &[]).unwrap_err();
+    assert!(error.lines().contains("did you mean `store`?"), "{error}");
+    let error = read("program = 5", &[]).unwrap_err();
+    assert!(error.lines().contains("expected the name of a program"), "{error}");
+    let error = read("program = \"idle\"\n[args]\nx = 1\n", &[]).unwrap_err();
+    assert!(error.lines().contains("there are no keys here"), "{error}");
+}
+
+#[test]
+fn files_that_cannot_be_read_say_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("payments.toml"), VALID).unwrap();
+    std::fs::write(path("latin.toml"), b"program = \"store\"\nabout = \"\xe9\"\n").unwrap();
+    let said = |name: &str| Scenario::load(path(name), &programs(), &[]).unwrap_err().lines();
+    assert!(said("paymnets.toml").contains("payments.toml?"), "{}", said("paymnets.toml"));
+    assert!(said("latin.toml").contains("not UTF-8 text (byte 27 in line 2)"), "{}", said("latin.toml"));
+    assert!(said("").contains("it is a directory"), "{}", said(""));
+    assert!(said("a/b/c.toml").contains("can't be read"), "{}", said("a/b/c.toml"));
+    assert_eq!(Scenario::load(path("payments.toml"), &programs(), &[]).unwrap().name(), "payments");
+}
+
+#[test]
+fn zero_clients_are_fine_with_an_end() {
+    assert!(read("program = \"store\"\nend.at = \"5s\"\n[nodes]\nclient = 0\n", &[]).is_ok());
+    assert!(read("program = \"store\"\n[nodes]\nstore = 0\n", &[]).is_ok());
+}
+
+#[test]
+fn deep_nesting_is_no_danger() {
+    for text in ["[".repeat(100_000), "{a=".repeat(100_000), "a.".repeat(100_000)] {
+        let _ = read(&format!("program = {text}"), &[]);
+        let _ = read(&format!("{text} = 1"), &[]);
+        let _ = read(VALID, &[&format!("args.limits={text}"), &format!("{text}=1")]);
+    }
+}
+
+/// What proptest pastes into texts: all that means something to the reader.
+const PIECES: [&str; 34] = [
+    "program",
+    "=",
+    "\"store\"",
+    "\n",
+    "[nodes]",
+    "[[link]]",
+    "[[fault]]",
+    "kind",
+    "\"crash\"",
+    "\"partition\"",
+    "at",
+    "\"5s\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ".",
+    "\"\"",
+    "-1",
+    "99999999999999999999",
+    "1e999",
+    "nan",
+    "\"5\"",
+    "\"120%\"",
+    "\"é\"",
+    "#",
+    "'''",
+    "from",
+    "to",
+    "2026-01-01T00:00:00Z",
+    "args",
+    "\"*\"",
+    "true",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in proptest::collection::vec(prop_oneof![
+        proptest::sample::select(PIECES.as_slice()).prop_map(str::to_string),
+        "[ -~]{0,4}",
+        any::<char>().prop_map(String::from),
+    ], 0..60)) {
+        let text = text.join(" ");
+        let _ = read(&text, &[]);
+        let _ = read(VALID, &[&text]);
+        let _ = read(VALID, &[&format!("fault.split.groups={text}"), &format!("args={text}")]);
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_it_panic(
+        changes in proptest::collection::vec((0..VALID.len(), 0..12usize, proptest::sample::select(PIECES.as_slice())), 1..4)
+    ) {
+        let mut text = VALID.to_string();
+        for (at, length, piece) in changes {
+            let start = text.floor_char_boundary_for(at);
+            let end = text.floor_char_boundary_for(start + length).max(start);
+            text.replace_range(start..end, piece);
+        }
+        match read(&text, &[]) {
+            Ok(scenario) => {
+                let nodes = scenario.node_names().len();
+                prop_assert!(nodes <= 300_001);
+            }
+            Err(error) => {
+                for mistake in error.mistakes() {
+                    prop_assert!(mistake.source_name().is_none() || mistake.text().is_some(), "{mistake:?}");
+                    prop_assert!(!mistake.message().is_empty());
+                }
+            }
+        }
+    }
+}
+
+/// `str::floor_char_boundary` is newer than the oldest supported compiler.
+trait FloorCharBoundary {
+    fn floor_char_boundary_for(&self, at: usize) -> usize;
+}
+
+impl FloorCharBoundary for String {
+    fn floor_char_boundary_for(&self, at: usize) -> usize {
+        (0..=at.min(self.len())).rev().find(|&at| self.is_char_boundary(at)).unwrap_or(0)
+    }
+}
