@@ -50,7 +50,7 @@ fn push_escaped(out: &mut String, character: char) {
 /// breaks and tabs.
 #[must_use]
 pub fn as_text(bytes: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty())?;
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.trim().is_empty())?;
     let readable = |character: char| {
         matches!(character, '"' | '\'' | '\\' | '\n' | '\t' | '\r') || character.escape_debug().count() == 1
     };
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn bytes_are_text_only_if_all_of_them_are() {
         assert_eq!(as_text(b"hello\n"), Some("hello\n"));
-        for bytes in [&b""[..], b"\x05hello", b"\xff", b"\x1b[0m", "\u{202e}x".as_bytes()] {
+        for bytes in [&b""[..], b"\x05hello", b"\n", b"\xff", b"\x1b[0m", "\u{202e}x".as_bytes()] {
             assert_eq!(as_text(bytes), None);
         }
     }

@@ -234,7 +234,8 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
         EventKind::Publish { topic, value } => format!("publishes {topic}: {value}"),
         EventKind::Panic { message } => format!("panics: {message}"),
         EventKind::Escape { what } => format!("leaves the simulation: {what}"),
-        EventKind::Log { level, target, message } => format!("{level} {target}: {message}"),
+        // The last part of the module's path: the message is what the columns are for.
+        EventKind::Log { level, target, message } => format!("{level} {}: {message}", short_type_name(target)),
     }
 }
 
@@ -269,7 +270,12 @@ fn short_type_name(path: &str) -> &str {
 }
 
 fn payload_in_words(payload: &[u8]) -> String {
-    match (as_text(payload), payload.len()) {
+    // A length and that many bytes: how a text is encoded in a call.
+    let unwrapped = match payload {
+        [length, rest @ ..] if usize::from(*length) == rest.len() => rest,
+        _ => payload,
+    };
+    match (as_text(unwrapped), payload.len()) {
         (Some(text), _) => format!("\"{text}\""),
         (None, 1) => "(1 byte)".to_string(),
         (None, length) => format!("({length} bytes)"),
@@ -319,6 +325,19 @@ mod tests {
             ("&'static str", "&'static str"),
         ] {
             assert_eq!(short_type_name(path), short);
+        }
+    }
+
+    #[test]
+    fn payloads_are_shown_as_the_text_that_they_are() {
+        for (payload, shown) in [
+            (&b"hello\n"[..], "\"hello\n\""),
+            (b"\x05hello", "\"hello\""),
+            (b"\x04hello", "(6 bytes)"),
+            (b"\n", "(1 byte)"),
+            (b"", "(0 bytes)"),
+        ] {
+            assert_eq!(payload_in_words(payload), shown);
         }
     }
 }

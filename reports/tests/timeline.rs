@@ -81,7 +81,11 @@ fn paid_twice() -> Trace {
                 1_500_000,
                 BANK,
                 TaskId(3),
-                EventKind::Log { level: "INFO".into(), target: "payments".into(), message: "paid amount=5".into() },
+                EventKind::Log {
+                    level: "INFO".into(),
+                    target: "scenarios::payments".into(),
+                    message: "paid amount=5".into(),
+                },
             ),
             (1_500_000, BANK, TaskId(3), send(ANSWERS, ALICE, 1024, b"\x00")),
             (

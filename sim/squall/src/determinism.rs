@@ -29,7 +29,7 @@ impl std::fmt::Display for Divergence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "not deterministic: {}, the run differs from event {} on\n  first:  {}\n  second: {}",
+            "{}, the run differs from event {} on\n  first:  {}\n  second: {}",
             self.circumstance, self.step, self.first, self.second
         )
     }

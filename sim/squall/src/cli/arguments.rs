@@ -18,8 +18,9 @@ Examples:
   squall explore scenarios/payments.toml --seeds fresh --for 10m
   squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
 
-Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input, 4 nothing ran, 100 a property failed,
-110 a run didn't repeat itself, 120 inconclusive, 130 interrupted.";
+Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
+  4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
+  120 inconclusive, 130 interrupted.";
 
 /// Runs simulated distributed systems: the same seed brings the same run back, event for event.
 #[derive(Debug, Parser)]

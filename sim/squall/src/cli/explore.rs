@@ -18,7 +18,7 @@ use super::run::{run_in_words, unwritable};
 use crate::determinism::{self, Checked, Divergence};
 use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Listed, SeedRange, Settings, Watch, WatchEnded};
 use crate::runner::{HANG_PROPERTY, Simulation};
-use crate::scenario::{Program, Scenario};
+use crate::scenario::{Program, Scenario, format_duration};
 use crate::trace_file;
 
 /// How many events of the first failure are shown.
@@ -100,7 +100,7 @@ pub fn explore(programs: &[Program], arguments: &Explore, output: &mut Output) -
     })?;
     let plural = if jobs == 1 { "job" } else { "jobs" };
     let limit = match arguments.time {
-        Some(time) => format!("for {time:?}"),
+        Some(time) => format!("for {}", format_duration(time)),
         None => format!("{} runs", seeds.count()),
     };
     output.text(&format!("{}: seeds {seeds}, {limit}, {jobs} {plural}, strategy {strategy}", scenario.name()))?;
@@ -445,6 +445,7 @@ fn summary_in_words(
         counted_runs(*runs)
     ));
     match expect {
+        _ if explored.runs == 0 => text.push_str("nothing ran\n"),
         None => {}
         Some(property) if came_as_expected(explored, expect) => {
             text.push_str(&format!("as expected: {property} failed, and nothing else did\n"));
@@ -452,6 +453,8 @@ fn summary_in_words(
         Some(property) if explored.groups.contains_key(property) => {
             text.push_str(&format!("expected only {property} to fail, but something else failed too\n"));
         }
+        // There might have been more.
+        Some(_) if interrupt::requested() => {}
         Some(property) => {
             let runs = counted_runs(*runs);
             text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));

@@ -1,0 +1,56 @@
+//! What the README promises: the two commands that a newcomer types first.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn squall(arguments: &[&str]) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).current_dir(root).output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[test]
+fn exploring_payments_finds_the_double_payment_as_it_should() {
+    let output = squall(&["explore", "scenarios/payments.toml"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}\n{}", text(&output.stderr));
+    for expected in [
+        "repeats itself: after another seed, and in a fresh process",
+        "-> bank:80 call 1 Pay",
+        "FAIL paid-once at ",
+        "replay: squall replay scenarios/payments.toml --seed 0x",
+        "1000 runs in ",
+        "as expected: paid-once failed, and nothing else did",
+    ] {
+        assert!(said.contains(expected), "no {expected:?} in:\n{said}");
+    }
+    let repaired = squall(&["explore", "scenarios/payments_repaired.toml"]);
+    assert_eq!(repaired.status.code(), Some(0));
+    assert!(text(&repaired.stdout).contains("1000 passed, 0 failed, 0 unknown"), "{}", text(&repaired.stdout));
+}
+
+#[test]
+fn the_simplest_case_is_printed_step_by_step() {
+    let output = squall(&["run", "scenarios/request_response.toml", "--seed", "7"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for expected in ["-> server:80 call 1 Ask", "<- client-0 call 1 Ask after ", "client-0 returns", "PASS"] {
+        assert!(said.contains(expected), "no {expected:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn every_scenario_file_is_listed() {
+    let output = squall(&["list", "--message-format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for name in ["\"payments\"", "\"payments_repaired\"", "\"request_response\""] {
+        assert!(text(&output.stdout).contains(name));
+    }
+}

@@ -1,0 +1,91 @@
+//! Programs that misbehave, each in its own way, with the whole command line: what the tests of it run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use squall::World;
+use squall::scenario::{NoArgs, Program};
+
+squall::main!(programs());
+
+fn programs() -> Vec<Program> {
+    vec![
+        Program::new("calm", "Nothing happens", calm),
+        Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
+        Program::new("counting", "A static outlives the run", counting),
+        Program::new("addressed", "An address is made known", addressed),
+        Program::new("environmental", "The environment is made known", environmental),
+        Program::new("waiting", "A client waits for ever", waiting),
+        Program::new("endless", "A client never comes to an end", endless),
+        Program::new("impossible", "A link to a node that isn't there", impossible),
+        Program::new("spinning", "A client never yields", spinning),
+        Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
+    ]
+}
+
+fn calm(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {});
+}
+
+fn chatty(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        println!("{{\"event\":\"printed by a node\"}}");
+        squall::publish("mood", "\u{1b}[31mred\u{202e}");
+    });
+}
+
+fn counting(world: &mut World, _: &NoArgs) {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    world.client("client", || async {
+        squall::publish("runs", RUNS.fetch_add(1, Ordering::Relaxed));
+    });
+}
+
+fn addressed(world: &mut World, _: &NoArgs) {
+    // Other in each process, equal within one.
+    static HERE: u8 = 0;
+    world.client("client", || async {
+        squall::publish("address", &raw const HERE as usize);
+    });
+}
+
+fn environmental(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        squall::publish("checked", std::env::var("SQUALL_CHECK").ok());
+    });
+}
+
+fn waiting(world: &mut World, _: &NoArgs) {
+    world.client("client", || async { std::future::pending::<()>().await });
+}
+
+fn endless(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        loop {
+            squall::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+fn spinning(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+}
+
+fn impossible(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {});
+    world.link("client", "nobody");
+}
+
+fn two_faults(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        match rand_core::Rng::next_u64(&mut squall::rand::rng()) % 10 {
+            0 => panic!("one way"),
+            1 => Err("or another"),
+            _ => Ok(()),
+        }
+    });
+}

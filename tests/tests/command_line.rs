@@ -1,0 +1,376 @@
+//! The command line, with programs that misbehave: output, exit codes, and what is said when.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Place {
+    directory: TempDir,
+}
+
+struct Finished {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Finished {
+    fn of(output: &Output) -> Finished {
+        Finished {
+            code: output.status.code().expect("it exits by itself"),
+            stdout: String::from_utf8(output.stdout.clone()).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr.clone()).expect("UTF-8"),
+        }
+    }
+
+    /// All lines as JSON; the last is the summary.
+    fn lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
+    fn summary(&self) -> Value {
+        self.lines().pop().unwrap_or_else(|| panic!("nothing was written; {}", self.stderr))
+    }
+
+    #[track_caller]
+    fn expect(self, code: i32) -> Finished {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked at"), "{}", self.stderr);
+        self
+    }
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A scenario file of that program.
+    fn scenario(&self, program: &str, more: &str) -> String {
+        let path = self.path(&format!("{program}.toml"));
+        std::fs::write(&path, format!("program = \"{program}\"\nseeds = \"0..100\"\n{more}")).expect("a file");
+        path.display().to_string()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
+        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn squall(&self, arguments: &[&str]) -> Finished {
+        Finished::of(&self.command(arguments).output().expect("it starts"))
+    }
+
+    fn json(&self, arguments: &[&str]) -> Finished {
+        self.squall(&[arguments, &["--message-format", "json"]].concat())
+    }
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn run_and_replay_end_with_their_summary() {
+    let place = Place::new();
+    let file = place.scenario("calm", "");
+    let summary = place.json(&["run", &file, "--seed", "42"]).expect(0).summary();
+    let mut fields = vec![
+        "digest",
+        "event",
+        "events",
+        "message",
+        "messages",
+        "property",
+        "replay",
+        "scenario",
+        "seed",
+        "verdict",
+        "virtual_ns",
+    ];
+    assert_eq!(keys(&summary), fields);
+    assert_eq!(summary["event"], "run-finished");
+    assert_eq!(summary["seed"], "0x2a");
+    assert_eq!(summary["verdict"], "pass");
+    assert_eq!(summary["property"], Value::Null);
+    assert_eq!(summary["digest"].as_str().map(str::len), Some(32));
+    let replayed = place.json(&["replay", &file, "--seed", "0x2a"]).expect(0).summary();
+    fields.insert(5, "outcome");
+    assert_eq!(keys(&replayed), fields);
+    assert_eq!(replayed["outcome"], "same");
+    assert_eq!(replayed["digest"], summary["digest"]);
+}
+
+#[test]
+fn list_names_scenarios_and_says_what_is_wrong_with_others() {
+    let place = Place::new();
+    place.scenario("calm", "about = \"Nothing at all\"\n");
+    std::fs::write(place.path("Cargo.toml"), "[package]").expect("a file");
+    let listed = place.json(&["list", "."]).expect(0).summary();
+    assert_eq!(listed["event"], "list-finished");
+    assert_eq!(listed["scenarios"][0]["name"], "calm");
+    assert_eq!(keys(&listed["scenarios"][0]), ["about", "file", "name", "properties"]);
+    place.scenario("clam", "");
+    let listed = place.json(&["list", "."]).expect(2);
+    assert!(listed.stderr.contains("clam"), "{}", listed.stderr);
+    assert_eq!(listed.summary()["scenarios"].as_array().map(Vec::len), Some(1));
+    std::fs::create_dir(place.path("empty")).expect("a directory");
+    place.json(&["list", "empty"]).expect(4);
+}
+
+#[test]
+fn what_a_node_prints_is_no_result() {
+    let place = Place::new();
+    let file = place.scenario("chatty", "");
+    let finished = place.json(&["run", &file]).expect(0);
+    assert_eq!(finished.lines().len(), 1);
+    assert!(finished.stderr.contains("printed by a node"));
+    let finished = place.squall(&["run", &file]).expect(0);
+    assert!(finished.stdout.contains("\\u{1b}[31mred\\u{202e}") || finished.stdout.contains("\\u001b"));
+    assert!(finished.stdout.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", finished.stdout);
+    let coloured = place.squall(&["run", &file, "--color", "always"]).expect(0);
+    assert!(coloured.stdout.contains("\u{1b}[32mPASS"));
+}
+
+#[test]
+fn nondeterminism_is_found_and_its_first_event_named() {
+    let place = Place::new();
+    for (program, circumstance) in
+        [("counting", "same process"), ("addressed", "fresh process"), ("environmental", "fresh process")]
+    {
+        let file = place.scenario(program, "");
+        let finished = place.json(&["explore", &file, "--seeds", "0..3"]).expect(110);
+        let diverged = finished.lines().into_iter().find(|line| line["event"] == "nondeterminism").expect("a line");
+        assert!(diverged["circumstance"].as_str().is_some_and(|text| text.contains(circumstance)), "{diverged}");
+        for side in ["first", "second"] {
+            assert!(diverged[side].as_str().is_some_and(|event| event.contains("publishes")), "{diverged}");
+        }
+        assert_eq!(finished.summary()["runs"], 3);
+        let told = place.squall(&["explore", &file, "--seeds", "0..3"]).expect(110);
+        assert!(told.stdout.contains("NOT DETERMINISTIC: seed 0x0"), "{}", told.stdout);
+        place.squall(&["explore", &file, "--seeds", "0..3", "--no-check"]).expect(0);
+    }
+    let file = place.scenario("counting", "");
+    let replayed = place.json(&["replay", &file, "--seed", "1"]).expect(110);
+    assert_eq!(replayed.summary()["outcome"], "differs");
+    let file = place.scenario("environmental", "");
+    let told = place.squall(&["run", &file]).expect(0);
+    assert!(told.stderr.contains("note: "), "{}", told.stderr);
+}
+
+#[test]
+fn verdicts_have_their_exit_codes() {
+    let place = Place::new();
+    let waiting = place.scenario("waiting", "");
+    let run = place.json(&["run", &waiting]).expect(100).summary();
+    assert_eq!((&run["verdict"], &run["property"]), (&"fail".into(), &"deadlock".into()));
+    let explored = place.json(&["explore", &waiting, "--max-failures", "1"]).expect(100).summary();
+    assert_eq!((&explored["runs"], &explored["failed"]), (&1.into(), &1.into()));
+    let endless = place.scenario("endless", "limit = { virtual = \"60s\" }\n");
+    assert_eq!(place.json(&["run", &endless]).expect(120).summary()["verdict"], "unknown");
+    let explored = place.squall(&["explore", &endless, "--seeds", "0..3"]).expect(120);
+    assert!(explored.stdout.contains("3 runs in"), "{}", explored.stdout);
+    assert!(explored.stdout.contains("0 passed, 0 failed, 3 unknown"), "{}", explored.stdout);
+}
+
+#[test]
+#[ignore = "waits for the watchdog: 20 s for each run"]
+fn a_task_that_never_yields_does_not_keep_the_process() {
+    let place = Place::new();
+    let file = place.scenario("spinning", "");
+    let trace = place.path("run.trace.zst").display().to_string();
+    let run = place.json(&["run", &file, "--trace", &trace]).expect(1);
+    assert_eq!(run.summary()["property"], "hang");
+    assert!(run.stderr.contains("leaves no trace") && !Path::new(&trace).exists(), "{}", run.stderr);
+    let explored = place.json(&["explore", &file, "--max-failures", "1", "--jobs", "1", "--no-check"]).expect(100);
+    assert_eq!(explored.summary()["runs"], 1);
+}
+
+#[test]
+fn a_world_that_can_not_be_is_a_wrong_input() {
+    let place = Place::new();
+    let file = place.scenario("impossible", "");
+    for command in ["run", "explore"] {
+        let finished = place.squall(&[command, &file]).expect(2);
+        for said in ["no node is named", "\"nobody\""] {
+            assert!(finished.stderr.contains(said), "{}", finished.stderr);
+        }
+    }
+}
+
+#[test]
+fn the_summary_does_not_depend_on_the_jobs() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    for more in [&[][..], &["--max-failures", "3"]] {
+        let explored = |jobs| {
+            let arguments = [&["explore", &file, "--jobs", jobs], more].concat();
+            let mut summary = place.json(&arguments).expect(100).summary();
+            summary["seconds"] = 0.into();
+            summary
+        };
+        let alone = explored("1");
+        assert_eq!(keys(&alone), ["event", "failed", "failures", "passed", "runs", "seconds", "unknown"]);
+        assert_eq!(keys(&alone["failures"][0]), ["file", "perturbations", "property", "seed"]);
+        assert_eq!(alone, explored("2"));
+        assert_eq!(alone, explored("7"));
+    }
+}
+
+#[test]
+fn a_scenario_that_is_there_to_fail_must_fail_so_and_only_so() {
+    let place = Place::new();
+    let expected = place.scenario("waiting", "expect = \"deadlock\"\n");
+    let finished = place.squall(&["explore", &expected, "--seeds", "0..3"]).expect(0);
+    assert!(finished.stdout.contains("as expected: deadlock failed"), "{}", finished.stdout);
+    place.squall(&["run", &expected]).expect(100);
+    let other = place.scenario("two-faults", "expect = \"panic\"\n");
+    let finished = place.squall(&["explore", &other]).expect(100);
+    assert!(finished.stdout.contains("expected only panic to fail"), "{}", finished.stdout);
+    let never = place.scenario("calm", "expect = \"deadlock\"\n");
+    let finished = place.squall(&["explore", &never]).expect(100);
+    assert!(finished.stdout.contains("expected deadlock to fail, but in 100 runs it didn't"), "{}", finished.stdout);
+}
+
+#[test]
+fn the_first_failure_is_shown_with_its_replay() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    let finished = place.squall(&["explore", &file, "--strategy", "fifo", "--set", "limit.virtual=9s"]).expect(100);
+    assert!(finished.stdout.contains("the first failure, seed 0x"), "{}", finished.stdout);
+    for property in ["FAIL panic in ", "FAIL error in "] {
+        assert!(finished.stdout.contains(property), "{}", finished.stdout);
+    }
+    let replay = finished.stdout.lines().find_map(|line| line.strip_prefix("replay: squall ")).expect("a command");
+    let arguments: Vec<&str> = replay.split(' ').collect();
+    assert!(replay.ends_with("--set limit.virtual=9s --strategy fifo"), "{replay}");
+    assert!(place.squall(&arguments).expect(100).stdout.contains("same: a second run gave the same digest"));
+}
+
+#[test]
+fn traces_are_written_whole_and_can_be_read() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    let trace = place.path("run.trace.zst");
+    place.squall(&["run", &file, "--seed", "0", "--trace", &trace.display().to_string()]);
+    let text = zstd::decode_all(std::fs::File::open(&trace).expect("a file")).expect("zstd");
+    let header: Value = serde_json::from_slice(text.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    assert_eq!(header["line"], "header");
+    let out = place.path("deep/failures");
+    let finished = place.json(&["explore", &file, "--out", &out.display().to_string()]).expect(100);
+    let path = finished.summary()["failures"][0]["file"].as_str().expect("a path").to_string();
+    assert!(Path::new(&path).starts_with(&out) && squall::trace_file::read(Path::new(&path)).is_ok());
+    let partial =
+        |entry: std::io::Result<std::fs::DirEntry>| !entry.unwrap().path().display().to_string().ends_with("zst");
+    assert!(!std::fs::read_dir(&out).unwrap().any(partial));
+}
+
+#[test]
+fn wrong_arguments_are_told_before_anything_runs() {
+    let place = Place::new();
+    let file = place.scenario("calm", "");
+    for (arguments, code, said) in [
+        (&["run", &file, "--seed", "seven"][..], 2, "is no seed"),
+        (&["explore", &file, "--seeds", "9..5"], 2, "ends before it starts"),
+        (&["explore", &file, "--jobs", "0"], 2, "--jobs"),
+        (&["explore", &file, "--strategy", "best"], 2, "expected fifo, random or pct"),
+        (&["explore", &file, "--for", "5"], 2, "expected a duration"),
+        (&["explore", "nowhere.toml"], 2, "nowhere.toml"),
+        (&["run", &file, "--set", "sedes=1"], 2, "sedes"),
+        (&["run", &file, "--trace", "no/such/place.zst"], 1, "no/such/place.zst can't be written"),
+        (&["explore", &file, "--out", &format!("{file}/below")], 1, "can't be written"),
+        (&["explore", &file, "--seeds", "5..5"], 4, ""),
+        (&["explore", &file, "--for", "0s"], 4, ""),
+        (&["sink"], 2, "unrecognized subcommand"),
+    ] {
+        let finished = place.squall(arguments).expect(code);
+        assert!(finished.stderr.contains(said), "{arguments:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn the_environment_gives_defaults_that_arguments_override() {
+    let place = Place::new();
+    let file = place.scenario("calm", "");
+    let run = |variable: &str, value: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--message-format", "json"]].concat();
+        Finished::of(&place.command(&arguments).env(variable, value).output().expect("it starts"))
+    };
+    assert_eq!(run("SQUALL_SEED", "7", &["run", &file]).expect(0).summary()["seed"], "0x7");
+    assert_eq!(run("SQUALL_SEED", "7", &["run", &file, "--seed", "8"]).expect(0).summary()["seed"], "0x8");
+    assert_eq!(run("SQUALL_SEED", "7", &["explore", &file]).expect(0).lines()[0]["seeds"], "0x7..0x8");
+    assert_eq!(run("SQUALL_SEEDS", "3..9", &["explore", &file]).expect(0).summary()["runs"], 6);
+    assert_eq!(run("SQUALL_JOBS", "3", &["explore", &file]).expect(0).lines()[0]["jobs"], 3);
+    run("SQUALL_SEED", "x", &["run", &file]).expect(2);
+}
+
+#[test]
+fn fresh_seeds_are_an_aligned_power_of_two_and_never_the_same() {
+    let place = Place::new();
+    let file = place.scenario("calm", "");
+    let ranges: Vec<String> = (0..2)
+        .map(|_| {
+            let finished = place.json(&["explore", &file, "--seeds", "fresh"]).expect(0);
+            assert_eq!(finished.summary()["runs"], 1024);
+            finished.lines()[0]["seeds"].as_str().expect("a range").to_string()
+        })
+        .collect();
+    assert_ne!(ranges[0], ranges[1]);
+    assert_eq!(place.json(&["explore", &file, "--seeds", &ranges[0]]).expect(0).summary()["runs"], 1024);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    for command in [&["explore", &file, "--seeds", "0..5000", "--message-format", "json"][..], &["list", "."]] {
+        let mut child =
+            place.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        let finished = Finished::of(&child.wait_with_output().expect("it ends")).expect(141);
+        assert_eq!(finished.stderr, "");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_finishes_and_tells_what_was_found() {
+    use std::io::{BufRead, BufReader, Read};
+    let place = Place::new();
+    let file = place.scenario("calm", "");
+    let mut child = place
+        .command(&["explore", &file, "--for", "10m", "--message-format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut first = String::new();
+    lines.read_line(&mut first).expect("a line");
+    assert!(first.contains("explore-started"), "{first}");
+    // The check of the first seed takes a process; then there are runs to be told of.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("text");
+    let summary: Value = serde_json::from_str(rest.lines().last().expect("a summary")).expect("JSON");
+    assert_eq!(summary["event"], "explore-finished");
+    assert_eq!(summary["runs"], summary["passed"]);
+    assert!(summary["runs"].as_u64().is_some_and(|runs| runs > 0));
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
