@@ -686,15 +686,7 @@ impl Kernel {
     pub(crate) fn current_label(&self) -> String {
         match self.tasks.get(self.current.slot as usize) {
             Some(task) if task.generation == self.current.generation => self.task_info(self.current.slot).label,
-            // Its slot knows it until another task takes it. Recorded names are no help: how much is recorded must not
-            // change what labels get into (faults' addresses, escapes).
-            Some(task)
-                if task.generation == self.current.generation.wrapping_add(1)
-                    && task.waker.is_none()
-                    && task.state == TaskState::Idle =>
-            {
-                self.task_info(self.current.slot).label
-            }
+            // Recorded names are no help: how much is recorded must not change what labels get into (faults' addresses).
             _ => squall_trace::Names::default().task(self.current.task).into_owned(),
         }
     }
