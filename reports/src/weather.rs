@@ -24,7 +24,8 @@ pub fn render_perturbations(perturbations: &[Perturbation], names: &Names, shown
     text
 }
 
-/// Faults, losses and duplicates before long delays. Mere order hides what matters: it is shown where there is nothing else.
+/// Faults, losses, duplicates, and delays of more than twice the calm ones; the other delays where there is none of these,
+/// and mere order where there is nothing else: too many lines hide the one that matters.
 fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation> {
     let mut all: Vec<&Perturbation> = perturbations.iter().collect();
     all.sort_by_key(|perturbation| {
@@ -35,12 +36,21 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
             SiteKind::Order => (2, 0),
         }
     });
-    if all.iter().any(|perturbation| perturbation.site.kind != SiteKind::Order) {
-        all.retain(|perturbation| perturbation.site.kind != SiteKind::Order);
-    }
+    let gravest = all.iter().map(|perturbation| gravity(perturbation)).min();
+    all.retain(|perturbation| Some(gravity(perturbation)) == gravest);
     all.truncate(shown_max);
     all.sort_by_key(|perturbation| perturbation.at_ns);
     all
+}
+
+/// The lower, the more it says.
+fn gravity(perturbation: &Perturbation) -> u32 {
+    match perturbation.site.kind {
+        SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate => 0,
+        SiteKind::Latency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
+        SiteKind::Latency => 1,
+        SiteKind::Order => 2,
+    }
 }
 
 #[cfg(test)]
@@ -54,20 +64,20 @@ mod tests {
     }
 
     #[test]
-    fn losses_come_before_delays_and_delays_before_order() {
+    fn only_the_gravest_are_shown() {
         let all = [
             perturbation(SiteKind::Order, 1, 9, 10),
             perturbation(SiteKind::Latency, 2, 6_000_000, 20),
-            perturbation(SiteKind::Latency, 3, 9_000_000, 30),
+            perturbation(SiteKind::Latency, 3, 12_000_000, 30),
             perturbation(SiteKind::Loss, 4, 1, 40),
         ];
         let text = render_perturbations(&all, &Names::default(), 2, 80);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "4 decisions were not calm, among them:");
-        assert!(lines[1].contains("30 ns") && lines[1].contains("9 ms (calm: 5 ms)"), "{text}");
+        assert!(lines[1].contains("30 ns") && lines[1].contains("12 ms (calm: 5 ms)"), "{text}");
         assert!(lines[2].contains("40 ns") && lines[2].ends_with("is lost"), "{text}");
         assert_eq!(lines.len(), 3);
-        assert_eq!(render_perturbations(&all, &Names::default(), 9, 80).lines().count(), 4, "order is left out");
+        assert_eq!(render_perturbations(&all, &Names::default(), 9, 80).lines().count(), 3, "the rest is left out");
         let calm_but_order = render_perturbations(&all[..1], &Names::default(), 9, 80);
         assert!(calm_but_order.starts_with("1 decision was not calm:\n"), "{calm_but_order}");
         assert_eq!(calm_but_order.lines().count(), 2);
