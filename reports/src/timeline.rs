@@ -258,7 +258,7 @@ fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
         Some(FlowRole::Call { method }) => format!("call {number} {}", short_type_name(method)),
         Some(FlowRole::Answer { method }) => format!("answer {number} {}", short_type_name(method)),
         Some(FlowRole::Refusal { method }) => format!("refusal {number} {}", short_type_name(method)),
-        Some(FlowRole::Fault { .. } | FlowRole::Wake { .. }) | None => format!("message {number} of flow {flow}"),
+        Some(FlowRole::Fault { .. }) | None => format!("message {number} of flow {flow}"),
     }
 }
 
@@ -269,10 +269,13 @@ fn short_type_name(path: &str) -> &str {
     &path[start..]
 }
 
+/// Texts in calls that are shorter are taken for numbers.
+const TEXT_BYTES_MIN: usize = 3;
+
 fn payload_in_words(payload: &[u8]) -> String {
-    // A length and that many bytes: how a text is encoded in a call.
+    // A length and that many bytes: how a text is encoded in a call. Two small numbers often look like a text of a letter.
     let unwrapped = match payload {
-        [length, rest @ ..] if usize::from(*length) == rest.len() => rest,
+        [length, rest @ ..] if usize::from(*length) == rest.len() && rest.len() >= TEXT_BYTES_MIN => rest,
         _ => payload,
     };
     match (as_text(unwrapped), payload.len()) {
@@ -334,6 +337,10 @@ mod tests {
             (&b"hello\n"[..], "\"hello\n\""),
             (b"\x05hello", "\"hello\""),
             (b"\x04hello", "(6 bytes)"),
+            (b"\x03abc", "\"abc\""),
+            // The numbers 1 and 100, not the text "d".
+            (b"\x01d", "(2 bytes)"),
+            (b"\x02ab", "(3 bytes)"),
             (b"\n", "(1 byte)"),
             (b"", "(0 bytes)"),
         ] {

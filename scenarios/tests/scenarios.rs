@@ -42,7 +42,7 @@ fn a_lost_answer_pays_twice() {
 fn idempotency_keys_repair_it() {
     let scenario = load("payments_repaired.toml", &[]);
     assert_eq!(scenario.expect(), None);
-    let (simulation, plans) = plans(&scenario, scenario.seeds());
+    let (simulation, plans) = plans(&scenario, scenario.seeds().start()..scenario.seeds().end());
     for plan in &plans {
         let outcome = simulation.run_plan(plan, Record::Digest);
         assert_eq!(outcome.verdict, Verdict::Pass, "seed {}", plan.seed);

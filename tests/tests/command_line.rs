@@ -187,15 +187,16 @@ fn verdicts_have_their_exit_codes() {
 }
 
 #[test]
-#[ignore = "waits for the watchdog: 20 s for each run"]
 fn a_task_that_never_yields_does_not_keep_the_process() {
     let place = Place::new();
     let file = place.scenario("spinning", "");
     let trace = place.path("run.trace.zst").display().to_string();
-    let run = place.json(&["run", &file, "--trace", &trace]).expect(1);
+    let quick = ["--hang-after", "200ms"];
+    let run = place.json(&[&["run", &file, "--trace", &trace], &quick[..]].concat()).expect(1);
     assert_eq!(run.summary()["property"], "hang");
     assert!(run.stderr.contains("leaves no trace") && !Path::new(&trace).exists(), "{}", run.stderr);
-    let explored = place.json(&["explore", &file, "--max-failures", "1", "--jobs", "1", "--no-check"]).expect(100);
+    let arguments = ["explore", &file, "--max-failures", "1", "--jobs", "1", "--no-check"];
+    let explored = place.json(&[&arguments, &quick[..]].concat()).expect(100);
     assert_eq!(explored.summary()["runs"], 1);
 }
 

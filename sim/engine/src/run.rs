@@ -19,7 +19,7 @@ use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
 use crate::kernel::{self, Gravity, Kernel, Node, Step};
 use crate::network::{Network, Partition, default_address};
-use crate::world::{NodeSpec, RunSettings, World, duration_ns, matches};
+use crate::world::{ClockSettings, NodeSpec, RunSettings, World, duration_ns, matches};
 
 /// Shows other threads that a run goes on: how many events there have been. Whoever watches for tasks that never yield
 /// reads it.
@@ -61,7 +61,8 @@ pub struct RunOptions<'o> {
     pub observer: &'o mut dyn Observer,
     /// For a watchdog.
     pub beat: Arc<Heartbeat>,
-    /// Called before each poll with the task's label, where a hang is being looked for: slow.
+    /// Called with a task's label before each poll, and with the name of whatever else of the program's is called, where a
+    /// hang is being looked for: slow.
     pub before_poll: Option<&'o dyn Fn(&str)>,
 }
 
@@ -87,7 +88,10 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         "a run needs a fresh thread: this one has drawn the keys of its hash maps already, so their order wouldn't repeat"
     );
     tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
-        build(&mut world);
+        // The description is the program's too: what it asks libc is answered from the seed.
+        if let Err(message) = programs_code(|| build(&mut world)) {
+            std::panic::resume_unwind(Box::new(message));
+        }
         let World { nodes, network, links, faults, mut properties, limits, end_at, clock, .. } = world;
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links);
@@ -109,7 +113,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         }
         let installed = kernel::install(kernel);
         let reason = drive(&mut properties, observer, before_poll);
-        let outcome = finish(installed, plan, record, reason, &mut properties, observer);
+        let outcome = finish(installed, plan, record, reason, &mut properties, observer, before_poll);
         // Properties are the program's: they may hold what its nodes hold.
         drop(properties);
         beat.finish();
@@ -230,6 +234,29 @@ fn with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> R {
     kernel::with("the run loop", operation)
 }
 
+/// Calls what the program wrote and no node executes: its world's description, its properties.
+///
+/// # Errors
+/// What it panicked with, and where.
+fn programs_code<R>(code: impl FnOnce() -> R) -> Result<R, String> {
+    let before = squall_hermetic::set_node_code(true);
+    let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code));
+    squall_hermetic::set_node_code(before);
+    called.map_err(|payload| crate::task::panic_text(&*payload))
+}
+
+/// A property's own code: where it panics, the property is broken.
+fn property_code<R>(
+    property: &mut dyn Property,
+    before: Option<&dyn Fn(&str)>,
+    code: impl FnOnce(&mut dyn Property) -> R,
+) -> Result<R, String> {
+    if let Some(tell) = before {
+        tell(&format!("the property {}", property.name()));
+    }
+    programs_code(|| code(property)).map_err(|text| format!("the property's own code panicked: {text}"))
+}
+
 /// Does one step after another until the run is over.
 fn drive(
     properties: &mut [Box<dyn Property>],
@@ -250,7 +277,7 @@ fn drive(
                 });
             }
             Step::Settle => {
-                settle(properties, observer);
+                settle(properties, observer, before_poll);
                 step = with(Kernel::step);
             }
             Step::End(reason) => return reason,
@@ -259,18 +286,23 @@ fn drive(
 }
 
 /// Calls and drops what waits for the world not to be borrowed, until nothing does.
-fn settle(properties: &mut [Box<dyn Property>], observer: &mut dyn Observer) {
+fn settle(properties: &mut [Box<dyn Property>], observer: &mut dyn Observer, before: Option<&dyn Fn(&str)>) {
     loop {
         let (outbox, passing) = with(|kernel| (kernel.take_outbox(), kernel.journal.take_passing()));
         if outbox.is_empty() && passing.is_empty() {
             return;
         }
-        show(&passing, properties, observer);
+        show(&passing, properties, observer, before);
         outbox.settle();
     }
 }
 
-fn show(passing: &[OwnedEvent], properties: &mut [Box<dyn Property>], observer: &mut dyn Observer) {
+fn show(
+    passing: &[OwnedEvent],
+    properties: &mut [Box<dyn Property>],
+    observer: &mut dyn Observer,
+    before: Option<&dyn Fn(&str)>,
+) {
     for event in passing {
         if observer.interest().contains_code(event.kind.code()) {
             observer.on_event(event);
@@ -279,7 +311,8 @@ fn show(passing: &[OwnedEvent], properties: &mut [Box<dyn Property>], observer: 
             if !property.interest().contains_code(event.kind.code()) {
                 continue;
             }
-            if let Err(message) = property.on_event(event) {
+            let seen = property_code(&mut **property, before, |property| property.on_event(event));
+            if let Err(message) = seen.and_then(|seen| seen) {
                 with(|kernel| kernel.property_broken(property.name(), message, event));
             }
         }
@@ -293,6 +326,7 @@ fn finish(
     reason: EndReason,
     properties: &mut [Box<dyn Property>],
     observer: &mut dyn Observer,
+    before: Option<&dyn Fn(&str)>,
 ) -> Outcome {
     let waiting = with(|kernel| match reason {
         EndReason::Deadlock | EndReason::TimeLimit | EndReason::EventLimit => kernel.describe_waiting(),
@@ -303,22 +337,29 @@ fn finish(
         kernel.account_for_the_rest();
         Ending { reason, at_ns: kernel.now_ns, events: kernel.journal.step() }
     });
-    settle(properties, observer);
+    settle(properties, observer, before);
     // Everything is dropped with the world still in place. Nothing of it counts, and nothing is left in the digest.
+    if let Some(tell) = before {
+        tell("a destructor at the run's end");
+    }
     with(Kernel::condemn_all);
-    settle(properties, observer);
+    settle(properties, observer, before);
     drop_leftovers();
-    settle(properties, observer);
-    let kernel = installed.take();
-    let mut verdict = match kernel.failure.clone() {
+    settle(properties, observer, before);
+    let mut verdict = with(|kernel| match kernel.failure.clone() {
         Some(failure) => Verdict::Fail(failure),
-        None => verdict_of_end(&kernel, &ending, &waiting),
-    };
+        None => verdict_of_end(kernel, &ending, &waiting),
+    });
     if !matches!(verdict, Verdict::Fail(_)) {
         for property in properties {
-            verdict = verdict.worse(judge(&mut **property, &ending));
+            verdict = verdict.worse(judge(&mut **property, &ending, before));
         }
     }
+    // What a property did in its last look that can't be repeated.
+    if let (false, Some(failure)) = (matches!(verdict, Verdict::Fail(_)), with(|kernel| kernel.failure.clone())) {
+        verdict = Verdict::Fail(failure);
+    }
+    let kernel = installed.take();
     let Kernel { journal, decisions, network, escapes, .. } = *kernel;
     let (perturbations, unused_overrides) = decisions.finish();
     let journal = journal.finish();
@@ -379,8 +420,9 @@ fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
     }
 }
 
-fn judge(property: &mut dyn Property, ending: &Ending) -> Verdict {
-    match property.on_end(ending) {
+fn judge(property: &mut dyn Property, ending: &Ending, before: Option<&dyn Fn(&str)>) -> Verdict {
+    let judged = property_code(property, before, |property| property.on_end(ending));
+    match judged.unwrap_or_else(Judgement::Broken) {
         Judgement::Held => Verdict::Pass,
         Judgement::Broken(message) => Verdict::Fail(Failure {
             property: property.name().to_string(),
@@ -409,11 +451,13 @@ impl RunHost {
 
 impl squall_hermetic::Host for RunHost {
     fn monotonic_ns(&self) -> u64 {
-        kernel::try_with(|kernel| kernel.clock.monotonic_start_ns.saturating_add(kernel.shown_ns())).unwrap_or(0)
+        let of_run = kernel::try_with(|kernel| kernel.clock.monotonic_start_ns.saturating_add(kernel.shown_ns()));
+        of_run.unwrap_or_else(|| ClockSettings::default().monotonic_start_ns)
     }
 
     fn wall_ns(&self) -> u64 {
-        kernel::try_with(|kernel| kernel.clock.epoch_ns.saturating_add(kernel.shown_ns())).unwrap_or(0)
+        let of_run = kernel::try_with(|kernel| kernel.clock.epoch_ns.saturating_add(kernel.shown_ns()));
+        of_run.unwrap_or_else(|| ClockSettings::default().epoch_ns)
     }
 
     fn fill_entropy(&self, out: &mut [u8]) {

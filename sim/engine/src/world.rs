@@ -374,7 +374,15 @@ impl World {
     }
 
     /// Something goes wrong at a given time.
+    ///
+    /// # Panics
+    /// If the fault has the name of another one: a name is an address.
+    #[track_caller]
     pub fn fault(&mut self, fault: Fault) {
+        if let Some(name) = &fault.name {
+            let first = self.faults.iter().find(|other| other.name.as_ref() == Some(name));
+            assert!(first.is_none(), "there are two faults named {name:?}: a name is an address, so give each its own");
+        }
         self.faults.push(fault);
     }
 

@@ -1,64 +1,82 @@
 //! Where two runs that should be the same part.
 
-use squall_reports::event_in_words;
-use squall_trace::{EventKind, OwnedEvent, Trace};
+use std::fmt;
 
-/// The first event in which two traces differ. Log lines don't count: they have a digest of their own.
+use squall_reports::event_in_words;
+use squall_trace::{EventKind, OwnedEvent, Trace, Verdict};
+
+/// The first event in which two traces differ, in words. Log lines don't count: they have a digest of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The number of the event.
+    /// The number of the event, log lines left out.
     pub step: u64,
-    /// What the first run did; nothing if it had ended by then.
-    pub left: Option<OwnedEvent>,
-    /// What the second run did.
-    pub right: Option<OwnedEvent>,
     /// The event before it, which both runs share.
-    pub before: Option<OwnedEvent>,
+    pub before: Option<String>,
+    /// What the first run did.
+    pub first: String,
+    /// What the second run did.
+    pub second: String,
 }
 
-/// Compares two traces event by event. `None` if they are the same.
+/// Compares two traces event by event, then their verdicts. `None` if they are the same.
 #[must_use]
-pub fn first_divergence(left: &Trace, right: &Trace) -> Option<Divergence> {
+pub fn first_divergence(first: &Trace, second: &Trace) -> Option<Divergence> {
     fn counted(trace: &Trace) -> impl Iterator<Item = &OwnedEvent> {
         trace.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
     }
-    let (mut left, mut right) = (counted(left), counted(right));
+    let (mut left, mut right) = (counted(first), counted(second));
     let mut before = None;
     let mut step = 1;
     loop {
-        match (left.next(), right.next()) {
-            (None, None) => return None,
-            (Some(a), Some(b)) if a == b => before = Some(a),
-            (a, b) => {
-                return Some(Divergence { step, left: a.cloned(), right: b.cloned(), before: before.cloned() });
-            }
+        let (one, other) = (left.next(), right.next());
+        if one != other {
+            let (one, other) = pair_in_words((one, first), (other, second));
+            let before = before.map(|event| event_in_words(event, &first.names));
+            return Some(Divergence { step, before, first: one, second: other });
         }
+        if one.is_none() {
+            break;
+        }
+        before = one;
         step += 1;
+    }
+    (first.verdict != second.verdict).then(|| Divergence {
+        step,
+        before: before.map(|event| event_in_words(event, &first.names)),
+        first: verdict_in_words(&first.verdict),
+        second: verdict_in_words(&second.verdict),
+    })
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the runs part at event {}:", self.step)?;
+        if let Some(before) = &self.before {
+            write!(f, "\n  both       {before}")?;
+        }
+        write!(f, "\n  first run  {}\n  second run {}", self.first, self.second)
     }
 }
 
-impl Divergence {
-    /// In plain words, over a few lines. The traces are those that were compared.
-    #[must_use]
-    pub fn sentence(&self, left: &Trace, right: &Trace) -> String {
-        let words = |event: &Option<OwnedEvent>, trace: &Trace| match event {
-            Some(event) => event_in_words(event, &trace.names),
-            None => "the run had ended".to_string(),
-        };
-        let (mut first, mut second) = (words(&self.left, left), words(&self.right, right));
-        if let (true, Some(left), Some(right)) = (first == second, &self.left, &self.right) {
-            // Words leave most bytes of a payload out, and cut long texts.
-            let (left, right) = differing_bytes(left, right);
-            first.push_str(&left);
-            second.push_str(&right);
-        }
-        let mut text = format!("the runs part at event {}:", self.step);
-        if self.before.is_some() {
-            text.push_str(&format!("\n  both       {}", words(&self.before, left)));
-        }
-        text.push_str(&format!("\n  first run  {first}\n  second run {second}"));
-        text
+fn verdict_in_words(verdict: &Verdict) -> String {
+    let property = verdict.property().map(|property| format!(" {property}")).unwrap_or_default();
+    let message = verdict.message().map(|message| format!(": {message}")).unwrap_or_default();
+    format!("the verdict is {}{property}{message}", verdict.word())
+}
+
+fn pair_in_words(first: (Option<&OwnedEvent>, &Trace), second: (Option<&OwnedEvent>, &Trace)) -> (String, String) {
+    let words = |(event, trace): (Option<&OwnedEvent>, &Trace)| match event {
+        Some(event) => event_in_words(event, &trace.names),
+        None => "the run had ended".to_string(),
+    };
+    let (mut one, mut other) = (words(first), words(second));
+    if let (true, Some(left), Some(right)) = (one == other, first.0, second.0) {
+        // Words leave most bytes of a payload out, and cut long texts.
+        let (left, right) = differing_bytes(left, right);
+        one.push_str(&left);
+        other.push_str(&right);
     }
+    (one, other)
 }
 
 /// The canonical bytes of two events around the first that differs, in hex.
@@ -106,12 +124,8 @@ mod tests {
     fn the_first_event_that_differs_is_named() {
         let (left, right) = (trace(5), trace(6));
         let divergence = first_divergence(&left, &right).expect("they differ");
-        let at = |event: &Option<OwnedEvent>| event.as_ref().expect("both go on").at_ns;
-        assert_eq!((at(&divergence.left), at(&divergence.right)), (5_000_000, 6_000_000));
-        let shared = divergence.before.as_ref().expect("they begin alike");
-        assert_eq!(shared.step + 1, divergence.step);
-        let sentence = divergence.sentence(&left, &right);
-        assert!(sentence.contains("5 ms") && sentence.contains("6 ms"), "{sentence}");
+        assert!(divergence.first.contains("5 ms") && divergence.second.contains("6 ms"), "{divergence}");
+        assert!(divergence.before.is_some_and(|before| before.contains("0 ns")), "they begin alike");
     }
 
     #[test]
@@ -120,8 +134,17 @@ mod tests {
         let mut right = left.clone();
         right.events.pop();
         let divergence = first_divergence(&left, &right).expect("they differ");
-        assert_eq!(divergence.right, None);
-        assert!(divergence.sentence(&left, &right).contains("the run had ended"));
+        assert_eq!(divergence.second, "the run had ended");
+    }
+
+    #[test]
+    fn a_verdict_may_differ_alone() {
+        let left = trace(5);
+        let mut right = left.clone();
+        right.verdict = Verdict::Unknown { message: "who knows".to_string() };
+        let divergence = first_divergence(&left, &right).expect("they differ");
+        assert_eq!(divergence.first, "the verdict is pass");
+        assert_eq!(divergence.second, "the verdict is unknown: who knows");
     }
 
     #[test]
@@ -140,7 +163,7 @@ mod tests {
             trace
         };
         let (left, right) = (sends(0xfe), sends(0xff));
-        let sentence = first_divergence(&left, &right).expect("they differ").sentence(&left, &right);
+        let sentence = first_divergence(&left, &right).expect("they differ").to_string();
         assert!(sentence.contains("00 00 fe\n") && sentence.ends_with("00 00 ff"), "{sentence}");
     }
 }

@@ -5,7 +5,6 @@
 //! the collector, and of a run only its verdict is kept: memory doesn't grow with the runs.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use squall_trace::{Plan, Record, Seed, Verdict};
 
 use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
+use crate::seeds::SeedRange;
 
 /// How many failures are listed one by one. More are counted.
 pub const FAILURES_LISTED_MAX: usize = 10_000;
@@ -25,42 +25,6 @@ const AHEAD_MAX: u64 = 4_096;
 
 /// How long a worker or the collector sleeps at most before it looks up whether to stop.
 const LOOK_UP: Duration = Duration::from_millis(50);
-
-/// Seeds from `start` up to, and without, `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeedRange {
-    /// The first.
-    pub start: u64,
-    /// The one after the last.
-    pub end: u64,
-}
-
-impl SeedRange {
-    /// How many.
-    #[must_use]
-    pub fn count(self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-}
-
-impl FromStr for SeedRange {
-    type Err = String;
-
-    /// # Errors
-    /// Text that is no `A..B` of two seeds, or that runs backwards.
-    fn from_str(text: &str) -> Result<SeedRange, String> {
-        match crate::scenario::parse_seeds(text) {
-            Ok(range) => Ok(SeedRange { start: range.start, end: range.end }),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl std::fmt::Display for SeedRange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}..{}", Seed(self.start), Seed(self.end))
-    }
-}
 
 /// What to explore, and when to stop.
 #[derive(Clone, Copy, Debug)]
@@ -229,7 +193,8 @@ pub fn explore(
     stop: &AtomicBool,
     watch: &mut dyn Watch,
 ) -> Result<Explored, WorldError> {
-    let jobs = settings.jobs.max(1);
+    // More threads than seeds would have nothing to do.
+    let jobs = settings.jobs.clamp(1, usize::try_from(settings.seeds.len()).unwrap_or(usize::MAX).max(1));
     let pool = Pool {
         simulation,
         plan,
@@ -259,7 +224,7 @@ impl Pool<'_> {
 
     fn work(&self) {
         while let Some(index) = self.take() {
-            let result = self.run(Seed(self.settings.seeds.start + index));
+            let result = self.run(Seed(self.settings.seeds.start() + index));
             self.state().results.insert(index, result);
             self.handed_in.notify_one();
         }
@@ -273,7 +238,7 @@ impl Pool<'_> {
         loop {
             let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let stopped = self.stop.load(Ordering::Relaxed) || state.over || late;
-            if stopped || state.handed_out >= self.settings.seeds.count() {
+            if stopped || state.handed_out >= self.settings.seeds.len() {
                 return None;
             }
             if state.handed_out - state.counted < AHEAD_MAX {
@@ -352,7 +317,7 @@ mod tests {
     }
 
     fn explored(jobs: usize, failures_max: Option<u64>) -> Explored {
-        let settings = Settings { seeds: SeedRange { start: 5, end: 305 }, jobs, time_max: None, failures_max };
+        let settings = Settings { seeds: SeedRange::new(5, 305), jobs, time_max: None, failures_max };
         let plan = |seed| Plan::seeded("test", seed);
         explore(&sometimes_failing(), &plan, settings, &AtomicBool::new(false), &mut NoWatch).unwrap()
     }
@@ -374,8 +339,7 @@ mod tests {
 
     #[test]
     fn nothing_is_begun_once_it_is_stopped() {
-        let settings =
-            Settings { seeds: SeedRange { start: 0, end: u64::MAX }, jobs: 2, time_max: None, failures_max: None };
+        let settings = Settings { seeds: SeedRange::new(0, u64::MAX), jobs: 2, time_max: None, failures_max: None };
         let plan = |seed| Plan::seeded("test", seed);
         let stop = AtomicBool::new(true);
         assert_eq!(explore(&sometimes_failing(), &plan, settings, &stop, &mut NoWatch).unwrap().runs, 0);
@@ -398,21 +362,9 @@ mod tests {
             world.node("a", || async {});
             world.link("a", "b");
         });
-        let settings = Settings { seeds: SeedRange { start: 0, end: 9 }, jobs: 2, time_max: None, failures_max: None };
+        let settings = Settings { seeds: SeedRange::new(0, 9), jobs: 2, time_max: None, failures_max: None };
         let plan = |seed| Plan::seeded("test", seed);
         let error = explore(&simulation, &plan, settings, &AtomicBool::new(false), &mut NoWatch).unwrap_err();
         assert!(error.to_string().contains("no node is named \"b\""), "{error}");
-    }
-
-    #[test]
-    fn ranges_read_back_as_written() {
-        for (text, start, end) in [("0..1000", 0, 1000), ("0x10..0x20", 16, 32), ("7..7", 7, 7)] {
-            let range: SeedRange = text.parse().unwrap();
-            assert_eq!(range, SeedRange { start, end });
-            assert_eq!(range.to_string().parse(), Ok(range));
-        }
-        for bad in ["", "5", "..", "1..", "..1", "2..1", "a..b", "0..=5"] {
-            assert!(bad.parse::<SeedRange>().is_err(), "{bad:?} was read as a range");
-        }
     }
 }

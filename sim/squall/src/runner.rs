@@ -5,7 +5,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use squall_engine::{Heartbeat, RunOptions, World};
 use squall_trace::digest::Digester;
@@ -14,8 +14,31 @@ use squall_trace::{
     Capabilities, EndReason, Ending, Event, EventMask, Failure, Names, Observer, Outcome, Plan, Record, Target, Verdict,
 };
 
-/// How long one poll may take in real time before it counts as a hang.
+/// How long one poll may take in real time before it counts as a hang, unless [`HANG_AFTER_VARIABLE`] says otherwise.
 pub const HANG_AFTER: Duration = Duration::from_secs(10);
+
+/// Says how long one poll may take in real time: seconds (`2`), or a duration such as `500ms`.
+pub const HANG_AFTER_VARIABLE: &str = "SQUALL_HANG_AFTER";
+
+/// How often a run's progress is looked at within the time that a poll may take.
+const LOOKS: u32 = 16;
+
+/// Reads what [`HANG_AFTER_VARIABLE`] says.
+///
+/// # Errors
+/// What is no time, and no time at all.
+pub fn parse_hang_after(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim();
+    let with_unit = if seconds.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        crate::scenario::parse_duration(&format!("{seconds}s"))
+    } else {
+        crate::scenario::parse_duration(seconds)
+    };
+    match with_unit {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err(format!("expected a real time above 0 such as 10s or 500ms, found {text:?}")),
+    }
+}
 
 /// The property that fails where a poll doesn't come back. Such a run leaves a digest of nothing and no trace.
 pub const HANG_PROPERTY: &str = "hang";
@@ -162,9 +185,10 @@ impl Simulation {
         };
         let thread =
             thread.map_err(|error| WorldError(format!("a run needs a thread, and the system gives none: {error}")))?;
-        let mut seen = beat.events();
+        let (mut seen, mut seen_at) = (beat.events(), Instant::now());
+        let look = (self.hang_after / LOOKS).max(Duration::from_millis(1));
         loop {
-            match receiver.recv_timeout(self.hang_after) {
+            match receiver.recv_timeout(look) {
                 Ok(Message::Event(event)) => observer.on_event(&event),
                 Ok(Message::Done(outcome)) => {
                     // The thread's own destructors are part of the run: nothing of it outlives it.
@@ -176,10 +200,11 @@ impl Simulation {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let events = beat.events();
-                    if events == seen {
+                    if events != seen {
+                        (seen, seen_at) = (events, Instant::now());
+                    } else if seen_at.elapsed() >= self.hang_after {
                         return Ok(Attempt::Hung { events });
                     }
-                    seen = events;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(WorldError("the run's thread ended without a result".to_string()));
@@ -204,9 +229,10 @@ impl Simulation {
                 Ok(outcome)
             }
             Attempt::Hung { events: again } => {
-                let task = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let who = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let who = if who.is_empty() { "the world's description" } else { &who };
                 let message = format!(
-                    "{task} has not yielded for {:?} of real time (polled at event {again}, twice): it loops without an \
+                    "{who} has not yielded for {:?} of real time (polled at event {again}, twice): it loops without an \
                      await, or waits for something outside of the run",
                     self.hang_after
                 );

@@ -1,4 +1,4 @@
-//! Ranges of seeds: `0..1000`, or 1000 for the same.
+//! Ranges of seeds: `0..1000`.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -64,32 +64,27 @@ impl From<RangeInclusive<u64>> for SeedRange {
     }
 }
 
+/// As a person writes it: decimal, and hexadecimal where that would be long.
 impl fmt::Display for SeedRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", self.start, self.end)
+        let SeedRange { start, end } = self;
+        if u32::try_from(*end).is_ok() {
+            write!(f, "{start}..{end}")
+        } else {
+            write!(f, "{}..{}", Seed(*start), Seed(*end))
+        }
     }
 }
 
 impl FromStr for SeedRange {
     type Err = String;
 
-    /// Reads `0..1000`, `0x10..0x20` and `1000`.
+    /// Reads `0..1000` and `0x10..0x20`.
     ///
     /// # Errors
     /// Anything else, and a range that ends before it begins.
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |digits: &str| digits.trim().parse::<Seed>().map(|seed| seed.0).map_err(|error| error.to_string());
-        match text.split_once("..") {
-            None => number(text).map(SeedRange::from),
-            Some((start, end)) => {
-                let (start, end) = (number(start)?, number(end)?);
-                if end < start {
-                    return Err(format!("the range {text} ends before it begins"));
-                }
-                Ok(SeedRange { start, end })
-            }
-        }
-        .map_err(|error| format!("expected seeds such as 0..1000 or 1000, found {text:?}: {error}"))
+        crate::scenario::parse_seeds(text).map_err(|error| error.to_string())
     }
 }
 
@@ -101,10 +96,14 @@ mod tests {
     fn ranges_are_read_and_written() {
         assert_eq!("0..1000".parse(), Ok(SeedRange::new(0, 1000)));
         assert_eq!("0x10..0x20".parse(), Ok(SeedRange::from(16..32)));
-        assert_eq!("7".parse(), Ok(SeedRange::from(0..=6)));
-        assert_eq!(SeedRange::from(3..9).to_string().parse(), Ok(SeedRange::from(3..9)));
-        assert_eq!(SeedRange::from(3..9).len(), 6);
-        for bad in ["", "..", "1..", "..5", "5..1", "a..b", "0..=5", "-1..5"] {
+        assert_eq!("7..7".parse(), Ok(SeedRange::new(7, 7)));
+        for (range, written) in [(3..9, "3..9"), (1 << 40..1 << 41, "0x10000000000..0x20000000000")] {
+            let range = SeedRange::from(range);
+            assert_eq!(range.to_string(), written);
+            assert_eq!(written.parse(), Ok(range));
+        }
+        assert_eq!(SeedRange::from(0..=6).len(), 7);
+        for bad in ["", "5", "..", "1..", "..5", "5..1", "a..b", "0..=5", "-1..5"] {
             assert!(bad.parse::<SeedRange>().is_err(), "{bad:?} was read as a range");
         }
     }

@@ -13,14 +13,16 @@
 //! |---|---|
 //! | `SQUALL_SEED=0x2a` | runs that seed alone and prints its timeline |
 //! | `SQUALL_SEEDS=0..5000` | runs these seeds instead of the test's own |
+//! | `SQUALL_HANG_AFTER=30` | lets one poll take so many seconds of real time before it counts as a hang; 10 otherwise |
 //! | `SQUALL_JOBS=2` | runs so many at once; otherwise as many as there are processors |
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, panic_any};
+use std::panic::Location;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use squall_engine::World;
 use squall_reports::{Style, render_events, render_timeline};
@@ -28,7 +30,7 @@ use squall_trace::trace::format_ns;
 use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Seed, SiteKind, StrategyChoice, Trace, Verdict};
 
 use crate::divergence::first_divergence;
-use crate::runner::Simulation;
+use crate::runner::{HANG_AFTER, HANG_AFTER_VARIABLE, HANG_PROPERTY, Simulation, WorldError, parse_hang_after};
 pub use crate::seeds::SeedRange;
 
 /// How many seeds a test runs unless it says otherwise.
@@ -191,7 +193,8 @@ impl Exploration {
     {
         let mut plan = Plan::seeded(self.label::<F>(), Seed(0));
         plan.strategy = self.strategy;
-        Search { simulation: Simulation::new(build), plan }
+        let simulation = Simulation::new(build).hang_after(hang_after());
+        Search { simulation, plan }
     }
 
     /// The test's path, as well as it is known. `F` is the closure that describes the world.
@@ -300,6 +303,7 @@ fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Res
         Verdict::Unknown { message } => {
             writeln!(out, "nobody knows whether {seed} is right, and Unknown is no pass:")?;
             write_indented(out, message)?;
+            writeln!(out, "the search ended here: whether a later seed fails, it doesn't say")?;
             writeln!(out, "the run ended at {}: {}", format_ns(outcome.ending.at_ns), outcome.ending.reason)?;
         }
     }
@@ -354,25 +358,20 @@ struct Search {
     plan: Plan,
 }
 
-/// A run, or the words of the panic with which the world's description ended it.
-type Attempt = Result<Outcome, String>;
+/// A run, or why there was none.
+type Attempt = Result<Outcome, WorldError>;
 
 impl Search {
     fn attempt(&self, seed: Seed, record: Record) -> Attempt {
         let plan = Plan { seed, ..self.plan.clone() };
-        catch_unwind(AssertUnwindSafe(|| self.simulation.run_plan(&plan, record))).map_err(|payload| {
-            let text = payload.downcast_ref::<String>().cloned();
-            // Whatever else it is isn't the description's: let it through.
-            text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
-                .unwrap_or_else(|| panic_any(payload))
-        })
+        self.simulation.try_run_plan(&plan, record)
     }
 
     /// Runs a seed twice, with another one in between, and compares. What is the matter with it, if anything.
     fn check_first(&self, seed: Seed, show: impl FnOnce(&Trace)) -> Option<Problem> {
         let first = match self.attempt(seed, Record::Full) {
             Ok(outcome) => outcome,
-            Err(message) => return Some(Problem::NoWorld(message)),
+            Err(message) => return Some(Problem::NoWorld(message.to_string())),
         };
         if let Some(trace) = &first.trace {
             show(trace);
@@ -429,7 +428,7 @@ impl Search {
         let found = match found {
             Ok(outcome) if is_hung(&outcome) => return Problem::Judged(Box::new(outcome)),
             Ok(outcome) => outcome,
-            Err(message) => return Problem::NoWorld(message),
+            Err(message) => return Problem::NoWorld(message.to_string()),
         };
         match self.attempt(seed, Record::Full) {
             Ok(full) if full.digest == found.digest && full.verdict == found.verdict => Problem::Judged(Box::new(full)),
@@ -447,14 +446,14 @@ impl Search {
 }
 
 fn is_hung(outcome: &Outcome) -> bool {
-    outcome.verdict.property() == Some("hang")
+    outcome.verdict.property() == Some(HANG_PROPERTY)
 }
 
 /// In words, over a few lines.
 fn where_they_part(first: &Outcome, second: &Outcome) -> String {
     let mut text = match (&first.trace, &second.trace) {
         (Some(left), Some(right)) => match first_divergence(left, right) {
-            Some(divergence) => divergence.sentence(left, right),
+            Some(divergence) => divergence.to_string(),
             None => "their events are the same, but not their digests".to_string(),
         },
         _ => {
@@ -494,6 +493,20 @@ fn variable<T: std::str::FromStr<Err = String>>(name: &str) -> Option<T> {
         Ok(value) => Some(value),
         Err(error) => panic!("{name}: {error}"),
     }
+}
+
+/// How long a poll may take in real time.
+#[track_caller]
+fn hang_after() -> Duration {
+    struct HangAfter(Duration);
+    impl std::str::FromStr for HangAfter {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<HangAfter, String> {
+            parse_hang_after(text).map(HangAfter)
+        }
+    }
+    variable::<HangAfter>(HANG_AFTER_VARIABLE).map_or(HANG_AFTER, |time| time.0)
 }
 
 /// How many runs at once.

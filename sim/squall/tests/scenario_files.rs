@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use squall::World;
 use squall::scenario::{Isolation, NoArgs, Program, Scenario, ScenarioError};
+use squall::testing::SeedRange;
 use squall::time::DurationExt;
 use squall::trace::{Plan, Record, Seed, StrategyChoice, Verdict};
 
@@ -145,7 +146,7 @@ fn a_whole_file_is_read_and_runs() {
     assert_eq!(scenario.name(), "example");
     assert_eq!(scenario.program(), "store");
     assert_eq!(scenario.about(), "An example");
-    assert_eq!(scenario.seeds(), 16..1000);
+    assert_eq!(scenario.seeds(), SeedRange::from(16..1000));
     assert_eq!(scenario.expect(), Some("panic"));
     assert_eq!(scenario.isolation(), Isolation::Auto);
     assert_eq!(scenario.node_names().len(), 3 + 5 + 1);
@@ -168,7 +169,7 @@ fn a_whole_file_is_read_and_runs() {
 fn what_a_file_leaves_out_is_as_the_program_says() {
     let scenario = read("program = \"store\"", &[]).unwrap();
     assert_eq!(scenario.about(), "Stores and clients");
-    assert_eq!(scenario.seeds(), 0..1000);
+    assert_eq!(scenario.seeds(), SeedRange::from(0..1000));
     assert_eq!(scenario.isolation(), Isolation::Thread);
     assert_eq!(scenario.node_names().len(), 3 + 2 + 1);
     let outcome = scenario.simulation().run_plan(&Plan::seeded("x", Seed(1)), Record::Digest);
@@ -190,7 +191,7 @@ fn settings_go_over_the_file() {
 
     let scenario =
         read(VALID, &["seeds=3..5", "nodes.client=1", "fault.split.at=1s", "link.slow.latency=5ms"]).unwrap();
-    assert_eq!(scenario.seeds(), 3..5);
+    assert_eq!(scenario.seeds(), SeedRange::from(3..5));
     assert_eq!(scenario.node_names().len(), 3 + 1 + 1);
     let plan = scenario.plan(Seed(4), StrategyChoice::Fifo);
     assert_eq!(plan.scenario, "example");

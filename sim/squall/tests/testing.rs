@@ -178,23 +178,36 @@ fn no_seed_is_no_pass() {
 
 // --- the environment: only in processes of their own ------------------------------------------------------------------
 
+/// Set in those processes.
+const CHILD: &str = "SQUALL_TESTING_CHILD";
+
+/// Fails in a process of its own only.
 #[squall::test(seeds = 1_000)]
-#[ignore = "it fails; other tests run it in a process of its own"]
 fn child_payments(world: &mut World) {
-    payments(world);
+    if std::env::var_os(CHILD).is_some() { payments(world) } else { sleeper(world) }
 }
 
 #[test]
-#[ignore = "other tests run it in a process of its own"]
 fn child_calm() {
     squall::explore(100, sleeper);
+}
+
+/// Never yields in a process of its own.
+#[squall::test(seeds = 3)]
+fn child_spinning(world: &mut World) {
+    let is_child = std::env::var_os(CHILD).is_some();
+    world.client("spinner", move || async move {
+        while is_child {
+            std::hint::spin_loop();
+        }
+    });
 }
 
 /// Runs a test of this file in a process of its own.
 fn child(test: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Output, String) {
     let mut command = Command::new(std::env::current_exe().expect("the test's path"));
-    command.args([test, "--exact", "--ignored"]).args(arguments);
-    for name in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+    command.args([test, "--exact"]).args(arguments).env(CHILD, "1");
+    for name in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER"] {
         command.env_remove(name);
     }
     let output = command.envs(variables.iter().copied()).output().expect("the test starts");
@@ -257,13 +270,35 @@ fn with_one_test_thread_the_name_is_known_as_well() {
 }
 
 #[test]
+fn a_task_that_never_yields_fails_the_test_and_is_named() {
+    let begun = std::time::Instant::now();
+    let (output, text) = child("child_spinning", &[("SQUALL_HANG_AFTER", "100ms")], &[]);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("property hang failed with seed 0x0"), "{text}");
+    assert!(text.contains("spinner has not yielded for 100ms of real time"), "{text}");
+    // It ran a second time, to be sure, and not for two periods each.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_unknown_seed_says_that_the_search_ended_there() {
+    let finding = finding(0..10, |world| {
+        sleeper(world);
+        world.check(always("heard", ()).on("silence", |(), _: u64| Ok(())));
+    });
+    assert!(finding.to_string().contains("the search ended here"), "{finding}");
+}
+
+#[test]
 fn variables_that_can_t_be_read_fail_the_test() {
     for (name, value, expected) in [
         ("SQUALL_SEED", "seven", "SQUALL_SEED: \"seven\" is no seed"),
-        ("SQUALL_SEEDS", "5..1", "SQUALL_SEEDS: the range 5..1 ends before it begins"),
-        ("SQUALL_SEEDS", "5-1", "SQUALL_SEEDS: expected seeds such as 0..1000"),
+        ("SQUALL_SEEDS", "5..1", "SQUALL_SEEDS: the range of seeds \"5..1\" ends before it starts"),
+        ("SQUALL_SEEDS", "5-1", "SQUALL_SEEDS: expected a range of seeds such as \"0..1000\""),
         ("SQUALL_SEEDS", "5..5", "has no seed to run"),
         ("SQUALL_JOBS", "0", "SQUALL_JOBS: expected a number of runs at once"),
+        ("SQUALL_HANG_AFTER", "0", "SQUALL_HANG_AFTER: expected a real time above 0"),
+        ("SQUALL_HANG_AFTER", "soon", "SQUALL_HANG_AFTER: expected a real time above 0"),
     ] {
         let (output, text) = child("child_calm", &[(name, value)], &[]);
         assert!(!output.status.success() && text.contains(expected), "{name}={value}: {text}");

@@ -183,7 +183,7 @@ impl Perturbation {
         let subject = match names.flows.get(&self.site.flow) {
             Some(info) => {
                 let (from, to) = (names.node(info.from), names.node(info.to));
-                let is_message = !matches!(info.role, FlowRole::Fault { .. } | FlowRole::Wake { .. });
+                let is_message = !matches!(info.role, FlowRole::Fault { .. });
                 // A message and its copy are ordered apart: see `order_site`.
                 let (number, copy) = match self.site.kind {
                     SiteKind::Order if is_message => (number >> 1, if number & 1 == 1 { "the copy of " } else { "" }),
@@ -200,7 +200,6 @@ impl Perturbation {
                     }
                     FlowRole::Fault { what } if number == 1 => what.clone(),
                     FlowRole::Fault { what } => format!("{what} (time {number})"),
-                    FlowRole::Wake { task } => format!("wake {number} of {task}"),
                 };
                 format!("{copy}{said}")
             }

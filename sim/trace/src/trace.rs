@@ -127,11 +127,6 @@ pub enum FlowRole {
         /// In plain words.
         what: String,
     },
-    /// A task's wakes.
-    Wake {
-        /// Its label.
-        task: String,
-    },
 }
 
 /// Nanoseconds for people: `1.5 ms`, exact.

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use squall_trace::{Seed, StrategyChoice};
 
 use super::output::MessageFormat;
-use crate::explore::SeedRange;
+use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
+use crate::seeds::SeedRange;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +38,18 @@ pub struct Arguments {
     /// Colours; `auto` honours NO_COLOR.
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = clap::ColorChoice::Auto)]
     pub color: clap::ColorChoice,
+
+    /// How long one poll may take in real time before it counts as a hang.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = HANG_AFTER_VARIABLE,
+        default_value = "10s",
+        value_parser = parse_hang_after,
+        hide_env_values = true
+    )]
+    pub hang_after: Duration,
 }
 
 /// What to do.
@@ -96,7 +109,7 @@ pub struct Run {
     pub world: World,
 
     /// The seed, 42 or 0x2a [default: the scenario's first].
-    #[arg(long, value_name = "N", env = "SQUALL_SEED")]
+    #[arg(long, value_name = "N", env = "SQUALL_SEED", allow_negative_numbers = true)]
     pub seed: Option<Seed>,
 
     /// Write all that happened here: JSON lines in zstd.
@@ -116,7 +129,7 @@ pub struct Replay {
     pub world: World,
 
     /// The seed, 42 or 0x2a.
-    #[arg(long, value_name = "N", env = "SQUALL_SEED")]
+    #[arg(long, value_name = "N", env = "SQUALL_SEED", allow_negative_numbers = true)]
     pub seed: Seed,
 
     /// Write all that happened here: JSON lines in zstd.
@@ -136,11 +149,11 @@ pub struct Explore {
     pub world: World,
 
     /// Which seeds: A..B (without B), or `fresh` for a range that nobody has seen [default: the scenario's].
-    #[arg(long, value_name = "SEEDS", env = "SQUALL_SEEDS", value_parser = parse_seeds)]
+    #[arg(long, value_name = "SEEDS", env = "SQUALL_SEEDS", value_parser = parse_seeds, allow_hyphen_values = true)]
     pub seeds: Option<Seeds>,
 
     /// Only this seed: for the environment, as the other commands have it.
-    #[arg(long, value_name = "N", env = "SQUALL_SEED", hide = true)]
+    #[arg(long, value_name = "N", env = "SQUALL_SEED", allow_negative_numbers = true, hide = true)]
     pub seed: Option<Seed>,
 
     /// Begin no run after this time: 30s, 10m, 1h. Without --seeds there is no other end.
@@ -148,11 +161,11 @@ pub struct Explore {
     pub time: Option<Duration>,
 
     /// How many runs at the same time [default: one for each processor].
-    #[arg(long, short, value_name = "N", env = "SQUALL_JOBS")]
+    #[arg(long, short, value_name = "N", env = "SQUALL_JOBS", value_parser = parse_count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub jobs: Option<NonZeroUsize>,
 
     /// Stop at that failure, counted in the order of the seeds.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>, allow_negative_numbers = true)]
     pub max_failures: Option<NonZeroU64>,
 
     /// Write traces of failures below this directory.
@@ -178,6 +191,10 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
         "fresh" => Ok(Seeds::Fresh),
         _ => text.parse().map(Seeds::Range),
     }
+}
+
+fn parse_count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| format!("expected a whole number, 1 or more, found {text:?}"))
 }
 
 fn parse_duration(text: &str) -> Result<Duration, crate::scenario::BadValue> {

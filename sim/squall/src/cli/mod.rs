@@ -46,11 +46,12 @@ pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
             return ExitCode::from(exit::OWN_ERROR);
         }
     };
+    let hang_after = arguments.hang_after;
     let result = match arguments.command {
         Command::List(arguments) => list::list(&programs, &arguments, &mut output),
-        Command::Run(arguments) => run::run(&programs, &arguments, &mut output),
-        Command::Replay(arguments) => run::replay(&programs, &arguments, &mut output),
-        Command::Explore(arguments) => explore::explore(&programs, &arguments, &mut output),
+        Command::Run(arguments) => run::run(&programs, &arguments, hang_after, &mut output),
+        Command::Replay(arguments) => run::replay(&programs, &arguments, hang_after, &mut output),
+        Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
     };
     let code = match result.and_then(|code| output.flush().map(|()| code)) {
         Ok(code) => code,

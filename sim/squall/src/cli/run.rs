@@ -1,6 +1,7 @@
 //! `squall run` and `squall replay`: one run, once or twice.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use squall_reports::{Style, render_timeline, render_verdict};
@@ -11,7 +12,8 @@ use super::arguments::{Replay, Run, Shown, World};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
-use crate::determinism::{Divergence, first_divergence};
+use crate::divergence::{Divergence, first_divergence};
+use crate::runner::Simulation;
 use crate::scenario::{Program, Scenario};
 use crate::trace_file::TraceFile;
 
@@ -32,8 +34,8 @@ struct Finished<'f> {
     outcome: Option<&'static str>,
 }
 
-pub fn run(programs: &[Program], arguments: &Run, output: &mut Output) -> Result<u8, Stop> {
-    let once = Once::prepare(programs, &arguments.world, arguments.seed, arguments.trace.as_deref())?;
+pub fn run(programs: &[Program], arguments: &Run, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
+    let once = Once::prepare(programs, &arguments.world, arguments.seed, hang_after, arguments.trace.as_deref())?;
     let shown = &arguments.shown;
     let outcome = once.run()?;
     once.tell(&outcome, shown, None, output)?;
@@ -41,8 +43,9 @@ pub fn run(programs: &[Program], arguments: &Run, output: &mut Output) -> Result
     Ok(exit_code(&outcome.verdict, None))
 }
 
-pub fn replay(programs: &[Program], arguments: &Replay, output: &mut Output) -> Result<u8, Stop> {
-    let once = Once::prepare(programs, &arguments.world, Some(arguments.seed), arguments.trace.as_deref())?;
+pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
+    let seed = Some(arguments.seed);
+    let once = Once::prepare(programs, &arguments.world, seed, hang_after, arguments.trace.as_deref())?;
     let first = once.run()?;
     let second = once.run()?;
     let compared = Compared::new(&first, &second);
@@ -63,7 +66,7 @@ impl Compared {
             return Compared::Same;
         }
         let divergence = match (&first.trace, &second.trace) {
-            (Some(first), Some(second)) => first_divergence(first, second, "run again in the same process"),
+            (Some(first), Some(second)) => first_divergence(first, second),
             _ => None,
         };
         Compared::Differs(divergence)
@@ -92,6 +95,7 @@ fn exit_code(verdict: &Verdict, compared: Option<&Compared>) -> u8 {
 /// One plan, about to be run.
 struct Once {
     scenario: Scenario,
+    simulation: Simulation,
     seed: Seed,
     strategy: StrategyChoice,
     replay: String,
@@ -100,16 +104,23 @@ struct Once {
 
 impl Once {
     /// All that can be wrong is found before anything runs.
-    fn prepare(programs: &[Program], world: &World, seed: Option<Seed>, trace: Option<&Path>) -> Result<Once, Stop> {
+    fn prepare(
+        programs: &[Program],
+        world: &World,
+        seed: Option<Seed>,
+        hang_after: Duration,
+        trace: Option<&Path>,
+    ) -> Result<Once, Stop> {
         let scenario = super::load(&world.file, programs, &world.set)?;
         let trace_file = match trace {
             Some(path) => Some(TraceFile::create(path).map_err(|error| unwritable(path, &error))?),
             None => None,
         };
-        let seed = seed.unwrap_or(Seed(scenario.seeds().start));
+        let seed = seed.unwrap_or(Seed(scenario.seeds().start()));
         Ok(Once {
             replay: super::replay_command(&world.file, &world.set, world.strategy, seed),
             strategy: world.strategy.unwrap_or_default(),
+            simulation: scenario.simulation().hang_after(hang_after),
             scenario,
             seed,
             trace_file: std::cell::Cell::new(trace_file),
@@ -118,7 +129,7 @@ impl Once {
 
     fn run(&self) -> Result<Outcome, Stop> {
         let plan = self.scenario.plan(self.seed, self.strategy);
-        Ok(self.scenario.simulation().try_run_plan(&plan, Record::Full)?)
+        Ok(self.simulation.try_run_plan(&plan, Record::Full)?)
     }
 
     fn tell(
@@ -171,7 +182,9 @@ impl Once {
 fn compared_in_words(compared: &Compared) -> String {
     match compared {
         Compared::Same => "same: a second run gave the same digest".to_string(),
-        Compared::Differs(Some(divergence)) => format!("differs: {divergence}"),
+        Compared::Differs(Some(divergence)) => {
+            output::without_controls(&format!("differs, run again in the same process: {divergence}"))
+        }
         Compared::Differs(None) => "differs: a second run came to something else".to_string(),
     }
 }

@@ -57,6 +57,7 @@ mod reader;
 mod sections;
 mod units;
 
+use std::io::Read;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ pub use program::{NoArgs, Program, duration};
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration, parse_seeds};
 
 use crate::Simulation;
+use crate::seeds::SeedRange;
 use mistake::{Draft, Sources};
 use program::Built;
 use reader::{Fields, Reader};
@@ -81,7 +83,7 @@ use units::nearest;
 pub const BUILT_IN_PROPERTIES: [&str; 6] = ["deadlock", "error", "hang", "hermetic", "livelock", "panic"];
 
 /// The seeds of a scenario that says none.
-const DEFAULT_SEEDS: Range<u64> = 0..1000;
+const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -120,7 +122,7 @@ pub struct Scenario {
     path: PathBuf,
     about: String,
     program: &'static str,
-    seeds: Range<u64>,
+    seeds: SeedRange,
     expect: Option<String>,
     isolation: Isolation,
     parameters: Parameters,
@@ -192,8 +194,8 @@ impl Scenario {
 
     /// The seeds to explore; never empty.
     #[must_use]
-    pub fn seeds(&self) -> Range<u64> {
-        self.seeds.clone()
+    pub fn seeds(&self) -> SeedRange {
+        self.seeds
     }
 
     /// The property that must fail, where the scenario is there to fail.
@@ -271,10 +273,13 @@ fn read_file(path: &Path) -> Result<String, ScenarioError> {
     if metadata.is_dir() {
         return Err(unreadable("it is a directory", Some("expected a file such as payments.toml".to_string())));
     }
-    if metadata.len() > FILE_BYTES_MAX {
+    // What isn't a plain file tells no length.
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| unreadable(&error.to_string(), None))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(unreadable(&format!("it has more than {FILE_BYTES_MAX} bytes"), None));
     }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&error.to_string(), None))?;
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;

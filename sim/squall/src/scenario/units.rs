@@ -1,11 +1,12 @@
 //! How values are written in a scenario file: durations, moments, ranges of seeds; and which name somebody meant.
 
-use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
 use squall_trace::Seed;
 use toml::value::{Datetime, Offset};
+
+use crate::seeds::SeedRange;
 
 /// The longest duration that a scenario file may name: 2^62 ns, about 146 years. A sum of two, or of one and a wall
 /// clock before the year 2262, still fits the engine's 64 bits.
@@ -109,7 +110,7 @@ pub fn format_duration(duration: Duration) -> String {
 ///
 /// # Errors
 /// Anything else, and an end before the start.
-pub fn parse_seeds(text: &str) -> Result<Range<u64>, BadValue> {
+pub fn parse_seeds(text: &str) -> Result<SeedRange, BadValue> {
     let expected = |suggestion: Option<String>| BadValue {
         message: format!("expected a range of seeds such as \"0..1000\" (the end is left out), found {text:?}"),
         suggestion,
@@ -136,7 +137,7 @@ pub fn parse_seeds(text: &str) -> Result<Range<u64>, BadValue> {
             suggestion: Some(format!("{end}..{start}")),
         });
     }
-    Ok(start..end)
+    Ok(SeedRange::new(start, end))
 }
 
 /// Nanoseconds since the Unix epoch of a moment in RFC 3339.
@@ -262,10 +263,10 @@ mod tests {
 
     #[test]
     fn seeds_are_half_open_ranges() {
-        assert_eq!(parse_seeds("0..1000"), Ok(0..1000));
-        assert_eq!(parse_seeds("0x10 .. 0x20"), Ok(16..32));
-        assert_eq!(parse_seeds("5..5"), Ok(5..5));
-        assert_eq!(parse_seeds(&format!("0..{}", u64::MAX)), Ok(0..u64::MAX));
+        assert_eq!(parse_seeds("0..1000"), Ok(SeedRange::new(0, 1000)));
+        assert_eq!(parse_seeds("0x10 .. 0x20"), Ok(SeedRange::new(16, 32)));
+        assert_eq!(parse_seeds("5..5"), Ok(SeedRange::new(5, 5)));
+        assert_eq!(parse_seeds(&format!("0..{}", u64::MAX)), Ok(SeedRange::new(0, u64::MAX)));
         for bad in ["", "..", "1..", "..1", "0..=9", "0...9", "10..5", "a..b", "-1..5", "0..18446744073709551616", "7"]
         {
             assert!(parse_seeds(bad).is_err(), "{bad:?} was read as a range");
