@@ -68,7 +68,7 @@ fn every_example_runs() {
     assert_eq!(examples.len(), 10, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
-        let plan = scenario.plan(Seed(scenario.seeds().start), StrategyChoice::default());
+        let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
         assert_eq!(scenario.simulation().run_plan(&plan, Record::Digest).verdict, Verdict::Pass, "{text}");
     }
 }

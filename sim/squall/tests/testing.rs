@@ -197,8 +197,10 @@ fn child_calm() {
 fn child_spinning(world: &mut World) {
     let is_child = std::env::var_os(CHILD).is_some();
     world.client("spinner", move || async move {
-        while is_child {
-            std::hint::spin_loop();
+        if is_child {
+            loop {
+                std::hint::spin_loop();
+            }
         }
     });
 }
