@@ -389,12 +389,17 @@ fn fresh_seeds_are_an_aligned_power_of_two_and_never_the_same() {
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
+    use std::io::Write;
     let place = Place::new();
     let file = place.scenario("two-faults", "");
     for command in [&["explore", &file, "--seeds", "0..5000", "--message-format", "json"][..], &["list", "."]] {
-        let mut child =
-            place.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        drop(child.stdout.take());
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        // A process that another test has just forked may hold the other end for a moment. The command must not be faster.
+        while writer.write(b"\n").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let child = place.command(command).stdout(writer).stderr(Stdio::piped()).spawn().expect("it starts");
         let finished = Finished::of(&child.wait_with_output().expect("it ends")).expect(141);
         assert_eq!(finished.stderr, "");
     }

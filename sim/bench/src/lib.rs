@@ -10,11 +10,19 @@
 //! | [`squall_engine`] | the same workloads on Squall |
 //! | [`peers`] | builds the peers, runs every cell in a process of its own, writes `peers.json` |
 //! | [`table`] | the table and the ratios, as text |
+//! | [`gauges`] | workloads whose amount can be doubled: a message, an rpc, a run, a spawn, a sleep |
+//! | [`instructions`] | instructions of one unit of each gauge, by valgrind |
+//! | [`run_overhead`] | the time of a short run besides its messages |
+//! | [`idle_node`] | bytes of a node that waits |
 //!
 //! madsim and turmoil are crates outside of the workspace, below `peers/`.
 
 pub mod bare;
+pub mod gauges;
+pub mod idle_node;
+pub mod instructions;
 pub mod measurement;
 pub mod peers;
+pub mod run_overhead;
 pub mod squall_engine;
 pub mod table;

@@ -1,11 +1,13 @@
-//! The command line: `peers` compares the engines, `engine` runs one measurement in this process.
+//! The command line: `peers` compares the engines, `run-overhead` and `instructions` gauge Squall alone; `engine` and
+//! `gauge` run one measurement in this process.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use squall_bench::gauges::Gauge;
 use squall_bench::measurement::{Cell, Engine, Measurement, Workload};
-use squall_bench::{bare, peers, squall_engine};
+use squall_bench::{bare, instructions, peers, run_overhead, squall_engine};
 
 #[derive(Parser)]
 #[command(about = "Squall side by side with madsim, turmoil and a bare loop")]
@@ -18,6 +20,13 @@ struct Arguments {
 enum Command {
     /// Measure every engine, print the table and the ratios, write target/bench/peers.json
     Peers(peers::Options),
+    /// Time what a run of 10 clients and 100 messages costs besides its messages
+    RunOverhead(run_overhead::Options),
+    /// Count the instructions of a message, an rpc, a run, a spawn and a sleep; needs valgrind
+    Instructions,
+    /// Run some amount of one gauge in this process, to be counted from outside
+    #[command(hide = true)]
+    Gauge { gauge: Gauge, amount: u32 },
     /// Run one measurement in this process and print its JSON line
     #[command(hide = true)]
     Engine { engine: Engine, workload: Workload, nodes: u32, rpcs_per_client: u32 },
@@ -26,6 +35,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Peers(options) => peers::compare(&options),
+        Command::RunOverhead(options) => run_overhead::report(options),
+        Command::Instructions => count_instructions(),
+        Command::Gauge { gauge, amount } => gauge.run(amount).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Engine { engine, workload, nodes, rpcs_per_client } => {
             let cell = Cell { workload, nodes, engine };
             measure_here(cell, rpcs_per_client).map(|measurement| {
@@ -38,6 +50,10 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn count_instructions() -> Result<ExitCode, Box<dyn Error>> {
+    instructions::report(&std::env::current_exe()?)
 }
 
 fn measure_here(cell: Cell, rpcs_per_client: u32) -> Result<Measurement, Box<dyn Error>> {

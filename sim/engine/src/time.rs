@@ -98,6 +98,7 @@ impl Instant {
     /// Outside of a run.
     #[must_use]
     #[track_caller]
+    #[expect(clippy::disallowed_methods, reason = "inside of a run std's clock is the run's own")]
     pub fn into_std(self) -> std::time::Instant {
         let (now, std_now) = (Instant::now(), std::time::Instant::now());
         if self >= now { std_now + (self - now) } else { std_now - (now - self) }
@@ -109,6 +110,7 @@ impl Instant {
     /// Outside of a run.
     #[must_use]
     #[track_caller]
+    #[expect(clippy::disallowed_methods, reason = "inside of a run std's clock is the run's own")]
     pub fn from_std(std: std::time::Instant) -> Instant {
         let (now, std_now) = (Instant::now(), std::time::Instant::now());
         if std >= std_now { now + (std - std_now) } else { now - (std_now - std) }

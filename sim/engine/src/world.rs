@@ -238,7 +238,7 @@ impl World {
     /// doesn't wait for it.
     ///
     /// # Panics
-    /// If the name is taken, empty, or holds `*`.
+    /// If the name is taken, empty, or holds `*`, `:` or `/`.
     pub fn node<F, Fut>(&mut self, name: impl Into<String>, init: F) -> NodeBuilder<'_>
     where
         F: Fn() -> Fut + 'static,
@@ -251,7 +251,7 @@ impl World {
     /// A client: like [`World::node`], but the run lasts until all clients have returned.
     ///
     /// # Panics
-    /// If the name is taken, empty, or holds `*`.
+    /// If the name is taken, empty, or holds `*`, `:` or `/`.
     pub fn client<F, Fut>(&mut self, name: impl Into<String>, init: F) -> NodeBuilder<'_>
     where
         F: Fn() -> Fut + 'static,

@@ -1,5 +1,6 @@
 //! A run refuses a thread that isn't a fresh one.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a run needs threads around it")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

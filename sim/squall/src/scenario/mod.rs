@@ -110,7 +110,8 @@ pub enum Isolation {
     /// Each on a fresh thread.
     #[default]
     Thread,
-    /// As the determinism check finds necessary.
+    /// Where the determinism check finds it necessary, in processes of their own. Those aren't there yet, so this is the
+    /// same as [`Isolation::Thread`].
     Auto,
 }
 

@@ -1,0 +1,21 @@
+//! What an idle node costs, counted by an allocator that the timed program must not have.
+
+use std::process::ExitCode;
+
+use squall_bench::idle_node::{CountingAllocator, measure};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn main() -> ExitCode {
+    for nodes in [1_000, 10_000] {
+        match measure(nodes) {
+            Ok(figures) => println!("{figures}"),
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,545 @@
+//! The state of one run, and the only door to it.
+//!
+//! A run's state lives in a thread-local. Everything that programs call goes through [`with`], which borrows it for the
+//! length of one operation and never while user code runs: polls, destructors, wakes of foreign wakers, properties and
+//! init functions are all called between borrows. What an operation wants to have called or dropped it leaves in the
+//! [`Outbox`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `tasks` | slots, spawn paths, polls, ends |
+//! | `wakers` | who is woken, by number or by waker |
+//! | `nodes` | boots and crashes |
+//! | `timers` | what waits for a time |
+
+mod nodes;
+mod tasks;
+mod timers;
+mod wakers;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use squall_trace::draw::{Purpose, RunKey};
+use squall_trace::event::Place;
+use squall_trace::{
+    EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, OwnedEvent, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::agenda::{Agenda, Due, Identity, Now};
+use crate::decisions::Decisions;
+use crate::fault::{Act, Script};
+use crate::journal::Journal;
+use crate::network::Network;
+use crate::world::{Init, Limits, OnPanic};
+
+pub(crate) use nodes::Node;
+use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
+pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
+use timers::Timer;
+pub(crate) use timers::TimerRef;
+use wakers::TaskWaker;
+pub(crate) use wakers::{RunToken, TaskRef, WakeRef};
+
+pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+thread_local! {
+    /// Without a destructor of its own an access is a plain load: [`Installed`] takes the run off the thread.
+    static KERNEL: RefCell<ManuallyDrop<Option<Box<Kernel>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
+}
+
+/// Runs `operation` on this thread's run.
+///
+/// # Panics
+/// If no run is on: `what` was called from outside.
+#[inline]
+#[track_caller]
+pub(crate) fn with<R>(what: &str, operation: impl FnOnce(&mut Kernel) -> R) -> R {
+    let caller = Location::caller();
+    KERNEL.with(|kernel| match kernel.borrow_mut().as_deref_mut() {
+        Some(kernel) => operation(kernel),
+        None => outside_of_a_run(what, caller),
+    })
+}
+
+#[cold]
+fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
+    panic!(
+        "{what} was called outside of a run, at {caller}: only what a world's nodes, clients and control tasks execute can \
+         call it"
+    );
+}
+
+/// Runs `operation` on this thread's run, if one is on.
+#[inline]
+pub(crate) fn try_with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
+    // The thread-local may be gone already: a destructor at the end of a thread asks.
+    KERNEL.try_with(|kernel| kernel.borrow_mut().as_deref_mut().map(operation)).ok().flatten()
+}
+
+/// Puts a run on this thread. The guard takes it off again.
+pub(crate) fn install(kernel: Box<Kernel>) -> Installed {
+    KERNEL.with(|slot| {
+        let previous = slot.borrow_mut().replace(kernel);
+        assert!(previous.is_none(), "a run was started inside of another");
+    });
+    Installed
+}
+
+/// See [`install`].
+pub(crate) struct Installed;
+
+impl Installed {
+    /// Takes the run off the thread.
+    pub(crate) fn take(self) -> Box<Kernel> {
+        KERNEL.with(|slot| slot.borrow_mut().take()).expect("installed by `install`")
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        // Only after an unwind out of the run loop: `take` has left nothing otherwise.
+        let _left = KERNEL.with(|slot| slot.borrow_mut().take());
+    }
+}
+
+/// Whose code runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current {
+    pub slot: u32,
+    pub generation: u32,
+    pub task: TaskId,
+    pub node: NodeId,
+    pub boot: u32,
+    /// The address of the task's waker, to know it again.
+    waker: usize,
+    /// Whether what it does counts: its node is up and in the same boot. Destructors of a crashed node and of an ended run
+    /// don't count.
+    live: bool,
+}
+
+const NOBODY: Current =
+    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0, live: false };
+
+/// What an escape does to its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gravity {
+    /// It is only listed: when it happens depends on how busy the machine is, so it must not be in the digest.
+    Note,
+    /// It is an event.
+    Event,
+    /// It is an event and fails the run, which is no evidence any more.
+    Failure,
+}
+
+/// So many escapes are named in a run: a loop of sleeps within one poll must not fill the memory.
+const NAMED_ESCAPES: usize = 64;
+
+/// What is to be called or dropped when the world isn't borrowed.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    unsettled: bool,
+    wakes: Vec<Waker>,
+    wakers_to_drop: Vec<Waker>,
+    condemned: Vec<Condemned>,
+    crashed: Vec<NodeId>,
+}
+
+impl Outbox {
+    fn wake(&mut self, waker: Waker) {
+        self.unsettled = true;
+        self.wakes.push(waker);
+    }
+
+    fn drop_waker(&mut self, waker: Waker) {
+        self.unsettled = true;
+        self.wakers_to_drop.push(waker);
+    }
+
+    fn condemn(&mut self, condemned: Condemned) {
+        self.unsettled = true;
+        self.condemned.push(condemned);
+    }
+
+    /// A node has crashed whose tasks are condemned: its sockets go after those.
+    fn crashed(&mut self, id: NodeId) {
+        self.unsettled = true;
+        self.crashed.push(id);
+    }
+
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.unsettled
+    }
+
+    /// Calls and drops everything.
+    pub(crate) fn settle(self) {
+        let Outbox { wakes, wakers_to_drop, condemned, crashed, .. } = self;
+        call(move || drop(wakers_to_drop));
+        for waker in wakes {
+            call(move || waker.wake());
+        }
+        for task in condemned {
+            task.drop_now();
+        }
+        for node in crashed {
+            with("the run loop", |kernel| kernel.finish_crash(node));
+        }
+    }
+}
+
+/// What the run loop does next.
+pub(crate) enum Step {
+    Poll(Polling),
+    /// Events are waiting to be seen, or something to be called.
+    Settle,
+    /// The run is over.
+    End(squall_trace::EndReason),
+}
+
+/// The state of one run.
+pub(crate) struct Kernel {
+    pub token: Arc<RunToken>,
+    pub now_ns: u64,
+    pub agenda: Agenda,
+    pub decisions: Decisions,
+    pub journal: Journal,
+    tasks: Vec<TaskSlot>,
+    /// By the same slots.
+    details: Vec<TaskDetails>,
+    free_tasks: Vec<u32>,
+    pub nodes: Vec<Node>,
+    timers: Vec<Timer>,
+    free_timers: Vec<u32>,
+    pub network: Network,
+    pub script: Script,
+    pub outbox: Outbox,
+    pub current: Current,
+    /// Whether the running task has panicked in this poll.
+    pub current_panicked: bool,
+    pub limits: Limits,
+    pub end_at_ns: Option<u64>,
+    clients_left: usize,
+    pub has_clients: bool,
+    pub failure: Option<Failure>,
+    /// Whether the loop must look whether the run goes on: a failure, a client that returned, a crash, a limit.
+    attention: bool,
+    /// No instant after this one happens.
+    last_ns: u64,
+    application_key: RunKey,
+    /// Entropy drawn where no task runs.
+    entropy_drawn: u64,
+    pub escapes: Vec<String>,
+    /// By whom and what: see [`Kernel::escaped`].
+    escaped: Vec<(TaskId, Box<str>)>,
+    /// How much time blocking calls were to last that returned at once. Only the clocks that programs read show it, and
+    /// only up to the end of the poll: what blocks fails its run.
+    pub skipped_ns: u64,
+    /// The last fact of each topic by node, for control tasks.
+    pub published: std::collections::BTreeMap<String, Vec<(NodeId, Rc<str>)>>,
+    pub clock: crate::world::ClockSettings,
+    pub beat: Arc<crate::run::Heartbeat>,
+}
+
+impl Kernel {
+    pub(crate) fn new(
+        plan: &Plan,
+        decisions: Decisions,
+        journal: Journal,
+        network: Network,
+        settings: crate::world::RunSettings,
+        beat: Arc<crate::run::Heartbeat>,
+    ) -> Kernel {
+        Kernel {
+            token: Arc::new(RunToken::default()),
+            now_ns: 0,
+            agenda: Agenda::default(),
+            decisions,
+            journal,
+            tasks: Vec::new(),
+            details: Vec::new(),
+            free_tasks: Vec::new(),
+            nodes: Vec::new(),
+            timers: Vec::new(),
+            free_timers: Vec::new(),
+            network,
+            script: Script::default(),
+            outbox: Outbox::default(),
+            current: NOBODY,
+            current_panicked: false,
+            limits: settings.limits,
+            end_at_ns: settings.end_at_ns,
+            clients_left: 0,
+            has_clients: false,
+            failure: None,
+            attention: true,
+            last_ns: settings.end_at_ns.unwrap_or(u64::MAX).min(settings.limits.virtual_ns),
+            application_key: RunKey::derive(plan.seed, Purpose::Application, 0),
+            entropy_drawn: 0,
+            escapes: Vec::new(),
+            escaped: Vec::new(),
+            skipped_ns: 0,
+            published: std::collections::BTreeMap::new(),
+            clock: settings.clock,
+            beat,
+        }
+    }
+
+    // --- events -------------------------------------------------------------------------------------------------------
+
+    /// An event of whoever is running.
+    #[inline]
+    pub(crate) fn emit(&mut self, kind: EventKind<'_>) {
+        self.journal.emit(self.now_ns, self.current.node, self.current.task, kind);
+    }
+
+    /// An event on a node, in no task.
+    #[inline]
+    pub(crate) fn emit_on(&mut self, node: NodeId, kind: EventKind<'_>) {
+        self.journal.emit(self.now_ns, node, TaskId::NONE, kind);
+    }
+
+    /// A property is broken by whoever is running. The first failure stays.
+    pub(crate) fn fail(&mut self, property: &str, message: String) {
+        let (node, task) = (self.current.node, self.current.task);
+        self.fail_at(
+            property,
+            message,
+            (node != NodeId::WORLD).then_some(node),
+            (task != TaskId::NONE).then_some(task),
+        );
+    }
+
+    pub(crate) fn fail_at(&mut self, property: &str, message: String, node: Option<NodeId>, task: Option<TaskId>) {
+        self.attention = true;
+        if self.failure.is_none() {
+            self.failure = Some(Failure {
+                property: property.to_string(),
+                message,
+                step: self.journal.step(),
+                at_ns: self.now_ns,
+                node,
+                task,
+            });
+        }
+    }
+
+    /// A property was broken by an event.
+    pub(crate) fn property_broken(&mut self, property: &str, message: String, event: &OwnedEvent) {
+        self.attention = true;
+        self.failure.get_or_insert_with(|| Failure {
+            property: property.to_string(),
+            message,
+            step: event.step,
+            at_ns: event.at_ns,
+            node: (event.node != NodeId::WORLD).then_some(event.node),
+            task: (event.task != TaskId::NONE).then_some(event.task),
+        });
+    }
+
+    /// Whether what the running code does counts.
+    #[inline]
+    pub(crate) fn is_live(&self) -> bool {
+        self.current.live
+    }
+
+    // --- faults -------------------------------------------------------------------------------------------------------
+
+    /// Whether the fault that a script or a control task asks for happens: a decision like any other. `what` says it in
+    /// plain words; asked for again, the same fault is the next number of the same flow.
+    pub(crate) fn decide_fault(&mut self, what: &str) -> bool {
+        let flow = FlowId(squall_trace::id::hash_parts(&[b"fault", what.as_bytes()]));
+        let number = self.script.next_number(flow);
+        self.journal.name_flow(flow, || FlowInfo {
+            from: NodeId::WORLD,
+            to: NodeId::WORLD,
+            role: FlowRole::Fault { what: what.to_string() },
+        });
+        let site = Site { kind: SiteKind::Fault, flow, number };
+        self.decisions.decide(site, self.now_ns, 0, 1, || flow.0) != 0
+    }
+
+    /// The last fact of each node and topic.
+    pub(crate) fn remember_published(&mut self, topic: &str, value: &str) {
+        let node = self.current.node;
+        let value: Rc<str> = value.into();
+        match self.published.get_mut(topic) {
+            Some(facts) => match facts.iter_mut().find(|(id, _)| *id == node) {
+                Some(fact) => fact.1 = value,
+                None => facts.push((node, value)),
+            },
+            None => {
+                self.published.insert(topic.to_string(), vec![(node, value)]);
+            }
+        }
+    }
+
+    /// What programs' clocks show: nanoseconds since the run's start.
+    #[inline]
+    pub(crate) fn shown_ns(&self) -> u64 {
+        self.now_ns.saturating_add(self.skipped_ns)
+    }
+
+    /// Something that a run can't make deterministic. Each is named once a task, and of very many the first.
+    pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity) {
+        let task = self.current.task;
+        let known = self.escaped.iter().any(|(who, known)| *who == task && **known == *what);
+        if known || self.escaped.len() >= NAMED_ESCAPES {
+            return;
+        }
+        self.escaped.push((task, what.into()));
+        let line = format!("{}: {what}", self.current_label());
+        // What destructors of a crashed node or after the run's end do is no event.
+        if gravity >= Gravity::Event && self.is_live() {
+            self.emit(EventKind::Escape { what: what.into() });
+        }
+        if gravity == Gravity::Failure {
+            self.fail("hermetic", format!("{line}; what follows from it can't be repeated from the seed"));
+        }
+        if !self.escapes.contains(&line) {
+            self.escapes.push(line);
+        }
+    }
+
+    // --- the loop's part ----------------------------------------------------------------------------------------------
+
+    /// Does what can be done without calling user code, up to the next thing that must be called, or the end.
+    pub(crate) fn step(&mut self) -> Step {
+        loop {
+            if self.needs_attention()
+                && let Some(step) = self.attend()
+            {
+                return step;
+            }
+            if let Some(due) = self.agenda.take_due(self.now_ns) {
+                // The usual case: a message is all that happens at this instant, and wakes one task, which then has no
+                // company either. There is no order to decide.
+                if let Due::Delivery { message } = due
+                    && self.agenda.is_alone(self.now_ns)
+                {
+                    self.decisions.came_alone();
+                    if let Some(task) = self.deliver(message) {
+                        self.decisions.came_alone();
+                        if let Some(polling) = self.begin_poll(task) {
+                            return Step::Poll(polling);
+                        }
+                    }
+                } else {
+                    self.happen(due);
+                }
+                continue;
+            }
+            if let Some(now) = self.choose() {
+                match now {
+                    Now::Delivery { message } => {
+                        if let Some(task) = self.deliver(message) {
+                            self.agenda.push_ready(Now::Poll { slot: task.slot, generation: task.generation });
+                        }
+                    }
+                    Now::Poll { slot, generation } => {
+                        if let Some(polling) = self.begin_poll(TaskRef { slot, generation }) {
+                            return Step::Poll(polling);
+                        }
+                    }
+                }
+                continue;
+            }
+            // Nothing is left to do now: on to the next instant.
+            let timers = &self.timers;
+            match self.agenda.next_instant(|slot, generation| timers[slot as usize].generation == generation) {
+                Some(at_ns) if at_ns <= self.last_ns => self.now_ns = at_ns,
+                next => return Step::End(self.end_of_time(next)),
+            }
+        }
+    }
+
+    /// Whether something has happened that the loop must look at before it goes on: one test in place of six.
+    #[inline]
+    fn needs_attention(&self) -> bool {
+        self.attention || self.outbox.unsettled || self.journal.has_passing() || self.token.is_raised()
+    }
+
+    #[cold]
+    fn attend(&mut self) -> Option<Step> {
+        self.attention = false;
+        if self.outbox.unsettled || self.journal.has_passing() {
+            self.attention = true;
+            return Some(Step::Settle);
+        }
+        if self.token.is_raised() {
+            self.fail_by_foreign_wake();
+        }
+        if self.failure.is_some() {
+            return Some(Step::End(squall_trace::EndReason::Failed));
+        }
+        if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
+            return Some(Step::End(squall_trace::EndReason::ClientsReturned));
+        }
+        if self.journal.step() >= self.limits.events {
+            return Some(Step::End(squall_trace::EndReason::EventLimit));
+        }
+        None
+    }
+
+    /// What was scheduled for now happens, or becomes ready.
+    #[inline]
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Delivery { message } => self.agenda.push_ready(Now::Delivery { message }),
+            Due::Timer { slot, generation } => self.timer_due(slot, generation),
+            Due::Act { index } => self.act(index),
+        }
+    }
+
+    /// The ready entry that comes next.
+    #[inline]
+    fn choose(&mut self) -> Option<Now> {
+        let (network, tasks) = (&self.network, &self.tasks);
+        self.decisions.choose(&mut self.agenda, self.now_ns, |now| identify(now, network, tasks))
+    }
+
+    /// Nothing is left to happen up to the last instant of the run.
+    #[cold]
+    fn end_of_time(&mut self, next: Option<u64>) -> squall_trace::EndReason {
+        use squall_trace::EndReason;
+        if let Some(end_ns) = self.end_at_ns.filter(|end_ns| *end_ns <= self.limits.virtual_ns) {
+            self.now_ns = end_ns.max(self.now_ns);
+            return EndReason::EndTime;
+        }
+        if next.is_some() {
+            self.now_ns = self.last_ns;
+            return EndReason::TimeLimit;
+        }
+        if self.clients_waited_for() { EndReason::Deadlock } else { EndReason::Quiet }
+    }
+
+    /// Takes what is to be called or dropped.
+    pub(crate) fn take_outbox(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn act(&mut self, index: u32) {
+        let act = self.script.acts[index as usize].clone();
+        crate::fault::perform(self, act);
+    }
+
+    /// Schedules an act of the script.
+    pub(crate) fn schedule_act(&mut self, at_ns: u64, act: Act) {
+        self.script.acts.push(act);
+        let index = (self.script.acts.len() - 1) as u32;
+        self.agenda.schedule(at_ns, Due::Act { index });
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("now_ns", &self.now_ns).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! Nodes: boots, crashes, and which clients are still waited for.
+
+use super::*;
+
+pub(crate) struct Node {
+    pub name: Rc<str>,
+    pub address: std::net::IpAddr,
+    pub client: bool,
+    pub control: bool,
+    pub boot: u32,
+    pub up: bool,
+    pub root_returned: bool,
+    pub restart_pending: bool,
+    pub init: Init,
+    pub on_panic: OnPanic,
+    /// Bound ports and their sockets.
+    pub ports: smallvec::SmallVec<[(u16, u32); 2]>,
+}
+
+impl Kernel {
+    /// Starts a node's root task.
+    pub(crate) fn boot(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.index()];
+        node.up = true;
+        node.restart_pending = false;
+        let boot = node.boot;
+        let task = TaskId::root(&node.name, boot);
+        let init = Rc::clone(&node.init);
+        let client = node.client;
+        if client && boot == 0 {
+            self.clients_left += 1;
+            self.has_clients = true;
+        }
+        // No code of the program's runs here: the root calls its init function when it is polled.
+        let future = init();
+        self.emit_on(id, EventKind::Boot { boot });
+        let task = self.insert_task(task, id, boot, TaskName::Root, 0, None, future);
+        self.schedule(task, 0);
+    }
+
+    /// A root task gave its value.
+    pub(crate) fn root_returned(&mut self, result: Result<(), String>) {
+        let id = self.current.node;
+        if let Err(message) = result {
+            let label = self.current_label();
+            self.fail("error", format!("{label} returned an error: {message}"));
+        }
+        let node = &mut self.nodes[id.index()];
+        if !node.root_returned {
+            node.root_returned = true;
+            self.attention = true;
+            if node.client {
+                self.clients_left -= 1;
+            }
+        }
+    }
+
+    /// Takes a node down. Effects go off first: from here on nothing that its code does counts.
+    pub(crate) fn crash(&mut self, id: NodeId) -> bool {
+        let node = &mut self.nodes[id.index()];
+        if !node.up {
+            return false;
+        }
+        node.up = false;
+        if self.current.node == id {
+            self.current.live = false;
+        }
+        self.attention = true;
+        self.emit_on(id, EventKind::Crash);
+        for slot in 0..self.tasks.len() as u32 {
+            let task = &self.tasks[slot as usize];
+            if task.node != id {
+                continue;
+            }
+            match task.state {
+                TaskState::Running | TaskState::RunningWoken => {
+                    let end = if self.current_panicked { TaskEnd::Panicked } else { TaskEnd::Crashed };
+                    self.end_running(slot, end);
+                }
+                TaskState::Idle | TaskState::Scheduled if task.future.is_some() => {
+                    self.condemn(slot, Some(TaskEnd::Crashed))
+                }
+                TaskState::Idle | TaskState::Scheduled | TaskState::Ending | TaskState::Dropping => {}
+            }
+        }
+        self.outbox.crashed(id);
+        true
+    }
+
+    /// Starts a node that is down, with the next boot number.
+    pub(crate) fn restart(&mut self, id: NodeId) -> bool {
+        let node = &mut self.nodes[id.index()];
+        if node.up {
+            return false;
+        }
+        node.boot += 1;
+        self.boot(id);
+        true
+    }
+
+    /// Clients that the run still waits for: not those that are down for good.
+    pub(super) fn clients_waited_for(&self) -> bool {
+        self.clients_left > 0
+            && self.nodes.iter().any(|node| node.client && !node.root_returned && (node.up || node.restart_pending))
+    }
+
+    /// Whether no client is left to wait for. One that is down isn't, unless a control task goes on that may start it again.
+    pub(super) fn clients_are_through(&self) -> bool {
+        let control_goes_on = || self.nodes.iter().any(|node| node.control && !node.root_returned);
+        self.clients_left == 0 || !(self.clients_waited_for() || control_goes_on())
+    }
+
+    /// The sockets of a crashed node go, after its tasks.
+    pub(super) fn finish_crash(&mut self, id: NodeId) {
+        let ports = std::mem::take(&mut self.nodes[id.index()].ports);
+        for (_, socket) in ports {
+            self.close_socket(socket);
+        }
+    }
+
+    /// What the nodes' init functions hold is dropped when the world isn't borrowed.
+    pub(crate) fn take_inits(&mut self) -> Vec<Init> {
+        fn gone() -> TaskFuture {
+            Box::pin(std::future::ready(()))
+        }
+        self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, Rc::new(gone))).collect()
+    }
+}

@@ -1,0 +1,171 @@
+//! Wakers that know their run, and waking by number.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+
+use super::*;
+
+/// Identifies a run to wakers on any thread.
+#[derive(Debug, Default)]
+pub(crate) struct RunToken {
+    pub(super) raised: AtomicBool,
+    pub(super) foreign_wake: Mutex<Option<ForeignWake>>,
+}
+
+/// A wake that didn't come from the task's own run.
+#[derive(Clone, Debug)]
+pub(super) struct ForeignWake {
+    pub(super) task: TaskRef,
+    pub(super) thread: String,
+}
+
+impl RunToken {
+    pub(super) fn raise(&self, wake: ForeignWake) {
+        let mut slot = self.foreign_wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        slot.get_or_insert(wake);
+        self.raised.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn is_raised(&self) -> bool {
+        // What was raised is read behind the lock.
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn foreign_wake(&self) -> Option<ForeignWake> {
+        self.foreign_wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// The waker of a task. It names run, slot and generation, so that it can never wake another task that came into the slot
+/// later, nor one of another run.
+#[derive(Debug)]
+pub(super) struct TaskWaker {
+    pub(super) token: Arc<RunToken>,
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let woken_here = try_with(|kernel| {
+            let ours = Arc::ptr_eq(&kernel.token, &self.token);
+            if ours {
+                let cause = kernel.current.task.0;
+                kernel.wake_task(TaskRef { slot: self.slot, generation: self.generation }, cause);
+            }
+            ours
+        });
+        if woken_here != Some(true) {
+            let thread = std::thread::current();
+            self.token.raise(ForeignWake {
+                task: TaskRef { slot: self.slot, generation: self.generation },
+                thread: thread.name().unwrap_or("without a name").to_string(),
+            });
+        }
+    }
+}
+
+/// A task, by slot and generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TaskRef {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// Whom to wake. Tasks that wait with their own waker are woken by number: no reference is counted.
+#[derive(Debug)]
+pub(crate) enum WakeRef {
+    Task(TaskRef),
+    Foreign(Waker),
+}
+
+impl Kernel {
+    /// Whom to wake when what `context`'s task waits for has come.
+    #[inline]
+    pub(crate) fn wake_ref(&self, context: &Context<'_>) -> WakeRef {
+        if context.waker().data().addr() == self.current.waker {
+            WakeRef::Task(TaskRef { slot: self.current.slot, generation: self.current.generation })
+        } else {
+            WakeRef::Foreign(context.waker().clone())
+        }
+    }
+
+    /// Wakes. `cause` goes into the fingerprint of the wake's order.
+    #[inline]
+    pub(crate) fn wake(&mut self, wake: WakeRef, cause: u64) {
+        match wake {
+            WakeRef::Task(task) => self.wake_task(task, cause),
+            WakeRef::Foreign(waker) => self.outbox.wake(waker),
+        }
+    }
+
+    /// Drops a waker without waking: dropping is user code as well.
+    #[inline]
+    pub(crate) fn forget(&mut self, wake: Option<WakeRef>) {
+        if let Some(WakeRef::Foreign(waker)) = wake {
+            self.outbox.drop_waker(waker);
+        }
+    }
+
+    #[inline]
+    pub(super) fn wake_task(&mut self, task: TaskRef, cause: u64) {
+        let Some(slot) = self.get_task(task) else { return };
+        match slot.state {
+            TaskState::Idle => self.schedule(task, cause),
+            TaskState::Running => slot.state = TaskState::RunningWoken,
+            TaskState::Scheduled | TaskState::RunningWoken | TaskState::Ending | TaskState::Dropping => {}
+        }
+    }
+
+    #[inline]
+    pub(super) fn schedule(&mut self, task: TaskRef, cause: u64) {
+        self.tasks[task.slot as usize].mark_scheduled(cause);
+        self.agenda.push_ready(Now::Poll { slot: task.slot, generation: task.generation });
+    }
+
+    /// Wakes for a message. A task that became ready by this comes back instead of being put among the ready ones.
+    #[inline]
+    pub(crate) fn wake_for_message(&mut self, wake: WakeRef, cause: u64) -> Option<TaskRef> {
+        let WakeRef::Task(task) = wake else {
+            self.wake(wake, cause);
+            return None;
+        };
+        let slot = self.get_task(task)?;
+        if slot.state == TaskState::Idle {
+            slot.mark_scheduled(cause);
+            return Some(task);
+        }
+        self.wake_task(task, cause);
+        None
+    }
+
+    /// A thread that isn't the run's woke a task. When that is noticed isn't repeatable, so it is no event.
+    #[cold]
+    pub(super) fn fail_by_foreign_wake(&mut self) {
+        let Some(ForeignWake { task, thread }) = self.token.foreign_wake() else { return };
+        let woken = self.get_task(task).map(|slot| (slot.node, slot.id));
+        let label = match woken {
+            Some(_) => self.task_info(task.slot).label,
+            None => "a task that has ended".to_string(),
+        };
+        let line = format!("{label}: woken from outside of its run, by thread {thread:?}");
+        self.fail_at(
+            "hermetic",
+            format!(
+                "{line}: what other threads do and when they do it can't be repeated; keep the work on the run's thread \
+                 (squall::task::spawn, spawn_blocking)"
+            ),
+            woken.map(|(node, _)| node),
+            woken.map(|(_, task)| task),
+        );
+        if !self.escapes.contains(&line) {
+            self.escapes.push(line);
+        }
+    }
+}

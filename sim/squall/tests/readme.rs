@@ -1,0 +1,49 @@
+//! The README's example, and what the README says about it.
+
+use serde::{Deserialize, Serialize};
+use squall::net::Endpoint;
+use squall::prelude::*;
+
+#[derive(Serialize, Deserialize, squall::Request)]
+#[rtype(())]
+struct Pay {
+    order: u64,
+}
+
+async fn bank() -> std::io::Result<()> {
+    let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+    endpoint.add_rpc_handler(|pay: Pay| async move { squall::publish("paid", pay) });
+    std::future::pending().await
+}
+
+async fn shop() -> std::io::Result<()> {
+    let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+    // No answer in time: ask again. Was the request lost, or the answer?
+    while endpoint.call_timeout("bank:80", Pay { order: 7 }, 50.ms()).await.is_err() {}
+    Ok(())
+}
+
+#[squall::test(seeds = 1_000)]
+#[should_panic(expected = "order 7 was paid 2 times")]
+fn an_order_is_paid_once(world: &mut World) {
+    world.node("bank", bank);
+    world.client("shop", shop);
+    world.link("shop", "bank").latency(uniform(1.ms(), 10.ms())).loss(percent(5));
+    world.check(always("paid-once", 0).on("paid", |times, pay: Pay| {
+        *times += 1;
+        ensure!(*times == 1, "order {} was paid {times} times", pay.order);
+        Ok(())
+    }));
+}
+
+#[test]
+fn the_readme_shows_this_example() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = include_str!("readme.rs").split_once("use serde").expect("the imports");
+    let (shown, _) = rest.split_once("\n#[test]").expect("this test");
+    let shown: String = format!("use serde{shown}")
+        .lines()
+        .filter(|line| !line.starts_with("#[should_panic"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert!(readme.contains(shown.trim_end()), "the README's example isn't that of tests/readme.rs:\n{shown}");
+}

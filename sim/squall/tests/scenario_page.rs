@@ -1,0 +1,156 @@
+//! The examples of `docs/scenario-files.md` are read, and one run of each comes to its end.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use squall::World;
+use squall::prelude::*;
+use squall::scenario::{Program, Scenario};
+use squall::trace::{Record, Seed, StrategyChoice, Verdict};
+
+const PAGE: &str = include_str!("../../../docs/scenario-files.md");
+
+#[derive(Serialize, Deserialize)]
+struct Args {
+    cache: bool,
+    #[serde(with = "squall::scenario::duration")]
+    timeout: Duration,
+}
+
+impl Default for Args {
+    fn default() -> Args {
+        Args { cache: false, timeout: 50.ms() }
+    }
+}
+
+/// The program that the page speaks of, with hardly anything to do.
+fn kv() -> Program {
+    Program::new("kv", "A store with clients", |world: &mut World, args: &Args| {
+        let timeout = args.timeout;
+        world.nodes("store", 3, |_| std::future::pending::<()>());
+        world.clients("client", 2, move |_| async move {
+            squall::time::sleep(timeout).await;
+            squall::publish("read", 7);
+        });
+        world.node("gateway", std::future::pending::<()>);
+        world.check(always("no-stale-reads", ()).on("read", |(), _: u64| Ok(())));
+    })
+}
+
+/// The text of each block that begins with three backticks and `language`.
+fn blocks(language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut block: Option<String> = None;
+    for line in PAGE.lines() {
+        match &mut block {
+            None if line == format!("```{language}") => block = Some(String::new()),
+            None => {}
+            Some(_) if line == "```" => blocks.extend(block.take()),
+            Some(text) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    assert!(block.is_none(), "the last block has no end");
+    blocks
+}
+
+fn load(text: &str, set: &[&str]) -> Scenario {
+    let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+    Scenario::from_text("docs/example.toml", text, &[kv()], &set)
+        .unwrap_or_else(|error| panic!("{}\n\n{text}", error.lines()))
+}
+
+#[test]
+fn every_example_runs() {
+    let examples = blocks("toml");
+    assert_eq!(examples.len(), 10, "of all examples");
+    for text in examples {
+        let scenario = load(&text, &[]);
+        let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
+        assert_eq!(scenario.simulation().run_plan(&plan, Record::Digest).verdict, Verdict::Pass, "{text}");
+    }
+}
+
+/// What every key of a file is called, its own tables' keys included.
+#[test]
+fn every_key_has_an_example() {
+    let all = blocks("toml").concat();
+    for key in [
+        "program",
+        "about",
+        "seeds",
+        "isolation",
+        "expect",
+        "limit",
+        "virtual",
+        "events",
+        "end",
+        "at",
+        "[nodes]",
+        "[args]",
+        "[clock]",
+        "epoch",
+        "[network]",
+        "latency",
+        "loss",
+        "duplicate",
+        "fixed",
+        "uniform",
+        "exponential",
+        "mean",
+        "min",
+        "lognormal",
+        "median",
+        "p99",
+        "pareto",
+        "shape",
+        "empirical",
+        "[[link]]",
+        "from",
+        "to",
+        "both_ways",
+        "one_way",
+        "name",
+        "[[fault]]",
+        "kind",
+        "partition",
+        "groups",
+        "for",
+        "crash",
+        "node",
+        "restart_after",
+    ] {
+        let is_there = match key.strip_prefix('[') {
+            Some(_) => all.lines().any(|line| line == key),
+            None => all.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key),
+        };
+        assert!(is_there, "{key} is in no example");
+    }
+}
+
+#[test]
+fn the_settings_named_in_the_text_can_be_made() {
+    let links = blocks("toml").into_iter().find(|text| text.contains("to-the-store")).expect("a link with a name");
+    let faults = blocks("toml").into_iter().find(|text| text.contains("\"split\"")).expect("a fault with a name");
+    load(&links, &["link.to-the-store.loss=0", "network.loss=5%", "args.cache=true", "nodes.client=3", "end.at=5s"]);
+    load(&faults, &["fault.split.for=5s"]);
+}
+
+/// The column of medians: what a message takes in calm weather.
+#[test]
+fn calm_latencies_are_as_in_the_table() {
+    for (latency, median_us) in [
+        (fixed(5.ms()), 5_000),
+        (uniform(1.ms(), 10.ms()), 5_500),
+        (exponential(5.ms()), 3_466),
+        (Latency::Exponential { mean: 5.ms(), min: 1.ms() }, 4_466),
+        (lognormal(2.ms(), 40.ms()), 2_000),
+        (pareto(1.ms(), 1.5), 1_587),
+        (empirical([1.ms(), 3.ms(), 3.ms()]), 3_000),
+    ] {
+        let median_ns = latency.compile().expect("possible").median_ns();
+        assert!(median_ns.abs_diff(median_us * 1_000) <= 1_000, "{latency:?}: {median_ns} ns");
+    }
+}
