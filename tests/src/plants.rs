@@ -251,13 +251,13 @@ fn draw() -> u64 {
     squall::rand::rng().next_u64()
 }
 
-/// A description isn't node code: the world itself must not be drawn from anything but parameters.
+/// A world that is itself drawn.
 fn drawn_description(world: &mut World) {
     let drawn: u64 = rand_0_9::random();
     looks(world, move || drawn);
 }
 
-/// A property whose mind depends on the real clock.
+/// A property whose mind depends on the clock.
 struct Moody;
 
 impl Property for Moody {

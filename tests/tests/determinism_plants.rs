@@ -61,14 +61,20 @@ fn names_the_publication(name: &str, checked: &Checked) {
 fn named(name: &str, what: &str) -> Checked {
     let checked = check(HELPER, name);
     assert_eq!(checked.first.verdict, Verdict::Pass, "{name}");
-    assert_eq!(checked.first.escapes, [format!("finder: {what}")], "{name}");
+    // One plant has a thread that its world's description creates: that is named too, and no failure.
+    let of_finder: Vec<&String> =
+        checked.first.escapes.iter().filter(|escape| !escape.starts_with("the world's description: ")).collect();
+    assert_eq!(of_finder, [&format!("finder: {what}")], "{name}");
     checked
 }
 
 /// Named, with node and task, and the run fails.
 fn fatal(name: &str, what: &str) {
     let checked = check(HELPER, name);
-    assert_eq!(checked.first.escapes, [format!("finder: {what}")], "{name}");
+    // One plant has a thread that its world's description creates: that is named too, and no failure.
+    let of_finder: Vec<&String> =
+        checked.first.escapes.iter().filter(|escape| !escape.starts_with("the world's description: ")).collect();
+    assert_eq!(of_finder, [&format!("finder: {what}")], "{name}");
     let Verdict::Fail(failure) = &checked.first.verdict else { panic!("{name}: {:?}", checked.first.verdict) };
     assert_eq!(failure.property, "hermetic", "{name}");
     assert!(failure.message.starts_with(&format!("finder: {what}")), "{name}: {}", failure.message);
@@ -198,14 +204,12 @@ fn a_log_line_with_an_effect_is_caught() {
 }
 
 #[test]
-fn chance_outside_of_nodes_is_caught() {
-    let legs = [AFTER_ANOTHER, DIGEST_ONLY, FRESH, FRESH_AFTER_ANOTHER];
-    let checked = caught("drawn-description", &legs, true);
-    names_the_publication("drawn-description", &checked);
-    let checked = caught("property-with-a-clock", &legs, true);
-    for divergence in &checked.divergences {
-        assert!(divergence.what.starts_with("the digests agree, but the verdicts are"), "{divergence}");
-    }
+fn chance_outside_of_nodes_is_made_deterministic() {
+    made_deterministic("drawn-description", Values::Random);
+    let checked = check(HELPER, "property-with-a-clock");
+    assert!(checked.divergences.is_empty(), "{:?}", checked.divergences);
+    let Verdict::Fail(failure) = &checked.first.verdict else { panic!("{:?}", checked.first.verdict) };
+    assert_eq!(failure.property, "moody");
 }
 
 #[test]
