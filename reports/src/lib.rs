@@ -5,6 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
+//! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
 //! | [`paint`] | colours, or none |
 #![forbid(unsafe_code)]
@@ -12,5 +13,7 @@
 pub mod paint;
 pub mod printable;
 pub mod timeline;
+pub mod weather;
 
 pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};
+pub use weather::render_perturbations;

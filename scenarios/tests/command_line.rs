@@ -4,12 +4,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn squall(arguments: &[&str]) -> Output {
+    squall_with(arguments, &[])
+}
+
+fn squall_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER"] {
         command.env_remove(variable);
     }
-    command.args(arguments).current_dir(root).output().expect("it starts")
+    command.args(arguments).envs(variables.iter().copied()).current_dir(root).output().expect("it starts")
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -18,14 +22,18 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn exploring_payments_finds_the_double_payment_as_it_should() {
-    let output = squall(&["explore", "scenarios/payments.toml"]);
+    // As `cargo run` sets it.
+    let output = squall_with(&["explore", "scenarios/payments.toml"], &[("CARGO", "cargo"), ("CARGO_PKG_NAME", "x")]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}\n{}", text(&output.stderr));
     for expected in [
         "repeats itself: after another seed, and in a fresh process",
         "-> bank:80 call 1 Pay",
         "FAIL paid-once at ",
-        "replay: squall replay scenarios/payments.toml --seed 0x",
+        "decisions were not calm",
+        " from bank to alice is lost\n",
+        " -- replay scenarios/payments.toml --seed 0x",
+        "replay: cargo run ",
         "1000 runs in ",
         "as expected: paid-once failed, and nothing else did",
     ] {

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use squall::World;
+use squall::prelude::always;
 use squall::scenario::{NoArgs, Program};
+use squall::trace::verdict::Judgement;
+use squall::trace::{Ending, Event, EventMask, Property};
 
 squall::main!(programs());
 
@@ -19,6 +22,9 @@ fn programs() -> Vec<Program> {
         Program::new("endless", "A client never comes to an end", endless),
         Program::new("impossible", "A link to a node that isn't there", impossible),
         Program::new("spinning", "A client never yields", spinning),
+        Program::new("careless", "A property panics", careless),
+        Program::new("exiting", "A client ends the process, as if all were well", exiting),
+        Program::new("drawing", "The description and a property draw", drawing),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -73,6 +79,44 @@ fn spinning(world: &mut World, _: &NoArgs) {
             std::hint::spin_loop();
         }
     });
+}
+
+struct Careful;
+
+impl Property for Careful {
+    fn name(&self) -> &str {
+        "careful"
+    }
+
+    fn interest(&self) -> EventMask {
+        EventMask::PUBLISH
+    }
+
+    fn on_event(&mut self, _: &Event<'_>) -> Result<(), String> {
+        panic!("no such account")
+    }
+
+    fn on_end(&mut self, _: &Ending) -> Judgement {
+        Judgement::Held
+    }
+}
+
+fn careless(world: &mut World, _: &NoArgs) {
+    world.client("client", || async { squall::publish("account", 7) });
+    world.check(Careful);
+}
+
+fn exiting(world: &mut World, _: &NoArgs) {
+    world.client("client", || async { std::process::exit(0) });
+}
+
+fn drawing(world: &mut World, _: &NoArgs) {
+    let drawn = rand_0_10::random::<u64>();
+    world.client("client", move || async move { squall::publish("drawn", drawn) });
+    world.check(always("drawn", ()).on("drawn", |(), _: u64| {
+        let (drawn, now) = (rand_0_10::random::<u64>(), std::time::SystemTime::now());
+        Err(format!("drew {drawn} at {now:?}"))
+    }));
 }
 
 fn impossible(world: &mut World, _: &NoArgs) {

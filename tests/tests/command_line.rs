@@ -62,7 +62,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
-        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO"] {
             command.env_remove(variable);
         }
         command
@@ -201,6 +201,57 @@ fn a_task_that_never_yields_does_not_keep_the_process() {
 }
 
 #[test]
+fn numbers_that_can_t_be_are_wrong_arguments() {
+    let place = Place::new();
+    let file = place.scenario("calm", "");
+    for (arguments, said) in [
+        (&["run", &file, "--seed", "-1"][..], "\"-1\" is no seed"),
+        (&["explore", &file, "--seeds", "-1..5"], "\"-1\" is no seed"),
+        (&["explore", &file, "--jobs", "0"], "expected a whole number, 1 or more, found \"0\""),
+        (&["explore", &file, "--jobs", "-3"], "expected a whole number, 1 or more, found \"-3\""),
+        (&["explore", &file, "--max-failures", "many"], "expected a whole number, 1 or more, found \"many\""),
+        (&["run", &file, "--hang-after", "0"], "expected a real time above 0"),
+    ] {
+        let finished = place.squall(arguments).expect(2);
+        assert!(finished.stderr.contains(said) && finished.stdout.is_empty(), "{}", finished.stderr);
+    }
+    let endless = place.squall(&["run", "/dev/zero"]).expect(2);
+    assert!(endless.stderr.contains("it has more than"), "{}", endless.stderr);
+}
+
+#[test]
+fn a_property_that_panics_fails_by_its_name() {
+    let place = Place::new();
+    let file = place.scenario("careless", "");
+    let run = place.json(&["run", &file]).expect(100).summary();
+    assert_eq!(run["property"], "careful");
+    let message = run["message"].as_str().expect("a message");
+    assert!(message.contains("the property's own code panicked: no such account, at tests/odd/main.rs:"), "{message}");
+}
+
+#[test]
+fn a_node_that_ends_the_process_is_no_success() {
+    let place = Place::new();
+    let file = place.scenario("exiting", "");
+    for command in ["run", "explore"] {
+        let finished = place.squall(&[command, &file]).expect(1);
+        let said = "seed 0x0, client: the process was to exit with code 0";
+        assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn what_describes_and_judges_a_world_repeats_itself_too() {
+    let place = Place::new();
+    let file = place.scenario("drawing", "");
+    let explored = place.json(&["explore", &file]).expect(100);
+    assert!(explored.lines().iter().all(|line| line["event"] != "nondeterminism"), "{}", explored.stdout);
+    assert_eq!(explored.summary()["failed"], 100);
+    let message = || place.json(&["run", &file, "--seed", "5"]).expect(100).summary()["message"].clone();
+    assert_eq!(message(), message());
+}
+
+#[test]
 fn a_world_that_can_not_be_is_a_wrong_input() {
     let place = Place::new();
     let file = place.scenario("impossible", "");
@@ -255,7 +306,9 @@ fn the_first_failure_is_shown_with_its_replay() {
     for property in ["FAIL panic in ", "FAIL error in "] {
         assert!(finished.stdout.contains(property), "{}", finished.stdout);
     }
-    let replay = finished.stdout.lines().find_map(|line| line.strip_prefix("replay: squall ")).expect("a command");
+    let replay = finished.stdout.lines().find_map(|line| line.strip_prefix("replay: ")).expect("a command");
+    let (program, replay) = replay.split_once(' ').expect("a program and its arguments");
+    assert_eq!(program, env!("CARGO_BIN_EXE_squall-odd"), "as it was called");
     let arguments: Vec<&str> = replay.split(' ').collect();
     assert!(replay.ends_with("--set limit.virtual=9s --strategy fifo"), "{replay}");
     assert!(place.squall(&arguments).expect(100).stdout.contains("same: a second run gave the same digest"));

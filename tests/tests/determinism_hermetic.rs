@@ -387,3 +387,20 @@ fn a_wake_from_outside_never_passes() {
     });
     assert_eq!(outcome.verdict.property(), Some("hermetic"), "{:?}", outcome.verdict);
 }
+
+/// Names are kept for the first of them only, but what can't be repeated fails the run however much was named before it.
+#[test]
+fn a_thread_after_many_named_escapes_still_fails_the_run() {
+    let outcome = run(|world| {
+        world.client("client", || async {
+            for number in 0..100 {
+                let _ = std::env::var(format!("SQUALL_TEST_NOT_SET_{number}"));
+            }
+            thread::spawn(|| {}).join().unwrap();
+        });
+    });
+    let Verdict::Fail(failure) = &outcome.verdict else { panic!("{:?}", outcome.verdict) };
+    assert_eq!(failure.property, "hermetic");
+    assert!(failure.message.contains("a thread was created"), "{}", failure.message);
+    assert!(outcome.escapes.len() < 100, "{}", outcome.escapes.len());
+}

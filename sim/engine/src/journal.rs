@@ -122,11 +122,15 @@ impl Journal {
     #[cold]
     fn keep(&mut self, event: Event<'_>) {
         let event = event.into_owned();
-        if self.watched.contains_code(event.kind.code()) {
-            self.passing.push(event.clone());
-        }
-        if self.record == Record::Full {
-            self.events.push(event);
+        let watched = self.watched.contains_code(event.kind.code());
+        match (self.record == Record::Full, watched) {
+            (true, true) => {
+                self.passing.push(event.clone());
+                self.events.push(event);
+            }
+            (true, false) => self.events.push(event),
+            (false, true) => self.passing.push(event),
+            (false, false) => {}
         }
     }
 

@@ -1,16 +1,17 @@
 //! A run: the world is filled, the agenda emptied, everything dropped, and an outcome is left.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::target::Outcome;
 use squall_trace::verdict::Judgement;
 use squall_trace::{
     EndReason, Ending, EventMask, Failure, FlowId, NodeId, NodeInfo, Observer, OwnedEvent, Plan, Property, Record,
-    Trace, Verdict,
+    Seed, Trace, Verdict,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -26,7 +27,7 @@ use crate::world::{ClockSettings, NodeSpec, RunSettings, World, duration_ns, mat
 #[derive(Debug, Default)]
 pub struct Heartbeat {
     events: AtomicU64,
-    polling: AtomicU64,
+    finished: AtomicBool,
 }
 
 impl Heartbeat {
@@ -43,13 +44,13 @@ impl Heartbeat {
 
     /// Ends the run's beat: whoever watches needn't any more.
     pub(crate) fn finish(&self) {
-        self.polling.store(1, Ordering::Relaxed);
+        self.finished.store(true, Ordering::Relaxed);
     }
 
     /// Whether the run has ended.
     #[must_use]
     pub fn finished(&self) -> bool {
-        self.polling.load(Ordering::Relaxed) == 1
+        self.finished.load(Ordering::Relaxed)
     }
 }
 
@@ -82,13 +83,14 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
     crate::panics::install_hook();
     let RunOptions { record, observer, beat, before_poll } = options;
     let mut world = World::new();
-    let host = squall_hermetic::enter(Rc::new(RunHost::new(plan)));
+    let host = Rc::new(RunHost::new(plan));
+    let entered = squall_hermetic::enter(Rc::<RunHost>::clone(&host));
     assert!(
-        host.thread_was_fresh() || !squall_hermetic::is_supported(),
+        entered.thread_was_fresh() || !squall_hermetic::is_supported(),
         "a run needs a fresh thread: this one has drawn the keys of its hash maps already, so their order wouldn't repeat"
     );
     tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
-        // The description is the program's too: what it asks libc is answered from the seed.
+        // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         if let Err(message) = programs_code(|| build(&mut world)) {
             std::panic::resume_unwind(Box::new(message));
         }
@@ -111,6 +113,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         for id in booted {
             kernel.boot(id);
         }
+        kernel.escapes.append(&mut host.of_description.borrow_mut());
         let installed = kernel::install(kernel);
         let reason = drive(&mut properties, observer, before_poll);
         let outcome = finish(installed, plan, record, reason, &mut properties, observer, before_poll);
@@ -167,9 +170,11 @@ impl Kernel {
     /// Takes the described nodes in. The ids of all, to be booted.
     fn settle_nodes(&mut self, specs: Vec<NodeSpec>) -> Vec<NodeId> {
         let mut ids = Vec::with_capacity(specs.len());
+        self.nodes.reserve_exact(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
             let NodeSpec { name, client, control, address, on_panic, init } = spec;
             let id = NodeId(index as u32);
+            self.has_control |= control;
             let node_address = address.unwrap_or_else(|| default_address(index));
             let name_hash = xxh3_64(name.as_bytes());
             self.network.add_node(name_hash, address);
@@ -438,6 +443,9 @@ fn judge(property: &mut dyn Property, ending: &Ending, before: Option<&dyn Fn(&s
 
 /// Answers what node code asks libc.
 struct RunHost {
+    seed: Seed,
+    /// What the world's description did outside of the simulation.
+    of_description: RefCell<Vec<String>>,
     /// For what is drawn before there is a kernel: the thread's own keys of hash maps.
     key: RunKey,
     drawn: Cell<u64>,
@@ -445,7 +453,25 @@ struct RunHost {
 
 impl RunHost {
     fn new(plan: &Plan) -> RunHost {
-        RunHost { key: RunKey::derive(plan.seed, Purpose::Application, 0), drawn: Cell::new(0) }
+        RunHost {
+            seed: plan.seed,
+            of_description: RefCell::default(),
+            key: RunKey::derive(plan.seed, Purpose::Application, 0),
+            drawn: Cell::new(0),
+        }
+    }
+}
+
+impl RunHost {
+    /// The process ends at once: whoever waits for this run will never hear of it otherwise.
+    fn tell_exit(&self, what: &str) {
+        let who = kernel::try_with(|kernel| kernel.current_label()).unwrap_or_else(|| "the world's description".into());
+        // Not by `eprintln!`, which a test's harness captures.
+        let _ = writeln!(
+            std::io::stderr(),
+            "squall: seed {}, {who}: {what}; that ends all runs, not only this one: let the node's task return, or crash it",
+            self.seed
+        );
     }
 }
 
@@ -474,7 +500,10 @@ impl squall_hermetic::Host for RunHost {
         use squall_hermetic::Escape;
         let gravity = gravity(&escape);
         let what = escape.to_string();
-        let _ = kernel::try_with(|kernel| {
+        if let Escape::ProcessExit { .. } = escape {
+            self.tell_exit(&what);
+        }
+        let told = kernel::try_with(|kernel| {
             if let Escape::BlockingSleep { ns } | Escape::BlockingWait { timeout_ns: Some(ns) } = escape {
                 // The wait returned at once. Who waits in a loop until a deadline would spin for ever: the time that was
                 // to be waited counts as passed, and at least a nanosecond, since some loops (that of std's
@@ -484,6 +513,13 @@ impl squall_hermetic::Host for RunHost {
             }
             kernel.escaped(&what, gravity);
         });
+        if told.is_none() {
+            let line = format!("the world's description: {what}");
+            let mut lines = self.of_description.borrow_mut();
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
     }
 }
 

@@ -117,6 +117,7 @@ impl Builder {
     }
 }
 
+#[track_caller]
 pub(crate) fn spawn_named<F>(
     name: TaskName,
     path: Option<TaskId>,

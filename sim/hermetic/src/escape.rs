@@ -12,6 +12,11 @@ pub enum Escape {
     ThreadCreated,
     /// A process was started. It really runs.
     ProcessStarted,
+    /// The end of the whole process was asked for. It ends once this has been told, and not as a success.
+    ProcessExit {
+        /// The exit code that was asked for.
+        code: i32,
+    },
     /// A blocking sleep. It returned at once, because virtual time can't go on while node code runs.
     BlockingSleep {
         /// How long the sleep would still have lasted, in nanoseconds.
@@ -61,6 +66,7 @@ impl fmt::Display for Escape {
         match self {
             Escape::ThreadCreated => formatter.write_str("a thread was created"),
             Escape::ProcessStarted => formatter.write_str("a process was started"),
+            Escape::ProcessExit { code } => write!(formatter, "the process was to exit with code {code}"),
             Escape::BlockingSleep { ns } => write!(formatter, "a blocking sleep of {}", Span(*ns)),
             Escape::BlockingWait { timeout_ns: Some(ns) } => {
                 write!(formatter, "a blocking wait of up to {}", Span(*ns))

@@ -23,6 +23,9 @@ const NOTES_MAX: usize = 20;
 /// How far workers may run ahead of the slowest seed.
 const AHEAD_MAX: u64 = 4_096;
 
+/// More runs at once than that only fill the memory.
+const JOBS_MAX: usize = 512;
+
 /// How long a worker or the collector sleeps at most before it looks up whether to stop.
 const LOOK_UP: Duration = Duration::from_millis(50);
 
@@ -31,7 +34,7 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 pub struct Settings {
     /// Which seeds.
     pub seeds: SeedRange,
-    /// How many threads run them; at least one does.
+    /// How many threads run them: at least one does, and 512 at most.
     pub jobs: usize,
     /// No seed is begun after that much real time.
     pub time_max: Option<Duration>,
@@ -194,7 +197,8 @@ pub fn explore(
     watch: &mut dyn Watch,
 ) -> Result<Explored, WorldError> {
     // More threads than seeds would have nothing to do.
-    let jobs = settings.jobs.clamp(1, usize::try_from(settings.seeds.len()).unwrap_or(usize::MAX).max(1));
+    let seeds = usize::try_from(settings.seeds.len()).unwrap_or(usize::MAX);
+    let jobs = settings.jobs.min(seeds).clamp(1, JOBS_MAX);
     let pool = Pool {
         simulation,
         plan,
@@ -207,8 +211,16 @@ pub fn explore(
         went_on: Condvar::new(),
     };
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| pool.work());
+        for begun in 0..jobs {
+            let worker = std::thread::Builder::new().name("squall worker".to_string());
+            if let Err(error) = worker.spawn_scoped(scope, || pool.work()) {
+                // Fewer do as well, only more slowly.
+                pool.state().working -= jobs - begun;
+                if begun == 0 {
+                    return Err(WorldError::NoThread(error.to_string()));
+                }
+                break;
+            }
         }
         let explored = pool.collect(watch);
         pool.state().over = true;

@@ -3,7 +3,7 @@
 //! The engine knows neither threads nor real time. Here a [`Simulation`] becomes a [`Target`]: each run gets a thread of
 //! its own (std draws the keys of its hash maps once a thread), and whoever waits for it notices a task that never yields.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,8 +94,14 @@ impl Simulation {
 /// Why there was no run: the world's description panicked (a link to a node that isn't there, say), or the system has no
 /// thread to give.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct WorldError(pub String);
+pub enum WorldError {
+    /// What the description, or the run itself, panicked with.
+    #[error("{0}")]
+    Described(String),
+    /// The system has no thread to give: why.
+    #[error("a run needs a thread, and the system gives none: {0}")]
+    NoThread(String),
+}
 
 /// The name of every thread that is a run's.
 pub const RUN_THREAD_NAME: &str = "squall run";
@@ -106,10 +112,13 @@ impl std::fmt::Debug for Simulation {
     }
 }
 
+/// So many events may wait for the observer before the run waits for it. Small, since the places are made for each run.
+const EVENTS_IN_TRANSIT: usize = 64;
+
 /// Events of interest cross from the run's thread to the observer's.
 struct Forward {
     interest: EventMask,
-    events: std::sync::mpsc::Sender<Message>,
+    events: std::sync::mpsc::SyncSender<Message>,
 }
 
 enum Message {
@@ -156,7 +165,7 @@ impl Simulation {
         observer: &mut dyn Observer,
         last_polled: Option<Arc<Mutex<String>>>,
     ) -> Result<Attempt, WorldError> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(EVENTS_IN_TRANSIT);
         let beat = Arc::new(Heartbeat::default());
         let thread = {
             let (build, plan, beat) = (Arc::clone(&self.build), plan.clone(), Arc::clone(&beat));
@@ -183,8 +192,7 @@ impl Simulation {
                 let _ = sender.send(Message::Done(Box::new(outcome)));
             })
         };
-        let thread =
-            thread.map_err(|error| WorldError(format!("a run needs a thread, and the system gives none: {error}")))?;
+        let thread = thread.map_err(|error| WorldError::NoThread(error.to_string()))?;
         let (mut seen, mut seen_at) = (beat.events(), Instant::now());
         let look = (self.hang_after / LOOKS).max(Duration::from_millis(1));
         loop {
@@ -195,7 +203,7 @@ impl Simulation {
                     let _ = thread.join();
                     return match *outcome {
                         Ok(outcome) => Ok(Attempt::Done(Box::new(outcome))),
-                        Err(message) => Err(WorldError(message)),
+                        Err(message) => Err(WorldError::Described(message)),
                     };
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -207,7 +215,7 @@ impl Simulation {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(WorldError("the run's thread ended without a result".to_string()));
+                    return Err(WorldError::Described("the run's thread ended without a result".to_string()));
                 }
             }
         }

@@ -25,9 +25,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use squall_engine::World;
-use squall_reports::{Style, render_events, render_timeline};
+use squall_reports::{Style, render_events, render_perturbations, render_timeline};
 use squall_trace::trace::format_ns;
-use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Seed, SiteKind, StrategyChoice, Trace, Verdict};
+use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
 use crate::divergence::first_divergence;
 use crate::runner::{HANG_AFTER, HANG_AFTER_VARIABLE, HANG_PROPERTY, Simulation, WorldError, parse_hang_after};
@@ -307,15 +307,8 @@ fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Res
             writeln!(out, "the run ended at {}: {}", format_ns(outcome.ending.at_ns), outcome.ending.reason)?;
         }
     }
-    match outcome.perturbations.len() {
-        0 => writeln!(out, "\neverything was calm: no decision came out other than usual")?,
-        1 => writeln!(out, "\n1 decision was not calm:")?,
-        count if count <= PERTURBATIONS_IN_WORDS => writeln!(out, "\n{count} decisions were not calm:")?,
-        count => writeln!(out, "\n{count} decisions were not calm, among them:")?,
-    }
-    for perturbation in worst(&outcome.perturbations) {
-        writeln!(out, "{}", perturbation_line(perturbation, &outcome.names))?;
-    }
+    let weather = render_perturbations(&outcome.perturbations, &outcome.names, PERTURBATIONS_IN_WORDS, STYLE.columns);
+    write!(out, "\n{weather}")?;
     if !outcome.escapes.is_empty() {
         writeln!(out, "\nwhat this run did outside of the simulation, so that it may not repeat itself:")?;
         for escape in &outcome.escapes {
@@ -330,26 +323,6 @@ fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Res
 
 fn write_indented(out: &mut String, text: &str) -> fmt::Result {
     text.lines().try_for_each(|line| writeln!(out, "  {line}"))
-}
-
-fn perturbation_line(perturbation: &Perturbation, names: &Names) -> String {
-    format!("  {:>14}  {}", format_ns(perturbation.at_ns), perturbation.sentence(names))
-}
-
-/// Those that say most, in the order in which they happened: faults and losses before long delays, and mere order last.
-fn worst(perturbations: &[Perturbation]) -> Vec<&Perturbation> {
-    let mut all: Vec<&Perturbation> = perturbations.iter().collect();
-    all.sort_by_key(|perturbation| {
-        let late_ns = perturbation.value.saturating_sub(perturbation.calm);
-        match perturbation.site.kind {
-            SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate => (0, 0),
-            SiteKind::Latency => (1, u64::MAX - late_ns),
-            SiteKind::Order => (2, 0),
-        }
-    });
-    all.truncate(PERTURBATIONS_IN_WORDS);
-    all.sort_by_key(|perturbation| perturbation.at_ns);
-    all
 }
 
 /// Runs of one world by plans that differ in their seed.

@@ -115,12 +115,28 @@ pub fn hash_words(words: [u64; 3]) -> u64 {
 /// Hashes a list of byte strings so that moving a byte from one to the next changes the result.
 #[must_use]
 pub fn hash_parts(parts: &[&[u8]]) -> u64 {
-    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+    /// Names are short: most lists fit, and need no allocation.
+    const ON_STACK_BYTES: usize = 128;
+
+    let total = parts.iter().map(|part| part.len() + 8).sum();
+    let mut on_stack = [0; ON_STACK_BYTES];
+    let mut on_heap = Vec::new();
+    let bytes = match on_stack.get_mut(..total) {
+        Some(bytes) => bytes,
+        None => {
+            on_heap.resize(total, 0);
+            on_heap.as_mut_slice()
+        }
+    };
+    let mut rest = &mut *bytes;
     for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(part);
+        let (length, behind) = rest.split_at_mut(8);
+        length.copy_from_slice(&(part.len() as u64).to_le_bytes());
+        let (place, behind) = behind.split_at_mut(part.len());
+        place.copy_from_slice(part);
+        rest = behind;
     }
-    xxh3_64(&bytes)
+    xxh3_64(bytes)
 }
 
 /// A seed: 64 bits, written `0x2a`, read as `0x2a` or `42`.
@@ -205,5 +221,17 @@ mod tests {
     fn parts_don_t_run_into_each_other() {
         assert_ne!(hash_parts(&[b"ab", b"c"]), hash_parts(&[b"a", b"bc"]));
         assert_ne!(TaskId::root("a", 0), TaskId::root("a", 1));
+    }
+
+    #[test]
+    fn parts_of_any_length_are_hashed_with_their_lengths() {
+        for length in [0usize, 1, 103, 104, 105, 1_000] {
+            let long = vec![7u8; length];
+            let mut bytes = 16u64.to_le_bytes().to_vec();
+            bytes.extend_from_slice(&[1; 16]);
+            bytes.extend_from_slice(&(length as u64).to_le_bytes());
+            bytes.extend_from_slice(&long);
+            assert_eq!(hash_parts(&[&[1; 16], &long]), xxh3_64(&bytes), "{length}");
+        }
     }
 }

@@ -228,6 +228,7 @@ pub(crate) struct Kernel {
     pub end_at_ns: Option<u64>,
     clients_left: usize,
     pub has_clients: bool,
+    pub has_control: bool,
     pub failure: Option<Failure>,
     /// Whether the loop must look whether the run goes on: a failure, a client that returned, a crash, a limit.
     attention: bool,
@@ -278,6 +279,7 @@ impl Kernel {
             end_at_ns: settings.end_at_ns,
             clients_left: 0,
             has_clients: false,
+            has_control: false,
             failure: None,
             attention: true,
             last_ns: settings.end_at_ns.unwrap_or(u64::MAX).min(settings.limits.virtual_ns),
@@ -368,6 +370,10 @@ impl Kernel {
 
     /// The last fact of each node and topic.
     pub(crate) fn remember_published(&mut self, topic: &str, value: &str) {
+        // Only control tasks ask.
+        if !self.has_control {
+            return;
+        }
         let node = self.current.node;
         let value: Rc<str> = value.into();
         match self.published.get_mut(topic) {
@@ -391,7 +397,9 @@ impl Kernel {
     pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity) {
         let task = self.current.task;
         let known = self.escaped.iter().any(|(who, known)| *who == task && **known == *what);
-        if known || self.escaped.len() >= NAMED_ESCAPES {
+        // What makes the run fail is told however much was named before it.
+        let decides = gravity == Gravity::Failure && self.failure.is_none();
+        if known || (self.escaped.len() >= NAMED_ESCAPES && !decides) {
             return;
         }
         self.escaped.push((task, what.into()));

@@ -25,7 +25,7 @@ pub(crate) fn link() {
 }
 
 /// Each symbol that is interposed, and where its definition in this crate is.
-pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 29] {
+pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 30] {
     [
         (c"clock_gettime", clocks::clock_gettime as *const c_void),
         (c"gettimeofday", clocks::gettimeofday as *const c_void),
@@ -43,6 +43,7 @@ pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 29] {
         (c"epoll_pwait", waits::epoll_pwait as *const c_void),
         (c"pthread_create", names::pthread_create as *const c_void),
         (c"fork", names::fork as *const c_void),
+        (c"exit", names::exit as *const c_void),
         (c"posix_spawn", names::posix_spawn as *const c_void),
         (c"posix_spawnp", names::posix_spawnp as *const c_void),
         (c"socket", names::socket as *const c_void),

@@ -1,4 +1,4 @@
-//! What is only named: the call goes to libc all the same.
+//! What is only named: the call goes to libc all the same, but for a process's end.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
@@ -56,6 +56,25 @@ pub unsafe extern "C" fn pthread_create(
             argument => *mut c_void
         ) -> c_int)
     }
+}
+
+/// With this code a process ends that node code ends, whatever code was asked for: many runs would end with this one, and
+/// nobody who asks for a success must get one.
+const EXIT_BY_NODE: c_int = 1;
+
+/// Ends the process, which is named. When node code asks for it, nothing is flushed and no handler is called.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn exit(code: c_int) -> ! {
+    if report(|| Escape::ProcessExit { code }) {
+        // SAFETY: it has no conditions.
+        unsafe { libc::_exit(EXIT_BY_NODE) }
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe { real!(exit(code => c_int) -> !) }
 }
 
 /// Starts a process, which is named.

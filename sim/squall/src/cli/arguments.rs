@@ -160,7 +160,7 @@ pub struct Explore {
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub time: Option<Duration>,
 
-    /// How many runs at the same time [default: one for each processor].
+    /// How many runs at the same time, 512 at most [default: one for each processor].
     #[arg(long, short, value_name = "N", env = "SQUALL_JOBS", value_parser = parse_count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub jobs: Option<NonZeroUsize>,
 

@@ -66,6 +66,9 @@ impl From<std::io::Error> for Stop {
 
 impl From<WorldError> for Stop {
     fn from(error: WorldError) -> Stop {
-        Stop::Input(miette::miette!("the world can't be built: {error}"))
+        match error {
+            WorldError::Described(message) => Stop::Input(miette::miette!("the world can't be built: {message}")),
+            WorldError::NoThread(_) => Stop::Own(error.to_string()),
+        }
     }
 }

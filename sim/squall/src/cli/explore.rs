@@ -364,7 +364,7 @@ impl Watcher<'_> {
         let output = &mut *self.output;
         self.progress.suspend(|| {
             output.text(said)?;
-            output.text(&format!("replay: {replay}\n"))?;
+            output.text(&format!("replay: {}\n", super::as_called(replay)))?;
             // A line between this and the summary.
             output.text("")?;
             output.flush()
@@ -433,7 +433,7 @@ fn summary_in_words(
         for said in printable::paragraph(&group.message, 100, 6) {
             text.push_str(&format!("    {said}\n"));
         }
-        text.push_str(&format!("    replay: {}\n", replay_command(arguments, group.seed)));
+        text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, group.seed))));
     }
     if let Some((seed, message)) = &explored.first_unknown {
         let runs = counted_runs(explored.runs);
@@ -441,7 +441,7 @@ fn summary_in_words(
         for said in printable::paragraph(message, 100, 6) {
             text.push_str(&format!("    {said}\n"));
         }
-        text.push_str(&format!("    replay: {}\n", replay_command(arguments, *seed)));
+        text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, *seed))));
     }
     if let Some(seed) = explored.first_unrepeated {
         text.push_str(&format!("NOT DETERMINISTIC: seed {seed} failed, and its second run had another digest\n"));

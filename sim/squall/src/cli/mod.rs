@@ -93,6 +93,24 @@ fn replay_command(
     command
 }
 
+/// A command `squall …` as somebody can paste it who called this program as it was called: by its path, or by `cargo run`.
+fn as_called(command: &str) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "squall".to_string());
+    let by_cargo = std::env::var_os("CARGO").is_some() && std::env::var_os("CARGO_PKG_NAME").is_some();
+    match command.strip_prefix("squall ") {
+        Some(rest) => format!("{} {rest}", called(&program, by_cargo, cfg!(debug_assertions))),
+        None => command.to_string(),
+    }
+}
+
+fn called(program: &str, by_cargo: bool, is_debug: bool) -> String {
+    match (by_cargo, is_debug) {
+        (true, true) => "cargo run --".to_string(),
+        (true, false) => "cargo run --release --".to_string(),
+        (false, _) => quoted(program),
+    }
+}
+
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./=:,+-@%".contains(&byte);
@@ -118,6 +136,18 @@ mod tests {
         ] {
             assert_eq!(quoted(word), shown);
         }
+    }
+
+    #[test]
+    fn a_command_is_shown_as_the_program_was_called() {
+        for (by_cargo, is_debug, shown) in [
+            (true, false, "cargo run --release --"),
+            (true, true, "cargo run --"),
+            (false, false, "'target/my build/squall'"),
+        ] {
+            assert_eq!(called("target/my build/squall", by_cargo, is_debug), shown);
+        }
+        assert_eq!(called("squall", false, true), "squall");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use squall_reports::{Style, render_timeline, render_verdict};
+use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Record, Seed, StrategyChoice, Verdict};
 
@@ -16,6 +16,9 @@ use crate::divergence::{Divergence, first_divergence};
 use crate::runner::Simulation;
 use crate::scenario::{Program, Scenario};
 use crate::trace_file::TraceFile;
+
+/// How many decisions that weren't calm are put in words where a run doesn't pass.
+const PERTURBATIONS_IN_WORDS: usize = 8;
 
 #[derive(Serialize)]
 struct Finished<'f> {
@@ -148,7 +151,7 @@ impl Once {
         if let Some(compared) = compared {
             output.text(&compared_in_words(compared))?;
         }
-        output.text(&format!("replay: {}", self.replay))?;
+        output.text(&format!("replay: {}", super::as_called(&self.replay)))?;
         for escape in &outcome.escapes {
             output::complain(&format!("note: {}", output::without_controls(escape)));
         }
@@ -200,6 +203,11 @@ pub fn run_in_words(outcome: &Outcome, style: Style) -> String {
         Some(trace) => render_timeline(trace, style),
         None => render_verdict(&outcome.verdict, &outcome.names, style),
     };
+    if outcome.verdict != Verdict::Pass && outcome.trace.is_some() {
+        text.push('\n');
+        let columns = style.columns;
+        text.push_str(&render_perturbations(&outcome.perturbations, &outcome.names, PERTURBATIONS_IN_WORDS, columns));
+    }
     let counts = &outcome.messages;
     text.push_str(&format!(
         "\n{} of virtual time, {}; digest {}\n{} events; {} messages sent, {} duplicated, {} delivered, {} lost, {} under \
