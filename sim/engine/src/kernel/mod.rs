@@ -426,11 +426,11 @@ impl Kernel {
             {
                 return step;
             }
-            if let Some(due) = self.agenda.take_due(self.now_ns) {
+            if let Some(due) = self.agenda.take_due() {
                 // The usual case: a message is all that happens at this instant, and wakes one task, which then has no
                 // company either. There is no order to decide.
                 if let Due::Delivery { message } = due
-                    && self.agenda.is_alone(self.now_ns)
+                    && self.agenda.is_alone()
                 {
                     self.decisions.came_alone();
                     if let Some(task) = self.deliver(message) {
@@ -461,9 +461,9 @@ impl Kernel {
             }
             // Nothing is left to do now: on to the next instant.
             let timers = &self.timers;
-            match self.agenda.next_instant(|slot, generation| timers[slot as usize].generation == generation) {
-                Some(at_ns) if at_ns <= self.last_ns => self.now_ns = at_ns,
-                next => return Step::End(self.end_of_time(next)),
+            match self.agenda.advance(self.last_ns, |slot, generation| timers[slot as usize].generation == generation) {
+                Ok(at_ns) => self.now_ns = at_ns,
+                Err(next) => return Step::End(self.end_of_time(next)),
             }
         }
     }
