@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -96,19 +98,22 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 /// A socket of datagrams. Cloning it gives another handle to the same socket, which is closed with the last one.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    pub(crate) socket: Arc<Socket>,
+    pub(crate) socket: SocketRef,
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+/// What all handles of a socket share. What each message needs lies in the handle itself.
+#[derive(Debug)]
+struct Shared {
+    socket: SocketRef,
+    address: SocketAddr,
     peer: Option<SocketAddr>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Socket {
-    pub(crate) reference: SocketRef,
-    pub(crate) address: SocketAddr,
-}
-
-impl Drop for Socket {
+impl Drop for Shared {
     fn drop(&mut self) {
-        let _ = kernel::try_with(|kernel| kernel.close(self.reference));
+        let _ = kernel::try_with(|kernel| kernel.close(self.socket));
     }
 }
 
@@ -123,11 +128,7 @@ impl Endpoint {
     /// Outside of a run.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> std::future::Ready<io::Result<Endpoint>> {
-        let bound = address.to_socket_addr().and_then(|address| {
-            kernel::with("squall::net::Endpoint::bind", |kernel| kernel.bind(address))
-                .map(|(reference, address)| Endpoint { socket: Arc::new(Socket { reference, address }), peer: None })
-        });
-        std::future::ready(bound)
+        std::future::ready(address.to_socket_addr().and_then(|address| Endpoint::bind_now(address, None)))
     }
 
     /// Binds a free port and remembers `address` for [`Endpoint::send`] and [`Endpoint::recv`]. Nothing is sent.
@@ -139,9 +140,14 @@ impl Endpoint {
     /// Outside of a run.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Endpoint> {
         let peer = address.to_socket_addr()?;
-        let mut endpoint = Endpoint::bind("0.0.0.0:0").await?;
-        endpoint.peer = Some(peer);
-        Ok(endpoint)
+        let any = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        Endpoint::bind_now(any, Some(peer))
+    }
+
+    #[track_caller]
+    fn bind_now(address: SocketAddr, peer: Option<SocketAddr>) -> io::Result<Endpoint> {
+        let (socket, address) = kernel::with("squall::net::Endpoint::bind", |kernel| kernel.bind(address))?;
+        Ok(Endpoint { socket, port: address.port(), shared: Arc::new(Shared { socket, address, peer }) })
     }
 
     /// The address that it is bound to.
@@ -149,7 +155,7 @@ impl Endpoint {
     /// # Errors
     /// Never: a result since madsim's has one.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.socket.address)
+        Ok(self.shared.address)
     }
 
     /// The address that it is connected to.
@@ -157,7 +163,7 @@ impl Endpoint {
     /// # Errors
     /// `NotConnected` if it isn't.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.peer.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the endpoint isn't connected"))
+        self.shared.peer.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the endpoint isn't connected"))
     }
 
     /// Sends `bytes` to `address` under `tag`. That it returns says nothing about whether they arrive.
@@ -172,11 +178,12 @@ impl Endpoint {
         let sent = address.to_socket_addr().and_then(|to| {
             kernel::with("squall::net::Endpoint::send_to", |kernel| {
                 let outgoing = Outgoing {
-                    from_port: self.socket.address.port(),
+                    from_port: self.port,
                     to_port: to.port(),
                     tag,
                     kind: Kind::Datagram,
                     caller: CallRef::default(),
+                    socket: self.socket,
                 };
                 kernel.send(to, outgoing, bytes)
             })
@@ -219,7 +226,7 @@ impl Endpoint {
     }
 
     fn receive(&self, tag: u64) -> Receive<'_> {
-        Receive { socket: &self.socket, tag, waiter: None }
+        Receive { socket: self.socket, tag, waiter: None, endpoint: PhantomData }
     }
 
     /// Receives the next call of a method.
@@ -231,24 +238,26 @@ impl Endpoint {
 /// Waits for a message.
 #[derive(Debug)]
 struct Receive<'e> {
-    socket: &'e Socket,
+    socket: SocketRef,
     tag: u64,
     /// The number under which it waits.
-    waiter: Option<u64>,
+    waiter: Option<NonZeroU64>,
+    /// The socket must live as long.
+    endpoint: PhantomData<&'e Endpoint>,
 }
 
 impl Receive<'_> {
     /// The number of the message, once it is there.
     #[inline]
     fn poll(&mut self, kernel: &mut Kernel, context: &Context<'_>) -> Poll<io::Result<u32>> {
-        kernel.poll_receive(self.socket.reference, self.tag, &mut self.waiter, context)
+        kernel.poll_receive(self.socket, self.tag, &mut self.waiter, context)
     }
 }
 
 impl Drop for Receive<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.waiter.take() {
-            let _ = kernel::try_with(|kernel| kernel.stop_waiting(self.socket.reference, self.tag, id));
+            let _ = kernel::try_with(|kernel| kernel.stop_waiting(self.socket, self.tag, id));
         }
     }
 }

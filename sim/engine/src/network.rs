@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -34,14 +35,21 @@ struct Weather {
     made_of: [usize; 3],
 }
 
-/// See the module.
+/// Stands for no flow, no message.
+const NONE: u32 = u32::MAX;
+
+/// See the module. Half a cache line.
 #[derive(Clone, Copy, Debug)]
 struct Flow {
     id: FlowId,
-    count: u64,
+    count: u32,
     from: NodeId,
     to: NodeId,
     weather: u32,
+    /// The socket that the last of its messages came to: where the next one will come to, mostly.
+    socket: u32,
+    /// The flow on which the last of its messages was answered: where the next one will be, mostly.
+    answered_on: u32,
 }
 
 /// Finds flows by their id. Ids are hashes already, so a table of indices with linear probing is all that is needed; it is
@@ -98,19 +106,24 @@ pub(crate) enum Kind {
     Refusal,
 }
 
-/// A message from its sending until it is received: it never moves, what moves is its number.
+/// A message from its sending until it is received: it never moves, what moves is its number. A cache line.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 struct Message {
     payload: Payload,
-    number: u64,
     tag: u64,
+    number: u32,
     flow: u32,
     caller: CallRef,
+    /// The message that came to the same socket after it.
+    next: u32,
     from_port: u16,
     to_port: u16,
     copy: u8,
     kind: Kind,
 }
+
+const _: () = assert!(size_of::<Message>() == 64 && size_of::<Flow>() == 32 && size_of::<Socket>() == 64);
 
 /// What is needed to answer a call.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +132,8 @@ pub(crate) struct ArrivedCall {
     pub tag: u64,
     /// The call's own address.
     pub flow: FlowId,
-    pub number: u64,
+    pub number: u32,
+    flow_index: u32,
     pub copy: u8,
     pub from_port: u16,
     pub to_port: u16,
@@ -131,60 +145,138 @@ impl ArrivedCall {
     /// The spawn path of the task that serves this call: made of the call's address, not of the order in which calls
     /// arrive.
     pub(crate) fn serving_task(&self) -> TaskId {
-        TaskId(hash_words([self.flow.0, self.number, u64::from(self.copy) | 1 << 32]))
+        TaskId(hash_words([self.flow.0, u64::from(self.number), u64::from(self.copy) | 1 << 32, 0]))
     }
 
     /// The flow of its answers or refusals. The duplicate's answer has a flow of its own: no two messages share an
     /// address.
     fn reply_flow(&self, kind: Kind) -> FlowId {
-        FlowId(hash_words([self.flow.0, u64::from(self.copy), kind as u64]))
+        FlowId(hash_words([self.flow.0, u64::from(self.copy), kind as u64, 0]))
     }
 }
 
 #[derive(Debug)]
 struct Waiter {
-    id: u64,
+    id: NonZeroU64,
     tag: u64,
     wake: WakeRef,
 }
 
-#[derive(Debug, Default)]
+/// A cache line.
+#[derive(Debug)]
+#[repr(align(64))]
 struct Socket {
     /// One more after each closing: odd while it is open.
     generation: u32,
     node: u32,
+    /// The messages that wait to be received, as a list through [`Message::next`].
+    first_arrived: u32,
+    last_arrived: u32,
+    /// The flow of the last message that was received.
+    heard_from: u32,
     port: u16,
-    /// Messages, by slot.
-    arrived: VecDeque<u32>,
     /// Who has waited longest; the others, if any, behind it.
     first_waiter: Option<Waiter>,
-    more_waiters: VecDeque<Waiter>,
+    more_waiters: Option<Box<MoreWaiters>>,
+}
+
+#[derive(Debug, Default)]
+struct MoreWaiters(VecDeque<Waiter>);
+
+impl Default for Socket {
+    fn default() -> Socket {
+        Socket {
+            generation: 0,
+            node: 0,
+            first_arrived: NONE,
+            last_arrived: NONE,
+            heard_from: NONE,
+            port: 0,
+            first_waiter: None,
+            more_waiters: None,
+        }
+    }
 }
 
 impl Socket {
+    fn is_open(&self) -> bool {
+        !self.generation.is_multiple_of(2)
+    }
+
     fn add_waiter(&mut self, waiter: Waiter) {
         if self.first_waiter.is_none() {
             self.first_waiter = Some(waiter);
         } else {
-            self.more_waiters.push_back(waiter);
+            self.more_waiters.get_or_insert_default().0.push_back(waiter);
         }
     }
 
     /// Takes the first waiter that `is_wanted`.
     #[inline]
     fn take_waiter(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
-        let first = self.first_waiter.take_if(|waiter| is_wanted(waiter));
-        if first.is_some() {
-            if !self.more_waiters.is_empty() {
-                self.first_waiter = self.more_waiters.pop_front();
+        if self.more_waiters.is_none() {
+            return self.first_waiter.take_if(|waiter| is_wanted(waiter));
+        }
+        self.take_of_several(is_wanted)
+    }
+
+    #[cold]
+    fn take_of_several(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
+        let more = &mut self.more_waiters.as_mut()?.0;
+        let taken = match self.first_waiter.take_if(|waiter| is_wanted(waiter)) {
+            Some(first) => {
+                self.first_waiter = more.pop_front();
+                Some(first)
             }
-            return first;
+            None => more.iter().position(is_wanted).and_then(|at| more.remove(at)),
+        };
+        if more.is_empty() {
+            self.more_waiters = None;
         }
-        if self.more_waiters.is_empty() {
-            return None;
+        taken
+    }
+
+    /// Puts a message behind those that have arrived.
+    #[inline]
+    fn arrive(&mut self, index: u32, messages: &mut [Message]) {
+        messages[index as usize].next = NONE;
+        match messages.get_mut(self.last_arrived as usize) {
+            Some(last) => last.next = index,
+            None => self.first_arrived = index,
         }
-        let at = self.more_waiters.iter().position(is_wanted)?;
-        self.more_waiters.remove(at)
+        self.last_arrived = index;
+    }
+
+    /// Takes the first message that arrived under `tag`.
+    #[inline]
+    fn take_arrived(&mut self, tag: u64, messages: &mut [Message]) -> Option<u32> {
+        let (mut before, mut index) = (NONE, self.first_arrived);
+        loop {
+            let message = messages.get(index as usize)?;
+            let next = message.next;
+            if message.tag == tag {
+                match messages.get_mut(before as usize) {
+                    Some(before) => before.next = next,
+                    None => self.first_arrived = next,
+                }
+                if next == NONE {
+                    self.last_arrived = before;
+                }
+                return Some(index);
+            }
+            (before, index) = (index, next);
+        }
+    }
+
+    fn has_arrived(&self, tag: u64, messages: &[Message]) -> bool {
+        let mut index = self.first_arrived;
+        while let Some(message) = messages.get(index as usize) {
+            if message.tag == tag {
+                return true;
+            }
+            index = message.next;
+        }
+        false
     }
 }
 
@@ -265,7 +357,8 @@ pub(crate) struct Network {
     name_hashes: Vec<u64>,
     /// Names of methods, where names are wanted.
     methods: BTreeMap<u64, &'static str>,
-    waiters: u64,
+    /// The number of the last waiter.
+    waiters: NonZeroU64,
     pub counts: MessageCounts,
 }
 
@@ -314,7 +407,7 @@ impl Network {
             addresses: BTreeMap::new(),
             name_hashes: Vec::new(),
             methods: BTreeMap::new(),
-            waiters: 0,
+            waiters: NonZeroU64::MIN,
             counts: MessageCounts::default(),
         }
     }
@@ -354,10 +447,25 @@ impl Network {
         self.flow_table.find(id, &self.flows)
     }
 
+    /// The flow with that id. `heard_from` is the flow of what is being answered, if anything: mostly it tells where to
+    /// look.
+    #[inline]
+    fn find_answering_flow(&mut self, id: FlowId, heard_from: u32) -> Option<u32> {
+        let Some(heard) = self.flows.get(heard_from as usize) else { return self.find_flow(id) };
+        let known = heard.answered_on;
+        if self.flows.get(known as usize).is_some_and(|flow| flow.id == id) {
+            return Some(known);
+        }
+        let found = self.find_flow(id)?;
+        self.flows[heard_from as usize].answered_on = found;
+        Some(found)
+    }
+
     fn add_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let weather = self.weather_between(from, to, nodes);
         let index = self.flows.len() as u32;
-        self.flows.push(Flow { id, count: 0, from, to, weather });
+        assert!(index < NONE, "there are fewer than 2^32 - 1 flows");
+        self.flows.push(Flow { id, count: 0, from, to, weather, socket: NONE, answered_on: NONE });
         self.flow_table.add_last(&self.flows);
         index
     }
@@ -398,7 +506,7 @@ impl Network {
         let message = &self.messages[index as usize];
         let flow = &self.flows[message.flow as usize];
         // A duplicate is ordered apart from the message itself: odd and even numbers.
-        let number = message.number << 1 | u64::from(message.copy);
+        let number = u64::from(message.number) << 1 | u64::from(message.copy);
         Identity::new(flow.id, number, self.fingerprint(index))
     }
 
@@ -451,6 +559,7 @@ impl Network {
     #[inline]
     fn new_message(&mut self) -> u32 {
         self.free_messages.pop().unwrap_or_else(|| {
+            assert!(self.messages.len() < NONE as usize, "there are fewer than 2^32 - 1 messages at a time");
             self.messages.push(Message::default());
             (self.messages.len() - 1) as u32
         })
@@ -475,6 +584,8 @@ pub(crate) struct Outgoing {
     pub tag: u64,
     pub kind: Kind,
     pub caller: CallRef,
+    /// The socket that it is sent from.
+    pub socket: SocketRef,
 }
 
 impl Kernel {
@@ -527,6 +638,7 @@ impl Kernel {
         };
         let socket = &mut network.sockets[slot as usize];
         socket.generation = socket.generation.wrapping_add(1);
+        socket.heard_from = NONE;
         socket.node = id.0;
         socket.port = port;
         node.ports.push((port, slot));
@@ -550,17 +662,20 @@ impl Kernel {
     /// Closes a socket: what waits in it is gone, who waits for it is woken.
     pub(crate) fn close_socket(&mut self, slot: u32) {
         let socket = &mut self.network.sockets[slot as usize];
-        if socket.generation.is_multiple_of(2) {
+        if !socket.is_open() {
             return;
         }
         socket.generation = socket.generation.wrapping_add(1);
-        let arrived = std::mem::take(&mut socket.arrived);
+        let mut arrived = std::mem::replace(&mut socket.first_arrived, NONE);
+        socket.last_arrived = NONE;
         let waiters: Vec<Waiter> = std::iter::from_fn(|| socket.take_waiter(|_| true)).collect();
         let (node, port) = (socket.node as usize, socket.port);
         self.nodes[node].ports.retain(|(bound, _)| *bound != port);
         self.network.free_sockets.push(slot);
-        for message in arrived {
-            self.network.free_message(message);
+        while let Some(message) = self.network.messages.get(arrived as usize) {
+            let next = message.next;
+            self.network.free_message(arrived);
+            arrived = next;
         }
         for waiter in waiters {
             self.wake(waiter.wake, 3);
@@ -584,29 +699,23 @@ impl Kernel {
         &mut self,
         socket: SocketRef,
         tag: u64,
-        waiter: &mut Option<u64>,
+        waiter: &mut Option<NonZeroU64>,
         context: &Context<'_>,
     ) -> Poll<io::Result<u32>> {
         let wake = self.wake_ref(context);
         let network = &mut self.network;
-        let messages = &network.messages;
         let Some(entry) = network.sockets.get_mut(socket.slot as usize).filter(|s| s.generation == socket.generation)
         else {
             *waiter = None;
             self.forget(Some(wake));
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed")));
         };
-        let has_tag = |&index: &u32| messages[index as usize].tag == tag;
-        let received = if entry.arrived.front().is_some_and(has_tag) {
-            entry.arrived.pop_front()
-        } else {
-            let at = entry.arrived.iter().position(has_tag);
-            at.and_then(|at| entry.arrived.remove(at))
-        };
+        let received = entry.take_arrived(tag, &mut network.messages);
         // Woken, it waits no more; polled for another reason, it still does.
         let own = waiter.take().and_then(|id| entry.take_waiter(|waiter| waiter.id == id));
         match received {
             Some(index) => {
+                entry.heard_from = network.messages[index as usize].flow;
                 if own.is_some() {
                     self.forget(own.map(|waiter| waiter.wake));
                 }
@@ -614,7 +723,7 @@ impl Kernel {
                 Poll::Ready(Ok(index))
             }
             None => {
-                network.waiters += 1;
+                network.waiters = network.waiters.saturating_add(1);
                 let id = network.waiters;
                 entry.add_waiter(Waiter { id, tag, wake });
                 *waiter = Some(id);
@@ -655,6 +764,7 @@ impl Kernel {
             caller: message.caller,
             tag: message.tag,
             flow: flow.id,
+            flow_index: message.flow,
             number: message.number,
             copy: message.copy,
             from_port: message.from_port,
@@ -665,7 +775,7 @@ impl Kernel {
 
     /// Waits no more, without having received. A wake that was meant for the one that stops goes to the next that waits
     /// for the tag.
-    pub(crate) fn stop_waiting(&mut self, socket: SocketRef, tag: u64, id: u64) {
+    pub(crate) fn stop_waiting(&mut self, socket: SocketRef, tag: u64, id: NonZeroU64) {
         let network = &mut self.network;
         let Some(entry) = network.sockets.get_mut(socket.slot as usize) else { return };
         if entry.generation != socket.generation {
@@ -675,8 +785,7 @@ impl Kernel {
             self.forget(Some(waiter.wake));
             return;
         }
-        let messages = &network.messages;
-        if entry.arrived.iter().any(|&index| messages[index as usize].tag == tag)
+        if entry.has_arrived(tag, &network.messages)
             && let Some(waiter) = entry.take_waiter(|waiter| waiter.tag == tag)
         {
             self.wake(waiter.wake, 4);
@@ -698,15 +807,18 @@ impl Kernel {
         let Some(to_node) = self.node_by_address(to.ip()) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
+        let network = &mut self.network;
         // Who sends, to which node, and as what: nothing that another flow could shift.
-        let what = outgoing.tag ^ u64::from(to.port()) << 48 ^ (outgoing.kind as u64) << 32;
-        let id = FlowId(hash_words([self.current.task.0, self.network.name_hashes[to_node.index()], what]));
-        let flow = match self.network.find_flow(id) {
+        let to_whom = network.name_hashes[to_node.index()];
+        let to_where = u64::from(outgoing.to_port) | (outgoing.kind as u64) << 16;
+        let id = FlowId(hash_words([self.current.task.0, to_whom, outgoing.tag, to_where]));
+        let heard_from = network.sockets.get(outgoing.socket.slot as usize).map_or(NONE, |socket| socket.heard_from);
+        let flow = match network.find_answering_flow(id, heard_from) {
             Some(flow) => flow,
             None => self.new_flow(id, self.current.node, to_node, outgoing),
         };
         let entry = &mut self.network.flows[flow as usize];
-        entry.count += 1;
+        entry.count = entry.count.checked_add(1).expect("a task sends fewer than 2^32 messages of a kind to one port");
         let number = entry.count;
         self.transmit(flow, number, outgoing, bytes);
         Ok(())
@@ -737,9 +849,15 @@ impl Kernel {
 
     fn reply(&mut self, call: ArrivedCall, kind: Kind, from: NodeId, bytes: &[u8]) {
         let id = call.reply_flow(kind);
-        let outgoing =
-            Outgoing { from_port: call.to_port, to_port: call.from_port, tag: call.tag, kind, caller: call.caller };
-        let flow = match self.network.find_flow(id) {
+        let outgoing = Outgoing {
+            from_port: call.to_port,
+            to_port: call.from_port,
+            tag: call.tag,
+            kind,
+            caller: call.caller,
+            socket: SocketRef { slot: NONE, generation: 0 },
+        };
+        let flow = match self.network.find_answering_flow(id, call.flow_index) {
             Some(flow) => flow,
             None => self.new_flow(id, from, call.from, outgoing),
         };
@@ -748,12 +866,12 @@ impl Kernel {
 
     /// Hands a message to the network, which decides its fate.
     #[inline]
-    fn transmit(&mut self, flow_index: u32, number: u64, outgoing: Outgoing, bytes: &[u8]) {
+    fn transmit(&mut self, flow_index: u32, number: u32, outgoing: Outgoing, bytes: &[u8]) {
         let Flow { id, from, to, weather, .. } = self.network.flows[flow_index as usize];
         self.network.counts.sent += 1;
         self.journal.send(
             Place { at_ns: self.now_ns, node: from, task: self.current.task },
-            (id, number),
+            (id, u64::from(number)),
             (outgoing.from_port, to, outgoing.to_port),
             outgoing.tag,
             bytes,
@@ -777,6 +895,7 @@ impl Kernel {
             self.lose(index, from, LossReason::PartitionOnSending);
             return;
         }
+        let number = u64::from(number);
         let weather = &self.network.weathers[weather as usize];
         let key = self.decisions.key(self.now_ns);
         let fate = key.fate_words(id, number);
@@ -789,10 +908,13 @@ impl Kernel {
             let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
             if weather.duplicate.hit(words.whether) { copy_ns } else { 0 }
         };
-        let median_ns = weather.latency.median_ns();
         let drawn = Fate { latency_ns, lost, copy_ns };
-        let fate =
-            if self.decisions.is_plain() { drawn } else { self.decide_fate(index, id, number, median_ns, drawn) };
+        let fate = if self.decisions.is_plain() {
+            drawn
+        } else {
+            let median_ns = weather.latency.median_ns();
+            self.decide_fate(index, id, number, median_ns, drawn)
+        };
         if fate.copy_ns > 0 {
             self.network.counts.duplicated += 1;
             self.journal.emit(self.now_ns, from, self.current.task, EventKind::Duplicate { flow: id, number });
@@ -831,7 +953,7 @@ impl Kernel {
 
     fn lose(&mut self, index: u32, node: NodeId, reason: LossReason) {
         let message = &self.network.messages[index as usize];
-        let (number, copy) = (message.number, message.copy);
+        let (number, copy) = (u64::from(message.number), message.copy);
         let flow = self.network.flows[message.flow as usize].id;
         self.network.counts.lost += 1;
         self.network.free_message(index);
@@ -843,29 +965,51 @@ impl Kernel {
     /// A message's instant has come. The task that became ready by it comes back: it isn't among the ready ones yet.
     #[inline]
     pub(crate) fn deliver(&mut self, index: u32) -> Option<TaskRef> {
-        let message = &self.network.messages[index as usize];
-        let Flow { id, from, to, .. } = self.network.flows[message.flow as usize];
-        let (number, copy, to_port, kind) = (message.number, message.copy, message.to_port, message.kind);
-        let (tag, caller) = (message.tag, message.caller);
-        let node = &self.nodes[to.index()];
-        let socket = node.ports.iter().find(|(port, _)| *port == to_port).map(|&(_, socket)| socket);
-        let (Some(socket), true, false) = (socket, node.up, self.network.stopped(from, to)) else {
+        let network = &mut self.network;
+        let message = &network.messages[index as usize];
+        let Flow { id, from, to, socket, .. } = network.flows[message.flow as usize];
+        let to_port = message.to_port;
+        // An open socket's node is up: a crash closes its node's sockets.
+        let is_bound_there = |socket: &Socket| socket.is_open() && socket.node == to.0 && socket.port == to_port;
+        let slot = match network.sockets.get(socket as usize) {
+            Some(socket_there) if is_bound_there(socket_there) => socket,
+            _ => self.look_up_socket(index, to, to_port),
+        };
+        let network = &mut self.network;
+        if slot == NONE || network.stopped(from, to) {
             self.not_delivered(index, from, to);
             return None;
-        };
-        self.network.counts.delivered += 1;
+        }
+        network.counts.delivered += 1;
+        let message = &network.messages[index as usize];
+        let (number, copy, tag) = (u64::from(message.number), message.copy, message.tag);
         let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
         self.journal.deliver(place, (id, number, copy));
         let cause = id.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        match kind {
+        let socket = &mut network.sockets[slot as usize];
+        match message.kind {
             Kind::Datagram | Kind::Call => {
-                let socket = &mut self.network.sockets[socket as usize];
-                socket.arrived.push_back(index);
+                socket.arrive(index, &mut network.messages);
                 let waiter = socket.take_waiter(|waiter| waiter.tag == tag)?;
                 self.wake_for_message(waiter.wake, cause)
             }
-            Kind::Answer | Kind::Refusal => self.end_call(caller, index, cause),
+            Kind::Answer | Kind::Refusal => {
+                socket.heard_from = message.flow;
+                let caller = message.caller;
+                self.end_call(caller, index, cause)
+            }
         }
+    }
+
+    /// The socket that is bound to a port of a node, which becomes the known one of the message's flow; or none.
+    #[cold]
+    fn look_up_socket(&mut self, index: u32, to: NodeId, to_port: u16) -> u32 {
+        let node = &self.nodes[to.index()];
+        let found = node.ports.iter().find(|(port, _)| *port == to_port && node.up);
+        let slot = found.map_or(NONE, |&(_, slot)| slot);
+        let flow = self.network.messages[index as usize].flow;
+        self.network.flows[flow as usize].socket = slot;
+        slot
     }
 
     #[cold]
@@ -954,7 +1098,7 @@ impl Kernel {
     pub(crate) fn account_for_the_rest(&mut self) {
         for index in self.agenda.drain_deliveries() {
             let message = &self.network.messages[index as usize];
-            let (number, copy) = (message.number, message.copy);
+            let (number, copy) = (u64::from(message.number), message.copy);
             let Flow { id, to, .. } = self.network.flows[message.flow as usize];
             self.network.counts.in_flight += 1;
             self.emit_on(to, EventKind::InFlight { flow: id, number, copy });

@@ -1,6 +1,6 @@
 //! A message's bytes. Small ones lie inside the message.
 
-const INLINE_BYTES: usize = 30;
+const INLINE_BYTES: usize = 22;
 
 /// See the module.
 #[derive(Clone, Debug)]

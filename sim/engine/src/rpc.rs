@@ -88,11 +88,12 @@ impl Endpoint {
             kernel::with("squall::net::Endpoint::call", |kernel| {
                 let caller = kernel.begin_call(R::ID, R::NAME);
                 let outgoing = Outgoing {
-                    from_port: self.socket.address.port(),
+                    from_port: self.port,
                     to_port: to.port(),
                     tag: R::ID,
                     kind: Kind::Call,
                     caller,
+                    socket: self.socket,
                 };
                 let deadline_ns = kernel.now_ns.saturating_add(duration_ns(timeout));
                 match kernel.send(to, outgoing, &payload) {

@@ -129,7 +129,7 @@ where
     F::Output: 'static,
 {
     let state = Arc::new(Mutex::new(JoinState::default()));
-    let spawned = Box::pin(Spawned { future, finish: Finish(Some(Arc::clone(&state))) });
+    let spawned = kernel::task_future(Spawned { future, finish: Finish(Some(Arc::clone(&state))) });
     let task = match kernel::with("squall::task::spawn", |kernel| kernel.spawn_child(name, path, location, spawned)) {
         Ok(task) => Some(task),
         // Dropping it here, where the world isn't borrowed, makes the handle say that it was cancelled.
@@ -279,7 +279,7 @@ where
     Fut: Future + 'static,
     Fut::Output: NodeOutput,
 {
-    Box::pin(Root::Unborn { init })
+    kernel::task_future(Root::Unborn { init })
 }
 
 impl<F, Fut> Future for Root<F, Fut>

@@ -98,18 +98,19 @@ impl TaskId {
     }
 }
 
-/// Hashes three words: the folded multiplication of wyhash and its kin (Wang Yi), a dozen instructions where a general
+/// Hashes four words: the folded multiplication of wyhash and its kin (Wang Yi), a dozen instructions where a general
 /// hash needs five times as many. For addresses that are made once a message.
 #[inline]
 #[must_use]
-pub fn hash_words(words: [u64; 3]) -> u64 {
+pub fn hash_words(words: [u64; 4]) -> u64 {
     #[inline]
     fn fold(a: u64, b: u64) -> u64 {
         let product = u128::from(a) * u128::from(b);
         product as u64 ^ (product >> 64) as u64
     }
     let first = fold(words[0] ^ 0xa076_1d64_78bd_642f, words[1] ^ 0xe703_7ed1_a0b4_28db);
-    fold(first ^ 0x8ebc_6af0_9c88_c6e3, words[2] ^ 0x5899_65cc_7537_4cc3)
+    let second = fold(words[2] ^ 0x8ebc_6af0_9c88_c6e3, words[3] ^ 0x5899_65cc_7537_4cc3);
+    fold(first ^ 0x1d8e_4e27_c47d_124f, second ^ 0xa076_1d64_78bd_642f)
 }
 
 /// Hashes a list of byte strings so that moving a byte from one to the next changes the result.

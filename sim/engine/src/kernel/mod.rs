@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use pin_project_lite::pin_project;
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::event::Place;
 use squall_trace::{
@@ -48,7 +49,21 @@ pub(crate) use timers::TimerRef;
 use wakers::TaskWaker;
 pub(crate) use wakers::{RunToken, TaskRef, WakeRef};
 
-pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
+pin_project! {
+    /// A task's future with the waker that it is polled with: one allocation, one pointer to move.
+    pub(crate) struct Body<F: ?Sized> {
+        waker: Waker,
+        #[pin]
+        future: F,
+    }
+}
+
+pub(crate) type TaskFuture = Pin<Box<Body<dyn Future<Output = ()>>>>;
+
+/// What a task executes. Its waker comes when it has a slot.
+pub(crate) fn task_future(future: impl Future<Output = ()> + 'static) -> TaskFuture {
+    Box::pin(Body { waker: Waker::noop().clone(), future })
+}
 
 thread_local! {
     /// Without a destructor of its own an access is a plain load: [`Installed`] takes the run off the thread.

@@ -121,7 +121,7 @@ impl Kernel {
     /// What the nodes' init functions hold is dropped when the world isn't borrowed.
     pub(crate) fn take_inits(&mut self) -> Vec<Init> {
         fn gone() -> TaskFuture {
-            Box::pin(std::future::ready(()))
+            task_future(std::future::ready(()))
         }
         self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, Rc::new(gone))).collect()
     }

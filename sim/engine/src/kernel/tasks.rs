@@ -18,29 +18,31 @@ pub(super) enum TaskState {
     Dropping,
 }
 
-/// What every wake and poll of a task touches.
+/// What every wake and poll of a task touches: a cache line.
+#[repr(align(64))]
 pub(crate) struct TaskSlot {
-    pub(super) generation: u32,
-    pub(super) state: TaskState,
-    /// For livelocks: polls at `polled_at_ns`.
-    pub(super) polls_in_instant: u32,
-    pub(super) polled_at_ns: u64,
     pub(super) future: Option<TaskFuture>,
-    pub(super) waker: Option<Waker>,
     pub id: TaskId,
-    pub node: NodeId,
-    pub boot: u32,
-    /// How often it was woken: its place in the order of an instant is decided at the address (task, wake).
-    pub(super) wakes: u64,
+    pub(super) polled_at_ns: u64,
     /// What woke it last: a message, a timer, another task.
     pub(super) cause: u64,
+    pub(super) generation: u32,
+    pub node: NodeId,
+    pub boot: u32,
+    /// How often it was woken, wrapping: its place in the order of an instant is decided at the address (task, wake).
+    pub(super) wakes: u32,
+    /// For livelocks: polls at `polled_at_ns`.
+    pub(super) polls_in_instant: u32,
+    pub(super) state: TaskState,
 }
+
+const _: () = assert!(size_of::<TaskSlot>() == 64);
 
 impl TaskSlot {
     #[inline]
     pub(super) fn mark_scheduled(&mut self, cause: u64) {
         self.state = TaskState::Scheduled;
-        self.wakes += 1;
+        self.wakes = self.wakes.wrapping_add(1);
         self.cause = cause;
     }
 }
@@ -124,7 +126,6 @@ impl Condemned {
 /// A task taken out to be polled.
 pub(crate) struct Polling {
     pub(super) future: Option<TaskFuture>,
-    pub(super) waker: Waker,
     pub(super) task: TaskRef,
 }
 
@@ -133,10 +134,11 @@ impl Polling {
     #[inline]
     pub(crate) fn poll(&mut self) {
         let Some(future) = &mut self.future else { return };
-        let mut context = Context::from_waker(&self.waker);
+        let body = future.as_mut().project();
+        let mut context = Context::from_waker(body.waker);
         squall_hermetic::set_node_code(true);
         // It doesn't unwind: what a program's future panics with is caught where it was spawned.
-        if future.as_mut().poll(&mut context).is_ready()
+        if body.future.poll(&mut context).is_ready()
             && let Some(future) = self.future.take()
         {
             call(move || drop(future));
@@ -165,7 +167,7 @@ pub(super) fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Optio
         Now::Poll { slot, generation } => tasks
             .get(slot as usize)
             .filter(|task| task.generation == generation)
-            .map(|task| Identity::new(FlowId(task.id.0), task.wakes, task.cause)),
+            .map(|task| Identity::new(FlowId(task.id.0), u64::from(task.wakes), task.cause)),
     }
 }
 
@@ -226,13 +228,15 @@ impl Kernel {
     ) -> TaskRef {
         let slot = self.free_tasks.pop().unwrap_or(self.tasks.len() as u32);
         let generation = self.tasks.get(slot as usize).map_or(0, |task| task.generation);
+        let mut future = future;
+        *future.as_mut().project().waker =
+            Waker::from(Arc::new(TaskWaker { token: Arc::clone(&self.token), slot, generation }));
         let hot = TaskSlot {
             generation,
             state: TaskState::Idle,
             polls_in_instant: 0,
             polled_at_ns: self.now_ns,
             future: Some(future),
-            waker: Some(Waker::from(Arc::new(TaskWaker { token: Arc::clone(&self.token), slot, generation }))),
             id,
             node,
             boot,
@@ -333,10 +337,6 @@ impl Kernel {
         entry.generation = entry.generation.wrapping_add(1);
         entry.state = TaskState::Idle;
         self.details[slot as usize].rng = None;
-        if let Some(waker) = entry.waker.take() {
-            // Our own waker: dropping it runs no user code.
-            drop(waker);
-        }
         self.free_tasks.push(slot);
     }
 
@@ -348,8 +348,7 @@ impl Kernel {
             self.attention = true;
         }
         let slot = self.get_task(task)?;
-        let future = slot.future.take()?;
-        let waker = slot.waker.take()?;
+        let mut future = slot.future.take()?;
         slot.state = TaskState::Running;
         if slot.polled_at_ns == now_ns {
             slot.polls_in_instant += 1;
@@ -364,7 +363,7 @@ impl Kernel {
             task: slot.id,
             node: slot.node,
             boot: slot.boot,
-            waker: waker.data().addr(),
+            waker: future.as_mut().project().waker.data().addr(),
             live: true,
         };
         self.current_panicked = false;
@@ -381,7 +380,7 @@ impl Kernel {
                 ),
             );
         }
-        Some(Polling { future: Some(future), waker, task })
+        Some(Polling { future: Some(future), task })
     }
 
     /// Takes a polled task back.
@@ -389,12 +388,11 @@ impl Kernel {
     pub(crate) fn end_poll(&mut self, polling: Polling) {
         let current = self.current;
         self.current = NOBODY;
-        let Polling { future, waker, task } = polling;
+        let Polling { future, task } = polling;
         let slot = self.get_task(task).expect("a slot is its task's until its destructors are through");
         match future {
             Some(future) if slot.state != TaskState::Ending => {
                 slot.future = Some(future);
-                slot.waker = Some(waker);
                 let woken = slot.state == TaskState::RunningWoken;
                 slot.state = TaskState::Idle;
                 if woken {
