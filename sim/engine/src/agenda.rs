@@ -21,11 +21,45 @@ pub(crate) enum Due {
     Act { index: u32 },
 }
 
+impl Due {
+    const SLOTS: u32 = 1 << 30;
+
+    /// In one word: two bits for the kind, thirty for the slot, the rest for the generation.
+    #[inline]
+    fn pack(self) -> u64 {
+        let (kind, slot, generation) = match self {
+            Due::Timer { slot, generation } => (0, slot, generation),
+            Due::Delivery { message } => (1, message, 0),
+            Due::Act { index } => (2, index, 0),
+        };
+        assert!(slot < Due::SLOTS, "there are fewer than 2^30 timers, messages and faults at a time");
+        kind << 62 | u64::from(slot) << 32 | u64::from(generation)
+    }
+
+    #[inline]
+    fn unpack(packed: u64) -> Due {
+        let slot = (packed >> 32) as u32 & (Due::SLOTS - 1);
+        match packed >> 62 {
+            0 => Due::Timer { slot, generation: packed as u32 },
+            1 => Due::Delivery { message: slot },
+            _ => Due::Act { index: slot },
+        }
+    }
+}
+
 /// An entry with its instant.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at_ns: u64,
-    due: Due,
+    /// A packed [`Due`].
+    packed: u64,
+}
+
+impl Entry {
+    #[inline]
+    fn due(self) -> Due {
+        Due::unpack(self.packed)
+    }
 }
 
 /// Up to so many entries, the first of a bucket is found by looking at them all.
@@ -200,9 +234,8 @@ impl Ord for Waiting {
 pub(crate) struct Agenda {
     /// The instant that it is.
     now_ns: u64,
-    /// What is due now, in sequence: the first, which is mostly the only one, and the others.
-    first_due: Option<Due>,
-    more_due: VecDeque<Due>,
+    /// What else is due now, in sequence.
+    due: VecDeque<Due>,
     later: Later,
     /// Cancelled timers that still lie in `later`.
     cancelled: usize,
@@ -221,29 +254,26 @@ impl Agenda {
     #[inline]
     pub(crate) fn schedule(&mut self, at_ns: u64, due: Due) {
         if at_ns > self.now_ns {
-            self.later.push(Entry { at_ns, due });
+            self.later.push(Entry { at_ns, packed: due.pack() });
         } else {
-            self.push_due(due);
+            self.due.push_back(due);
         }
     }
 
-    fn push_due(&mut self, due: Due) {
-        if self.first_due.is_none() {
-            self.first_due = Some(due);
-        } else {
-            self.more_due.push_back(due);
-        }
-    }
-
-    /// Goes on to the next instant at which something is due, at most `last_ns`. To be called when nothing is due now.
+    /// Goes on to the next instant at which something is due, at most `last_ns`, and takes the first of it. To be called
+    /// when nothing is due now.
     /// `is_live` says which timers weren't cancelled: the others must neither move the clock nor look like something that
     /// is left to happen.
     ///
     /// # Errors
     /// The instant after `last_ns` at which something would be due, if there is one; nothing changes.
     #[inline]
-    pub(crate) fn advance(&mut self, last_ns: u64, is_live: impl Fn(u32, u32) -> bool) -> Result<u64, Option<u64>> {
-        debug_assert!(self.first_due.is_none(), "what is due comes first");
+    pub(crate) fn advance(
+        &mut self,
+        last_ns: u64,
+        is_live: impl Fn(u32, u32) -> bool,
+    ) -> Result<(u64, Due), Option<u64>> {
+        debug_assert!(self.due.is_empty(), "what is due comes first");
         loop {
             let (entry, mut more) = match self.later.take_first(last_ns) {
                 Ok(first) => first,
@@ -254,38 +284,35 @@ impl Agenda {
                 }
                 Err(None) => return Err(None),
             };
-            if let Due::Timer { slot, generation } = entry.due
+            let due = entry.due();
+            if let Due::Timer { slot, generation } = due
                 && !is_live(slot, generation)
             {
                 self.cancelled_timer_passed();
                 continue;
             }
             self.now_ns = entry.at_ns;
-            self.first_due = Some(entry.due);
             // Only as long as there are more: to look further would move the base past this instant.
             while more {
                 let Ok((entry, others)) = self.later.take_first(entry.at_ns) else { break };
-                self.more_due.push_back(entry.due);
+                self.due.push_back(entry.due());
                 more = others;
             }
-            return Ok(entry.at_ns);
+            return Ok((entry.at_ns, due));
         }
     }
 
     /// Takes the next entry that is due now.
     #[inline]
     pub(crate) fn take_due(&mut self) -> Option<Due> {
-        let due = self.first_due.take();
-        if due.is_some() && !self.more_due.is_empty() {
-            self.first_due = self.more_due.pop_front();
-        }
-        due
+        // The one test that mostly is all.
+        if self.due.is_empty() { None } else { self.due.pop_front() }
     }
 
     /// Whether nothing else is ready or due now: whatever comes next has no company.
     #[inline]
     pub(crate) fn is_alone(&self) -> bool {
-        self.first.is_none() && self.first_due.is_none() && self.put_off.is_empty()
+        self.first.is_none() && self.due.is_empty() && self.put_off.is_empty()
     }
 
     /// Puts an entry behind all that are ready.
@@ -341,7 +368,7 @@ impl Agenda {
     }
 
     fn sweep(&mut self, is_live: impl Fn(u32, u32) -> bool) {
-        self.later.retain(|entry| match entry.due {
+        self.later.retain(|entry| match entry.due() {
             Due::Timer { slot, generation } => is_live(slot, generation),
             Due::Delivery { .. } | Due::Act { .. } => true,
         });
@@ -361,8 +388,8 @@ impl Agenda {
                 left.push(message);
             }
         }
-        let due = std::iter::from_fn(|| self.take_due()).collect::<Vec<_>>();
-        for due in due.into_iter().chain(self.later.drain().into_iter().map(|entry| entry.due)) {
+        let due = std::mem::take(&mut self.due);
+        for due in due.into_iter().chain(self.later.drain().into_iter().map(Entry::due)) {
             if let Due::Delivery { message } = due {
                 left.push(message);
             }
@@ -383,6 +410,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_due_is_the_same_packed_and_unpacked() {
+        let most = Due::SLOTS - 1;
+        for slot in [0, 1, most] {
+            for generation in [0, 1, u32::MAX] {
+                let due = Due::Timer { slot, generation };
+                assert_eq!(Due::unpack(due.pack()), due);
+            }
+            for due in [Due::Delivery { message: slot }, Due::Act { index: slot }] {
+                assert_eq!(Due::unpack(due.pack()), due);
+            }
+        }
+    }
+
     /// A cancelled timer leaves nothing: what lies in the agenda follows what lives.
     #[test]
     fn cancelled_timers_are_swept_out() {
@@ -395,8 +436,8 @@ mod tests {
             most = most.max(agenda.later.length);
         }
         assert!(most < 200, "{most} entries for one that lives");
-        assert_eq!(agenda.advance(u64::MAX, |_, _| false), Ok(u64::MAX));
-        assert_eq!(agenda.take_due(), Some(Due::Act { index: 0 }));
+        assert_eq!(agenda.advance(u64::MAX, |_, _| false), Ok((u64::MAX, Due::Act { index: 0 })));
+        assert_eq!(agenda.take_due(), None);
     }
 
     proptest! {
@@ -427,9 +468,9 @@ mod tests {
             };
             let mut next = from_start.min(delays.len());
             (0..next).for_each(|slot| schedule(&mut agenda, &mut expected, &mut live, slot, 0));
-            let mut now_ns = 0;
+            let (mut now_ns, mut first) = (0, None);
             loop {
-                while let Some(due) = agenda.take_due() {
+                while let Some(due) = first.take().or_else(|| agenda.take_due()) {
                     let Due::Timer { slot, .. } = due else { unreachable!("only timers were scheduled") };
                     if !live[slot as usize] {
                         agenda.cancelled_timer_passed();
@@ -443,13 +484,15 @@ mod tests {
                 let upcoming = expected.first().map(|&(at_ns, _)| at_ns);
                 let went = agenda.advance(last_ns, |slot, _| live[slot as usize]);
                 match upcoming {
-                    Some(at_ns) if at_ns <= last_ns => prop_assert_eq!(went, Ok(at_ns)),
+                    Some(at_ns) if at_ns <= last_ns => prop_assert_eq!(went.map(|(at_ns, _)| at_ns), Ok(at_ns)),
                     other => {
                         prop_assert_eq!(went, Err(other));
                         break;
                     }
                 }
-                now_ns = went.unwrap_or_default();
+                if let Ok((at_ns, due)) = went {
+                    (now_ns, first) = (at_ns, Some(due));
+                }
             }
             prop_assert!(last_ns < u64::MAX || came + live.iter().filter(|live| !**live).count() >= from_start.min(delays.len()));
         }

@@ -11,7 +11,7 @@
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
 //! | `run` | the loop, the end, the verdict |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod agenda;
 mod cluster;

@@ -273,6 +273,8 @@ pub struct RecvFrom<'e> {
 impl Future for RecvFrom<'_> {
     type Output = io::Result<(usize, SocketAddr)>;
 
+    // In line in the program's future, so that what it gives stays in registers.
+    #[inline]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;

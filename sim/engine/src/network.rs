@@ -878,7 +878,7 @@ impl Kernel {
         );
         let index = self.network.new_message();
         let message = &mut self.network.messages[index as usize];
-        message.payload = Payload::new(bytes);
+        message.payload.set(bytes);
         message.number = number;
         message.tag = outgoing.tag;
         message.flow = flow_index;

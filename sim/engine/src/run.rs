@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::decisions::Decisions;
 use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
-use crate::kernel::{self, Gravity, Kernel, Node, Step};
+use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
 use crate::network::{Network, Partition, default_address};
 use crate::world::{ClockSettings, NodeSpec, RunSettings, World, duration_ns, matches};
 
@@ -98,14 +98,14 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links);
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
-        let mut kernel = Box::new(Kernel::new(
+        let mut kernel = Kernel::new(
             plan,
             Decisions::new(plan, record),
             Journal::new(record, watched),
             Network::new(network, links),
             settings,
             Arc::clone(&beat),
-        ));
+        );
         let booted = kernel.settle_nodes(nodes);
         for fault in faults {
             kernel.schedule_fault(&fault);
@@ -268,24 +268,24 @@ fn drive(
     observer: &mut dyn Observer,
     before_poll: Option<&dyn Fn(&str)>,
 ) -> EndReason {
-    let mut step = with(Kernel::step);
+    let mut polled: Option<Polling> = None;
     loop {
+        // The only place where the loop's part is called: it is in line here.
+        let step = with(|kernel| {
+            if let Some(polled) = polled.take() {
+                kernel.end_poll(polled);
+            }
+            kernel.step()
+        });
         match step {
-            Step::Poll(mut polling) => {
+            Step::Poll(polling) => {
                 if let Some(tell) = before_poll {
                     tell(&with(|kernel| kernel.current_label()));
                 }
-                polling.poll();
-                step = with(|kernel| {
-                    kernel.end_poll(polling);
-                    kernel.step()
-                });
+                polled = Some(polling.poll());
             }
-            Step::Settle => {
-                settle(properties, observer, before_poll);
-                step = with(Kernel::step);
-            }
-            Step::End(reason) => return reason,
+            Step::Pause(Pause::Settle) => settle(properties, observer, before_poll),
+            Step::Pause(Pause::End(reason)) => return reason,
         }
     }
 }
@@ -365,7 +365,7 @@ fn finish(
         verdict = Verdict::Fail(failure);
     }
     let kernel = installed.take();
-    let Kernel { journal, decisions, network, escapes, .. } = *kernel;
+    let Kernel { journal, decisions, network, escapes, .. } = kernel;
     let (perturbations, unused_overrides) = decisions.finish();
     let journal = journal.finish();
     let trace = (record == Record::Full).then(|| Trace {

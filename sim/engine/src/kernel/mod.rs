@@ -7,19 +7,19 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `door` | where it lives, and how it is reached |
 //! | `tasks` | slots, spawn paths, polls, ends |
 //! | `wakers` | who is woken, by number or by waker |
 //! | `nodes` | boots and crashes |
 //! | `timers` | what waits for a time |
 
+mod door;
 mod nodes;
 mod tasks;
 mod timers;
 mod wakers;
 
-use std::cell::RefCell;
 use std::future::Future;
-use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -41,6 +41,7 @@ use crate::journal::Journal;
 use crate::network::Network;
 use crate::world::{Init, Limits, OnPanic};
 
+pub(crate) use door::{Installed, install, try_with, with};
 pub(crate) use nodes::Node;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
@@ -63,66 +64,6 @@ pub(crate) type TaskFuture = Pin<Box<Body<dyn Future<Output = ()>>>>;
 /// What a task executes. Its waker comes when it has a slot.
 pub(crate) fn task_future(future: impl Future<Output = ()> + 'static) -> TaskFuture {
     Box::pin(Body { waker: Waker::noop().clone(), future })
-}
-
-thread_local! {
-    /// Without a destructor of its own an access is a plain load: [`Installed`] takes the run off the thread.
-    static KERNEL: RefCell<ManuallyDrop<Option<Box<Kernel>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
-}
-
-/// Runs `operation` on this thread's run.
-///
-/// # Panics
-/// If no run is on: `what` was called from outside.
-#[inline]
-#[track_caller]
-pub(crate) fn with<R>(what: &str, operation: impl FnOnce(&mut Kernel) -> R) -> R {
-    let caller = Location::caller();
-    KERNEL.with(|kernel| match kernel.borrow_mut().as_deref_mut() {
-        Some(kernel) => operation(kernel),
-        None => outside_of_a_run(what, caller),
-    })
-}
-
-#[cold]
-fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
-    panic!(
-        "{what} was called outside of a run, at {caller}: only what a world's nodes, clients and control tasks execute can \
-         call it"
-    );
-}
-
-/// Runs `operation` on this thread's run, if one is on.
-#[inline]
-pub(crate) fn try_with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
-    // The thread-local may be gone already: a destructor at the end of a thread asks.
-    KERNEL.try_with(|kernel| kernel.borrow_mut().as_deref_mut().map(operation)).ok().flatten()
-}
-
-/// Puts a run on this thread. The guard takes it off again.
-pub(crate) fn install(kernel: Box<Kernel>) -> Installed {
-    KERNEL.with(|slot| {
-        let previous = slot.borrow_mut().replace(kernel);
-        assert!(previous.is_none(), "a run was started inside of another");
-    });
-    Installed
-}
-
-/// See [`install`].
-pub(crate) struct Installed;
-
-impl Installed {
-    /// Takes the run off the thread.
-    pub(crate) fn take(self) -> Box<Kernel> {
-        KERNEL.with(|slot| slot.borrow_mut().take()).expect("installed by `install`")
-    }
-}
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        // Only after an unwind out of the run loop: `take` has left nothing otherwise.
-        let _left = KERNEL.with(|slot| slot.borrow_mut().take());
-    }
 }
 
 /// Whose code runs.
@@ -213,6 +154,11 @@ impl Outbox {
 /// What the run loop does next.
 pub(crate) enum Step {
     Poll(Polling),
+    Pause(Pause),
+}
+
+/// Why no task is polled next.
+pub(crate) enum Pause {
     /// Events are waiting to be seen, or something to be called.
     Settle,
     /// The run is over.
@@ -434,51 +380,67 @@ impl Kernel {
     // --- the loop's part ----------------------------------------------------------------------------------------------
 
     /// Does what can be done without calling user code, up to the next thing that must be called, or the end.
+    // In line in the run loop, as is `begin_poll`: what they give stays in registers.
+    #[inline(always)]
     pub(crate) fn step(&mut self) -> Step {
         loop {
+            let task = match self.next_to_poll() {
+                Ok(task) => task,
+                Err(pause) => return Step::Pause(pause),
+            };
+            if let Some(polling) = self.begin_poll(task) {
+                return Step::Poll(polling);
+            }
+        }
+    }
+
+    /// The task that is polled next.
+    ///
+    /// # Errors
+    /// What is to be done instead.
+    fn next_to_poll(&mut self) -> Result<TaskRef, Pause> {
+        loop {
             if self.needs_attention()
-                && let Some(step) = self.attend()
+                && let Some(pause) = self.attend()
             {
-                return step;
+                return Err(pause);
             }
-            if let Some(due) = self.agenda.take_due() {
-                // The usual case: a message is all that happens at this instant, and wakes one task, which then has no
-                // company either. There is no order to decide.
-                if let Due::Delivery { message } = due
-                    && self.agenda.is_alone()
-                {
-                    self.decisions.came_alone();
-                    if let Some(task) = self.deliver(message) {
-                        self.decisions.came_alone();
-                        if let Some(polling) = self.begin_poll(task) {
-                            return Step::Poll(polling);
-                        }
-                    }
-                } else {
-                    self.happen(due);
-                }
-                continue;
-            }
-            if let Some(now) = self.choose() {
-                match now {
-                    Now::Delivery { message } => {
+            let due = match self.agenda.take_due() {
+                Some(due) => due,
+                None => match self.choose() {
+                    Some(Now::Delivery { message }) => {
                         if let Some(task) = self.deliver(message) {
                             self.agenda.push_ready(Now::Poll { slot: task.slot, generation: task.generation });
                         }
+                        continue;
                     }
-                    Now::Poll { slot, generation } => {
-                        if let Some(polling) = self.begin_poll(TaskRef { slot, generation }) {
-                            return Step::Poll(polling);
+                    Some(Now::Poll { slot, generation }) => return Ok(TaskRef { slot, generation }),
+                    // Nothing is left to do now: on to the next instant.
+                    None => {
+                        let timers = &self.timers;
+                        let is_live = |slot: u32, generation| timers[slot as usize].generation == generation;
+                        match self.agenda.advance(self.last_ns, is_live) {
+                            Ok((at_ns, due)) => {
+                                self.now_ns = at_ns;
+                                due
+                            }
+                            Err(next) => return Err(Pause::End(self.end_of_time(next))),
                         }
                     }
+                },
+            };
+            // The usual case: a message is all that happens at this instant, and wakes one task, which then has no company
+            // either. There is no order to decide.
+            if let Due::Delivery { message } = due
+                && self.agenda.is_alone()
+            {
+                self.decisions.came_alone();
+                if let Some(task) = self.deliver(message) {
+                    self.decisions.came_alone();
+                    return Ok(task);
                 }
-                continue;
-            }
-            // Nothing is left to do now: on to the next instant.
-            let timers = &self.timers;
-            match self.agenda.advance(self.last_ns, |slot, generation| timers[slot as usize].generation == generation) {
-                Ok(at_ns) => self.now_ns = at_ns,
-                Err(next) => return Step::End(self.end_of_time(next)),
+            } else {
+                self.happen(due);
             }
         }
     }
@@ -490,23 +452,23 @@ impl Kernel {
     }
 
     #[cold]
-    fn attend(&mut self) -> Option<Step> {
+    fn attend(&mut self) -> Option<Pause> {
         self.attention = false;
         if self.outbox.unsettled || self.journal.has_passing() {
             self.attention = true;
-            return Some(Step::Settle);
+            return Some(Pause::Settle);
         }
         if self.token.is_raised() {
             self.fail_by_foreign_wake();
         }
         if self.failure.is_some() {
-            return Some(Step::End(squall_trace::EndReason::Failed));
+            return Some(Pause::End(squall_trace::EndReason::Failed));
         }
         if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
-            return Some(Step::End(squall_trace::EndReason::ClientsReturned));
+            return Some(Pause::End(squall_trace::EndReason::ClientsReturned));
         }
         if self.journal.step() >= self.limits.events {
-            return Some(Step::End(squall_trace::EndReason::EventLimit));
+            return Some(Pause::End(squall_trace::EndReason::EventLimit));
         }
         None
     }

@@ -132,18 +132,22 @@ pub(crate) struct Polling {
 impl Polling {
     /// Polls the task, and drops it if it has ended: both are user code, and both are the task's own.
     #[inline]
-    pub(crate) fn poll(&mut self) {
-        let Some(future) = &mut self.future else { return };
+    pub(crate) fn poll(self) -> Polling {
+        let Polling { future, task } = self;
+        let Some(mut future) = future else { return Polling { future, task } };
         let body = future.as_mut().project();
         let mut context = Context::from_waker(body.waker);
         squall_hermetic::set_node_code(true);
         // It doesn't unwind: what a program's future panics with is caught where it was spawned.
-        if body.future.poll(&mut context).is_ready()
-            && let Some(future) = self.future.take()
-        {
+        let ended = body.future.poll(&mut context).is_ready();
+        let future = if ended {
             call(move || drop(future));
-        }
+            None
+        } else {
+            Some(future)
+        };
         squall_hermetic::set_node_code(false);
+        Polling { future, task }
     }
 }
 
@@ -286,6 +290,7 @@ impl Kernel {
         }
     }
 
+    #[inline]
     pub(super) fn get_task(&mut self, task: TaskRef) -> Option<&mut TaskSlot> {
         self.tasks.get_mut(task.slot as usize).filter(|slot| slot.generation == task.generation)
     }
@@ -340,6 +345,7 @@ impl Kernel {
         self.free_tasks.push(slot);
     }
 
+    #[inline(always)]
     pub(super) fn begin_poll(&mut self, task: TaskRef) -> Option<Polling> {
         let now_ns = self.now_ns;
         let limit = self.limits.polls_in_instant;
@@ -370,17 +376,22 @@ impl Kernel {
         self.journal.poll(Place { at_ns: now_ns, node: self.current.node, task: self.current.task });
         self.beat.poll(self.journal.step());
         if livelock {
-            let label = self.current_label();
-            self.fail(
-                "livelock",
-                format!(
-                    "{label} was polled {limit} times at one instant, {}: it wakes itself (or others wake it) without \
-                     waiting for anything; let it sleep or wait for what it needs",
-                    squall_trace::trace::format_ns(now_ns)
-                ),
-            );
+            self.fail_by_livelock();
         }
         Some(Polling { future: Some(future), task })
+    }
+
+    #[cold]
+    fn fail_by_livelock(&mut self) {
+        let (label, limit) = (self.current_label(), self.limits.polls_in_instant);
+        self.fail(
+            "livelock",
+            format!(
+                "{label} was polled {limit} times at one instant, {}: it wakes itself (or others wake it) without waiting \
+                 for anything; let it sleep or wait for what it needs",
+                squall_trace::trace::format_ns(self.now_ns)
+            ),
+        );
     }
 
     /// Takes a polled task back.
