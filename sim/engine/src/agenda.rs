@@ -106,7 +106,7 @@ impl Later {
     }
 
     /// The lowest bucket that isn't empty, once it is short.
-    #[inline]
+    #[inline(always)]
     fn first_bucket(&mut self) -> Option<usize> {
         loop {
             if self.occupied == 0 {
@@ -122,6 +122,7 @@ impl Later {
     }
 
     /// Moves a bucket's entries to lower ones.
+    #[inline(never)]
     fn divide(&mut self, bucket: usize) {
         let mut entries = std::mem::take(&mut self.buckets[bucket]);
         self.occupied &= !(1 << bucket);
@@ -132,8 +133,10 @@ impl Later {
         self.buckets[bucket] = entries;
     }
 
-    /// Takes the first entry, unless it comes after `last_ns`. Others of its instant, which stay, are the second value.
-    #[inline]
+    /// Takes the first entry, unless it comes after `last_ns`: then the error is its instant. Whether others of its instant
+    /// stay is the second value.
+    // In line, so that what it gives stays in registers.
+    #[inline(always)]
     fn take_first(&mut self, last_ns: u64) -> Result<(Entry, bool), Option<u64>> {
         let bucket = self.first_bucket().ok_or(None)?;
         let entries = &mut self.buckets[bucket];
@@ -146,13 +149,34 @@ impl Later {
         if at_ns > last_ns {
             return Err(Some(at_ns));
         }
-        let entry =
-            if first + 1 == entries.len() { entries.pop().expect("it isn't empty") } else { entries.remove(first) };
+        let entry = entries[first];
+        // They are few: a loop costs less than a call that moves them.
+        for at in first + 1..entries.len() {
+            entries[at - 1] = entries[at];
+        }
+        entries.pop();
         if entries.is_empty() {
             self.occupied &= !(1 << bucket);
         }
         self.length -= 1;
         Ok((entry, more))
+    }
+
+    /// Takes the others of the instant of the entry that was just taken. Only if there are some: to look further would move
+    /// the base past it.
+    #[cold]
+    fn take_others(&mut self, at_ns: u64, due: &mut VecDeque<Due>) {
+        while let Ok((entry, more)) = self.take_first(at_ns) {
+            due.push_back(entry.due());
+            if !more {
+                return;
+            }
+        }
+    }
+
+    #[cold]
+    fn first_instant(&self) -> Option<u64> {
+        self.buckets.iter().flatten().map(|entry| entry.at_ns).min()
     }
 
     fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) {
@@ -275,14 +299,14 @@ impl Agenda {
     ) -> Result<(u64, Due), Option<u64>> {
         debug_assert!(self.due.is_empty(), "what is due comes first");
         loop {
-            let (entry, mut more) = match self.later.take_first(last_ns) {
+            let (entry, more) = match self.later.take_first(last_ns) {
                 Ok(first) => first,
+                Err(None) => return Err(None),
                 // What would come after the end may be cancelled timers only.
                 Err(Some(_)) => {
                     self.sweep(&is_live);
-                    self.later.take_first(last_ns)?
+                    return Err(self.later.first_instant());
                 }
-                Err(None) => return Err(None),
             };
             let due = entry.due();
             if let Due::Timer { slot, generation } = due
@@ -292,11 +316,8 @@ impl Agenda {
                 continue;
             }
             self.now_ns = entry.at_ns;
-            // Only as long as there are more: to look further would move the base past this instant.
-            while more {
-                let Ok((entry, others)) = self.later.take_first(entry.at_ns) else { break };
-                self.due.push_back(entry.due());
-                more = others;
+            if more {
+                self.later.take_others(entry.at_ns, &mut self.due);
             }
             return Ok((entry.at_ns, due));
         }
@@ -367,6 +388,7 @@ impl Agenda {
         }
     }
 
+    #[cold]
     fn sweep(&mut self, is_live: impl Fn(u32, u32) -> bool) {
         self.later.retain(|entry| match entry.due() {
             Due::Timer { slot, generation } => is_live(slot, generation),

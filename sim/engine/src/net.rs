@@ -274,7 +274,7 @@ impl Future for RecvFrom<'_> {
     type Output = io::Result<(usize, SocketAddr)>;
 
     // In line in the program's future, so that what it gives stays in registers.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;

@@ -203,12 +203,18 @@ impl Socket {
         !self.generation.is_multiple_of(2)
     }
 
-    fn add_waiter(&mut self, waiter: Waiter) {
+    #[inline(always)]
+    fn add_waiter(&mut self, id: NonZeroU64, tag: u64, wake: WakeRef) {
         if self.first_waiter.is_none() {
-            self.first_waiter = Some(waiter);
+            self.first_waiter = Some(Waiter { id, tag, wake });
         } else {
-            self.more_waiters.get_or_insert_default().0.push_back(waiter);
+            self.add_to_several(Waiter { id, tag, wake });
         }
+    }
+
+    #[cold]
+    fn add_to_several(&mut self, waiter: Waiter) {
+        self.more_waiters.get_or_insert_default().0.push_back(waiter);
     }
 
     /// Takes the first waiter that `is_wanted`.
@@ -694,7 +700,7 @@ impl Kernel {
     ///
     /// # Errors
     /// If the socket is gone.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_receive(
         &mut self,
         socket: SocketRef,
@@ -725,7 +731,7 @@ impl Kernel {
             None => {
                 network.waiters = network.waiters.saturating_add(1);
                 let id = network.waiters;
-                entry.add_waiter(Waiter { id, tag, wake });
+                entry.add_waiter(id, tag, wake);
                 *waiter = Some(id);
                 if own.is_some() {
                     self.forget(own.map(|waiter| waiter.wake));
@@ -736,7 +742,7 @@ impl Kernel {
     }
 
     /// Copies a received message's bytes out, as many as fit.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_datagram(&mut self, index: u32, buffer: &mut [u8]) -> (usize, SocketAddr) {
         let message = &self.network.messages[index as usize];
         let bytes = message.payload.as_slice();
