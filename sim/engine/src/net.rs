@@ -278,11 +278,12 @@ impl Future for RecvFrom<'_> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        kernel::with("squall::net::Endpoint::recv_from", |kernel| {
+        let received = kernel::with("squall::net::Endpoint::recv_from", |kernel| {
             this.receive
                 .poll(kernel, context)
                 .map(|received| received.map(|index| kernel.take_datagram(index, this.buffer)))
-        })
+        });
+        received.map(|received| received.map(|(length, origin)| (length, origin.address())))
     }
 }
 

@@ -19,7 +19,7 @@ use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Si
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Due, Identity};
-use crate::kernel::{Kernel, Node, TaskRef, WakeRef, short_type_name};
+use crate::kernel::{self, Kernel, Node, TaskRef, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::payload::{Payload, copy_short};
 use crate::world::{LinkRule, matches};
@@ -369,6 +369,7 @@ pub(crate) struct Network {
 }
 
 /// The address of the node at `index`, unless it asks for another: 10.0.0.1 and on.
+#[inline]
 pub(crate) fn default_address(index: usize) -> IpAddr {
     let number = index as u32 + 1;
     IpAddr::V4(Ipv4Addr::new(10, (number >> 16) as u8, (number >> 8) as u8, number as u8))
@@ -439,11 +440,6 @@ impl Network {
             }
         }
         self.addresses.get(&address).copied()
-    }
-
-    #[inline]
-    fn address_of(&self, node: NodeId, nodes: &[Node]) -> IpAddr {
-        if self.addresses.is_empty() { default_address(node.index()) } else { nodes[node.index()].address }
     }
 
     // --- flows --------------------------------------------------------------------------------------------------------
@@ -579,6 +575,29 @@ impl Network {
             *payload = Payload::default();
         }
         self.free_messages.push(index);
+    }
+}
+
+/// Where a message came from, in one word: a `SocketAddr` is written in pieces, and moved by wider loads, which a
+/// processor can't forward and waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin(u64);
+
+impl Origin {
+    #[inline]
+    fn new(from: NodeId, port: u16, has_default_address: bool) -> Origin {
+        Origin(u64::from(from.0) << 32 | u64::from(has_default_address) << 16 | u64::from(port))
+    }
+
+    /// The address.
+    #[inline]
+    pub(crate) fn address(self) -> SocketAddr {
+        let (from, port) = ((self.0 >> 32) as u32, self.0 as u16);
+        if self.0 >> 16 & 1 == 1 {
+            return SocketAddr::new(default_address(from as usize), port);
+        }
+        let address = kernel::with("a message's origin", |kernel| kernel.nodes[from as usize].address);
+        SocketAddr::new(address, port)
     }
 }
 
@@ -743,15 +762,15 @@ impl Kernel {
 
     /// Copies a received message's bytes out, as many as fit.
     #[inline(always)]
-    pub(crate) fn take_datagram(&mut self, index: u32, buffer: &mut [u8]) -> (usize, SocketAddr) {
+    pub(crate) fn take_datagram(&mut self, index: u32, buffer: &mut [u8]) -> (usize, Origin) {
         let message = &self.network.messages[index as usize];
         let bytes = message.payload.as_slice();
         let length = bytes.len().min(buffer.len());
         copy_short(&mut buffer[..length], &bytes[..length]);
         let from = self.network.flows[message.flow as usize].from;
-        let address = SocketAddr::new(self.network.address_of(from, &self.nodes), message.from_port);
+        let origin = Origin::new(from, message.from_port, self.network.addresses.is_empty());
         self.network.free_message(index);
-        (length, address)
+        (length, origin)
     }
 
     /// Takes a received call: its bytes, and what is needed to answer it. `None` if it is a plain datagram.
