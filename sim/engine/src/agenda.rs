@@ -65,6 +65,26 @@ impl Entry {
 /// Up to so many entries, the first of a bucket is found by looking at them all.
 const SCANNED: usize = 8;
 
+/// Entries that come so soon are worth reading ahead for.
+const SOON: usize = 64;
+
+/// Told what comes soon, so that it can be read ahead: what many entries need is fetched from memory at the same time,
+/// where it would be waited for one by one when they come.
+pub(crate) trait Foresight {
+    /// Among the next few dozens.
+    fn soon(&self, due: Due);
+    /// Among the next few.
+    fn next(&self, due: Due);
+}
+
+/// Foresees nothing.
+struct Blind;
+
+impl Foresight for Blind {
+    fn soon(&self, _: Due) {}
+    fn next(&self, _: Due) {}
+}
+
 /// The entries of later instants: a radix heap.
 ///
 /// An entry lies in the bucket of the highest bit in which its instant differs from `base_ns`, which is at or before all
@@ -82,11 +102,13 @@ struct Later {
     occupied: u64,
     buckets: [Vec<Entry>; 64],
     length: usize,
+    /// The bucket whose entries were told to come next.
+    foreseen: usize,
 }
 
 impl Default for Later {
     fn default() -> Later {
-        Later { base_ns: 0, occupied: 0, buckets: [const { Vec::new() }; 64], length: 0 }
+        Later { base_ns: 0, occupied: 0, buckets: [const { Vec::new() }; 64], length: 0, foreseen: 64 }
     }
 }
 
@@ -107,25 +129,38 @@ impl Later {
 
     /// The lowest bucket that isn't empty, once it is short.
     #[inline(always)]
-    fn first_bucket(&mut self) -> Option<usize> {
+    fn first_bucket(&mut self, foresight: Option<&impl Foresight>) -> Option<usize> {
         loop {
             if self.occupied == 0 {
                 return None;
             }
             let bucket = self.occupied.trailing_zeros() as usize & 63;
+            let entries = &self.buckets[bucket];
             // The lowest bucket has two instants at the most and can't be divided.
-            if bucket == 0 || self.buckets[bucket].len() <= SCANNED {
+            if bucket == 0 || entries.len() <= SCANNED {
+                if let Some(foresight) = foresight
+                    && self.foreseen != bucket
+                {
+                    self.foreseen = bucket;
+                    entries.iter().for_each(|entry| foresight.next(entry.due()));
+                }
                 return Some(bucket);
             }
-            self.divide(bucket);
+            self.divide(bucket, foresight);
         }
     }
 
     /// Moves a bucket's entries to lower ones.
     #[inline(never)]
-    fn divide(&mut self, bucket: usize) {
+    fn divide(&mut self, bucket: usize, foresight: Option<&impl Foresight>) {
         let mut entries = std::mem::take(&mut self.buckets[bucket]);
         self.occupied &= !(1 << bucket);
+        self.foreseen = 64;
+        if let Some(foresight) = foresight
+            && entries.len() <= SOON
+        {
+            entries.iter().for_each(|entry| foresight.soon(entry.due()));
+        }
         self.base_ns = entries.iter().map(|entry| entry.at_ns).min().expect("it isn't empty");
         entries.iter().for_each(|entry| self.put(*entry));
         // Its memory stays.
@@ -137,8 +172,8 @@ impl Later {
     /// stay is the second value.
     // In line, so that what it gives stays in registers.
     #[inline(always)]
-    fn take_first(&mut self, last_ns: u64) -> Result<(Entry, bool), Option<u64>> {
-        let bucket = self.first_bucket().ok_or(None)?;
+    fn take_first(&mut self, last_ns: u64, foresight: Option<&impl Foresight>) -> Result<(Entry, bool), Option<u64>> {
+        let bucket = self.first_bucket(foresight).ok_or(None)?;
         let entries = &mut self.buckets[bucket];
         let (mut first, mut at_ns, mut more) = (0, entries[0].at_ns, false);
         for (index, entry) in entries.iter().enumerate().skip(1) {
@@ -166,7 +201,7 @@ impl Later {
     /// the base past it.
     #[cold]
     fn take_others(&mut self, at_ns: u64, due: &mut VecDeque<Due>) {
-        while let Ok((entry, more)) = self.take_first(at_ns) {
+        while let Ok((entry, more)) = self.take_first(at_ns, None::<&Blind>) {
             due.push_back(entry.due());
             if !more {
                 return;
@@ -296,10 +331,11 @@ impl Agenda {
         &mut self,
         last_ns: u64,
         is_live: impl Fn(u32, u32) -> bool,
+        foresight: Option<&impl Foresight>,
     ) -> Result<(u64, Due), Option<u64>> {
         debug_assert!(self.due.is_empty(), "what is due comes first");
         loop {
-            let (entry, more) = match self.later.take_first(last_ns) {
+            let (entry, more) = match self.later.take_first(last_ns, foresight) {
                 Ok(first) => first,
                 Err(None) => return Err(None),
                 // What would come after the end may be cancelled timers only.
@@ -458,7 +494,7 @@ mod tests {
             most = most.max(agenda.later.length);
         }
         assert!(most < 200, "{most} entries for one that lives");
-        assert_eq!(agenda.advance(u64::MAX, |_, _| false), Ok((u64::MAX, Due::Act { index: 0 })));
+        assert_eq!(agenda.advance(u64::MAX, |_, _| false, None::<&Blind>), Ok((u64::MAX, Due::Act { index: 0 })));
         assert_eq!(agenda.take_due(), None);
     }
 
@@ -504,7 +540,7 @@ mod tests {
                     next += 1;
                 }
                 let upcoming = expected.first().map(|&(at_ns, _)| at_ns);
-                let went = agenda.advance(last_ns, |slot, _| live[slot as usize]);
+                let went = agenda.advance(last_ns, |slot, _| live[slot as usize], None::<&Blind>);
                 match upcoming {
                     Some(at_ns) if at_ns <= last_ns => prop_assert_eq!(went.map(|(at_ns, _)| at_ns), Ok(at_ns)),
                     other => {

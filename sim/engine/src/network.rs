@@ -556,6 +556,22 @@ impl Network {
         self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation)
     }
 
+    /// Where a message will probably come to. For reading ahead: nothing depends on it.
+    #[inline]
+    pub(crate) fn socket_of(&self, message: u32) -> Option<u32> {
+        let flow = self.messages.get(message as usize)?.flow;
+        Some(self.flows.get(flow as usize)?.socket)
+    }
+
+    /// Who waits longest at a socket. For reading ahead.
+    #[inline]
+    pub(crate) fn waiting_task(&self, socket: u32) -> Option<TaskRef> {
+        match self.sockets.get(socket as usize)?.first_waiter.as_ref()?.wake {
+            WakeRef::Task(task) => Some(task),
+            WakeRef::Foreign(_) => None,
+        }
+    }
+
     // --- messages -----------------------------------------------------------------------------------------------------
 
     #[inline]

@@ -151,6 +151,35 @@ impl Outbox {
     }
 }
 
+/// From so many tasks on, what they need doesn't stay in a processor's caches.
+const FORESIGHT_TASKS: usize = 500;
+
+/// Reads ahead what messages will touch when they come.
+struct Foresight<'k> {
+    network: &'k Network,
+    tasks: &'k [TaskSlot],
+}
+
+impl crate::agenda::Foresight for Foresight<'_> {
+    #[inline]
+    fn soon(&self, due: Due) {
+        if let Due::Delivery { message } = due {
+            std::hint::black_box(self.network.socket_of(message));
+        }
+    }
+
+    #[inline]
+    fn next(&self, due: Due) {
+        if let Due::Delivery { message } = due
+            && let Some(task) = self.network.socket_of(message).and_then(|socket| self.network.waiting_task(socket))
+            && let Some(slot) = self.tasks.get(task.slot as usize)
+            && let Some(future) = &slot.future
+        {
+            std::hint::black_box(future.waker.data());
+        }
+    }
+}
+
 /// What the run loop does next.
 pub(crate) enum Step {
     Poll(Polling),
@@ -419,7 +448,9 @@ impl Kernel {
                     None => {
                         let timers = &self.timers;
                         let is_live = |slot: u32, generation| timers[slot as usize].generation == generation;
-                        match self.agenda.advance(self.last_ns, is_live) {
+                        let foresight = Foresight { network: &self.network, tasks: &self.tasks };
+                        let foresight = (self.tasks.len() > FORESIGHT_TASKS).then_some(&foresight);
+                        match self.agenda.advance(self.last_ns, is_live, foresight) {
                             Ok((at_ns, due)) => {
                                 self.now_ns = at_ns;
                                 due
