@@ -65,24 +65,21 @@ impl Entry {
 /// Up to so many entries, the first of a bucket is found by looking at them all.
 const SCANNED: usize = 8;
 
-/// Entries that come so soon are worth reading ahead for.
-const SOON: usize = 64;
+/// Entries with so much company are worth reading ahead for.
+const FORESEEN: usize = 128;
 
-/// Told what comes soon, so that it can be read ahead: what many entries need is fetched from memory at the same time,
-/// where it would be waited for one by one when they come.
+/// Told what comes soon, so that it can be read ahead: what is fetched from memory while other things happen isn't waited for
+/// when it is needed.
 pub(crate) trait Foresight {
-    /// Among the next few dozens.
-    fn soon(&self, due: Due);
-    /// Among the next few.
-    fn next(&self, due: Due);
+    /// It is among the next `among`. Mostly an entry is told of several times, each time among half as many.
+    fn foresee(&self, due: Due, among: usize);
 }
 
 /// Foresees nothing.
 struct Blind;
 
 impl Foresight for Blind {
-    fn soon(&self, _: Due) {}
-    fn next(&self, _: Due) {}
+    fn foresee(&self, _: Due, _: usize) {}
 }
 
 /// The entries of later instants: a radix heap.
@@ -142,7 +139,7 @@ impl Later {
                     && self.foreseen != bucket
                 {
                     self.foreseen = bucket;
-                    entries.iter().for_each(|entry| foresight.next(entry.due()));
+                    entries.iter().for_each(|entry| foresight.foresee(entry.due(), entries.len()));
                 }
                 return Some(bucket);
             }
@@ -157,9 +154,9 @@ impl Later {
         self.occupied &= !(1 << bucket);
         self.foreseen = 64;
         if let Some(foresight) = foresight
-            && entries.len() <= SOON
+            && entries.len() <= FORESEEN
         {
-            entries.iter().for_each(|entry| foresight.soon(entry.due()));
+            entries.iter().for_each(|entry| foresight.foresee(entry.due(), entries.len()));
         }
         self.base_ns = entries.iter().map(|entry| entry.at_ns).min().expect("it isn't empty");
         entries.iter().for_each(|entry| self.put(*entry));

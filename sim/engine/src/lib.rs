@@ -26,6 +26,7 @@ mod network;
 mod panics;
 mod payload;
 pub mod rand;
+mod read_ahead;
 pub mod rpc;
 mod run;
 pub mod task;

@@ -22,6 +22,7 @@ use crate::agenda::{Due, Identity};
 use crate::kernel::{self, Kernel, Node, TaskRef, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::payload::{Payload, copy_short};
+use crate::read_ahead::read_ahead;
 use crate::world::{LinkRule, matches};
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
@@ -556,17 +557,35 @@ impl Network {
         self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation)
     }
 
-    /// Where a message will probably come to. For reading ahead: nothing depends on it.
+    // --- reading ahead: nothing depends on it -------------------------------------------------------------------------
+
     #[inline]
-    pub(crate) fn socket_of(&self, message: u32) -> Option<u32> {
-        let flow = self.messages.get(message as usize)?.flow;
-        Some(self.flows.get(flow as usize)?.socket)
+    pub(crate) fn read_message_ahead(&self, message: u32) {
+        self.messages.get(message as usize).inspect(|message| read_ahead::<1, _>(*message));
     }
 
-    /// Who waits longest at a socket. For reading ahead.
     #[inline]
-    pub(crate) fn waiting_task(&self, socket: u32) -> Option<TaskRef> {
-        match self.sockets.get(socket as usize)?.first_waiter.as_ref()?.wake {
+    fn flow_of(&self, message: u32) -> Option<&Flow> {
+        self.flows.get(self.messages.get(message as usize)?.flow as usize)
+    }
+
+    #[inline]
+    pub(crate) fn read_flow_ahead(&self, message: u32) {
+        self.flow_of(message).inspect(|flow| read_ahead::<1, _>(*flow));
+    }
+
+    /// The socket that it comes to, and the flow on which it will be answered.
+    #[inline]
+    pub(crate) fn read_socket_ahead(&self, message: u32) {
+        let Some(flow) = self.flow_of(message) else { return };
+        self.sockets.get(flow.socket as usize).inspect(|socket| read_ahead::<1, _>(*socket));
+        self.flows.get(flow.answered_on as usize).inspect(|flow| read_ahead::<1, _>(*flow));
+    }
+
+    /// Who will probably be woken by it.
+    #[inline]
+    pub(crate) fn waiting_for(&self, message: u32) -> Option<TaskRef> {
+        match self.sockets.get(self.flow_of(message)?.socket as usize)?.first_waiter.as_ref()?.wake {
             WakeRef::Task(task) => Some(task),
             WakeRef::Foreign(_) => None,
         }

@@ -39,6 +39,7 @@ use crate::decisions::Decisions;
 use crate::fault::{Act, Script};
 use crate::journal::Journal;
 use crate::network::Network;
+use crate::read_ahead::read_ahead;
 use crate::world::{Init, Limits, OnPanic};
 
 pub(crate) use door::{Installed, install, try_with, with};
@@ -161,21 +162,23 @@ struct Foresight<'k> {
 }
 
 impl crate::agenda::Foresight for Foresight<'_> {
+    /// One thing leads to the next: what is read here was asked for when more were before it.
     #[inline]
-    fn soon(&self, due: Due) {
-        if let Due::Delivery { message } = due {
-            std::hint::black_box(self.network.socket_of(message));
-        }
-    }
-
-    #[inline]
-    fn next(&self, due: Due) {
-        if let Due::Delivery { message } = due
-            && let Some(task) = self.network.socket_of(message).and_then(|socket| self.network.waiting_task(socket))
-            && let Some(slot) = self.tasks.get(task.slot as usize)
-            && let Some(future) = &slot.future
-        {
-            std::hint::black_box(future.waker.data());
+    fn foresee(&self, due: Due, among: usize) {
+        let Due::Delivery { message } = due else { return };
+        match among {
+            65.. => self.network.read_message_ahead(message),
+            33.. => self.network.read_flow_ahead(message),
+            17.. => self.network.read_socket_ahead(message),
+            _ => {
+                let Some(task) = self.network.waiting_for(message) else { return };
+                let Some(slot) = self.tasks.get(task.slot as usize) else { return };
+                if among > 8 {
+                    read_ahead::<1, _>(slot);
+                } else if let Some(future) = &slot.future {
+                    read_ahead::<6, _>(&**future);
+                }
+            }
         }
     }
 }
