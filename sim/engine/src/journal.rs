@@ -2,7 +2,8 @@
 
 use squall_trace::event::{Place, canonical};
 use squall_trace::{
-    Digester, Event, EventKind, EventMask, FlowId, FlowInfo, Names, NodeId, OwnedEvent, Record, TaskId, TaskInfo,
+    Digester, Event, EventKind, EventMask, FlowId, FlowInfo, Names, NodeId, OwnedEvent, Record, TaskEnd, TaskId,
+    TaskInfo,
 };
 
 /// Takes every event of a run.
@@ -116,6 +117,26 @@ impl Journal {
             let payload = payload.into();
             let kind = EventKind::Send { flow, number, from_port, to, to_port, tag, payload };
             self.keep(event_at(self.digester.events(), place, kind));
+        }
+    }
+
+    /// [`EventKind::Spawn`], likewise.
+    #[inline]
+    pub(crate) fn spawn(&mut self, place: Place, child: TaskId) {
+        canonical::spawn(self.digester.room(), place, child);
+        self.digester.end_event();
+        if self.needs_event(3) {
+            self.keep(event_at(self.digester.events(), place, EventKind::Spawn { child }));
+        }
+    }
+
+    /// [`EventKind::TaskEnd`], likewise.
+    #[inline]
+    pub(crate) fn task_end(&mut self, place: Place, end: TaskEnd) {
+        canonical::task_end(self.digester.room(), place, end);
+        self.digester.end_event();
+        if self.needs_event(5) {
+            self.keep(event_at(self.digester.events(), place, EventKind::TaskEnd { end }));
         }
     }
 

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
+use squall_trace::short::copy_short;
 use squall_trace::target::MessageCounts;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::agenda::{Due, Identity};
 use crate::kernel::{self, Kernel, Node, TaskRef, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
-use crate::payload::{Payload, copy_short};
+use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
 use crate::world::{LinkRule, matches};
 
@@ -801,7 +802,7 @@ impl Kernel {
         let message = &self.network.messages[index as usize];
         let bytes = message.payload.as_slice();
         let length = bytes.len().min(buffer.len());
-        copy_short(&mut buffer[..length], &bytes[..length]);
+        copy_short(buffer, &bytes[..length]);
         let from = self.network.flows[message.flow as usize].from;
         let origin = Origin::new(from, message.from_port, self.network.addresses.is_empty());
         self.network.free_message(index);

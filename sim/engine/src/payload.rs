@@ -1,5 +1,7 @@
 //! A message's bytes. Small ones lie inside the message.
 
+use squall_trace::short::copy_short;
+
 const INLINE_BYTES: usize = 22;
 
 /// See the module.
@@ -23,7 +25,7 @@ impl Payload {
         }
         if let Payload::Inline { length, bytes: inline } = self {
             *length = bytes.len() as u8;
-            copy_short(&mut inline[..bytes.len()], bytes);
+            copy_short(inline, bytes);
         }
     }
 
@@ -40,21 +42,6 @@ impl Default for Payload {
     #[inline]
     fn default() -> Payload {
         Payload::Inline { length: 0, bytes: [0; INLINE_BYTES] }
-    }
-}
-
-/// Copies between slices of one length. Most are of 8 to 16 bytes, which two words cover: a call of `memcpy` costs more
-/// than the copy.
-#[inline]
-pub(crate) fn copy_short(to: &mut [u8], from: &[u8]) {
-    let length = from.len();
-    if let (8..=16, Some(first), Some(last)) = (length, from.first_chunk::<8>(), from.last_chunk::<8>())
-        && to.len() == length
-    {
-        to[..8].copy_from_slice(first);
-        to[length - 8..].copy_from_slice(last);
-    } else {
-        to.copy_from_slice(from);
     }
 }
 

@@ -47,10 +47,79 @@ const fn method_id(name: &str) -> u64 {
 }
 
 /// Most messages are short: their encoding needs no allocation.
-type Encoded = smallvec::SmallVec<[u8; 64]>;
+#[derive(Default)]
+struct Encoded {
+    short: [u8; Encoded::SHORT_BYTES],
+    length: usize,
+    /// All of it, once it is longer.
+    long: Vec<u8>,
+}
+
+impl Encoded {
+    const SHORT_BYTES: usize = 32;
+
+    fn bytes(&self) -> &[u8] {
+        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
+    }
+}
+
+impl Encoded {
+    fn extend_by_many(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        match self.short.get_mut(self.length..end) {
+            Some(place) if self.long.is_empty() => {
+                place.copy_from_slice(bytes);
+                self.length = end;
+            }
+            _ => {
+                if self.long.is_empty() {
+                    self.long.extend_from_slice(&self.short[..self.length]);
+                }
+                self.long.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+impl postcard::ser_flavors::Flavor for Encoded {
+    type Output = Encoded;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        match self.short.get_mut(self.length) {
+            Some(place) if self.long.is_empty() => {
+                *place = byte;
+                self.length += 1;
+                Ok(())
+            }
+            _ => {
+                self.extend_by_many(&[byte]);
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // Numbers come so, written byte by byte just now: to load them wider would be to wait for them.
+        if bytes.len() < 8 && self.length + bytes.len() <= Encoded::SHORT_BYTES && self.long.is_empty() {
+            for (place, byte) in self.short[self.length..].iter_mut().zip(bytes) {
+                *place = *byte;
+            }
+            self.length += bytes.len();
+            return Ok(());
+        }
+        self.extend_by_many(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Encoded> {
+        Ok(self)
+    }
+}
 
 fn encode<T: Serialize>(value: &T) -> io::Result<Encoded> {
-    postcard::to_extend(value, Encoded::new())
+    postcard::serialize_with_flavor(value, Encoded::default())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("the message can't be encoded: {error}")))
 }
 
@@ -81,6 +150,7 @@ impl Endpoint {
     ///
     /// # Panics
     /// Outside of a run.
+    #[inline]
     #[track_caller]
     pub fn call_timeout<R: Request>(&self, address: impl ToSocketAddrs, request: R, timeout: Duration) -> Call<R> {
         let begun = address.to_socket_addr().and_then(|to| {
@@ -95,9 +165,8 @@ impl Endpoint {
                     caller,
                     socket: self.socket,
                 };
-                let deadline_ns = kernel.now_ns.saturating_add(duration_ns(timeout));
-                match kernel.send(to, outgoing, &payload) {
-                    Ok(()) => Ok(Waiting { caller, deadline_ns, timer: None }),
+                match kernel.send(to, outgoing, payload.bytes()) {
+                    Ok(()) => Ok((caller, kernel.now_ns)),
                     Err(error) => {
                         kernel.forget_call(caller);
                         Err(error)
@@ -105,12 +174,19 @@ impl Endpoint {
                 }
             })
         });
-        let state = match begun {
-            Ok(waiting) => CallState::Waiting(waiting),
-            Err(error) => CallState::Failed(Some(error)),
-        };
         // The socket must live as long as the call: its port takes the answer.
-        Call { _endpoint: self.clone(), state, response: std::marker::PhantomData }
+        let _endpoint = self.clone();
+        let response = std::marker::PhantomData;
+        match begun {
+            Ok((caller, now_ns)) => {
+                let deadline_ns = now_ns.saturating_add(duration_ns(timeout));
+                Call { _endpoint, caller, deadline_ns, timer: None, error: None, state: CallState::Waiting, response }
+            }
+            Err(error) => {
+                let (caller, error) = (CallRef::default(), Some(error));
+                Call { _endpoint, caller, deadline_ns: 0, timer: None, error, state: CallState::Failed, response }
+            }
+        }
     }
 
     /// Serves calls of `R` that arrive at this endpoint: `handle` is called for each, and calls are served concurrently,
@@ -151,26 +227,22 @@ where
             let response = answer.await;
             match encode(&response) {
                 Ok(payload) => {
-                    let _ = kernel::try_with(|kernel| kernel.answer(call, &payload));
+                    let _ = kernel::try_with(|kernel| kernel.answer(call, payload.bytes()));
                 }
                 Err(error) => tracing::warn!(method = R::NAME, %error, "an answer can't be encoded"),
             }
         };
-        crate::task::spawn_named(TaskName::Serving(R::NAME), Some(call.serving_task()), location, served);
+        crate::task::spawn_detached(TaskName::Serving(R::NAME), Some(call.serving_task()), location, served);
     }
 }
 
-#[derive(Debug)]
-struct Waiting {
-    caller: CallRef,
-    deadline_ns: u64,
-    timer: Option<TimerRef>,
-}
-
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallState {
-    Waiting(Waiting),
-    Failed(Option<io::Error>),
+    /// The request was sent.
+    Waiting,
+    /// It couldn't be sent.
+    Failed,
+    /// The result was given.
     Done,
 }
 
@@ -179,6 +251,11 @@ enum CallState {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Call<R: Request> {
     _endpoint: Endpoint,
+    caller: CallRef,
+    deadline_ns: u64,
+    timer: Option<TimerRef>,
+    /// Why the request couldn't be sent.
+    error: Option<io::Error>,
     state: CallState,
     response: std::marker::PhantomData<fn() -> R>,
 }
@@ -189,28 +266,27 @@ impl<R: Request> Future for Call<R> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let waiting = match &mut this.state {
-            CallState::Waiting(waiting) => waiting,
-            CallState::Failed(error) => {
-                let error = error.take();
+        match this.state {
+            CallState::Waiting => {}
+            CallState::Failed => {
                 this.state = CallState::Done;
-                return Poll::Ready(Err(error.expect("an error is given once")));
+                return Poll::Ready(Err(this.error.take().expect("a failed call has its error")));
             }
             CallState::Done => panic!("a call was polled after it gave its result"),
-        };
+        }
         let reply = kernel::with("squall::net::Endpoint::call", |kernel| {
-            if let Some(reply) = kernel.take_reply(waiting.caller) {
+            if let Some(reply) = kernel.take_reply(this.caller) {
                 return Poll::Ready(Some(reply));
             }
-            if kernel.now_ns >= waiting.deadline_ns {
+            if kernel.now_ns >= this.deadline_ns {
                 return Poll::Ready(None);
             }
             let wake = kernel.wake_ref(context);
-            kernel.await_reply(waiting.caller, wake);
+            kernel.await_reply(this.caller, wake);
             let wake = kernel.wake_ref(context);
-            match waiting.timer {
+            match this.timer {
                 Some(timer) => kernel.rewake_timer(timer, wake),
-                None if kernel.is_live() => waiting.timer = Some(kernel.start_timer(waiting.deadline_ns, wake)),
+                None if kernel.is_live() => this.timer = Some(kernel.start_timer(this.deadline_ns, wake)),
                 None => kernel.forget(Some(wake)),
             }
             Poll::Pending
@@ -228,11 +304,13 @@ impl<R: Request> Future for Call<R> {
 }
 
 impl<R: Request> Call<R> {
+    #[inline]
     fn finish(&mut self) {
-        if let CallState::Waiting(waiting) = std::mem::replace(&mut self.state, CallState::Done) {
+        if self.state == CallState::Waiting {
+            self.state = CallState::Done;
             let _ = kernel::try_with(|kernel| {
-                kernel.forget_call(waiting.caller);
-                if let Some(timer) = waiting.timer {
+                kernel.forget_call(self.caller);
+                if let Some(timer) = self.timer {
                     kernel.stop_timer(timer);
                 }
             });
@@ -243,5 +321,21 @@ impl<R: Request> Call<R> {
 impl<R: Request> Drop for Call<R> {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_any_length_come_back() {
+        for length in 0..200usize {
+            let text = "x".repeat(length);
+            let value = (7u8, text.clone(), vec![1u64; length % 5], u64::MAX);
+            let encoded = encode(&value).expect("it can be encoded");
+            assert_eq!(encoded.bytes(), postcard::to_stdvec(&value).expect("it can be encoded"));
+            assert_eq!(decode::<(u8, String, Vec<u64>, u64)>(encoded.bytes()).expect("it can be decoded"), value);
+        }
     }
 }

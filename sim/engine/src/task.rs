@@ -141,6 +141,43 @@ where
     JoinHandle { state, task }
 }
 
+/// Spawns a task that nobody joins.
+#[track_caller]
+pub(crate) fn spawn_detached<F>(name: TaskName, path: Option<TaskId>, location: &'static Location<'static>, future: F)
+where
+    F: Future<Output = ()> + 'static,
+{
+    let detached = kernel::task_future(Detached { future });
+    let spawned = kernel::with("squall::task::spawn", |kernel| kernel.spawn_child(name, path, location, detached));
+    // A refused one is dropped here, where the world isn't borrowed.
+    drop(spawned);
+}
+
+pin_project! {
+    /// A spawned future whose result nobody wants.
+    struct Detached<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Detached<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(polled) => polled,
+            Err(payload) => {
+                panicked(&*payload, false);
+                // The program's: its destructor may panic as well.
+                kernel::call(move || drop(payload));
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
 /// What a task leaves for who joins it.
 struct JoinState<T> {
     result: Option<Result<T, JoinError>>,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::event::Event;
+use crate::short::copy_short;
 
 /// How many events a block holds. Counted in events, not in bytes, so that the checkpoints of two runs stand at the same
 /// steps.
@@ -72,20 +73,31 @@ pub struct Digester {
     events: u64,
     keep_checkpoints: bool,
     checkpoints: Vec<Checkpoint>,
+    /// For an event's bytes before they are appended.
+    scratch: Vec<u8>,
 }
 
 impl Digester {
     /// An empty one. Checkpoints are kept only if asked for.
     #[must_use]
     pub fn new(keep_checkpoints: bool) -> Digester {
-        Digester { buffer: Vec::new(), filled: 0, events: 0, keep_checkpoints, checkpoints: Vec::new() }
+        Digester {
+            buffer: Vec::new(),
+            filled: 0,
+            events: 0,
+            keep_checkpoints,
+            checkpoints: Vec::new(),
+            scratch: Vec::new(),
+        }
     }
 
     /// Adds one event.
     pub fn add(&mut self, event: &Event<'_>) {
-        let mut bytes = Vec::with_capacity(128);
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
         event.write_canonical(&mut bytes);
         self.put(&bytes);
+        self.scratch = bytes;
         self.end_event();
     }
 
@@ -105,20 +117,17 @@ impl Digester {
     /// Appends canonical bytes of an event.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
-        let length = bytes.len();
-        // Most payloads are of 8 to 16 bytes, which two words cover: a call of `memcpy` costs more than the copy.
-        if let (8..=16, Some(first), Some(last)) = (length, bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
-            && let Some(room) = self.buffer.get_mut(self.filled..self.filled + length)
-        {
-            room[..8].copy_from_slice(first);
-            room[length - 8..].copy_from_slice(last);
-            self.filled += length;
-        } else {
-            self.put_any(bytes);
+        match self.buffer.get_mut(self.filled..self.filled + bytes.len()) {
+            Some(room) => {
+                copy_short(room, bytes);
+                self.filled += bytes.len();
+            }
+            None => self.put_in_pieces(bytes),
         }
     }
 
-    fn put_any(&mut self, mut bytes: &[u8]) {
+    #[cold]
+    fn put_in_pieces(&mut self, mut bytes: &[u8]) {
         loop {
             let free = self.buffer.len() - self.filled;
             let (now, later) = bytes.split_at(bytes.len().min(free));

@@ -304,6 +304,16 @@ impl Event<'_> {
                 canonical::deliver(&mut bytes, place, (*flow, *number, *copy));
                 out.extend_from_slice(&bytes);
             }
+            EventKind::Spawn { child } => {
+                let mut bytes = [0; canonical::SPAWN_BYTES];
+                canonical::spawn(&mut bytes, place, *child);
+                out.extend_from_slice(&bytes);
+            }
+            EventKind::TaskEnd { end } => {
+                let mut bytes = [0; canonical::TASK_END_BYTES];
+                canonical::task_end(&mut bytes, place, *end);
+                out.extend_from_slice(&bytes);
+            }
             kind => {
                 out.extend_from_slice(&canonical::head(kind.code(), place));
                 canonical::rest(out, kind);
@@ -326,8 +336,8 @@ pub struct Place {
 /// The canonical bytes of events. Those that every message makes have functions of their own, so that an engine can
 /// digest them without making an [`Event`] first, straight into the digest's buffer.
 pub mod canonical {
-    use super::{EventKind, Place};
-    use crate::id::{FlowId, NodeId};
+    use super::{EventKind, Place, TaskEnd};
+    use crate::id::{FlowId, NodeId, TaskId};
 
     const HEAD: usize = 21;
 
@@ -337,6 +347,10 @@ pub mod canonical {
     pub const SEND_BYTES: usize = HEAD + 40;
     /// The length of [`deliver`].
     pub const DELIVER_BYTES: usize = HEAD + 18;
+    /// The length of [`spawn`].
+    pub const SPAWN_BYTES: usize = HEAD + 8;
+    /// The length of [`task_end`].
+    pub const TASK_END_BYTES: usize = HEAD + 1;
 
     #[inline]
     fn put_head(bytes: &mut [u8], code: u8, place: Place) {
@@ -386,6 +400,20 @@ pub mod canonical {
         put_message(&mut bytes[HEAD..], message, 0);
     }
 
+    /// Of [`EventKind::Spawn`].
+    #[inline]
+    pub fn spawn(bytes: &mut [u8; SPAWN_BYTES], place: Place, child: TaskId) {
+        put_head(bytes, 3, place);
+        bytes[HEAD..].copy_from_slice(&child.0.to_le_bytes());
+    }
+
+    /// Of [`EventKind::TaskEnd`].
+    #[inline]
+    pub fn task_end(bytes: &mut [u8; TASK_END_BYTES], place: Place, end: TaskEnd) {
+        put_head(bytes, 5, place);
+        bytes[HEAD] = end as u8;
+    }
+
     #[inline]
     fn put_message(bytes: &mut [u8], (flow, number, copy): (FlowId, u64, u8), last: u8) {
         bytes[..8].copy_from_slice(&flow.0.to_le_bytes());
@@ -408,13 +436,15 @@ pub mod canonical {
     /// What follows the head, for the kinds that have no function of their own.
     pub(super) fn rest(out: &mut Vec<u8>, kind: &EventKind<'_>) {
         match kind {
-            EventKind::Poll | EventKind::Send { .. } | EventKind::Deliver { .. } => {
+            EventKind::Poll
+            | EventKind::Send { .. }
+            | EventKind::Deliver { .. }
+            | EventKind::Spawn { .. }
+            | EventKind::TaskEnd { .. } => {
                 unreachable!("these have functions of their own")
             }
             EventKind::Crash => {}
             EventKind::Boot { boot } => out.extend_from_slice(&boot.to_le_bytes()),
-            EventKind::Spawn { child } => out.extend_from_slice(&child.0.to_le_bytes()),
-            EventKind::TaskEnd { end } => out.push(*end as u8),
             EventKind::Duplicate { flow, number } => message(out, (*flow, *number, 0), 0),
             EventKind::InFlight { flow, number, copy } => message(out, (*flow, *number, *copy), 0),
             EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),

@@ -24,6 +24,7 @@ pub mod event;
 pub mod id;
 pub mod plan;
 pub mod ratio;
+pub mod short;
 pub mod site;
 pub mod strategy;
 pub mod target;

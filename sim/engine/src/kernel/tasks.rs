@@ -56,6 +56,8 @@ pub(super) struct TaskDetails {
     pub(super) spawned_at: Option<&'static Location<'static>>,
     pub(super) entropy_drawn: u64,
     pub(super) rng: Option<Box<rand_chacha::ChaCha8Rng>>,
+    /// The slot's waker: the next task's too, if nobody has kept it.
+    pub(super) waker: Arc<TaskWaker>,
 }
 
 /// What a task is called.
@@ -193,7 +195,8 @@ impl Kernel {
         };
         let (node, boot) = (self.current.node, self.current.boot);
         let task = self.insert_task(id, node, boot, name, ordinal, Some(location), future);
-        self.emit(EventKind::Spawn { child: id });
+        let place = Place { at_ns: self.now_ns, node, task: self.current.task };
+        self.journal.spawn(place, id);
         self.schedule(task, self.current.task.0);
         Ok(task)
     }
@@ -232,9 +235,34 @@ impl Kernel {
     ) -> TaskRef {
         let slot = self.free_tasks.pop().unwrap_or(self.tasks.len() as u32);
         let generation = self.tasks.get(slot as usize).map_or(0, |task| task.generation);
+        let new_waker = |token: &Arc<RunToken>| Arc::new(TaskWaker { token: Arc::clone(token), slot, generation });
+        let waker = match self.details.get_mut(slot as usize) {
+            Some(details) => {
+                match Arc::get_mut(&mut details.waker) {
+                    Some(waker) => waker.generation = generation,
+                    None => details.waker = new_waker(&self.token),
+                }
+                details.children.clear();
+                (details.name, details.ordinal, details.spawned_at) = (name, ordinal, spawned_at);
+                details.entropy_drawn = 0;
+                Arc::clone(&details.waker)
+            }
+            None => {
+                let waker = new_waker(&self.token);
+                self.details.push(TaskDetails {
+                    children: Vec::new(),
+                    name,
+                    ordinal,
+                    spawned_at,
+                    entropy_drawn: 0,
+                    rng: None,
+                    waker: Arc::clone(&waker),
+                });
+                waker
+            }
+        };
         let mut future = future;
-        *future.as_mut().project().waker =
-            Waker::from(Arc::new(TaskWaker { token: Arc::clone(&self.token), slot, generation }));
+        *future.as_mut().project().waker = Waker::from(waker);
         let hot = TaskSlot {
             generation,
             state: TaskState::Idle,
@@ -247,14 +275,12 @@ impl Kernel {
             wakes: 0,
             cause: 0,
         };
-        let details = TaskDetails { children: Vec::new(), name, ordinal, spawned_at, entropy_drawn: 0, rng: None };
-        if slot as usize == self.tasks.len() {
-            assert!(slot < u32::MAX, "there are fewer than 2^32 tasks at a time");
-            self.tasks.push(hot);
-            self.details.push(details);
-        } else {
-            self.tasks[slot as usize] = hot;
-            self.details[slot as usize] = details;
+        match self.tasks.get_mut(slot as usize) {
+            Some(free) => *free = hot,
+            None => {
+                assert!(slot < u32::MAX, "there are fewer than 2^32 tasks at a time");
+                self.tasks.push(hot);
+            }
         }
         if self.journal.wants_names() {
             let info = self.task_info(slot);
@@ -309,7 +335,7 @@ impl Kernel {
     pub(super) fn end_running(&mut self, slot: u32, end: TaskEnd) {
         let current = self.current_of(slot);
         self.tasks[slot as usize].state = TaskState::Ending;
-        self.journal.emit(self.now_ns, current.node, current.task, EventKind::TaskEnd { end });
+        self.journal.task_end(Place { at_ns: self.now_ns, node: current.node, task: current.task }, end);
     }
 
     pub(super) fn current_of(&self, slot: u32) -> Current {
@@ -420,7 +446,7 @@ impl Kernel {
         self.tasks[slot as usize].state = TaskState::Dropping;
         if !end_is_known {
             let end = if self.current_panicked { TaskEnd::Panicked } else { TaskEnd::Returned };
-            self.journal.emit(self.now_ns, current.node, current.task, EventKind::TaskEnd { end });
+            self.journal.task_end(Place { at_ns: self.now_ns, node: current.node, task: current.task }, end);
         }
         match future {
             Some(future) => self.outbox.condemn(Condemned { future, current, end: None }),
