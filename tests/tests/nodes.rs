@@ -184,12 +184,40 @@ fn a_client_that_is_down_for_good_is_not_waited_for() {
         world.client("there", || sleep(3.ms()));
         world.fault(crash("gone").at(1.ms()));
     });
-    assert_eq!((outcome.ending.reason, outcome.ending.at_ns), (EndReason::ClientsReturned, 3_000_000));
+    assert_eq!((outcome.ending.reason, outcome.ending.at_ns), (EndReason::ClientsDown, 3_000_000));
+    assert_eq!(outcome.verdict, Verdict::Pass);
     let back = run(|world| {
         world.client("back", || sleep(10.ms()));
         world.fault(crash("back").at(1.ms()).restart_after(2.ms()));
     });
     assert_eq!((back.ending.reason, back.ending.at_ns), (EndReason::ClientsReturned, 13_000_000));
+}
+
+/// Nobody has seen anything through: that is no evidence.
+#[test]
+fn a_run_whose_clients_are_all_down_is_unknown() {
+    let outcome = run(|world| {
+        world.client("gone", pending::<()>);
+        world.fault(crash("gone").at(1.ms()));
+    });
+    let Verdict::Unknown { message } = &outcome.verdict else { panic!("{:?}", outcome.verdict) };
+    assert!(message.starts_with("at 1 ms every client is down for good"), "{message}");
+}
+
+#[test]
+fn faults_that_never_happened_are_told() {
+    let outcome = run(|world| {
+        world.node("server", pending::<()>);
+        world.client("client", || sleep(5.ms()));
+        world.fault(crash("server").at(1.ms()));
+        world.fault(crash("server").at(4.ms()));
+        world.fault(crash("server").at(6.ms()));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.unreached_faults.len(), 2, "{:?}", outcome.unreached_faults);
+    for (told, at) in outcome.unreached_faults.iter().zip(["4 ms", "6 ms"]) {
+        assert!(told.contains(at), "{told}");
+    }
 }
 
 #[test]

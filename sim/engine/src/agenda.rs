@@ -435,9 +435,9 @@ impl Agenda {
         self.cancelled = self.cancelled.saturating_sub(1);
     }
 
-    /// Messages that are still under way, in the order in which they would have come.
-    pub(crate) fn drain_deliveries(&mut self) -> Vec<u32> {
-        let mut left: Vec<u32> = Vec::new();
+    /// The messages and acts that are left, in the order in which they would have come.
+    pub(crate) fn drain(&mut self) -> (Vec<u32>, Vec<u32>) {
+        let (mut left, mut acts) = (Vec::new(), Vec::new());
         while let Some(waiting) = self.take_ready() {
             if let Now::Delivery { message } = waiting.now {
                 left.push(message);
@@ -445,11 +445,13 @@ impl Agenda {
         }
         let due = std::mem::take(&mut self.due);
         for due in due.into_iter().chain(self.later.drain().into_iter().map(Entry::due)) {
-            if let Due::Delivery { message } = due {
-                left.push(message);
+            match due {
+                Due::Delivery { message } => left.push(message),
+                Due::Act { index } => acts.push(index),
+                Due::Timer { .. } => {}
             }
         }
-        left
+        (left, acts)
     }
 }
 
@@ -510,7 +512,7 @@ mod tests {
             let mut live = vec![true; delays.len()];
             let mut expected = std::collections::BTreeSet::new();
             let mut came = 0;
-            let mut schedule = |agenda: &mut Agenda, expected: &mut std::collections::BTreeSet<_>, live: &mut [bool], slot: usize, now_ns: u64| {
+            let schedule = |agenda: &mut Agenda, expected: &mut std::collections::BTreeSet<_>, live: &mut [bool], slot: usize, now_ns: u64| {
                 let Some(&(delay_ns, cancel)) = delays.get(slot) else { return };
                 let at_ns = now_ns.saturating_add(delay_ns);
                 agenda.schedule(at_ns, Due::Timer { slot: slot as u32, generation: 0 });

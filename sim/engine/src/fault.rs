@@ -145,6 +145,16 @@ pub(crate) enum Act {
     },
 }
 
+impl Act {
+    /// The fault that it begins, in plain words.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        match self {
+            Act::Crash { sentence, .. } | Act::Partition { sentence, .. } => Some(sentence),
+            Act::Restart { .. } | Act::Heal { .. } => None,
+        }
+    }
+}
+
 /// What is to happen, and what control tasks have asked for so far.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
@@ -165,7 +175,9 @@ impl Script {
 pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
     match act {
         Act::Crash { node, sentence, address, restart_after_ns } => {
-            if kernel.nodes[node.index()].up && kernel.decide_fault(&address) {
+            if !kernel.nodes[node.index()].up {
+                kernel.unreached_faults.push(sentence);
+            } else if kernel.decide_fault(&address) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.into() });
                 kernel.crash(node);
                 if let Some(after_ns) = restart_after_ns {

@@ -422,12 +422,17 @@ impl Network {
     }
 
     /// Takes a node in.
-    pub(crate) fn add_node(&mut self, name_hash: u64, address: Option<IpAddr>) {
+    ///
+    /// # Errors
+    /// In words, if another one has its address.
+    pub(crate) fn add_node(&mut self, name_hash: u64, address: Option<IpAddr>) -> Result<(), String> {
         let node = NodeId(self.name_hashes.len() as u32);
         self.name_hashes.push(name_hash);
-        if let Some(address) = address {
-            let previous = self.addresses.insert(address, node);
-            assert!(previous.is_none(), "two nodes have the address {address}");
+        match address {
+            Some(address) if self.addresses.insert(address, node).is_some() => {
+                Err(format!("two nodes have the address {address}"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -1157,7 +1162,10 @@ impl Kernel {
 
     /// Everything that is still under way when the run has ended.
     pub(crate) fn account_for_the_rest(&mut self) {
-        for index in self.agenda.drain_deliveries() {
+        let (messages, acts) = self.agenda.drain();
+        let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
+        self.unreached_faults.extend(unreached.map(str::to_string));
+        for index in messages {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (u64::from(message.number), message.copy);
             let Flow { id, to, .. } = self.network.flows[message.flow as usize];

@@ -71,10 +71,13 @@ pub struct RunOptions<'o> {
 ///
 /// To be called on a fresh thread: std draws the keys of its hash maps once a thread, and they must be this run's.
 ///
+/// # Errors
+/// In words, if the world can't be: its description panicked, a link or a fault names a node that isn't there, a node is in
+/// two groups of a partition, two nodes have one address.
+///
 /// # Panics
-/// If the world can't be: a link or a fault names a node that isn't there, a node is in two groups of a partition. If the
-/// program was built with `panic = "abort"`. If a run is on already. If the thread isn't a fresh one.
-pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> Outcome {
+/// If the program was built with `panic = "abort"`. If a run is on already. If the thread isn't a fresh one.
+pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> Result<Outcome, String> {
     let unwinds = cfg!(panic = "unwind");
     assert!(
         unwinds,
@@ -91,12 +94,10 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
     );
     tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
-        if let Err(message) = programs_code(|| build(&mut world)) {
-            std::panic::resume_unwind(Box::new(message));
-        }
+        programs_code(|| build(&mut world))?;
         let World { nodes, network, links, faults, mut properties, limits, end_at, clock, .. } = world;
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
-        check_links(&nodes, &links);
+        check_links(&nodes, &links)?;
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
         let mut kernel = Kernel::new(
             plan,
@@ -106,9 +107,9 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             settings,
             Arc::clone(&beat),
         );
-        let booted = kernel.settle_nodes(nodes);
+        let booted = kernel.settle_nodes(nodes)?;
         for fault in faults {
-            kernel.schedule_fault(&fault);
+            kernel.schedule_fault(&fault)?;
         }
         for id in booted {
             kernel.boot(id);
@@ -120,22 +121,24 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // Properties are the program's: they may hold what its nodes hold.
         drop(properties);
         beat.finish();
-        outcome
+        Ok(outcome)
     })
 }
 
-fn check_links(nodes: &[NodeSpec], links: &[crate::world::LinkRule]) {
+fn check_links(nodes: &[NodeSpec], links: &[crate::world::LinkRule]) -> Result<(), String> {
     for link in links {
         for pattern in [&link.from, &link.to] {
-            assert!(
-                nodes.iter().any(|node| matches(pattern, &node.name)),
-                "the link from {} to {}: no node is named {pattern:?}; there are {}",
-                link.from,
-                link.to,
-                nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
-            );
+            if !nodes.iter().any(|node| matches(pattern, &node.name)) {
+                return Err(format!(
+                    "the link from {} to {}: no node is named {pattern:?}; there are {}",
+                    link.from,
+                    link.to,
+                    nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
+                ));
+            }
         }
     }
+    Ok(())
 }
 
 /// Groups of patterns as a partition of nodes.
@@ -168,7 +171,7 @@ pub(crate) fn resolve_partition(nodes: &[Node], groups: &[Vec<String>], one_way:
 
 impl Kernel {
     /// Takes the described nodes in. The ids of all, to be booted.
-    fn settle_nodes(&mut self, specs: Vec<NodeSpec>) -> Vec<NodeId> {
+    fn settle_nodes(&mut self, specs: Vec<NodeSpec>) -> Result<Vec<NodeId>, String> {
         let mut ids = Vec::with_capacity(specs.len());
         self.nodes.reserve_exact(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
@@ -177,7 +180,7 @@ impl Kernel {
             self.has_control |= control;
             let node_address = address.unwrap_or_else(|| default_address(index));
             let name_hash = xxh3_64(name.as_bytes());
-            self.network.add_node(name_hash, address);
+            self.network.add_node(name_hash, address)?;
             if self.journal.wants_names() {
                 self.journal.name_node(NodeInfo { name: name.clone(), address: node_address, client });
             }
@@ -196,10 +199,10 @@ impl Kernel {
             });
             ids.push(id);
         }
-        ids
+        Ok(ids)
     }
 
-    fn schedule_fault(&mut self, fault: &Fault) {
+    fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
         let sentence = fault.sentence();
         let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
         let at_ns = duration_ns(fault.at);
@@ -209,7 +212,9 @@ impl Kernel {
                     .filter(|&index| !self.nodes[index].control && matches(pattern, &self.nodes[index].name))
                     .map(|index| NodeId(index as u32))
                     .collect();
-                assert!(!matching.is_empty(), "a crash names {pattern:?}, but no node is named so");
+                if matching.is_empty() {
+                    return Err(format!("a crash names {pattern:?}, but no node is named so"));
+                }
                 let several = matching.len() > 1;
                 for node in matching {
                     // Each node's crash can be taken away alone.
@@ -224,14 +229,12 @@ impl Kernel {
                 }
             }
             What::Partition { groups, one_way, lasts } => {
-                let partition = match resolve_partition(&self.nodes, groups, *one_way) {
-                    Ok(partition) => partition,
-                    Err(message) => panic!("{message}"),
-                };
+                let partition = resolve_partition(&self.nodes, groups, *one_way)?;
                 let lasts_ns = lasts.map(duration_ns);
                 self.schedule_act(at_ns, Act::Partition { partition, sentence, address, lasts_ns });
             }
         }
+        Ok(())
     }
 }
 
@@ -365,7 +368,7 @@ fn finish(
         verdict = Verdict::Fail(failure);
     }
     let kernel = installed.take();
-    let Kernel { journal, decisions, network, escapes, .. } = kernel;
+    let Kernel { journal, decisions, network, escapes, unreached_faults, .. } = kernel;
     let (perturbations, unused_overrides) = decisions.finish();
     let journal = journal.finish();
     let trace = (record == Record::Full).then(|| Trace {
@@ -387,6 +390,7 @@ fn finish(
         perturbations,
         unused_overrides,
         escapes,
+        unreached_faults,
         names: journal.names,
         trace,
     }
@@ -421,7 +425,16 @@ fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
             &format!("the limit of {} of virtual time", squall_trace::trace::format_ns(kernel.limits.virtual_ns)),
             "Raise the limit (world.limits().virtual_ns, [limit] virtual) or let the clients end.",
         ),
-        EndReason::Failed | EndReason::ClientsReturned | EndReason::EndTime | EndReason::Quiet => Verdict::Pass,
+        EndReason::ClientsDown if kernel.no_client_returned() => Verdict::Unknown {
+            message: format!(
+                "at {at} every client is down for good, and none has returned: start one again, or let one live"
+            ),
+        },
+        EndReason::Failed
+        | EndReason::ClientsReturned
+        | EndReason::ClientsDown
+        | EndReason::EndTime
+        | EndReason::Quiet => Verdict::Pass,
     }
 }
 

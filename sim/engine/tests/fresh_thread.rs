@@ -20,7 +20,7 @@ fn run() -> Outcome {
         beat: Arc::new(Heartbeat::default()),
         before_poll: None,
     };
-    squall_engine::run(&build, &Plan::seeded("fresh", Seed(1)), options)
+    squall_engine::run(&build, &Plan::seeded("fresh", Seed(1)), options).expect("the world can be")
 }
 
 #[test]

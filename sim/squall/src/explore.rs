@@ -51,6 +51,8 @@ pub struct Counted {
     pub verdict: Verdict,
     /// What node code did that a run can't make deterministic.
     pub escapes: Vec<String>,
+    /// Faults of the script that never happened.
+    pub unreached_faults: Vec<String>,
     /// Of a failure that was run again: how many decisions weren't calm.
     pub perturbations: Option<usize>,
     /// Of a failure that was run again: false if the digest was another.
@@ -100,11 +102,18 @@ pub struct Explored {
     pub first_unrepeated: Option<Seed>,
     /// What node code did that a run can't make deterministic: each kind once, with the first seed.
     pub notes: Vec<(Seed, String)>,
+    /// Faults of the script that happened in none of the runs.
+    pub unreached_faults: Vec<String>,
 }
 
 impl Explored {
     fn count(&mut self, counted: &Counted) {
         self.runs += 1;
+        if self.runs == 1 {
+            self.unreached_faults.clone_from(&counted.unreached_faults);
+        } else {
+            self.unreached_faults.retain(|fault| counted.unreached_faults.contains(fault));
+        }
         for escape in &counted.escapes {
             if self.notes.len() < NOTES_MAX && !self.notes.iter().any(|(_, note)| note == escape) {
                 self.notes.push((counted.seed, escape.clone()));
@@ -265,8 +274,14 @@ impl Pool<'_> {
     fn run(&self, seed: Seed) -> Result<Counted, WorldError> {
         let plan = (self.plan)(seed);
         let outcome = self.simulation.try_run_plan(&plan, Record::Digest)?;
-        let mut counted =
-            Counted { seed, verdict: outcome.verdict, escapes: outcome.escapes, perturbations: None, repeats: true };
+        let mut counted = Counted {
+            seed,
+            verdict: outcome.verdict,
+            escapes: outcome.escapes,
+            unreached_faults: outcome.unreached_faults,
+            perturbations: None,
+            repeats: true,
+        };
         let hung = counted.verdict.property() == Some(HANG_PROPERTY);
         if matches!(counted.verdict, Verdict::Fail(_)) && !hung && !self.listed_all.load(Ordering::Relaxed) {
             let again = self.simulation.try_run_plan(&plan, Record::Perturbations)?;

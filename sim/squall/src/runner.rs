@@ -91,13 +91,15 @@ impl Simulation {
     }
 }
 
-/// Why there was no run: the world's description panicked (a link to a node that isn't there, say), or the system has no
-/// thread to give.
+/// Why there was no run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorldError {
-    /// What the description, or the run itself, panicked with.
+    /// The world can't be: its description panicked, or has a link to a node that isn't there, say.
     #[error("{0}")]
     Described(String),
+    /// Squall itself failed: what it panicked with.
+    #[error("this is a defect of Squall's, not of your program: {0}")]
+    Broken(String),
     /// The system has no thread to give: why.
     #[error("a run needs a thread, and the system gives none: {0}")]
     NoThread(String),
@@ -123,8 +125,8 @@ struct Forward {
 
 enum Message {
     Event(squall_trace::OwnedEvent),
-    /// The run is over; `Err` holds what the world's description panicked with.
-    Done(Box<Result<Outcome, String>>),
+    /// The run is over.
+    Done(Box<Result<Outcome, WorldError>>),
 }
 
 impl Observer for Forward {
@@ -184,11 +186,14 @@ impl Simulation {
                     let options = RunOptions { record, observer: &mut forward, beat, before_poll };
                     squall_engine::run(&*build, &plan, options)
                 }));
-                let outcome = outcome.map_err(|payload| {
-                    let text = payload.downcast_ref::<String>().cloned();
-                    text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
-                        .unwrap_or_else(|| "the run panicked".to_string())
-                });
+                let outcome = match outcome {
+                    Ok(outcome) => outcome.map_err(WorldError::Described),
+                    Err(payload) => {
+                        let text = payload.downcast_ref::<String>().cloned();
+                        let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
+                        Err(WorldError::Broken(text.unwrap_or_else(|| "a panic without a text".to_string())))
+                    }
+                };
                 let _ = sender.send(Message::Done(Box::new(outcome)));
             })
         };
@@ -201,10 +206,7 @@ impl Simulation {
                 Ok(Message::Done(outcome)) => {
                     // The thread's own destructors are part of the run: nothing of it outlives it.
                     let _ = thread.join();
-                    return match *outcome {
-                        Ok(outcome) => Ok(Attempt::Done(Box::new(outcome))),
-                        Err(message) => Err(WorldError::Described(message)),
-                    };
+                    return outcome.map(|outcome| Attempt::Done(Box::new(outcome)));
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let events = beat.events();
@@ -215,7 +217,7 @@ impl Simulation {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(WorldError::Described("the run's thread ended without a result".to_string()));
+                    return Err(WorldError::Broken("the run's thread ended without a result".to_string()));
                 }
             }
         }
@@ -268,6 +270,7 @@ fn hung_outcome(message: String, events: u64) -> Outcome {
         perturbations: Vec::new(),
         unused_overrides: Vec::new(),
         escapes: Vec::new(),
+        unreached_faults: Vec::new(),
         names: Names::default(),
         trace: None,
     }

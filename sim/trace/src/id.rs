@@ -197,25 +197,26 @@ mod tests {
         }
     }
 
-    /// No two of a million neighbouring triples share a hash (with 64 bits the odds are one in forty million), and each bit
-    /// of the result is set in about half of them.
+    /// No two of two million neighbours share a hash (with 64 bits the odds are one in nine million), and each bit of the
+    /// result is set in about half of them.
     #[test]
     fn words_are_spread() {
         let mut hashes = Vec::new();
         for a in 0..100u64 {
             for b in 0..100 {
                 for c in 0..100 {
-                    hashes.push(hash_words([a << 40, b, c << 16]));
+                    hashes.push(hash_words([a << 40, b, c << 16, 0]));
+                    hashes.push(hash_words([7, a << 48, c, b]));
                 }
             }
         }
         for bit in 0..64 {
             let set = hashes.iter().filter(|&hash| hash >> bit & 1 == 1).count();
-            assert!((497_000..503_000).contains(&set), "bit {bit} is set in {set} of a million");
+            assert!((996_000..1_004_000).contains(&set), "bit {bit} is set in {set} of two million");
         }
         hashes.sort_unstable();
         hashes.dedup();
-        assert_eq!(hashes.len(), 1_000_000);
+        assert_eq!(hashes.len(), 2_000_000);
     }
 
     #[test]

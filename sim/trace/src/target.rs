@@ -55,6 +55,8 @@ pub struct Outcome {
     pub unused_overrides: Vec<Override>,
     /// What node code did that a run can't make deterministic, in plain words, each once.
     pub escapes: Vec<String>,
+    /// Faults of the script that never happened, in plain words: the run ended before, or the node was down already.
+    pub unreached_faults: Vec<String>,
     /// Who took part; empty under [`Record::Digest`].
     pub names: Names,
     /// All events; only under [`Record::Full`].

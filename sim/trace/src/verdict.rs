@@ -87,6 +87,8 @@ pub struct Failure {
 pub enum EndReason {
     /// All clients returned.
     ClientsReturned,
+    /// Each client returned, or is down and nothing starts it again.
+    ClientsDown,
     /// The given virtual time was reached.
     EndTime,
     /// Nothing was left to happen, and no client waited.
@@ -105,6 +107,7 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             EndReason::ClientsReturned => "all clients returned",
+            EndReason::ClientsDown => "each client returned or is down for good",
             EndReason::EndTime => "the end time was reached",
             EndReason::Quiet => "nothing was left to happen",
             EndReason::Deadlock => "deadlock",

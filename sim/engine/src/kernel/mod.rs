@@ -236,6 +236,8 @@ pub(crate) struct Kernel {
     /// How much time blocking calls were to last that returned at once. Only the clocks that programs read show it, and
     /// only up to the end of the poll: what blocks fails its run.
     pub skipped_ns: u64,
+    /// Faults of the script that were asked for and couldn't happen.
+    pub unreached_faults: Vec<String>,
     /// The last fact of each topic by node, for control tasks.
     pub published: std::collections::BTreeMap<String, Vec<(NodeId, Rc<str>)>>,
     pub clock: crate::world::ClockSettings,
@@ -281,6 +283,7 @@ impl Kernel {
             escapes: Vec::new(),
             escaped: Vec::new(),
             skipped_ns: 0,
+            unreached_faults: Vec::new(),
             published: std::collections::BTreeMap::new(),
             clock: settings.clock,
             beat,
@@ -499,7 +502,8 @@ impl Kernel {
             return Some(Pause::End(squall_trace::EndReason::Failed));
         }
         if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
-            return Some(Pause::End(squall_trace::EndReason::ClientsReturned));
+            use squall_trace::EndReason::{ClientsDown, ClientsReturned};
+            return Some(Pause::End(if self.clients_left == 0 { ClientsReturned } else { ClientsDown }));
         }
         if self.journal.step() >= self.limits.events {
             return Some(Pause::End(squall_trace::EndReason::EventLimit));
@@ -528,6 +532,10 @@ impl Kernel {
     #[cold]
     fn end_of_time(&mut self, next: Option<u64>) -> squall_trace::EndReason {
         use squall_trace::EndReason;
+        if self.token.is_raised() {
+            self.fail_by_foreign_wake();
+            return EndReason::Failed;
+        }
         if let Some(end_ns) = self.end_at_ns.filter(|end_ns| *end_ns <= self.limits.virtual_ns) {
             self.now_ns = end_ns.max(self.now_ns);
             return EndReason::EndTime;

@@ -104,6 +104,11 @@ impl Kernel {
             && self.nodes.iter().any(|node| node.client && !node.root_returned && (node.up || node.restart_pending))
     }
 
+    /// Whether no client at all has returned.
+    pub(crate) fn no_client_returned(&self) -> bool {
+        !self.nodes.iter().any(|node| node.client && node.root_returned)
+    }
+
     /// Whether no client is left to wait for. One that is down isn't, unless a control task goes on that may start it again.
     pub(super) fn clients_are_through(&self) -> bool {
         let control_goes_on = || self.nodes.iter().any(|node| node.control && !node.root_returned);

@@ -387,6 +387,9 @@ fn tell_summary(
     for (seed, note) in &explored.notes {
         output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
     }
+    for fault in &explored.unreached_faults {
+        output::complain(&format!("note: in no run did it come to this: {}", without_controls(fault)));
+    }
     output.text(&summary_in_words(explored, scenario.expect(), arguments, saved, seconds))?;
     let failure = |listed: &Listed| FinishedFailure {
         seed: listed.seed,

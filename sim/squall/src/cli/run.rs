@@ -155,6 +155,9 @@ impl Once {
         for escape in &outcome.escapes {
             output::complain(&format!("note: {}", output::without_controls(escape)));
         }
+        for fault in &outcome.unreached_faults {
+            output::complain(&format!("note: it never came to this: {}", output::without_controls(fault)));
+        }
         output.json(&Finished {
             event: "run-finished",
             scenario: self.scenario.name(),
