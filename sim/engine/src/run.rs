@@ -99,14 +99,14 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
-        let mut kernel = Kernel::new(
+        let mut kernel = Box::new(Kernel::new(
             plan,
             Decisions::new(plan, record),
             Journal::new(record, watched),
             Network::new(network, links),
             settings,
             Arc::clone(&beat),
-        );
+        ));
         let booted = kernel.settle_nodes(nodes)?;
         for fault in faults {
             kernel.schedule_fault(&fault)?;
@@ -368,7 +368,7 @@ fn finish(
         verdict = Verdict::Fail(failure);
     }
     let kernel = installed.take();
-    let Kernel { journal, decisions, network, escapes, unreached_faults, .. } = kernel;
+    let Kernel { journal, decisions, network, escapes, unreached_faults, .. } = *kernel;
     let (perturbations, unused_overrides) = decisions.finish();
     let journal = journal.finish();
     let trace = (record == Record::Full).then(|| Trace {

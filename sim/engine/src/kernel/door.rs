@@ -1,33 +1,51 @@
-//! The only door to a run's state, and the engine's only unsafe code.
+//! The only door to a run's state.
 //!
-//! Every call of a program's goes through it, four times a message. A `RefCell<Option<Box<Kernel>>>` in a thread-local
-//! needs none, but each access is a call that passes its closure and its result through memory: 1,711 instructions a
-//! message in place of DOOR_GAIN. So the thread-local is a bare pointer, which an access loads in line.
-#![allow(unsafe_code)]
+//! Every call of a program's goes through it, four times a message. The state is taken out of its thread-local for the length
+//! of an operation and put back: both are a load and a store in line, where a `RefCell` that lives there is reached by a
+//! call that passes closure and result through memory. That was 5 % of a message's instructions and 8 % of its time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
-use std::ptr::NonNull;
 
 use super::Kernel;
 
+type Place = ManuallyDrop<Option<Box<Kernel>>>;
+
 thread_local! {
-    /// Made by [`install`] from a box and given back to one by [`Installed`], which empties this first. Without a
-    /// destructor, so that it can be read at any point of the thread's life.
-    static DOOR: Cell<Option<NonNull<RefCell<Kernel>>>> = const { Cell::new(None) };
+    /// Empty where no run is on, and while an operation has its state. Without a destructor of its own, so that an access is
+    /// plain: [`Installed`] takes the run off the thread.
+    static KERNEL: Cell<Place> = const { Cell::new(ManuallyDrop::new(None)) };
+}
+
+#[inline(always)]
+fn put(kernel: Option<Box<Kernel>>) -> Option<Box<Kernel>> {
+    ManuallyDrop::into_inner(KERNEL.replace(ManuallyDrop::new(kernel)))
+}
+
+/// The state while an operation has it. It goes back even if that panics.
+struct Taken(Option<Box<Kernel>>);
+
+impl Drop for Taken {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let nothing = put(self.0.take());
+        debug_assert!(nothing.is_none(), "no run begins in the midst of an operation");
+        std::mem::forget(nothing);
+    }
 }
 
 /// Runs `operation` on this thread's run.
 ///
 /// # Panics
-/// If no run is on: `what` was called from outside.
-// Always in line: else closure and result go through memory, which is what the pointer is there to avoid.
+/// If no run is on: `what` was called from outside. If it is called by an operation.
+// Always in line: else closure and result go through memory.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn with<R>(what: &str, operation: impl FnOnce(&mut Kernel) -> R) -> R {
-    match DOOR.get() {
-        // SAFETY: see `kernel_of`.
-        Some(door) => operation(&mut unsafe { kernel_of(&door) }.borrow_mut()),
+    let mut taken = Taken(put(None));
+    match taken.0.as_deref_mut() {
+        Some(kernel) => operation(kernel),
         None => outside_of_a_run(what, Location::caller()),
     }
 }
@@ -35,21 +53,7 @@ pub(crate) fn with<R>(what: &str, operation: impl FnOnce(&mut Kernel) -> R) -> R
 /// Runs `operation` on this thread's run, if one is on.
 #[inline(always)]
 pub(crate) fn try_with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
-    let door = DOOR.get()?;
-    // SAFETY: see `kernel_of`.
-    Some(operation(&mut unsafe { kernel_of(&door) }.borrow_mut()))
-}
-
-/// The state behind a pointer that was just read from [`DOOR`].
-///
-/// # Safety
-/// The reference must not be used once [`Installed`] may have been dropped or taken. It is used for the length of one
-/// borrow, and `Installed` frees nothing that is borrowed.
-#[inline]
-unsafe fn kernel_of(door: &NonNull<RefCell<Kernel>>) -> &RefCell<Kernel> {
-    // SAFETY: `install` made the pointer of a box, on this thread; it is in `DOOR` only as long as that lives. Nobody has
-    // an exclusive reference to it meanwhile: what it holds is borrowed through the `RefCell`.
-    unsafe { door.as_ref() }
+    Taken(put(None)).0.as_deref_mut().map(operation)
 }
 
 #[cold]
@@ -64,41 +68,25 @@ fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
 ///
 /// # Panics
 /// If one is on.
-pub(crate) fn install(kernel: Kernel) -> Installed {
-    assert!(DOOR.get().is_none(), "a run was started inside of another");
-    let door = NonNull::from(Box::leak(Box::new(RefCell::new(kernel))));
-    DOOR.set(Some(door));
-    Installed { door: Some(door) }
+pub(crate) fn install(kernel: Box<Kernel>) -> Installed {
+    let previous = put(Some(kernel));
+    assert!(previous.is_none(), "a run was started inside of another");
+    Installed
 }
 
-/// See [`install`]. Not `Send`: it belongs to the thread.
-pub(crate) struct Installed {
-    door: Option<NonNull<RefCell<Kernel>>>,
-}
+/// See [`install`].
+pub(crate) struct Installed;
 
 impl Installed {
     /// Takes the run off the thread.
-    pub(crate) fn take(mut self) -> Kernel {
-        self.close().expect("it is taken once").into_inner()
-    }
-
-    fn close(&mut self) -> Option<Box<RefCell<Kernel>>> {
-        let door = self.door.take()?;
-        // SAFETY: the pointer came from a leaked box in `install`, and is taken out of `self` once.
-        let unused = unsafe { door.as_ref() }.try_borrow_mut().is_ok();
-        // What is borrowed is in use further up on this thread's stack. That can't be: guards belong to the run loop, which
-        // is called by nobody who borrows.
-        assert!(unused, "a run was ended in the midst of one of its operations");
-        DOOR.set(None);
-        // SAFETY: as above; nobody borrows it, and nobody finds it any more.
-        Some(unsafe { Box::from_raw(door.as_ptr()) })
+    pub(crate) fn take(self) -> Box<Kernel> {
+        put(None).expect("installed by `install`")
     }
 }
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        // Only after an unwind out of the run loop: `take` has left nothing otherwise. Destructors of what a run holds find
-        // no run.
-        drop(self.close());
+        // Something is left only after an unwind out of the run loop. Destructors of what it holds find no run.
+        drop(put(None));
     }
 }
