@@ -306,6 +306,11 @@ pub(crate) struct Agenda {
 }
 
 impl Agenda {
+    /// Makes room for that many ready entries.
+    pub(crate) fn make_room(&mut self, ready: usize) {
+        self.queue.reserve(ready);
+    }
+
     /// Schedules `due` for `at_ns`, which isn't past.
     #[inline]
     pub(crate) fn schedule(&mut self, at_ns: u64, due: Due) {

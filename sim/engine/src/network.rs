@@ -76,10 +76,15 @@ impl FlowTable {
         }
     }
 
+    /// Makes room for that many flows in an empty table.
+    fn make_room(&mut self, flows: usize) {
+        self.slots = vec![0; (flows * 2).next_power_of_two()];
+    }
+
     /// Takes the last flow in.
     fn add_last(&mut self, flows: &[Flow]) {
         if flows.len() * 2 > self.slots.len() {
-            self.slots = vec![0; (flows.len() * 4).next_power_of_two()];
+            self.make_room(flows.len() * 2);
             (0..flows.len()).for_each(|index| self.insert(index, flows));
         } else {
             self.insert(flows.len() - 1, flows);
@@ -419,6 +424,17 @@ impl Network {
             waiters: NonZeroU64::MIN,
             counts: MessageCounts::default(),
         }
+    }
+
+    /// See [`Kernel::make_room`].
+    pub(crate) fn make_room(&mut self, nodes: usize) {
+        self.name_hashes.reserve_exact(nodes);
+        self.sockets.reserve(nodes);
+        self.messages.reserve(nodes);
+        self.free_messages.reserve(nodes);
+        // There and back.
+        self.flows.reserve(2 * nodes);
+        self.flow_table.make_room(2 * nodes);
     }
 
     /// Takes a node in.

@@ -173,7 +173,7 @@ impl Kernel {
     /// Takes the described nodes in. The ids of all, to be booted.
     fn settle_nodes(&mut self, specs: Vec<NodeSpec>) -> Result<Vec<NodeId>, String> {
         let mut ids = Vec::with_capacity(specs.len());
-        self.nodes.reserve_exact(specs.len());
+        self.make_room(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
             let NodeSpec { name, client, control, address, on_panic, init } = spec;
             let id = NodeId(index as u32);

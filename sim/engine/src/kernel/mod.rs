@@ -290,6 +290,16 @@ impl Kernel {
         }
     }
 
+    /// Makes room for that many nodes with a task, a socket and a peer each: what usual worlds need, so that no table grows
+    /// while they begin.
+    pub(crate) fn make_room(&mut self, nodes: usize) {
+        self.nodes.reserve_exact(nodes);
+        self.tasks.reserve_exact(nodes);
+        self.details.reserve_exact(nodes);
+        self.agenda.make_room(nodes);
+        self.network.make_room(nodes);
+    }
+
     // --- events -------------------------------------------------------------------------------------------------------
 
     /// An event of whoever is running.
