@@ -175,20 +175,21 @@ impl Endpoint {
     /// Outside of a run.
     #[inline]
     pub fn send_to(&self, address: impl ToSocketAddrs, tag: u64, bytes: &[u8]) -> std::future::Ready<io::Result<()>> {
-        let sent = address.to_socket_addr().and_then(|to| {
-            kernel::with("squall::net::Endpoint::send_to", |kernel| {
-                let outgoing = Outgoing {
-                    from_port: self.port,
-                    to_port: to.port(),
-                    tag,
-                    kind: Kind::Datagram,
-                    caller: CallRef::default(),
-                    socket: self.socket,
-                };
-                kernel.send(to, outgoing, bytes)
-            })
-        });
-        std::future::ready(sent)
+        let to = match address.to_socket_addr() {
+            Ok(to) => to,
+            Err(error) => return std::future::ready(Err(error)),
+        };
+        std::future::ready(kernel::with("squall::net::Endpoint::send_to", |kernel| {
+            let outgoing = Outgoing {
+                from_port: self.port,
+                to_port: to.port(),
+                tag,
+                kind: Kind::Datagram,
+                caller: CallRef::default(),
+                socket: self.socket,
+            };
+            kernel.send(&to, outgoing, bytes)
+        }))
     }
 
     /// Receives the next message under `tag` into `buffer`; what doesn't fit is cut off. Gives its length (at most the

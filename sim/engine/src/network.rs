@@ -452,19 +452,6 @@ impl Network {
         }
     }
 
-    /// The node that has an address. Where no node asked for one of its own, no node is looked at.
-    #[inline]
-    fn node_at(&self, address: IpAddr, nodes: &[Node]) -> Option<NodeId> {
-        if let IpAddr::V4(v4) = address {
-            let [a, b, c, d] = v4.octets();
-            let index = (u32::from(b) << 16 | u32::from(c) << 8 | u32::from(d)).wrapping_sub(1) as usize;
-            if a == 10 && index < nodes.len() && (self.addresses.is_empty() || nodes[index].address == address) {
-                return Some(NodeId(index as u32));
-            }
-        }
-        self.addresses.get(&address).copied()
-    }
-
     // --- flows --------------------------------------------------------------------------------------------------------
 
     #[inline]
@@ -677,11 +664,33 @@ impl Kernel {
     }
 
     /// The node that has an address; unspecified and loopback ones are the running node's own.
-    fn node_by_address(&self, address: IpAddr) -> Option<NodeId> {
+    // In line: an address is looked at where it lies, not copied, which it would be in pieces.
+    #[inline(always)]
+    fn node_by_address(&self, address: &SocketAddr) -> Option<NodeId> {
+        // Where no node asked for an address of its own, no node is looked at.
+        if let SocketAddr::V4(v4) = address
+            && self.network.addresses.is_empty()
+        {
+            let bits = v4.ip().to_bits();
+            let index = (bits & 0x00ff_ffff).wrapping_sub(1);
+            if bits >> 24 == 10 && (index as usize) < self.nodes.len() {
+                return Some(NodeId(index));
+            }
+        }
+        self.node_by_any_address(address.ip())
+    }
+
+    #[cold]
+    fn node_by_any_address(&self, address: IpAddr) -> Option<NodeId> {
         if address.is_loopback() || address.is_unspecified() {
             return Some(self.current.node);
         }
-        self.network.node_at(address, &self.nodes)
+        if let Some(&node) = self.network.addresses.get(&address) {
+            return Some(node);
+        }
+        let IpAddr::V4(v4) = address else { return None };
+        let index = (v4.to_bits() & 0x00ff_ffff).wrapping_sub(1);
+        (self.nodes.get(index as usize)?.address == address).then_some(NodeId(index))
     }
 
     /// Binds a socket on the running node. Port 0 takes a free one.
@@ -693,7 +702,7 @@ impl Kernel {
         if self.nodes[id.index()].control {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "a control task is on no network"));
         }
-        if self.node_by_address(address.ip()) != Some(id) {
+        if self.node_by_address(&address) != Some(id) {
             return Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
                 format!("{} isn't an address of node {}", address.ip(), self.nodes[id.index()].name),
@@ -882,11 +891,11 @@ impl Kernel {
     /// # Errors
     /// No node has that address.
     #[inline]
-    pub(crate) fn send(&mut self, to: SocketAddr, outgoing: Outgoing, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, to: &SocketAddr, outgoing: Outgoing, bytes: &[u8]) -> io::Result<()> {
         if !self.is_live() {
             return Ok(());
         }
-        let Some(to_node) = self.node_by_address(to.ip()) else {
+        let Some(to_node) = self.node_by_address(to) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
         let network = &mut self.network;

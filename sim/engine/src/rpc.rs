@@ -165,7 +165,7 @@ impl Endpoint {
                     caller,
                     socket: self.socket,
                 };
-                match kernel.send(to, outgoing, payload.bytes()) {
+                match kernel.send(&to, outgoing, payload.bytes()) {
                     Ok(()) => Ok((caller, kernel.now_ns)),
                     Err(error) => {
                         kernel.forget_call(caller);
