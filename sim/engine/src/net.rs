@@ -43,7 +43,8 @@ impl ToSocketAddrs for (&str, u16) {
     #[track_caller]
     fn to_socket_addr(&self) -> io::Result<SocketAddr> {
         let (name, port) = *self;
-        if let Ok(address) = name.parse() {
+        let may_be_ip = name.contains(':') || name.starts_with(|first: char| first.is_ascii_digit());
+        if may_be_ip && let Ok(address) = name.parse() {
             return Ok(SocketAddr::new(address, port));
         }
         if name == "localhost" {

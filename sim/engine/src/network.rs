@@ -368,6 +368,8 @@ pub(crate) struct Network {
     addresses: BTreeMap<IpAddr, NodeId>,
     /// By node.
     name_hashes: Vec<u64>,
+    /// By the names' hashes.
+    by_name: BTreeMap<u64, NodeId>,
     /// Names of methods, where names are wanted.
     methods: BTreeMap<u64, &'static str>,
     /// The number of the last waiter.
@@ -420,6 +422,7 @@ impl Network {
             partitions_started: 0,
             addresses: BTreeMap::new(),
             name_hashes: Vec::new(),
+            by_name: BTreeMap::new(),
             methods: BTreeMap::new(),
             waiters: NonZeroU64::MIN,
             counts: MessageCounts::default(),
@@ -444,6 +447,7 @@ impl Network {
     pub(crate) fn add_node(&mut self, name_hash: u64, address: Option<IpAddr>) -> Result<(), String> {
         let node = NodeId(self.name_hashes.len() as u32);
         self.name_hashes.push(name_hash);
+        self.by_name.insert(name_hash, node);
         match address {
             Some(address) if self.addresses.insert(address, node).is_some() => {
                 Err(format!("two nodes have the address {address}"))
@@ -660,7 +664,9 @@ pub(crate) struct Outgoing {
 impl Kernel {
     /// The node that has a name, for addresses by name.
     pub(crate) fn node_by_name(&self, name: &str) -> Option<NodeId> {
-        self.nodes.iter().position(|node| &*node.name == name && !node.control).map(|index| NodeId(index as u32))
+        let id = *self.network.by_name.get(&xxh3_64(name.as_bytes()))?;
+        let node = &self.nodes[id.index()];
+        (&*node.name == name && !node.control).then_some(id)
     }
 
     /// The node that has an address; unspecified and loopback ones are the running node's own.
