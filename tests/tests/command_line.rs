@@ -220,6 +220,16 @@ fn numbers_that_can_t_be_are_wrong_arguments() {
 }
 
 #[test]
+fn a_fault_that_never_happens_is_told() {
+    let place = Place::new();
+    let file = place.scenario("calm", "[[fault]]\nkind = \"crash\"\nnode = \"client\"\nat = \"5s\"\n");
+    let told = place.squall(&["run", &file]).expect(0);
+    assert!(told.stderr.contains("note: the crash of client at 5 s never happened"), "{}", told.stderr);
+    let told = place.squall(&["explore", &file]).expect(0);
+    assert!(told.stderr.contains("note: the crash of client at 5 s happened in no run"), "{}", told.stderr);
+}
+
+#[test]
 fn a_property_that_panics_fails_by_its_name() {
     let place = Place::new();
     let file = place.scenario("careless", "");

@@ -388,7 +388,10 @@ fn tell_summary(
         output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
     }
     for fault in &explored.unreached_faults {
-        output::complain(&format!("note: in no run did it come to this: {}", without_controls(fault)));
+        output::complain(&format!(
+            "note: {} happened in no run: each ended before it, or the node was down already",
+            without_controls(fault)
+        ));
     }
     output.text(&summary_in_words(explored, scenario.expect(), arguments, saved, seconds))?;
     let failure = |listed: &Listed| FinishedFailure {

@@ -156,7 +156,10 @@ impl Once {
             output::complain(&format!("note: {}", output::without_controls(escape)));
         }
         for fault in &outcome.unreached_faults {
-            output::complain(&format!("note: it never came to this: {}", output::without_controls(fault)));
+            output::complain(&format!(
+                "note: {} never happened: the run ended before it, or the node was down already",
+                output::without_controls(fault)
+            ));
         }
         output.json(&Finished {
             event: "run-finished",
