@@ -483,3 +483,22 @@ fn a_sentence_about_order_names_the_message() {
         assert!(sentence.starts_with("datagram 1 from ") || sentence.starts_with("datagram 2 from "), "{sentence}");
     }
 }
+
+/// By default the first node is 10.0.0.1: whoever asks for that address would get the other's mail.
+#[test]
+fn two_nodes_never_share_an_address() {
+    let build = |second: &'static str| {
+        squall::Simulation::new(move |world: &mut World| {
+            world.node("first", pending::<()>);
+            world.node("second", pending::<()>).address(second.parse().unwrap());
+            world.client("client", || async {});
+        })
+    };
+    let plan = squall::trace::Plan::seeded("addresses", squall::trace::Seed(1));
+    let refused = build("10.0.0.1").try_run_plan(&plan, squall::trace::Record::Digest).unwrap_err().to_string();
+    assert!(refused.contains("two nodes have the address 10.0.0.1: second asks for it, and first has it"), "{refused}");
+    for own in ["10.0.0.2", "10.0.0.9", "192.168.0.1", "::1:2"] {
+        let outcome = build(own).try_run_plan(&plan, squall::trace::Record::Digest).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Pass, "{own}");
+    }
+}

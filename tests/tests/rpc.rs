@@ -7,7 +7,7 @@ use std::rc::Rc;
 use squall::net::Endpoint;
 use squall::time::{DurationExt, Instant, sleep};
 use squall::trace::{Ratio, Verdict};
-use squall::{Latency, World, crash};
+use squall::{Latency, OnPanic, World, crash};
 use squall_tests::random_world::Work;
 use squall_tests::{facts, passes, run};
 
@@ -99,4 +99,36 @@ fn an_answer_to_an_earlier_boot_reaches_nobody() {
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!(facts(&outcome, "answer"), ["30"]);
     assert_eq!(outcome.messages.delivered, 4);
+}
+
+/// Where in a handler the panic is makes no difference: it is that call's matter, and the others are served.
+#[test]
+fn a_handler_that_panics_loses_its_own_call_only() {
+    for at_once in [true, false] {
+        passes(move |world| {
+            world
+                .node("server", move || async move {
+                    let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                    endpoint.add_rpc_handler(move |work: Work| {
+                        assert!(!at_once || work.ms != 1, "at once");
+                        async move {
+                            assert!(work.ms != 1, "later");
+                            work.ms
+                        }
+                    });
+                    std::future::pending::<()>().await;
+                })
+                .on_panic(OnPanic::JoinError);
+            world.client("client", || async {
+                let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+                for ms in 0..4 {
+                    let answer = endpoint.call_timeout("server:80", Work { ms }, 50.ms()).await;
+                    match (ms, answer) {
+                        (1, Err(error)) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+                        (_, answer) => assert_eq!(answer.unwrap(), ms),
+                    }
+                }
+            });
+        });
+    }
 }

@@ -648,3 +648,40 @@ fn a_timeout_around_a_join_leaves_the_task_alone() {
         assert_eq!(handle.await.unwrap(), 1);
     }));
 }
+
+/// A waker of the program's own may call whatever it likes when it is cloned: the world isn't borrowed then.
+#[test]
+fn cloning_a_waker_of_its_own_is_code_like_any_other() {
+    use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+
+    thread_local! {
+        static OUTER: RefCell<Option<Waker>> = const { RefCell::new(None) };
+        static CLONED: Cell<u32> = const { Cell::new(0) };
+    }
+    fn raw() -> RawWaker {
+        static TABLE: RawWakerVTable = RawWakerVTable::new(|_| cloned(), |_| {}, |_| {}, |_| {});
+        RawWaker::new(std::ptr::null(), &TABLE)
+    }
+    fn cloned() -> RawWaker {
+        let _ = Instant::now();
+        OUTER.with_borrow(|outer| outer.as_ref().unwrap().wake_by_ref());
+        CLONED.set(CLONED.get() + 1);
+        raw()
+    }
+    passes(client(|| async {
+        let mut sleeping = Box::pin(sleep(1.ms()));
+        let mut polls = 0;
+        poll_fn(|context| {
+            polls += 1;
+            OUTER.set(Some(context.waker().clone()));
+            // SAFETY: its data is never looked at.
+            #[allow(unsafe_code)]
+            let own = unsafe { Waker::from_raw(raw()) };
+            let polled = sleeping.as_mut().poll(&mut Context::from_waker(&own));
+            if polls == 3 || polled.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        OUTER.set(None);
+        assert_eq!((polls, CLONED.get()), (3, 3));
+    }));
+}

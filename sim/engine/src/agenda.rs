@@ -75,13 +75,6 @@ pub(crate) trait Foresight {
     fn foresee(&self, due: Due, among: usize);
 }
 
-/// Foresees nothing.
-struct Blind;
-
-impl Foresight for Blind {
-    fn foresee(&self, _: Due, _: usize) {}
-}
-
 /// The entries of later instants: a radix heap.
 ///
 /// An entry lies in the bucket of the highest bit in which its instant differs from `base_ns`, which is at or before all
@@ -194,15 +187,23 @@ impl Later {
         Ok((entry, more))
     }
 
-    /// Takes the others of the instant of the entry that was just taken. Only if there are some: to look further would move
-    /// the base past it.
+    /// Takes the others of the instant of the entry that was just taken, all from the bucket in which it lay: in one pass,
+    /// since whole crowds may come at one instant.
     #[cold]
     fn take_others(&mut self, at_ns: u64, due: &mut VecDeque<Due>) {
-        while let Ok((entry, more)) = self.take_first(at_ns, None::<&Blind>) {
-            due.push_back(entry.due());
-            if !more {
-                return;
+        let bucket = self.occupied.trailing_zeros() as usize & 63;
+        let entries = &mut self.buckets[bucket];
+        let before = entries.len();
+        entries.retain(|entry| {
+            let later = entry.at_ns != at_ns;
+            if !later {
+                due.push_back(entry.due());
             }
+            later
+        });
+        self.length -= before - entries.len();
+        if entries.is_empty() {
+            self.occupied &= !(1 << bucket);
         }
     }
 
@@ -464,6 +465,13 @@ impl Agenda {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Foresees nothing.
+    struct Blind;
+
+    impl Foresight for Blind {
+        fn foresee(&self, _: Due, _: usize) {}
+    }
 
     fn slot_of(waiting: &Waiting) -> u32 {
         match waiting.now {

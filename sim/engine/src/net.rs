@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::kernel::{self, Kernel};
 use crate::network::{ArrivedCall, CallRef, Kind, Outgoing, SocketRef};
@@ -251,8 +251,8 @@ struct Receive<'e> {
 impl Receive<'_> {
     /// The number of the message, once it is there.
     #[inline]
-    fn poll(&mut self, kernel: &mut Kernel, context: &Context<'_>) -> Poll<io::Result<u32>> {
-        kernel.poll_receive(self.socket, self.tag, &mut self.waiter, context)
+    fn poll(&mut self, kernel: &mut Kernel, other: Option<Waker>) -> Poll<io::Result<u32>> {
+        kernel.poll_receive(self.socket, self.tag, &mut self.waiter, other)
     }
 }
 
@@ -280,9 +280,10 @@ impl Future for RecvFrom<'_> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let other = kernel::other_waker(context);
         let received = kernel::with("squall::net::Endpoint::recv_from", |kernel| {
             this.receive
-                .poll(kernel, context)
+                .poll(kernel, other)
                 .map(|received| received.map(|index| kernel.take_datagram(index, this.buffer)))
         });
         received.map(|received| received.map(|(length, origin)| (length, origin.address())))
@@ -300,8 +301,9 @@ impl Future for ReceiveCall<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let other = kernel::other_waker(context);
         kernel::with("an rpc handler", |kernel| {
-            this.receive.poll(kernel, context).map(|received| received.map(|index| kernel.take_call(index)))
+            this.receive.poll(kernel, other).map(|received| received.map(|index| kernel.take_call(index)))
         })
     }
 }

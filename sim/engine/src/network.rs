@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Poll, Waker};
 
 use squall_trace::event::Place;
 use squall_trace::id::hash_words;
@@ -176,31 +176,70 @@ struct Socket {
     /// One more after each closing: odd while it is open.
     generation: u32,
     node: u32,
-    /// The messages that wait to be received, as a list through [`Message::next`].
-    first_arrived: u32,
-    last_arrived: u32,
+    /// The messages of one tag that wait to be received.
+    arrived: Arrived,
     /// The flow of the last message that was received.
     heard_from: u32,
     port: u16,
-    /// Who has waited longest; the others, if any, behind it.
+    /// Who has waited longest.
     first_waiter: Option<Waiter>,
-    more_waiters: Option<Box<MoreWaiters>>,
+    more: Option<Box<More>>,
 }
 
+/// Messages of one tag, in the order of their arrival, as a list through [`Message::next`].
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    first: u32,
+    last: u32,
+}
+
+impl Arrived {
+    const NOTHING: Arrived = Arrived { first: NONE, last: NONE };
+
+    #[inline]
+    fn push(&mut self, index: u32, messages: &mut [Message]) {
+        messages[index as usize].next = NONE;
+        match messages.get_mut(self.last as usize) {
+            Some(last) => last.next = index,
+            None => self.first = index,
+        }
+        self.last = index;
+    }
+
+    #[inline]
+    fn pop(&mut self, messages: &[Message]) -> Option<u32> {
+        let index = self.first;
+        self.first = messages.get(index as usize)?.next;
+        if self.first == NONE {
+            self.last = NONE;
+        }
+        Some(index)
+    }
+
+    #[inline]
+    fn has_tag(&self, tag: u64, messages: &[Message]) -> bool {
+        messages.get(self.first as usize).is_some_and(|first| first.tag == tag)
+    }
+}
+
+/// What few sockets need: more than one waiter, or mail of more than one tag.
 #[derive(Debug, Default)]
-struct MoreWaiters(VecDeque<Waiter>);
+struct More {
+    waiters: VecDeque<Waiter>,
+    /// By tag; none is empty.
+    arrived: BTreeMap<u64, Arrived>,
+}
 
 impl Default for Socket {
     fn default() -> Socket {
         Socket {
             generation: 0,
             node: 0,
-            first_arrived: NONE,
-            last_arrived: NONE,
+            arrived: Arrived::NOTHING,
             heard_from: NONE,
             port: 0,
             first_waiter: None,
-            more_waiters: None,
+            more: None,
         }
     }
 }
@@ -221,13 +260,13 @@ impl Socket {
 
     #[cold]
     fn add_to_several(&mut self, waiter: Waiter) {
-        self.more_waiters.get_or_insert_default().0.push_back(waiter);
+        self.more.get_or_insert_default().waiters.push_back(waiter);
     }
 
     /// Takes the first waiter that `is_wanted`.
     #[inline]
     fn take_waiter(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
-        if self.more_waiters.is_none() {
+        if self.more.is_none() {
             return self.first_waiter.take_if(|waiter| is_wanted(waiter));
         }
         self.take_of_several(is_wanted)
@@ -235,7 +274,7 @@ impl Socket {
 
     #[cold]
     fn take_of_several(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Waiter> {
-        let more = &mut self.more_waiters.as_mut()?.0;
+        let more = &mut self.more.as_mut()?.waiters;
         let taken = match self.first_waiter.take_if(|waiter| is_wanted(waiter)) {
             Some(first) => {
                 self.first_waiter = more.pop_front();
@@ -243,53 +282,67 @@ impl Socket {
             }
             None => more.iter().position(is_wanted).and_then(|at| more.remove(at)),
         };
-        if more.is_empty() {
-            self.more_waiters = None;
-        }
+        self.need_no_more();
         taken
     }
 
-    /// Puts a message behind those that have arrived.
-    #[inline]
-    fn arrive(&mut self, index: u32, messages: &mut [Message]) {
-        messages[index as usize].next = NONE;
-        match messages.get_mut(self.last_arrived as usize) {
-            Some(last) => last.next = index,
-            None => self.first_arrived = index,
+    fn need_no_more(&mut self) {
+        if self.more.as_ref().is_some_and(|more| more.waiters.is_empty() && more.arrived.is_empty()) {
+            self.more = None;
         }
-        self.last_arrived = index;
+    }
+
+    /// Puts a message behind those of its tag that have arrived.
+    #[inline]
+    fn arrive(&mut self, index: u32, tag: u64, messages: &mut [Message]) {
+        let free = self.arrived.first == NONE && self.more.as_ref().is_none_or(|more| more.arrived.is_empty());
+        if free || self.arrived.has_tag(tag, messages) {
+            self.arrived.push(index, messages);
+        } else {
+            self.arrive_among_several(index, tag, messages);
+        }
+    }
+
+    #[cold]
+    fn arrive_among_several(&mut self, index: u32, tag: u64, messages: &mut [Message]) {
+        // Even where the place of a single tag is free: others of this tag may be here already.
+        let arrived = &mut self.more.get_or_insert_default().arrived;
+        arrived.entry(tag).or_insert(Arrived::NOTHING).push(index, messages);
     }
 
     /// Takes the first message that arrived under `tag`.
     #[inline]
-    fn take_arrived(&mut self, tag: u64, messages: &mut [Message]) -> Option<u32> {
-        let (mut before, mut index) = (NONE, self.first_arrived);
-        loop {
-            let message = messages.get(index as usize)?;
-            let next = message.next;
-            if message.tag == tag {
-                match messages.get_mut(before as usize) {
-                    Some(before) => before.next = next,
-                    None => self.first_arrived = next,
-                }
-                if next == NONE {
-                    self.last_arrived = before;
-                }
-                return Some(index);
-            }
-            (before, index) = (index, next);
+    fn take_arrived(&mut self, tag: u64, messages: &[Message]) -> Option<u32> {
+        if self.arrived.has_tag(tag, messages) {
+            return self.arrived.pop(messages);
         }
+        if self.more.is_none() { None } else { self.take_of_several_tags(tag, messages) }
+    }
+
+    #[cold]
+    fn take_of_several_tags(&mut self, tag: u64, messages: &[Message]) -> Option<u32> {
+        let arrived = &mut self.more.as_mut()?.arrived;
+        let of_tag = arrived.get_mut(&tag)?;
+        let taken = of_tag.pop(messages);
+        if of_tag.first == NONE {
+            arrived.remove(&tag);
+            self.need_no_more();
+        }
+        taken
     }
 
     fn has_arrived(&self, tag: u64, messages: &[Message]) -> bool {
-        let mut index = self.first_arrived;
-        while let Some(message) = messages.get(index as usize) {
-            if message.tag == tag {
-                return true;
-            }
-            index = message.next;
-        }
-        false
+        let of_several = || self.more.as_ref().is_some_and(|more| more.arrived.contains_key(&tag));
+        self.arrived.has_tag(tag, messages) || of_several()
+    }
+
+    /// Takes all that has arrived.
+    fn take_all_arrived(&mut self, messages: &[Message]) -> Vec<u32> {
+        let others = self.more.as_mut().map(|more| std::mem::take(&mut more.arrived)).unwrap_or_default();
+        let usual = std::mem::replace(&mut self.arrived, Arrived::NOTHING);
+        self.need_no_more();
+        let lists = std::iter::once(usual).chain(others.into_values());
+        lists.flat_map(|mut list| std::iter::from_fn(move || list.pop(messages))).collect()
     }
 }
 
@@ -454,6 +507,26 @@ impl Network {
             }
             _ => Ok(()),
         }
+    }
+
+    /// # Errors
+    /// In words, if a node asked for an address that another one has by default.
+    pub(crate) fn check_addresses(&self, nodes: &[Node]) -> Result<(), String> {
+        for (address, id) in &self.addresses {
+            let IpAddr::V4(v4) = address else { continue };
+            let default_of = (v4.to_bits() & 0x00ff_ffff).wrapping_sub(1);
+            if let Some(other) = nodes.get(default_of as usize)
+                && default_of != id.0
+                && other.address == *address
+            {
+                let (name, other) = (&nodes[id.index()].name, &other.name);
+                return Err(format!(
+                    "two nodes have the address {address}: {name} asks for it, and {other} has it by default; take one \
+                     outside of 10.0.0.0/8"
+                ));
+            }
+        }
+        Ok(())
     }
 
     // --- flows --------------------------------------------------------------------------------------------------------
@@ -763,16 +836,13 @@ impl Kernel {
             return;
         }
         socket.generation = socket.generation.wrapping_add(1);
-        let mut arrived = std::mem::replace(&mut socket.first_arrived, NONE);
-        socket.last_arrived = NONE;
+        let arrived = socket.take_all_arrived(&self.network.messages);
         let waiters: Vec<Waiter> = std::iter::from_fn(|| socket.take_waiter(|_| true)).collect();
         let (node, port) = (socket.node as usize, socket.port);
         self.nodes[node].ports.retain(|(bound, _)| *bound != port);
         self.network.free_sockets.push(slot);
-        while let Some(message) = self.network.messages.get(arrived as usize) {
-            let next = message.next;
-            self.network.free_message(arrived);
-            arrived = next;
+        for message in arrived {
+            self.network.free_message(message);
         }
         for waiter in waiters {
             self.wake(waiter.wake, 3);
@@ -787,7 +857,7 @@ impl Kernel {
     }
 
     /// The number of the first message with that tag; see [`Kernel::take_datagram`] and [`Kernel::take_call`]. If there is
-    /// none, `context`'s task is woken when one comes; `waiter` holds the number under which it waits.
+    /// none, the running task is woken when one comes, or `other` if there is one; `waiter` holds the number under which it waits.
     ///
     /// # Errors
     /// If the socket is gone.
@@ -797,9 +867,9 @@ impl Kernel {
         socket: SocketRef,
         tag: u64,
         waiter: &mut Option<NonZeroU64>,
-        context: &Context<'_>,
+        other: Option<Waker>,
     ) -> Poll<io::Result<u32>> {
-        let wake = self.wake_ref(context);
+        let wake = self.wake_ref(other);
         let network = &mut self.network;
         let Some(entry) = network.sockets.get_mut(socket.slot as usize).filter(|s| s.generation == socket.generation)
         else {
@@ -807,7 +877,7 @@ impl Kernel {
             self.forget(Some(wake));
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed")));
         };
-        let received = entry.take_arrived(tag, &mut network.messages);
+        let received = entry.take_arrived(tag, &network.messages);
         // Woken, it waits no more; polled for another reason, it still does.
         let own = waiter.take().and_then(|id| entry.take_waiter(|waiter| waiter.id == id));
         match received {
@@ -1086,7 +1156,7 @@ impl Kernel {
         let socket = &mut network.sockets[slot as usize];
         match message.kind {
             Kind::Datagram | Kind::Call => {
-                socket.arrive(index, &mut network.messages);
+                socket.arrive(index, tag, &mut network.messages);
                 let waiter = socket.take_waiter(|waiter| waiter.tag == tag)?;
                 self.wake_for_message(waiter.wake, cause)
             }
@@ -1202,6 +1272,52 @@ impl Kernel {
             let Flow { id, to, .. } = self.network.flows[message.flow as usize];
             self.network.counts.in_flight += 1;
             self.emit_on(to, EventKind::InFlight { flow: id, number, copy });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Mail of each tag is received in the order of its arrival, whatever else waits, and by several waiters too.
+        #[test]
+        fn mail_of_each_tag_comes_in_order(steps in proptest::collection::vec((any::<bool>(), 0u64..4), 0..300)) {
+            let mut messages: Vec<Message> = Vec::new();
+            let mut socket = Socket::default();
+            let mut expected: BTreeMap<u64, VecDeque<u32>> = BTreeMap::new();
+            for (step, &(arrives, tag)) in steps.iter().enumerate() {
+                // Now and then somebody waits behind somebody else.
+                if step % 50 == 20 {
+                    let task = TaskRef { slot: 0, generation: 0 };
+                    socket.add_waiter(NonZeroU64::MIN, 7, WakeRef::Task(task));
+                    socket.add_waiter(NonZeroU64::MAX, 8, WakeRef::Task(task));
+                } else if step % 50 == 40 {
+                    prop_assert!(socket.take_waiter(|waiter| waiter.tag == 8).is_some());
+                    prop_assert!(socket.take_waiter(|waiter| waiter.tag == 7).is_some());
+                    prop_assert!(socket.take_waiter(|_| true).is_none());
+                }
+                if arrives {
+                    let index = messages.len() as u32;
+                    messages.push(Message { tag, ..Message::default() });
+                    socket.arrive(index, tag, &mut messages);
+                    expected.entry(tag).or_default().push_back(index);
+                } else {
+                    let next = expected.get_mut(&tag).and_then(VecDeque::pop_front);
+                    prop_assert_eq!(socket.take_arrived(tag, &messages), next);
+                }
+                for tag in 0..4 {
+                    prop_assert_eq!(socket.has_arrived(tag, &messages), expected.get(&tag).is_some_and(|of| !of.is_empty()));
+                }
+            }
+            let mut left = socket.take_all_arrived(&messages);
+            left.sort_unstable();
+            let mut all: Vec<u32> = expected.into_values().flatten().collect();
+            all.sort_unstable();
+            prop_assert_eq!(left, all);
+            prop_assert_eq!(socket.take_arrived(0, &messages), None);
         }
     }
 }

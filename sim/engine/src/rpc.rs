@@ -3,10 +3,12 @@
 //! A call and its answer are single messages, each with an address of its own: "call 3 of Pay from alice to bank", "the
 //! answer to" it. Nothing is sent again; whoever wants a retry writes one.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -208,12 +210,13 @@ impl Endpoint {
     }
 }
 
-async fn serve<R, H, Fut>(endpoint: Endpoint, mut handle: H, location: &'static Location<'static>)
+async fn serve<R, H, Fut>(endpoint: Endpoint, handle: H, location: &'static Location<'static>)
 where
     R: Request,
     H: FnMut(R) -> Fut + 'static,
     Fut: Future<Output = R::Response> + 'static,
 {
+    let handle = Rc::new(RefCell::new(handle));
     // An error means that the socket is gone.
     while let Ok(received) = endpoint.receive_call(R::ID).await {
         let Some((payload, call)) = received else { continue };
@@ -222,8 +225,10 @@ where
             tracing::warn!(method = R::NAME, "a request can't be decoded");
             continue;
         };
-        let answer = handle(request);
+        let handle = Rc::clone(&handle);
+        // All of the handler is the serving task's: if it panics at once, that is one call's matter too.
         let served = async move {
+            let answer = (handle.borrow_mut())(request);
             let response = answer.await;
             match encode(&response) {
                 Ok(payload) => {
@@ -274,6 +279,7 @@ impl<R: Request> Future for Call<R> {
             }
             CallState::Done => panic!("a call was polled after it gave its result"),
         }
+        let (of_reply, of_timer) = (kernel::other_waker(context), kernel::other_waker(context));
         let reply = kernel::with("squall::net::Endpoint::call", |kernel| {
             if let Some(reply) = kernel.take_reply(this.caller) {
                 return Poll::Ready(Some(reply));
@@ -281,9 +287,9 @@ impl<R: Request> Future for Call<R> {
             if kernel.now_ns >= this.deadline_ns {
                 return Poll::Ready(None);
             }
-            let wake = kernel.wake_ref(context);
+            let wake = kernel.wake_ref(of_reply);
             kernel.await_reply(this.caller, wake);
-            let wake = kernel.wake_ref(context);
+            let wake = kernel.wake_ref(of_timer);
             match this.timer {
                 Some(timer) => kernel.rewake_timer(timer, wake),
                 None if kernel.is_live() => this.timer = Some(kernel.start_timer(this.deadline_ns, wake)),

@@ -199,6 +199,7 @@ impl Kernel {
             });
             ids.push(id);
         }
+        self.network.check_addresses(&self.nodes)?;
         Ok(ids)
     }
 

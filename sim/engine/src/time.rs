@@ -220,6 +220,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let due_ns = this.deadline.run_ns();
+        let other = kernel::other_waker(context);
         kernel::with("squall::time::sleep", |kernel| {
             if kernel.now_ns >= due_ns {
                 if let Some(timer) = this.timer.take() {
@@ -227,7 +228,7 @@ impl Future for Sleep {
                 }
                 return Poll::Ready(());
             }
-            let wake = kernel.wake_ref(context);
+            let wake = kernel.wake_ref(other);
             match this.timer {
                 Some(timer) => kernel.rewake_timer(timer, wake),
                 None if kernel.is_live() => this.timer = Some(kernel.start_timer(due_ns, wake)),

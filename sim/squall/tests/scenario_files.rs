@@ -493,8 +493,10 @@ fn a_program_must_be_named() {
     assert!(error.lines().contains("did you mean `store`?"), "{error}");
     let error = read("program = 5", &[]).unwrap_err();
     assert!(error.lines().contains("expected the name of a program"), "{error}");
+    let error = read("program = \"idle\"\n[nodes]\nx = 1\n", &[]).unwrap_err();
+    assert!(error.lines().contains("the nodes of this program are always the same: "), "{error}");
     let error = read("program = \"idle\"\n[args]\nx = 1\n", &[]).unwrap_err();
-    assert!(error.lines().contains("there are no keys here"), "{error}");
+    assert!(error.lines().contains("takes no keys"), "{error}");
 }
 
 #[test]

@@ -18,6 +18,11 @@ thread_local! {
     static KERNEL: Cell<Place> = const { Cell::new(ManuallyDrop::new(None)) };
 }
 
+thread_local! {
+    /// Whether a run is on, its state taken or not.
+    static RUN_IS_ON: Cell<bool> = const { Cell::new(false) };
+}
+
 #[inline(always)]
 fn put(kernel: Option<Box<Kernel>>) -> Option<Box<Kernel>> {
     ManuallyDrop::into_inner(KERNEL.replace(ManuallyDrop::new(kernel)))
@@ -58,6 +63,10 @@ pub(crate) fn try_with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> Option<R>
 
 #[cold]
 fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
+    assert!(
+        !RUN_IS_ON.get(),
+        "a defect of Squall's: {what} was called at {caller} in the midst of one of its operations"
+    );
     panic!(
         "{what} was called outside of a run, at {caller}: only what a world's nodes, clients and control tasks execute can \
          call it"
@@ -71,6 +80,7 @@ fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
 pub(crate) fn install(kernel: Box<Kernel>) -> Installed {
     let previous = put(Some(kernel));
     assert!(previous.is_none(), "a run was started inside of another");
+    RUN_IS_ON.set(true);
     Installed
 }
 
@@ -80,6 +90,7 @@ pub(crate) struct Installed;
 impl Installed {
     /// Takes the run off the thread.
     pub(crate) fn take(self) -> Box<Kernel> {
+        RUN_IS_ON.set(false);
         put(None).expect("installed by `install`")
     }
 }
@@ -87,6 +98,7 @@ impl Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         // Something is left only after an unwind out of the run loop. Destructors of what it holds find no run.
+        RUN_IS_ON.set(false);
         drop(put(None));
     }
 }

@@ -49,7 +49,7 @@ pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
 use timers::Timer;
 pub(crate) use timers::TimerRef;
 use wakers::TaskWaker;
-pub(crate) use wakers::{RunToken, TaskRef, WakeRef};
+pub(crate) use wakers::{RunToken, TaskRef, WakeRef, other_waker};
 
 pin_project! {
     /// A task's future with the waker that it is polled with: one allocation, one pointer to move.
@@ -75,15 +75,13 @@ pub(crate) struct Current {
     pub task: TaskId,
     pub node: NodeId,
     pub boot: u32,
-    /// The address of the task's waker, to know it again.
-    waker: usize,
     /// Whether what it does counts: its node is up and in the same boot. Destructors of a crashed node and of an ended run
     /// don't count.
     live: bool,
 }
 
 const NOBODY: Current =
-    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, waker: 0, live: false };
+    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, live: false };
 
 /// What an escape does to its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

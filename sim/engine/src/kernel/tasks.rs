@@ -139,9 +139,11 @@ impl Polling {
         let Some(mut future) = future else { return Polling { future, task } };
         let body = future.as_mut().project();
         let mut context = Context::from_waker(body.waker);
+        wakers::set_own_waker(body.waker.data().addr());
         squall_hermetic::set_node_code(true);
         // It doesn't unwind: what a program's future panics with is caught where it was spawned.
         let ended = body.future.poll(&mut context).is_ready();
+        wakers::set_own_waker(0);
         let future = if ended {
             call(move || drop(future));
             None
@@ -340,15 +342,7 @@ impl Kernel {
 
     pub(super) fn current_of(&self, slot: u32) -> Current {
         let task = &self.tasks[slot as usize];
-        Current {
-            slot,
-            generation: task.generation,
-            task: task.id,
-            node: task.node,
-            boot: task.boot,
-            waker: 0,
-            live: false,
-        }
+        Current { slot, generation: task.generation, task: task.id, node: task.node, boot: task.boot, live: false }
     }
 
     pub(super) fn condemn(&mut self, slot: u32, end: Option<TaskEnd>) {
@@ -380,7 +374,7 @@ impl Kernel {
             self.attention = true;
         }
         let slot = self.get_task(task)?;
-        let mut future = slot.future.take()?;
+        let future = slot.future.take()?;
         slot.state = TaskState::Running;
         if slot.polled_at_ns == now_ns {
             slot.polls_in_instant += 1;
@@ -395,7 +389,6 @@ impl Kernel {
             task: slot.id,
             node: slot.node,
             boot: slot.boot,
-            waker: future.as_mut().project().waker.data().addr(),
             live: true,
         };
         self.current_panicked = false;

@@ -1,5 +1,6 @@
 //! Wakers that know their run, and waking by number.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -85,14 +86,32 @@ pub(crate) enum WakeRef {
     Foreign(Waker),
 }
 
+thread_local! {
+    /// The address of the waker that the running task was polled with; 0 where none is polled.
+    static OWN_WAKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says that a task is polled with a waker, until 0 is said.
+#[inline]
+pub(super) fn set_own_waker(address: usize) {
+    OWN_WAKER.set(address);
+}
+
+/// A clone of `context`'s waker, unless it is the running task's own, which is known without. To be called where the run's
+/// state isn't taken: cloning is user code.
+#[inline]
+pub(crate) fn other_waker(context: &Context<'_>) -> Option<Waker> {
+    let waker = context.waker();
+    if waker.data().addr() == OWN_WAKER.get() { None } else { Some(waker.clone()) }
+}
+
 impl Kernel {
-    /// Whom to wake when what `context`'s task waits for has come.
+    /// Whom to wake when what the running task waits for has come; `other` is from [`other_waker`].
     #[inline]
-    pub(crate) fn wake_ref(&self, context: &Context<'_>) -> WakeRef {
-        if context.waker().data().addr() == self.current.waker {
-            WakeRef::Task(TaskRef { slot: self.current.slot, generation: self.current.generation })
-        } else {
-            WakeRef::Foreign(context.waker().clone())
+    pub(crate) fn wake_ref(&self, other: Option<Waker>) -> WakeRef {
+        match other {
+            None => WakeRef::Task(TaskRef { slot: self.current.slot, generation: self.current.generation }),
+            Some(waker) => WakeRef::Foreign(waker),
         }
     }
 

@@ -68,6 +68,13 @@ fn in_words(scenario: &Scenario) -> String {
 fn scenario_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
     let mut files = Vec::new();
     for path in paths {
+        if !path.exists() && path.is_relative() && path.components().count() == 1 && path.extension().is_none() {
+            let shown = path.display();
+            return Err(Stop::Input(miette::miette!(
+                help = "call it from the project's root, or say where its scenario files are: squall list FILE…",
+                "there is no folder {shown} here"
+            )));
+        }
         if !path.is_dir() {
             files.push(path.clone());
             continue;

@@ -436,6 +436,13 @@ fn check_roles(reader: &mut Reader, settings: &Settings, world: &World) {
     let names: Vec<&str> = roles.keys().map(String::as_str).collect();
     for count in &settings.counts {
         match roles.get(&count.role) {
+            None if names.is_empty() => {
+                let nodes: Vec<&str> = world.node_names().collect();
+                let mut draft = Draft::new(count.key_span.clone(), format!("unknown key `{}` in [nodes]", count.role))
+                    .label("not known here");
+                draft.help = Some(format!("the nodes of this program are always the same: {}", nodes.join(", ")));
+                reader.note(draft);
+            }
             None => reader.unknown_key(&count.role, count.key_span.clone(), "[nodes]", &names),
             Some(role) if role.clients && count.count == 0 => {
                 let ends = settings.end.is_some() || world.end_time().is_some();

@@ -110,7 +110,7 @@ impl Reader {
             .label("not known here")
             .meant(nearest(key, known.iter().copied()));
         let all = if known.is_empty() {
-            "there are no keys here".to_string()
+            format!("{title} takes no keys: the program has none of its own there")
         } else {
             format!("expected one of {}", known.join(", "))
         };
