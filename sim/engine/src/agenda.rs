@@ -313,7 +313,7 @@ impl Agenda {
     }
 
     /// Schedules `due` for `at_ns`, which isn't past.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn schedule(&mut self, at_ns: u64, due: Due) {
         if at_ns > self.now_ns {
             self.later.push(Entry { at_ns, packed: due.pack() });

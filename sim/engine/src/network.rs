@@ -660,10 +660,14 @@ impl Network {
         self.flow_of(message).inspect(|flow| read_ahead::<1, _>(*flow));
     }
 
-    /// The socket that it comes to, and the flow on which it will be answered.
+    /// What it comes to, and the flow on which it will be answered.
     #[inline]
     pub(crate) fn read_socket_ahead(&self, message: u32) {
         let Some(flow) = self.flow_of(message) else { return };
+        let message = &self.messages[message as usize];
+        if message.kind == Kind::Answer {
+            self.calls.get(message.caller.slot as usize).inspect(|call| read_ahead::<1, _>(*call));
+        }
         self.sockets.get(flow.socket as usize).inspect(|socket| read_ahead::<1, _>(*socket));
         self.flows.get(flow.answered_on as usize).inspect(|flow| read_ahead::<1, _>(*flow));
     }
@@ -671,7 +675,15 @@ impl Network {
     /// Who will probably be woken by it.
     #[inline]
     pub(crate) fn waiting_for(&self, message: u32) -> Option<TaskRef> {
-        match self.sockets.get(self.flow_of(message)?.socket as usize)?.first_waiter.as_ref()?.wake {
+        let entry = self.messages.get(message as usize)?;
+        let wake = match entry.kind {
+            Kind::Answer | Kind::Refusal => self.calls.get(entry.caller.slot as usize)?.wake.as_ref()?,
+            Kind::Datagram | Kind::Call => {
+                let socket = self.flow_of(message)?.socket;
+                &self.sockets.get(socket as usize)?.first_waiter.as_ref()?.wake
+            }
+        };
+        match *wake {
             WakeRef::Task(task) => Some(task),
             WakeRef::Foreign(_) => None,
         }

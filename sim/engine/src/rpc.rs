@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -139,7 +140,7 @@ impl Endpoint {
     /// # Panics
     /// Outside of a run.
     #[track_caller]
-    pub fn call<R: Request>(&self, address: impl ToSocketAddrs, request: R) -> Call<R> {
+    pub fn call<R: Request>(&self, address: impl ToSocketAddrs, request: R) -> Call<'_, R> {
         self.call_timeout(address, request, CALL_TIMEOUT)
     }
 
@@ -154,7 +155,7 @@ impl Endpoint {
     /// Outside of a run.
     #[inline]
     #[track_caller]
-    pub fn call_timeout<R: Request>(&self, address: impl ToSocketAddrs, request: R, timeout: Duration) -> Call<R> {
+    pub fn call_timeout<R: Request>(&self, address: impl ToSocketAddrs, request: R, timeout: Duration) -> Call<'_, R> {
         let begun = address.to_socket_addr().and_then(|to| {
             let payload = encode(&request)?;
             kernel::with("squall::net::Endpoint::call", |kernel| {
@@ -176,17 +177,15 @@ impl Endpoint {
                 }
             })
         });
-        // The socket must live as long as the call: its port takes the answer.
-        let _endpoint = self.clone();
-        let response = std::marker::PhantomData;
+        let (endpoint, response) = (PhantomData, PhantomData);
         match begun {
             Ok((caller, now_ns)) => {
                 let deadline_ns = now_ns.saturating_add(duration_ns(timeout));
-                Call { _endpoint, caller, deadline_ns, timer: None, error: None, state: CallState::Waiting, response }
+                Call { endpoint, caller, deadline_ns, timer: None, error: None, state: CallState::Waiting, response }
             }
             Err(error) => {
                 let (caller, error) = (CallRef::default(), Some(error));
-                Call { _endpoint, caller, deadline_ns: 0, timer: None, error, state: CallState::Failed, response }
+                Call { endpoint, caller, deadline_ns: 0, timer: None, error, state: CallState::Failed, response }
             }
         }
     }
@@ -254,18 +253,19 @@ enum CallState {
 /// An outstanding call. Dropping it forgets the answer; the request is on its way all the same.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Call<R: Request> {
-    _endpoint: Endpoint,
+pub struct Call<'e, R: Request> {
+    /// The socket must live as long as the call: its port takes the answer.
+    endpoint: PhantomData<&'e Endpoint>,
     caller: CallRef,
     deadline_ns: u64,
     timer: Option<TimerRef>,
     /// Why the request couldn't be sent.
     error: Option<io::Error>,
     state: CallState,
-    response: std::marker::PhantomData<fn() -> R>,
+    response: PhantomData<fn() -> R>,
 }
 
-impl<R: Request> Future for Call<R> {
+impl<R: Request> Future for Call<'_, R> {
     type Output = io::Result<R::Response>;
 
     #[track_caller]
@@ -309,7 +309,7 @@ impl<R: Request> Future for Call<R> {
     }
 }
 
-impl<R: Request> Call<R> {
+impl<R: Request> Call<'_, R> {
     #[inline]
     fn finish(&mut self) {
         if self.state == CallState::Waiting {
@@ -324,7 +324,7 @@ impl<R: Request> Call<R> {
     }
 }
 
-impl<R: Request> Drop for Call<R> {
+impl<R: Request> Drop for Call<'_, R> {
     fn drop(&mut self) {
         self.finish();
     }

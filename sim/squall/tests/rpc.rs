@@ -63,7 +63,7 @@ fn work(number: u64, milliseconds: u64) -> Work {
 }
 
 /// How a call ends and how long it takes.
-async fn timed<R: Request>(call: rpc::Call<R>) -> (Result<R::Response, ErrorKind>, Duration) {
+async fn timed<R: Request>(call: rpc::Call<'_, R>) -> (Result<R::Response, ErrorKind>, Duration) {
     let begun = Instant::now();
     let answer = call.await.map_err(|error| error.kind());
     (answer, begun.elapsed())
