@@ -62,3 +62,23 @@ fn every_scenario_file_is_listed() {
         assert!(text(&output.stdout).contains(name));
     }
 }
+
+/// Whatever README.md shows of the first command is what the command prints.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("a README");
+    let (_, behind) = readme.split_once("```text\n").expect("a sample");
+    let (sample, _) = behind.split_once("```").expect("its end");
+    let output = squall(&["explore", "scenarios/payments.toml", "--jobs", "2"]);
+    let said = text(&output.stdout);
+    // What depends on the machine, or on how the program was called.
+    let varies = |line: &&str| *line == "…" || line.contains("replay: ") || line.contains(" runs in ");
+    let expected: Vec<&str> = sample.lines().filter(|line| !varies(line)).collect();
+    assert!(expected.len() > 25, "{sample}");
+    for line in expected {
+        assert!(said.lines().any(|printed| printed == line), "README.md has {line:?}, but the command prints:\n{said}");
+    }
+    let (_, counts) = sample.split_once(" s: ").expect("the counts");
+    let counts = counts.lines().next().expect("a line");
+    assert!(said.contains(counts), "README.md has {counts:?}, but the command prints:\n{said}");
+}

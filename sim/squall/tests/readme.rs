@@ -47,3 +47,23 @@ fn the_readme_shows_this_example() {
         .fold(String::new(), |text, line| text + line + "\n");
     assert!(readme.contains(shown.trim_end()), "the README's example isn't that of tests/readme.rs:\n{shown}");
 }
+
+#[test]
+fn the_readme_shows_what_its_test_says() {
+    let readme = include_str!("../../../README.md");
+    let (_, behind) = readme.split_once("```text\nSQUALL_SEED=").expect("a sample");
+    let (sample, _) = behind.split_once("```").expect("its end");
+    let mut again = std::process::Command::new(std::env::current_exe().expect("this program"));
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
+        again.env_remove(variable);
+    }
+    let output = again.args(["an_order_is_paid_once", "--exact", "--nocapture"]).output().expect("it starts");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let shown: Vec<&str> = sample.lines().skip(1).filter(|line| *line != "…").collect();
+    assert!(shown.len() > 15, "{sample}");
+    for line in shown {
+        assert!(said.lines().any(|printed| printed == line), "README.md has {line:?}, but the test says:\n{said}");
+    }
+    let (command, _) = sample.split_once('\n').expect("a line");
+    assert!(said.contains(&format!("SQUALL_SEED={command}")), "README.md has {command:?}, but the test says:\n{said}");
+}
