@@ -12,6 +12,7 @@ use squall::task::spawn;
 use squall::time::{DurationExt, sleep, timeout};
 use squall::trace::{EndReason, EventKind, LossReason, Outcome, Plan, Record, Seed, SiteKind, TaskEnd, Verdict};
 use squall::{Latency, Simulation, World, crash, partition, partition_one_way};
+use squall_tests::random_world::Work;
 use squall_tests::{facts, failure, passes, run};
 
 /// Calls a closure when dropped.
@@ -501,4 +502,55 @@ fn two_nodes_never_share_an_address() {
         let outcome = build(own).try_run_plan(&plan, squall::trace::Record::Digest).unwrap();
         assert_eq!(outcome.verdict, Verdict::Pass, "{own}");
     }
+}
+
+/// From some hundred tasks on, what messages will touch is read ahead: that changes nothing, whatever has become of what was
+/// foreseen. Half of the clients call, half send datagrams; servers crash with mail under way, links lose and duplicate.
+#[test]
+fn a_large_world_is_a_world_like_any_other() {
+    const CLIENTS: u32 = 1_000;
+    let build = |world: &mut World| {
+        world
+            .network()
+            .latency(Latency::uniform(1.ms(), 10.ms()))
+            .loss(squall::prelude::percent(2))
+            .duplicate(squall::prelude::percent(2));
+        for server in ["calls", "datagrams"] {
+            world.node(server, move || async move {
+                let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                endpoint.add_rpc_handler(|work: Work| async move { work.ms });
+                let mut bytes = [0; 8];
+                loop {
+                    let (length, from) = endpoint.recv_from(1, &mut bytes).await.unwrap();
+                    endpoint.send_to(from, 1, &bytes[..length]).await.unwrap();
+                }
+            });
+            world.fault(crash(server).at(12.ms()).restart_after(3.ms()));
+        }
+        for client in 0..CLIENTS {
+            world.client(format!("client-{client}"), move || async move {
+                let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+                for round in 0..3u8 {
+                    if client % 2 == 0 {
+                        while endpoint.call_timeout("calls:80", Work { ms: round }, 40.ms()).await.ok() != Some(round) {
+                        }
+                    } else {
+                        let asked = u64::from(client) << 8 | u64::from(round);
+                        let mut answer = [0; 8];
+                        while u64::from_le_bytes(answer) != asked {
+                            endpoint.send_to("datagrams:80", 1, &asked.to_le_bytes()).await.unwrap();
+                            let _ = timeout(40.ms(), endpoint.recv_from(1, &mut answer)).await;
+                        }
+                    }
+                }
+                squall::publish("through", client);
+            });
+        }
+    };
+    let outcome = run(build);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(facts(&outcome, "through").len(), CLIENTS as usize);
+    let counts = outcome.messages;
+    assert!(counts.lost > 50 && counts.duplicated > 50, "{counts:?}");
+    assert_eq!(counts.sent + counts.duplicated, counts.delivered + counts.lost + counts.in_flight);
 }

@@ -437,6 +437,13 @@ pub(crate) fn default_address(index: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, (number >> 16) as u8, (number >> 8) as u8, number as u8))
 }
 
+/// The index of the node that has an address by default: the inverse of [`default_address`].
+#[inline]
+fn index_by_default(address: Ipv4Addr) -> Option<u32> {
+    let bits = address.to_bits();
+    if bits >> 24 == 10 { (bits & 0x00ff_ffff).checked_sub(1) } else { None }
+}
+
 /// Compiled distributions, by what they were made of: a table costs up to half a millisecond, a run far less. Being a pure
 /// function of its key, an entry is the same whoever made it.
 static TABLES: Mutex<Vec<(Latency, Arc<InverseTable>)>> = Mutex::new(Vec::new());
@@ -514,9 +521,9 @@ impl Network {
     pub(crate) fn check_addresses(&self, nodes: &[Node]) -> Result<(), String> {
         for (address, id) in &self.addresses {
             let IpAddr::V4(v4) = address else { continue };
-            let default_of = (v4.to_bits() & 0x00ff_ffff).wrapping_sub(1);
-            if let Some(other) = nodes.get(default_of as usize)
-                && default_of != id.0
+            if let Some(index) = index_by_default(*v4)
+                && let Some(other) = nodes.get(index as usize)
+                && index != id.0
                 && other.address == *address
             {
                 let (name, other) = (&nodes[id.index()].name, &other.name);
@@ -761,12 +768,10 @@ impl Kernel {
         // Where no node asked for an address of its own, no node is looked at.
         if let SocketAddr::V4(v4) = address
             && self.network.addresses.is_empty()
+            && let Some(index) = index_by_default(*v4.ip())
+            && (index as usize) < self.nodes.len()
         {
-            let bits = v4.ip().to_bits();
-            let index = (bits & 0x00ff_ffff).wrapping_sub(1);
-            if bits >> 24 == 10 && (index as usize) < self.nodes.len() {
-                return Some(NodeId(index));
-            }
+            return Some(NodeId(index));
         }
         self.node_by_any_address(address.ip())
     }
@@ -780,7 +785,7 @@ impl Kernel {
             return Some(node);
         }
         let IpAddr::V4(v4) = address else { return None };
-        let index = (v4.to_bits() & 0x00ff_ffff).wrapping_sub(1);
+        let index = index_by_default(v4)?;
         (self.nodes.get(index as usize)?.address == address).then_some(NodeId(index))
     }
 
