@@ -8,9 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::Pin;
-use std::ptr;
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
@@ -64,7 +64,7 @@ impl Eq for Flight {}
 #[derive(Default)]
 struct Mailbox {
     message: Option<(u32, Payload)>,
-    reader: Option<Waker>,
+    has_reader: bool,
 }
 
 struct World {
@@ -76,24 +76,17 @@ struct World {
     clients_running: u32,
 }
 
-/// What the thread-local points to.
-struct Place {
-    world: RefCell<World>,
-    /// Tasks to poll. Apart from the world, so that a waker works while the world is borrowed.
-    ready: RefCell<Vec<u32>>,
-}
-
 thread_local! {
     /// A reference, so that there is nothing to initialize or drop and an access is a plain load. The world is leaked for it.
-    static PLACE: Cell<Option<&'static Place>> = const { Cell::new(None) };
+    static WORLD: Cell<Option<&'static RefCell<World>>> = const { Cell::new(None) };
 }
 
-fn place() -> &'static Place {
-    PLACE.get().expect("only tasks, their wakers and the loop ask, and they run inside a world")
+fn world() -> &'static RefCell<World> {
+    WORLD.get().expect("only tasks and the loop ask, and they run inside a world")
 }
 
 fn send(from: u32, to: u32, payload: Payload) {
-    let world = &mut *place().world.borrow_mut();
+    let world = &mut *world().borrow_mut();
     let draw = u128::from(world.latencies.next_u64());
     let width = u128::from(LATENCY_NS_MAX - LATENCY_NS_MIN + 1);
     let latency_ns = LATENCY_NS_MIN + ((draw * width) >> 64) as u64;
@@ -103,12 +96,12 @@ fn send(from: u32, to: u32, payload: Payload) {
 }
 
 async fn receive(node: u32) -> (u32, Payload) {
-    poll_fn(|context| {
-        let mailbox = &mut place().world.borrow_mut().mailboxes[node as usize];
+    poll_fn(|_| {
+        let mailbox = &mut world().borrow_mut().mailboxes[node as usize];
         match mailbox.message.take() {
             Some(message) => Poll::Ready(message),
             None => {
-                mailbox.reader = Some(context.waker().clone());
+                mailbox.has_reader = true;
                 Poll::Pending
             }
         }
@@ -132,7 +125,7 @@ async fn ask(node: u32, rpcs: u32) {
         let (_, answer) = receive(node).await;
         assert_eq!(answer, answer_to(request));
     }
-    place().world.borrow_mut().clients_running -= 1;
+    world().borrow_mut().clients_running -= 1;
 }
 
 /// The request with its number and its client swapped, so that an echo by mistake would be noticed.
@@ -140,28 +133,12 @@ fn answer_to(request: Payload) -> Payload {
     u128::from_le_bytes(request).rotate_left(64).to_le_bytes()
 }
 
-fn wake(number: *const ()) {
-    place().ready.borrow_mut().push(number.addr() as u32);
-}
-
-/// Wakers that are a task's number: nothing to count, nothing to free.
-static WAKER_BY_NUMBER: RawWakerVTable =
-    RawWakerVTable::new(|number| RawWaker::new(number, &WAKER_BY_NUMBER), wake, wake, |_| {});
-
-#[allow(unsafe_code)]
-fn waker(task: u32) -> Waker {
-    // SAFETY: the data is a number and never dereferenced, so clones need no count and drops free nothing; a wake from
-    // another thread finds no world there, or that thread's own, and corrupts nothing.
-    unsafe { Waker::new(ptr::without_provenance(task as usize), &WAKER_BY_NUMBER) }
-}
-
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 fn poll(tasks: &mut [Option<Task>], number: u32) {
     let place = &mut tasks[number as usize];
     if let Some(task) = place {
-        let waker = waker(number);
-        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+        if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             *place = None;
         }
     }
@@ -177,8 +154,8 @@ pub fn run(nodes: u32, rpcs_per_client: u32) -> Duration {
         mailboxes: (0..=nodes).map(|_| Mailbox::default()).collect(),
         clients_running: nodes,
     };
-    let place: &'static Place = Box::leak(Box::new(Place { world: world.into(), ready: RefCell::default() }));
-    PLACE.set(Some(place));
+    let world: &'static RefCell<World> = Box::leak(Box::new(world.into()));
+    WORLD.set(Some(world));
     let clients = (1..=nodes).map(|node| Some(Box::pin(ask(node, rpcs_per_client)) as Task));
     let mut tasks: Vec<Option<Task>> = std::iter::once(Some(Box::pin(serve()) as Task)).chain(clients).collect();
 
@@ -186,33 +163,26 @@ pub fn run(nodes: u32, rpcs_per_client: u32) -> Duration {
     for number in 0..=nodes {
         poll(&mut tasks, number);
     }
-    while let Some(reader) = deliver_next(place) {
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        while let Some(number) = take_ready(place) {
+    while let Some(reader) = deliver_next(world) {
+        if let Some(number) = reader {
             poll(&mut tasks, number);
         }
     }
     let elapsed = start.elapsed();
 
-    assert_eq!(place.world.borrow().clients_running, 0, "a client was left without its answer");
+    assert_eq!(world.borrow().clients_running, 0, "a client was left without its answer");
     elapsed
 }
 
-fn take_ready(place: &Place) -> Option<u32> {
-    place.ready.borrow_mut().pop()
-}
-
 /// Takes the next message to its mailbox. The outer option is none when nothing is in flight, the inner one when nobody waits.
-fn deliver_next(place: &Place) -> Option<Option<Waker>> {
-    let world = &mut *place.world.borrow_mut();
+fn deliver_next(world: &RefCell<World>) -> Option<Option<u32>> {
+    let world = &mut *world.borrow_mut();
     let flight = world.flights.pop()?;
     world.now_ns = flight.arrival_ns;
     let mailbox = &mut world.mailboxes[flight.to as usize];
     debug_assert!(mailbox.message.is_none());
     mailbox.message = Some((flight.from, flight.payload));
-    Some(mailbox.reader.take())
+    Some(mem::take(&mut mailbox.has_reader).then_some(flight.to))
 }
 
 #[cfg(test)]

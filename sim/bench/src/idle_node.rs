@@ -1,11 +1,9 @@
-//! What a node costs that does nothing: bytes of the heap, counted by an allocator of its own.
+//! What a node costs that does nothing: bytes of the heap, counted by an instrumented allocator.
 //!
-//! The count is of what lives when all nodes wait, of the run's own thread, and exact: it doesn't depend on the machine's
-//! load. A program that wants it has [`CountingAllocator`] as its global allocator; `squall-bench` itself hasn't, since
-//! counting would slow what it times.
+//! The count is of what lives when all nodes wait, and doesn't depend on the machine's load. A program that wants it has
+//! [`stats_alloc::INSTRUMENTED_SYSTEM`] as its global allocator; `squall-bench` itself hasn't, since counting would slow what
+//! it times.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,69 +11,22 @@ use std::time::Duration;
 
 use squall::net::Endpoint;
 use squall::{Simulation, World};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Stats};
 
 use crate::gauges::pass;
 
 /// What an idle node with a bound socket and a waiting receive may cost.
 pub const IDLE_NODE_BYTES_MAX: f64 = 2_048.0;
 
-thread_local! {
-    /// Without initialization and destructor, since the allocator asks at any point of a thread's life.
-    static ALIVE: Cell<Heap> = const { Cell::new(Heap { bytes: 0, blocks: 0 }) };
-}
-
-/// What is allocated and not freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Heap {
-    /// With what malloc takes for itself; see [`block_bytes`].
-    bytes: i64,
-    blocks: i64,
-}
-
-/// The system's allocator, which counts what each thread has alive.
-#[derive(Debug)]
-pub struct CountingAllocator;
-
-/// What glibc's malloc takes for a block: eight bytes of its own, in multiples of 16, at least 32.
-fn block_bytes(layout: Layout) -> i64 {
-    (layout.size() + 8).next_multiple_of(16).max(32) as i64
-}
-
-fn count(bytes: i64, blocks: i64) {
-    ALIVE.with(|alive| {
-        let Heap { bytes: bytes_before, blocks: blocks_before } = alive.get();
-        alive.set(Heap { bytes: bytes_before + bytes, blocks: blocks_before + blocks });
-    });
-}
-
-// SAFETY: it passes everything on to the system's allocator and counts beside it, without allocating.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(block_bytes(layout), 1);
-        // SAFETY: the caller's promises are the system's allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(block_bytes(layout), 1);
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-block_bytes(layout), -1);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+/// What an allocator takes for itself for a block at the most: glibc's has eight bytes of its own and rounds up to 16.
+const OVERHEAD_BYTES_MAX: f64 = 23.0;
 
 /// What an idle node costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IdleNode {
     /// Among so many.
     pub nodes: u32,
-    /// Bytes of the heap, with what malloc takes for itself.
+    /// Bytes of the heap, with the most that the allocator can take for itself.
     pub bytes: f64,
     /// Blocks of the heap.
     pub blocks: f64,
@@ -95,22 +46,25 @@ impl fmt::Display for IdleNode {
 /// Measures what each of `nodes` idle nodes costs more than no node.
 ///
 /// # Errors
-/// If a run doesn't pass, or the program doesn't have [`CountingAllocator`] as its global allocator.
+/// If a run doesn't pass, or the program doesn't have [`INSTRUMENTED_SYSTEM`] as its global allocator.
 pub fn measure(nodes: u32) -> Result<IdleNode, Box<dyn Error>> {
     // What a process allocates once, at its first run and its first socket, is no node's.
-    heap_with(1)?;
-    let none = heap_with(0)?;
-    let all = heap_with(nodes)?;
-    if all.blocks == none.blocks {
-        return Err("nothing is counted: CountingAllocator isn't this program's global allocator".into());
+    alive_with(1)?;
+    let none = alive_with(0)?;
+    let all = alive_with(nodes)?;
+    if none.allocations == 0 {
+        return Err("nothing is counted: stats_alloc's isn't this program's global allocator".into());
     }
-    let share = |all: i64, none: i64| (all - none) as f64 / f64::from(nodes);
-    Ok(IdleNode { nodes, bytes: share(all.bytes, none.bytes), blocks: share(all.blocks, none.blocks) })
+    let each = |count: fn(&Stats) -> i64| (count(&all) - count(&none)) as f64 / f64::from(nodes);
+    // The bytes of a reallocation are in those of allocations and deallocations too.
+    let blocks = each(|stats| stats.allocations as i64 - stats.deallocations as i64);
+    let requested = each(|stats| stats.bytes_allocated as i64 - stats.bytes_deallocated as i64);
+    Ok(IdleNode { nodes, bytes: requested + blocks * OVERHEAD_BYTES_MAX, blocks })
 }
 
-/// What the run's thread has alive when all nodes wait.
-fn heap_with(nodes: u32) -> Result<Heap, Box<dyn Error>> {
-    let seen: Arc<OnceLock<Heap>> = Arc::default();
+/// What was allocated and freed by the time that all nodes wait. Only the run's thread is at work meanwhile.
+fn alive_with(nodes: u32) -> Result<Stats, Box<dyn Error>> {
+    let seen: Arc<OnceLock<Stats>> = Arc::default();
     let simulation = {
         let seen = Arc::clone(&seen);
         Simulation::new(move |world: &mut World| {
@@ -126,7 +80,7 @@ fn heap_with(nodes: u32) -> Result<Heap, Box<dyn Error>> {
                 let seen = Arc::clone(&seen);
                 async move {
                     squall::time::sleep(Duration::from_secs(1)).await;
-                    seen.set(ALIVE.get()).expect("it looks once");
+                    seen.set(INSTRUMENTED_SYSTEM.stats()).expect("it looks once");
                 }
             });
         })
@@ -138,13 +92,6 @@ fn heap_with(nodes: u32) -> Result<Heap, Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blocks_are_as_large_as_malloc_makes_them() {
-        for (bytes, expected) in [(1, 32), (24, 32), (25, 48), (40, 48), (41, 64), (1_000, 1_008)] {
-            assert_eq!(block_bytes(Layout::from_size_align(bytes, 8).expect("a layout")), expected, "{bytes}");
-        }
-    }
 
     #[test]
     fn a_program_that_does_not_count_is_told() {

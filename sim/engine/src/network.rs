@@ -654,7 +654,7 @@ impl Network {
 
     #[inline]
     pub(crate) fn read_message_ahead(&self, message: u32) {
-        self.messages.get(message as usize).inspect(|message| read_ahead::<1, _>(*message));
+        self.messages.get(message as usize).inspect(|message| read_ahead(*message));
     }
 
     #[inline]
@@ -664,7 +664,7 @@ impl Network {
 
     #[inline]
     pub(crate) fn read_flow_ahead(&self, message: u32) {
-        self.flow_of(message).inspect(|flow| read_ahead::<1, _>(*flow));
+        self.flow_of(message).inspect(|flow| read_ahead(*flow));
     }
 
     /// What it comes to, and the flow on which it will be answered.
@@ -673,10 +673,10 @@ impl Network {
         let Some(flow) = self.flow_of(message) else { return };
         let message = &self.messages[message as usize];
         if message.kind == Kind::Answer {
-            self.calls.get(message.caller.slot as usize).inspect(|call| read_ahead::<1, _>(*call));
+            self.calls.get(message.caller.slot as usize).inspect(|call| read_ahead(*call));
         }
-        self.sockets.get(flow.socket as usize).inspect(|socket| read_ahead::<1, _>(*socket));
-        self.flows.get(flow.answered_on as usize).inspect(|flow| read_ahead::<1, _>(*flow));
+        self.sockets.get(flow.socket as usize).inspect(|socket| read_ahead(*socket));
+        self.flows.get(flow.answered_on as usize).inspect(|flow| read_ahead(*flow));
     }
 
     /// Who will probably be woken by it.

@@ -172,9 +172,9 @@ impl crate::agenda::Foresight for Foresight<'_> {
                 let Some(task) = self.network.waiting_for(message) else { return };
                 let Some(slot) = self.tasks.get(task.slot as usize) else { return };
                 if among > 8 {
-                    read_ahead::<1, _>(slot);
+                    read_ahead(slot);
                 } else if let Some(future) = &slot.future {
-                    read_ahead::<6, _>(&**future);
+                    read_ahead(&future.waker);
                 }
             }
         }
