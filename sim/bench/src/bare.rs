@@ -137,10 +137,10 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 fn poll(tasks: &mut [Option<Task>], number: u32) {
     let place = &mut tasks[number as usize];
-    if let Some(task) = place {
-        if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
-            *place = None;
-        }
+    if let Some(task) = place
+        && task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    {
+        *place = None;
     }
 }
 

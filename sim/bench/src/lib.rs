@@ -16,6 +16,7 @@
 //! | [`idle_node`] | bytes of a node that waits |
 //!
 //! madsim and turmoil are crates outside of the workspace, below `peers/`.
+#![forbid(unsafe_code)]
 
 pub mod bare;
 pub mod gauges;

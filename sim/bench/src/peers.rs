@@ -58,7 +58,7 @@ pub enum RowResult {
     Failed(String),
 }
 
-const REPETITIONS: u32 = 3;
+const REPETITIONS: u32 = 5;
 
 /// How many requests each client makes, or why the cell is left out.
 enum Plan {

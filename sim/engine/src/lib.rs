@@ -11,7 +11,7 @@
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
 //! | `run` | the loop, the end, the verdict |
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod agenda;
 mod cluster;

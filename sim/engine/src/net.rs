@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::kernel::{self, Kernel};
-use crate::network::{ArrivedCall, CallRef, Kind, Outgoing, SocketRef};
+use crate::kernel::{self, Kernel, TimerRef};
+use crate::network::{ArrivedCall, Kind, Outgoing, SocketRef};
 use crate::payload::Payload;
 
 /// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
@@ -186,7 +186,7 @@ impl Endpoint {
                 to_port: to.port(),
                 tag,
                 kind: Kind::Datagram,
-                caller: CallRef::default(),
+                caller: TimerRef::default(),
                 socket: self.socket,
             };
             kernel.send(&to, outgoing, bytes)

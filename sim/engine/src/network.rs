@@ -20,7 +20,7 @@ use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Si
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Due, Identity};
-use crate::kernel::{self, Kernel, Node, TaskRef, WakeRef, short_type_name};
+use crate::kernel::{self, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
@@ -121,7 +121,7 @@ struct Message {
     tag: u64,
     number: u32,
     flow: u32,
-    caller: CallRef,
+    caller: TimerRef,
     /// The message that came to the same socket after it.
     next: u32,
     from_port: u16,
@@ -135,7 +135,7 @@ const _: () = assert!(size_of::<Message>() == 64 && size_of::<Flow>() == 32 && s
 /// What is needed to answer a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArrivedCall {
-    pub caller: CallRef,
+    pub caller: TimerRef,
     pub tag: u64,
     /// The call's own address.
     pub flow: FlowId,
@@ -353,26 +353,11 @@ pub(crate) struct SocketRef {
     pub generation: u32,
 }
 
-/// An outstanding call, by slot and generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CallRef {
-    slot: u32,
-    generation: u32,
-}
-
 /// What came back.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Answer(Payload),
     Refused,
-}
-
-#[derive(Debug, Default)]
-struct PendingCall {
-    generation: u32,
-    wake: Option<WakeRef>,
-    /// The message that came back.
-    reply: Option<u32>,
 }
 
 /// Which nodes can't reach which.
@@ -413,8 +398,6 @@ pub(crate) struct Network {
     free_messages: Vec<u32>,
     sockets: Vec<Socket>,
     free_sockets: Vec<u32>,
-    calls: Vec<PendingCall>,
-    free_calls: Vec<u32>,
     partitions: Vec<(u64, Partition)>,
     partitions_started: u64,
     /// Addresses that aren't the default ones of their nodes.
@@ -476,8 +459,6 @@ impl Network {
             free_messages: Vec::new(),
             sockets: Vec::new(),
             free_sockets: Vec::new(),
-            calls: Vec::new(),
-            free_calls: Vec::new(),
             partitions: Vec::new(),
             partitions_started: 0,
             addresses: BTreeMap::new(),
@@ -669,11 +650,11 @@ impl Network {
 
     /// What it comes to, and the flow on which it will be answered.
     #[inline]
-    pub(crate) fn read_socket_ahead(&self, message: u32) {
+    pub(crate) fn read_socket_ahead(&self, message: u32, timers: &Timers) {
         let Some(flow) = self.flow_of(message) else { return };
         let message = &self.messages[message as usize];
         if message.kind == Kind::Answer {
-            self.calls.get(message.caller.slot as usize).inspect(|call| read_ahead(*call));
+            timers.read_ahead(message.caller);
         }
         self.sockets.get(flow.socket as usize).inspect(|socket| read_ahead(*socket));
         self.flows.get(flow.answered_on as usize).inspect(|flow| read_ahead(*flow));
@@ -681,18 +662,14 @@ impl Network {
 
     /// Who will probably be woken by it.
     #[inline]
-    pub(crate) fn waiting_for(&self, message: u32) -> Option<TaskRef> {
+    pub(crate) fn waiting_for(&self, message: u32, timers: &Timers) -> Option<TaskRef> {
         let entry = self.messages.get(message as usize)?;
-        let wake = match entry.kind {
-            Kind::Answer | Kind::Refusal => self.calls.get(entry.caller.slot as usize)?.wake.as_ref()?,
+        match entry.kind {
+            Kind::Answer | Kind::Refusal => timers.waiting_for(entry.caller),
             Kind::Datagram | Kind::Call => {
                 let socket = self.flow_of(message)?.socket;
-                &self.sockets.get(socket as usize)?.first_waiter.as_ref()?.wake
+                self.sockets.get(socket as usize)?.first_waiter.as_ref()?.wake.task()
             }
-        };
-        match *wake {
-            WakeRef::Task(task) => Some(task),
-            WakeRef::Foreign(_) => None,
         }
     }
 
@@ -708,7 +685,7 @@ impl Network {
     }
 
     #[inline]
-    fn free_message(&mut self, index: u32) {
+    pub(crate) fn free_message(&mut self, index: u32) {
         // A large payload's memory goes back; a small one lies inside.
         let payload = &mut self.messages[index as usize].payload;
         if matches!(payload, Payload::Heap(_)) {
@@ -748,7 +725,7 @@ pub(crate) struct Outgoing {
     pub to_port: u16,
     pub tag: u64,
     pub kind: Kind,
-    pub caller: CallRef,
+    pub caller: TimerRef,
     /// The socket that it is sent from.
     pub socket: SocketRef,
 }
@@ -891,7 +868,7 @@ impl Kernel {
         let Some(entry) = network.sockets.get_mut(socket.slot as usize).filter(|s| s.generation == socket.generation)
         else {
             *waiter = None;
-            self.forget(Some(wake));
+            self.forget(wake);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed")));
         };
         let received = entry.take_arrived(tag, &network.messages);
@@ -900,10 +877,10 @@ impl Kernel {
         match received {
             Some(index) => {
                 entry.heard_from = network.messages[index as usize].flow;
-                if own.is_some() {
-                    self.forget(own.map(|waiter| waiter.wake));
+                if let Some(waiter) = own {
+                    self.forget(waiter.wake);
                 }
-                self.forget(Some(wake));
+                self.forget(wake);
                 Poll::Ready(Ok(index))
             }
             None => {
@@ -911,8 +888,8 @@ impl Kernel {
                 let id = network.waiters;
                 entry.add_waiter(id, tag, wake);
                 *waiter = Some(id);
-                if own.is_some() {
-                    self.forget(own.map(|waiter| waiter.wake));
+                if let Some(waiter) = own {
+                    self.forget(waiter.wake);
                 }
                 Poll::Pending
             }
@@ -966,7 +943,7 @@ impl Kernel {
             return;
         }
         if let Some(waiter) = entry.take_waiter(|waiter| waiter.id == id) {
-            self.forget(Some(waiter.wake));
+            self.forget(waiter.wake);
             return;
         }
         if entry.has_arrived(tag, &network.messages)
@@ -1216,24 +1193,18 @@ impl Kernel {
 
     // --- calls --------------------------------------------------------------------------------------------------------
 
-    pub(crate) fn begin_call(&mut self, tag: u64, method: &'static str) -> CallRef {
+    /// An outstanding call is the timer that ends it.
+    pub(crate) fn begin_call(&mut self, tag: u64, method: &'static str) -> TimerRef {
         if self.journal.wants_names() {
             self.network.methods.insert(tag, method);
         }
-        let network = &mut self.network;
-        let slot = network.free_calls.pop().unwrap_or_else(|| {
-            network.calls.push(PendingCall::default());
-            (network.calls.len() - 1) as u32
-        });
-        CallRef { slot, generation: network.calls[slot as usize].generation }
+        self.new_timer()
     }
 
     /// The reply, if it has come.
     #[inline]
-    pub(crate) fn take_reply(&mut self, call: CallRef) -> Option<Reply> {
-        let entry = &mut self.network.calls[call.slot as usize];
-        debug_assert_eq!(entry.generation, call.generation, "a call is polled by its owner only");
-        let index = entry.reply.take()?;
+    pub(crate) fn receive_reply(&mut self, call: TimerRef) -> Option<Reply> {
+        let index = self.take_reply(call)?;
         let message = &mut self.network.messages[index as usize];
         let reply = match message.kind {
             Kind::Refusal => Reply::Refused,
@@ -1243,39 +1214,14 @@ impl Kernel {
         Some(reply)
     }
 
-    /// Whom to wake when the reply comes.
-    #[inline]
-    pub(crate) fn await_reply(&mut self, call: CallRef, wake: WakeRef) {
-        let old = self.network.calls[call.slot as usize].wake.replace(wake);
-        self.forget(old);
-    }
-
-    /// Nobody waits for the reply any more.
-    #[inline]
-    pub(crate) fn forget_call(&mut self, call: CallRef) {
-        let Some(entry) = self.network.calls.get_mut(call.slot as usize) else { return };
-        if entry.generation != call.generation {
-            return;
+    fn end_call(&mut self, call: TimerRef, index: u32, cause: u64) -> Option<TaskRef> {
+        match self.put_reply(call, index) {
+            Ok(wake) => self.wake_for_message(wake, cause),
+            Err(()) => {
+                self.network.free_message(index);
+                None
+            }
         }
-        entry.generation = entry.generation.wrapping_add(1);
-        let (reply, wake) = (entry.reply.take(), entry.wake.take());
-        self.network.free_calls.push(call.slot);
-        if let Some(index) = reply {
-            self.network.free_message(index);
-        }
-        self.forget(wake);
-    }
-
-    fn end_call(&mut self, call: CallRef, index: u32, cause: u64) -> Option<TaskRef> {
-        let entry = &mut self.network.calls[call.slot as usize];
-        // A late answer, or the second of two: nobody waits.
-        if entry.generation != call.generation || entry.reply.is_some() {
-            self.network.free_message(index);
-            return None;
-        }
-        entry.reply = Some(index);
-        let wake = entry.wake.take()?;
-        self.wake_for_message(wake, cause)
     }
 
     /// Everything that is still under way when the run has ended.

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::kernel::{self, TaskName, TimerRef};
 use crate::net::{Endpoint, ToSocketAddrs};
-use crate::network::{CallRef, Kind, Outgoing, Reply};
+use crate::network::{Kind, Outgoing, Reply};
 use crate::world::duration_ns;
 
 /// How long [`Endpoint::call`] waits: as a connection in life, a call doesn't wait for ever.
@@ -171,7 +171,7 @@ impl Endpoint {
                 match kernel.send(&to, outgoing, payload.bytes()) {
                     Ok(()) => Ok((caller, kernel.now_ns)),
                     Err(error) => {
-                        kernel.forget_call(caller);
+                        kernel.stop_timer(caller);
                         Err(error)
                     }
                 }
@@ -181,11 +181,11 @@ impl Endpoint {
         match begun {
             Ok((caller, now_ns)) => {
                 let deadline_ns = now_ns.saturating_add(duration_ns(timeout));
-                Call { endpoint, caller, deadline_ns, timer: None, error: None, state: CallState::Waiting, response }
+                Call { endpoint, caller, deadline_ns, error: None, state: CallState::Waiting, response }
             }
             Err(error) => {
-                let (caller, error) = (CallRef::default(), Some(error));
-                Call { endpoint, caller, deadline_ns: 0, timer: None, error, state: CallState::Failed, response }
+                let (caller, error) = (TimerRef::default(), Some(error));
+                Call { endpoint, caller, deadline_ns: 0, error, state: CallState::Failed, response }
             }
         }
     }
@@ -256,9 +256,8 @@ enum CallState {
 pub struct Call<'e, R: Request> {
     /// The socket must live as long as the call: its port takes the answer.
     endpoint: PhantomData<&'e Endpoint>,
-    caller: CallRef,
+    caller: TimerRef,
     deadline_ns: u64,
-    timer: Option<TimerRef>,
     /// Why the request couldn't be sent.
     error: Option<io::Error>,
     state: CallState,
@@ -279,22 +278,16 @@ impl<R: Request> Future for Call<'_, R> {
             }
             CallState::Done => panic!("a call was polled after it gave its result"),
         }
-        let (of_reply, of_timer) = (kernel::other_waker(context), kernel::other_waker(context));
+        let other = kernel::other_waker(context);
         let reply = kernel::with("squall::net::Endpoint::call", |kernel| {
-            if let Some(reply) = kernel.take_reply(this.caller) {
+            if let Some(reply) = kernel.receive_reply(this.caller) {
                 return Poll::Ready(Some(reply));
             }
             if kernel.now_ns >= this.deadline_ns {
                 return Poll::Ready(None);
             }
-            let wake = kernel.wake_ref(of_reply);
-            kernel.await_reply(this.caller, wake);
-            let wake = kernel.wake_ref(of_timer);
-            match this.timer {
-                Some(timer) => kernel.rewake_timer(timer, wake),
-                None if kernel.is_live() => this.timer = Some(kernel.start_timer(this.deadline_ns, wake)),
-                None => kernel.forget(Some(wake)),
-            }
+            let wake = kernel.wake_ref(other);
+            kernel.await_timer(this.caller, this.deadline_ns, wake);
             Poll::Pending
         });
         let Poll::Ready(reply) = reply else { return Poll::Pending };
@@ -314,12 +307,7 @@ impl<R: Request> Call<'_, R> {
     fn finish(&mut self) {
         if self.state == CallState::Waiting {
             self.state = CallState::Done;
-            let _ = kernel::try_with(|kernel| {
-                kernel.forget_call(self.caller);
-                if let Some(timer) = self.timer {
-                    kernel.stop_timer(timer);
-                }
-            });
+            let _ = kernel::try_with(|kernel| kernel.stop_timer(self.caller));
         }
     }
 }

@@ -230,9 +230,9 @@ impl Future for Sleep {
             }
             let wake = kernel.wake_ref(other);
             match this.timer {
-                Some(timer) => kernel.rewake_timer(timer, wake),
+                Some(timer) => kernel.await_timer(timer, due_ns, wake),
                 None if kernel.is_live() => this.timer = Some(kernel.start_timer(due_ns, wake)),
-                None => kernel.forget(Some(wake)),
+                None => kernel.forget(wake),
             }
             Poll::Pending
         })

@@ -46,9 +46,8 @@ pub(crate) use door::{Installed, install, try_with, with};
 pub(crate) use nodes::Node;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
-use timers::Timer;
-pub(crate) use timers::TimerRef;
-use wakers::TaskWaker;
+pub(crate) use timers::{TimerRef, Timers};
+use wakers::SlotWaker;
 pub(crate) use wakers::{RunToken, TaskRef, WakeRef, other_waker};
 
 pin_project! {
@@ -156,6 +155,7 @@ const FORESIGHT_TASKS: usize = 500;
 /// Reads ahead what messages will touch when they come.
 struct Foresight<'k> {
     network: &'k Network,
+    timers: &'k Timers,
     tasks: &'k [TaskSlot],
 }
 
@@ -167,9 +167,9 @@ impl crate::agenda::Foresight for Foresight<'_> {
         match among {
             65.. => self.network.read_message_ahead(message),
             33.. => self.network.read_flow_ahead(message),
-            17.. => self.network.read_socket_ahead(message),
+            17.. => self.network.read_socket_ahead(message, self.timers),
             _ => {
-                let Some(task) = self.network.waiting_for(message) else { return };
+                let Some(task) = self.network.waiting_for(message, self.timers) else { return };
                 let Some(slot) = self.tasks.get(task.slot as usize) else { return };
                 if among > 8 {
                     read_ahead(slot);
@@ -207,8 +207,7 @@ pub(crate) struct Kernel {
     details: Vec<TaskDetails>,
     free_tasks: Vec<u32>,
     pub nodes: Vec<Node>,
-    timers: Vec<Timer>,
-    free_timers: Vec<u32>,
+    timers: Timers,
     pub network: Network,
     pub script: Script,
     pub outbox: Outbox,
@@ -261,8 +260,7 @@ impl Kernel {
             details: Vec::new(),
             free_tasks: Vec::new(),
             nodes: Vec::new(),
-            timers: Vec::new(),
-            free_timers: Vec::new(),
+            timers: Timers::default(),
             network,
             script: Script::default(),
             outbox: Outbox::default(),
@@ -461,8 +459,8 @@ impl Kernel {
                     // Nothing is left to do now: on to the next instant.
                     None => {
                         let timers = &self.timers;
-                        let is_live = |slot: u32, generation| timers[slot as usize].generation == generation;
-                        let foresight = Foresight { network: &self.network, tasks: &self.tasks };
+                        let is_live = |slot, generation| timers.is_live(slot, generation);
+                        let foresight = Foresight { network: &self.network, timers, tasks: &self.tasks };
                         let foresight = (self.tasks.len() > FORESIGHT_TASKS).then_some(&foresight);
                         match self.agenda.advance(self.last_ns, is_live, foresight) {
                             Ok((at_ns, due)) => {

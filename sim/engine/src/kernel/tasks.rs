@@ -56,8 +56,7 @@ pub(super) struct TaskDetails {
     pub(super) spawned_at: Option<&'static Location<'static>>,
     pub(super) entropy_drawn: u64,
     pub(super) rng: Option<Box<rand_chacha::ChaCha8Rng>>,
-    /// The slot's waker: the next task's too, if nobody has kept it.
-    pub(super) waker: Arc<TaskWaker>,
+    pub(super) waker: SlotWaker,
 }
 
 /// What a task is called.
@@ -127,8 +126,9 @@ impl Condemned {
 
 /// A task taken out to be polled.
 pub(crate) struct Polling {
-    pub(super) future: Option<TaskFuture>,
-    pub(super) task: TaskRef,
+    /// None once it has ended and its destructors are through.
+    future: Option<TaskFuture>,
+    task: TaskRef,
 }
 
 impl Polling {
@@ -145,7 +145,9 @@ impl Polling {
         let ended = body.future.poll(&mut context).is_ready();
         wakers::set_own_waker(0);
         let future = if ended {
+            let waker = std::mem::replace(body.waker, Waker::noop().clone());
             call(move || drop(future));
+            with("the run loop", |kernel| kernel.details[task.slot as usize].waker.keep(waker));
             None
         } else {
             Some(future)
@@ -237,34 +239,25 @@ impl Kernel {
     ) -> TaskRef {
         let slot = self.free_tasks.pop().unwrap_or(self.tasks.len() as u32);
         let generation = self.tasks.get(slot as usize).map_or(0, |task| task.generation);
-        let new_waker = |token: &Arc<RunToken>| Arc::new(TaskWaker { token: Arc::clone(token), slot, generation });
-        let waker = match self.details.get_mut(slot as usize) {
+        let task = TaskRef { slot, generation };
+        match self.details.get_mut(slot as usize) {
             Some(details) => {
-                match Arc::get_mut(&mut details.waker) {
-                    Some(waker) => waker.generation = generation,
-                    None => details.waker = new_waker(&self.token),
-                }
                 details.children.clear();
                 (details.name, details.ordinal, details.spawned_at) = (name, ordinal, spawned_at);
                 details.entropy_drawn = 0;
-                Arc::clone(&details.waker)
             }
-            None => {
-                let waker = new_waker(&self.token);
-                self.details.push(TaskDetails {
-                    children: Vec::new(),
-                    name,
-                    ordinal,
-                    spawned_at,
-                    entropy_drawn: 0,
-                    rng: None,
-                    waker: Arc::clone(&waker),
-                });
-                waker
-            }
-        };
+            None => self.details.push(TaskDetails {
+                children: Vec::new(),
+                name,
+                ordinal,
+                spawned_at,
+                entropy_drawn: 0,
+                rng: None,
+                waker: SlotWaker::new(&self.token, task),
+            }),
+        }
         let mut future = future;
-        *future.as_mut().project().waker = Waker::from(waker);
+        *future.as_mut().project().waker = self.details[slot as usize].waker.for_task(task);
         let hot = TaskSlot {
             generation,
             state: TaskState::Idle,
@@ -288,7 +281,7 @@ impl Kernel {
             let info = self.task_info(slot);
             self.journal.name_task(id, || info);
         }
-        TaskRef { slot, generation }
+        task
     }
 
     pub(super) fn task_info(&self, slot: u32) -> TaskInfo {

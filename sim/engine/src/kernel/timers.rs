@@ -2,83 +2,156 @@
 
 use super::*;
 
-pub(super) struct Timer {
-    pub(super) generation: u32,
-    pub(super) wake: Option<WakeRef>,
-    pub(super) fired: bool,
+/// What a task waits for until a time at the most: a sleep, or a call, whose reply may come before. Half a cache line.
+#[derive(Debug)]
+#[repr(align(32))]
+pub(crate) struct Timer {
+    /// Nobody, once it has woken.
+    wake: WakeRef,
+    generation: u32,
+    /// The message that came back to a call.
+    reply: Option<u32>,
+    state: TimerState,
+}
+
+const _: () = assert!(size_of::<Timer>() == 32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimerState {
+    /// A call's, before anybody waits for it.
+    Stopped,
+    Started,
+    Fired,
 }
 
 /// A timer, by slot and generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TimerRef {
-    pub(super) slot: u32,
-    pub(super) generation: u32,
+    slot: u32,
+    generation: u32,
+}
+
+impl Timer {
+    fn take_wake(&mut self) -> WakeRef {
+        std::mem::replace(&mut self.wake, WakeRef::NOBODY)
+    }
+}
+
+/// All timers of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    all: Vec<Timer>,
+    free: Vec<u32>,
+}
+
+impl Timers {
+    #[inline]
+    fn get(&mut self, timer: TimerRef) -> Option<&mut Timer> {
+        self.all.get_mut(timer.slot as usize).filter(|entry| entry.generation == timer.generation)
+    }
+
+    /// Nothing depends on it.
+    #[inline]
+    pub(crate) fn read_ahead(&self, timer: TimerRef) {
+        self.all.get(timer.slot as usize).inspect(|entry| read_ahead(*entry));
+    }
+
+    /// Who waits for it.
+    #[inline]
+    pub(crate) fn waiting_for(&self, timer: TimerRef) -> Option<TaskRef> {
+        self.all.get(timer.slot as usize)?.wake.task()
+    }
+
+    #[inline]
+    pub(super) fn is_live(&self, slot: u32, generation: u32) -> bool {
+        self.all[slot as usize].generation == generation
+    }
 }
 
 impl Kernel {
-    pub(crate) fn start_timer(&mut self, at_ns: u64, wake: WakeRef) -> TimerRef {
-        let slot = match self.free_timers.pop() {
-            Some(slot) => slot,
-            None => {
-                self.timers.push(Timer { generation: 0, wake: None, fired: false });
-                (self.timers.len() - 1) as u32
-            }
-        };
-        let timer = &mut self.timers[slot as usize];
-        timer.wake = Some(wake);
-        timer.fired = false;
-        let generation = timer.generation;
-        self.agenda.schedule(at_ns, Due::Timer { slot, generation });
-        TimerRef { slot, generation }
+    /// A timer that isn't started.
+    #[inline]
+    pub(crate) fn new_timer(&mut self) -> TimerRef {
+        let Timers { all, free } = &mut self.timers;
+        let slot = free.pop().unwrap_or_else(|| {
+            all.push(Timer { wake: WakeRef::NOBODY, generation: 0, reply: None, state: TimerState::Stopped });
+            (all.len() - 1) as u32
+        });
+        TimerRef { slot, generation: all[slot as usize].generation }
     }
 
-    /// Another waker for a timer that hasn't fired.
-    pub(crate) fn rewake_timer(&mut self, timer: TimerRef, wake: WakeRef) {
-        let old = match self.timers.get_mut(timer.slot as usize) {
-            Some(entry) if entry.generation == timer.generation && !entry.fired => entry.wake.replace(wake),
-            _ => Some(wake),
+    pub(crate) fn start_timer(&mut self, at_ns: u64, wake: WakeRef) -> TimerRef {
+        let timer = self.new_timer();
+        self.await_timer(timer, at_ns, wake);
+        timer
+    }
+
+    /// Another waker for a timer that hasn't fired, which is started if it wasn't.
+    pub(crate) fn await_timer(&mut self, timer: TimerRef, at_ns: u64, wake: WakeRef) {
+        let live = self.is_live();
+        let Some(entry) = self.timers.get(timer).filter(|entry| entry.state != TimerState::Fired) else {
+            return self.forget(wake);
         };
+        let old = std::mem::replace(&mut entry.wake, wake);
+        if entry.state == TimerState::Stopped && live {
+            entry.state = TimerState::Started;
+            self.agenda.schedule(at_ns, Due::Timer { slot: timer.slot, generation: timer.generation });
+        }
         self.forget(old);
     }
 
     /// Another instant for a timer, with the waker that it has. `None` if it has none to wake any more.
     pub(crate) fn move_timer(&mut self, timer: TimerRef, at_ns: u64) -> Option<TimerRef> {
-        let entry = self.timers.get_mut(timer.slot as usize).filter(|entry| entry.generation == timer.generation);
-        let wake = entry.and_then(|entry| entry.wake.take());
+        let wake = self.timers.get(timer).map_or(WakeRef::NOBODY, Timer::take_wake);
         self.stop_timer(timer);
         if !self.is_live() {
             self.forget(wake);
             return None;
         }
-        wake.map(|wake| self.start_timer(at_ns.max(self.now_ns), wake))
+        (!wake.is_nobody()).then(|| self.start_timer(at_ns.max(self.now_ns), wake))
     }
 
     /// Gives a timer back, fired or not.
     pub(crate) fn stop_timer(&mut self, timer: TimerRef) {
-        let Some(entry) = self.timers.get_mut(timer.slot as usize) else { return };
-        if entry.generation != timer.generation {
-            return;
-        }
+        let Some(entry) = self.timers.get(timer) else { return };
         entry.generation = entry.generation.wrapping_add(1);
-        let fired = entry.fired;
-        let wake = entry.wake.take();
-        self.free_timers.push(timer.slot);
+        let state = std::mem::replace(&mut entry.state, TimerState::Stopped);
+        let (wake, reply) = (entry.take_wake(), entry.reply.take());
+        self.timers.free.push(timer.slot);
         self.forget(wake);
-        if !fired {
+        if let Some(index) = reply {
+            self.network.free_message(index);
+        }
+        if state == TimerState::Started {
             let timers = &self.timers;
-            self.agenda.timer_cancelled(|slot, generation| timers[slot as usize].generation == generation);
+            self.agenda.timer_cancelled(|slot, generation| timers.is_live(slot, generation));
         }
     }
 
     pub(super) fn timer_due(&mut self, slot: u32, generation: u32) {
-        let timer = &mut self.timers[slot as usize];
-        if timer.generation != generation {
+        let Some(timer) = self.timers.get(TimerRef { slot, generation }) else {
             self.agenda.cancelled_timer_passed();
             return;
-        }
-        timer.fired = true;
-        if let Some(wake) = timer.wake.take() {
-            self.wake(wake, 1);
-        }
+        };
+        timer.state = TimerState::Fired;
+        let wake = timer.take_wake();
+        self.wake(wake, 1);
+    }
+
+    /// A reply to the call that has this timer, which may be over. Whom to wake.
+    ///
+    /// # Errors
+    /// Nobody wants it: it is late, or the second of two.
+    #[inline]
+    pub(crate) fn put_reply(&mut self, timer: TimerRef, message: u32) -> Result<WakeRef, ()> {
+        let entry = self.timers.get(timer).filter(|entry| entry.reply.is_none()).ok_or(())?;
+        entry.reply = Some(message);
+        Ok(entry.take_wake())
+    }
+
+    /// The reply to the call that has this timer, if it has come.
+    #[inline]
+    pub(crate) fn take_reply(&mut self, timer: TimerRef) -> Option<u32> {
+        self.timers.get(timer)?.reply.take()
     }
 }

@@ -1,7 +1,7 @@
 //! Wakers that know their run, and waking by number.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
@@ -44,8 +44,50 @@ impl RunToken {
 #[derive(Debug)]
 pub(super) struct TaskWaker {
     pub(super) token: Arc<RunToken>,
-    pub(super) slot: u32,
-    pub(super) generation: u32,
+    slot: u32,
+    generation: AtomicU32,
+}
+
+impl TaskWaker {
+    fn task(&self) -> TaskRef {
+        TaskRef { slot: self.slot, generation: self.generation.load(Ordering::Relaxed) }
+    }
+}
+
+/// The waker of a slot: the next task's too, if nobody has kept it.
+///
+/// Atomic counts cost more than they seem to: each waits for all that the processor has yet to write. So the last task's
+/// own waker is kept, and whether there are others is only looked at.
+#[derive(Debug)]
+pub(super) struct SlotWaker {
+    waker: Arc<TaskWaker>,
+    /// What the last task was polled with.
+    spare: Option<Waker>,
+}
+
+impl SlotWaker {
+    pub(super) fn new(token: &Arc<RunToken>, task: TaskRef) -> SlotWaker {
+        let generation = AtomicU32::new(task.generation);
+        SlotWaker { waker: Arc::new(TaskWaker { token: Arc::clone(token), slot: task.slot, generation }), spare: None }
+    }
+
+    /// What `task`, which has come into the slot, is to be polled with.
+    #[inline]
+    pub(super) fn for_task(&mut self, task: TaskRef) -> Waker {
+        let known = 1 + usize::from(self.spare.is_some());
+        if Arc::strong_count(&self.waker) != known {
+            *self = SlotWaker::new(&self.waker.token, task);
+        }
+        // Nobody else can have come by one meanwhile: a waker is cloned from a waker.
+        self.waker.generation.store(task.generation, Ordering::Relaxed);
+        self.spare.take().unwrap_or_else(|| Waker::from(Arc::clone(&self.waker)))
+    }
+
+    /// Takes back what an ended task was polled with.
+    #[inline]
+    pub(super) fn keep(&mut self, waker: Waker) {
+        self.spare = Some(waker);
+    }
 }
 
 impl Wake for TaskWaker {
@@ -58,14 +100,14 @@ impl Wake for TaskWaker {
             let ours = Arc::ptr_eq(&kernel.token, &self.token);
             if ours {
                 let cause = kernel.current.task.0;
-                kernel.wake_task(TaskRef { slot: self.slot, generation: self.generation }, cause);
+                kernel.wake_task(self.task(), cause);
             }
             ours
         });
         if woken_here != Some(true) {
             let thread = std::thread::current();
             self.token.raise(ForeignWake {
-                task: TaskRef { slot: self.slot, generation: self.generation },
+                task: self.task(),
                 thread: thread.name().unwrap_or("without a name").to_string(),
             });
         }
@@ -84,6 +126,25 @@ pub(crate) struct TaskRef {
 pub(crate) enum WakeRef {
     Task(TaskRef),
     Foreign(Waker),
+}
+
+impl WakeRef {
+    /// No task has that slot. Shorter than an `Option`.
+    pub(crate) const NOBODY: WakeRef = WakeRef::Task(TaskRef { slot: u32::MAX, generation: u32::MAX });
+
+    #[inline]
+    pub(crate) fn is_nobody(&self) -> bool {
+        matches!(self, WakeRef::Task(task) if task.slot == u32::MAX)
+    }
+
+    /// The task, if it waits with its own waker.
+    #[inline]
+    pub(crate) fn task(&self) -> Option<TaskRef> {
+        match *self {
+            WakeRef::Task(task) => Some(task),
+            WakeRef::Foreign(_) => None,
+        }
+    }
 }
 
 thread_local! {
@@ -126,8 +187,8 @@ impl Kernel {
 
     /// Drops a waker without waking: dropping is user code as well.
     #[inline]
-    pub(crate) fn forget(&mut self, wake: Option<WakeRef>) {
-        if let Some(WakeRef::Foreign(waker)) = wake {
+    pub(crate) fn forget(&mut self, wake: WakeRef) {
+        if let WakeRef::Foreign(waker) = wake {
             self.outbox.drop_waker(waker);
         }
     }
