@@ -9,6 +9,7 @@
 //! | [`planted_panic`] | a panic at a place that doesn't move |
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod determinism;
 pub mod planted_panic;
 pub mod plants;

@@ -17,11 +17,13 @@ Examples:
   squall run scenarios/payments.toml --seed 7       one run, step by step
   squall explore scenarios/payments.toml            many seeds; shows the first that fails
   squall explore scenarios/payments.toml --seeds fresh --for 10m
+  squall replay squall-regressions/payments/paid-once-0x2.toml
+                                                    a saved failure: does it still fail?
   squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
 
 Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
   4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
-  120 inconclusive, 130 interrupted.";
+  120 inconclusive, 125 a saved failure is stale, 130 interrupted.";
 
 /// Runs simulated distributed systems: the same seed brings the same run back, event for event.
 #[derive(Debug, Parser)]
@@ -59,10 +61,12 @@ pub enum Command {
     List(List),
     /// One run: its timeline and verdict.
     Run(Run),
-    /// Many runs: the first failure's timeline, and a summary.
+    /// Many runs: what fails is shrunk to its cause and saved.
     Explore(Explore),
-    /// One run twice, compared event for event.
+    /// A saved failure again, compared with what was saved; or one run of a scenario twice.
     Replay(Replay),
+    /// A saved failure with fewer and smaller perturbations.
+    Shrink(Shrink),
 }
 
 /// `squall list`
@@ -124,13 +128,13 @@ pub struct Run {
 /// `squall replay`
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Which world.
+    /// Which world, or a failure file.
     #[command(flatten)]
     pub world: World,
 
-    /// The seed, 42 or 0x2a.
+    /// The seed, 42 or 0x2a; a failure file has its own.
     #[arg(long, value_name = "N", env = "SQUALL_SEED", allow_negative_numbers = true)]
-    pub seed: Seed,
+    pub seed: Option<Seed>,
 
     /// Write all that happened here: JSON lines in zstd.
     #[arg(long, value_name = "OUT")]
@@ -139,6 +143,34 @@ pub struct Replay {
     /// How the timeline is shown.
     #[command(flatten)]
     pub shown: Shown,
+}
+
+/// `squall shrink`
+#[derive(Debug, Args)]
+pub struct Shrink {
+    /// A failure file.
+    #[arg(value_name = "FAILURE")]
+    pub file: PathBuf,
+
+    /// Where the result goes [default: over the file itself].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// How hard to try.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// When shrinking ends, though it might find fewer.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Patience {
+    /// Stop shrinking a failure after this time, and keep the best so far.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
+    pub shrink_for: Duration,
+
+    /// Stop shrinking a failure after so many runs, and keep the best so far.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub shrink_runs: u64,
 }
 
 /// `squall explore`
@@ -168,9 +200,18 @@ pub struct Explore {
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>, allow_negative_numbers = true)]
     pub max_failures: Option<NonZeroU64>,
 
-    /// Write traces of failures below this directory.
+    /// Write failures below this directory, and their traces [default: failures only, below squall-regressions; in CI
+    /// below target/squall].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// Neither shrink nor save what fails.
+    #[arg(long)]
+    pub no_shrink: bool,
+
+    /// How hard to try to shrink.
+    #[command(flatten)]
+    pub patience: Patience,
 
     /// Leave out the check that the first seed repeats itself.
     #[arg(long)]

@@ -1,20 +1,22 @@
-//! `squall explore`: many seeds, the first failure shown, a summary.
+//! `squall explore`: saved failures first, then many seeds; what fails is shrunk and saved; a summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use squall_reports::printable;
-use squall_trace::{Plan, Record, Seed, StrategyChoice, Trace, Verdict};
+use squall_campaign::failure_file::FailureFile;
+use squall_reports::{printable, render_timeline};
+use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
-use super::arguments::{Explore, Seeds};
+use super::arguments::{Explore, Patience as PatienceArguments, Seeds};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output, without_controls};
 use super::run::{run_in_words, unwritable};
+use super::saved::{self, Found, Patience, Saved};
 use crate::determinism::{self, Checked};
 use crate::divergence::Divergence;
 use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Listed, Settings, Watch, WatchEnded};
@@ -26,7 +28,7 @@ use crate::trace_file;
 /// How many events of the first failure are shown.
 const LINES_MAX: usize = 200;
 
-/// How many traces are written for each property.
+/// How many traces are written for each property, where they are asked for.
 const TRACES_OF_PROPERTY_MAX: u64 = 10;
 
 /// How many seeds are named for each property.
@@ -54,6 +56,19 @@ struct Failed<'f> {
     property: &'f str,
     message: &'f str,
     replay: String,
+    /// Where it was saved, if it was shrunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+}
+
+/// A failure that was saved before, run again.
+#[derive(Serialize)]
+struct Regression<'r> {
+    event: &'static str,
+    file: String,
+    property: &'r str,
+    outcome: &'static str,
+    verdict: &'static str,
 }
 
 #[derive(Serialize)]
@@ -130,13 +145,16 @@ pub fn explore(
         output::complain("note: isolation = \"auto\" can't go on with processes yet: what follows is from threads");
     }
 
+    let kept = replay_kept(programs, &scenario, hang_after, output)?;
+
     let mut watcher = Watcher {
         arguments,
         simulation: &simulation,
         plan: &plan,
-        scenario_name: scenario.name(),
+        scenario: &scenario,
         progress: progress_bar(seeds, arguments),
         saved: BTreeMap::new(),
+        traces: 0,
         problem: None,
         output,
     };
@@ -148,38 +166,108 @@ pub fn explore(
     };
     let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
     watcher.progress.finish_and_clear();
-    let Watcher { saved, problem, output, .. } = watcher;
+    let Watcher { saved, traces, problem, output, .. } = watcher;
     if let Some(problem) = problem {
         return Err(problem);
     }
     let explored = explored?;
     let seconds = begun.elapsed().as_secs_f64();
-    tell_summary(&explored, &scenario, arguments, &saved, seconds, output)?;
-    Ok(exit_code(&explored, scenario.expect(), diverged))
+    let campaign = Campaign { explored, kept, saved, traces, seconds };
+    campaign.tell(&scenario, arguments, output)?;
+    Ok(campaign.exit_code(scenario.expect(), diverged))
 }
 
-fn exit_code(explored: &Explored, expect: Option<&str>, diverged: bool) -> u8 {
-    if interrupt::requested() {
-        exit::INTERRUPTED
-    } else if diverged || explored.first_unrepeated.is_some() {
-        exit::NONDETERMINISM
-    } else if explored.runs == 0 {
-        exit::NOTHING_RAN
-    } else if !came_as_expected(explored, expect) {
-        exit::PROPERTY_FAILED
-    } else if explored.unknown > 0 {
-        exit::INCONCLUSIVE
-    } else {
-        exit::PASS
+/// A failure that was saved before, run again.
+struct Kept {
+    path: PathBuf,
+    seed: Seed,
+    perturbations: usize,
+    found: Found,
+    verdict: Verdict,
+}
+
+/// Runs what was saved before: what once failed is looked at first.
+fn replay_kept(
+    programs: &[Program],
+    scenario: &Scenario,
+    hang_after: Duration,
+    output: &mut Output,
+) -> Result<Vec<Kept>, Stop> {
+    let mut all = Vec::new();
+    for path in saved::list(&saved::kept_directory(scenario.name())) {
+        if interrupt::requested() {
+            break;
+        }
+        let Saved { file, scenario } = Saved::load(&path, programs)?;
+        let outcome = scenario.simulation().hang_after(hang_after).try_run_plan(&file.plan(), Record::Digest)?;
+        let found = Found::new(&file, &outcome);
+        output.text(&format!("{}: {}", path.display(), found.in_words(&file, &outcome)))?;
+        output.json(&Regression {
+            event: "regression",
+            file: path.display().to_string(),
+            property: &file.property,
+            outcome: found.word(),
+            verdict: outcome.verdict.word(),
+        })?;
+        let perturbations = file.perturbations();
+        all.push(Kept { path, seed: file.seed, perturbations, found, verdict: outcome.verdict });
     }
+    output.flush()?;
+    Ok(all)
 }
 
-/// Whether that property failed that was to fail, and nothing else did.
-fn came_as_expected(explored: &Explored, expect: Option<&str>) -> bool {
-    let failed: Vec<&str> = explored.groups.keys().map(|property| &**property).collect();
-    match expect {
-        Some(property) => failed == [property],
-        None => failed.is_empty(),
+/// All that came of it.
+struct Campaign {
+    explored: Explored,
+    kept: Vec<Kept>,
+    /// The failure files by seed.
+    saved: BTreeMap<Seed, SavedAs>,
+    traces: usize,
+    seconds: f64,
+}
+
+/// What became of a failure.
+struct SavedAs {
+    path: PathBuf,
+    perturbations: usize,
+}
+
+impl Campaign {
+    fn kept_with(&self, word: &'static str) -> u64 {
+        self.kept.iter().filter(|kept| kept.verdict.word() == word).count() as u64
+    }
+
+    fn runs(&self) -> u64 {
+        self.explored.runs + self.kept.len() as u64
+    }
+
+    fn exit_code(&self, expect: Option<&str>, diverged: bool) -> u8 {
+        if interrupt::requested() {
+            exit::INTERRUPTED
+        } else if diverged || self.explored.first_unrepeated.is_some() {
+            exit::NONDETERMINISM
+        } else if self.explored.runs == 0 {
+            exit::NOTHING_RAN
+        } else if !self.came_as_expected(expect) {
+            exit::PROPERTY_FAILED
+        } else if self.explored.unknown + self.kept_with("unknown") > 0 {
+            exit::INCONCLUSIVE
+        } else if self.kept.iter().any(|kept| matches!(kept.found, Found::Stale { .. })) {
+            exit::STALE
+        } else {
+            exit::PASS
+        }
+    }
+
+    /// The properties that failed.
+    fn failed(&self) -> BTreeSet<&str> {
+        let explored = self.explored.groups.keys().map(|property| &**property);
+        explored.chain(self.kept.iter().filter_map(|kept| kept.verdict.property())).collect()
+    }
+
+    /// Whether that property failed that was to fail, and nothing else did.
+    fn came_as_expected(&self, expect: Option<&str>) -> bool {
+        self.failed() == expect.into_iter().collect()
     }
 }
 
@@ -297,13 +385,20 @@ fn progress_bar(seeds: SeedRange, arguments: &Explore) -> ProgressBar {
     bar
 }
 
+/// A failure, as it is told.
+struct Told {
+    shrunk: Outcome,
+    words: String,
+}
+
 struct Watcher<'w> {
     arguments: &'w Explore,
     simulation: &'w Simulation,
     plan: &'w dyn Fn(Seed) -> Plan,
-    scenario_name: &'w str,
+    scenario: &'w Scenario,
     progress: ProgressBar,
-    saved: BTreeMap<Seed, PathBuf>,
+    saved: BTreeMap<Seed, SavedAs>,
+    traces: usize,
     /// Why nothing more was to be counted.
     problem: Option<Stop>,
     output: &'w mut Output,
@@ -328,36 +423,90 @@ impl Watch for Watcher<'_> {
 impl Watcher<'_> {
     fn on_failure(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), Stop> {
         let Verdict::Fail(failure) = &counted.verdict else { return Ok(()) };
-        let replay = replay_command(self.arguments, counted.seed);
+        let seed = counted.seed;
+        let of_property = so_far.groups.get(&*failure.property).map_or(0, |group| group.failures);
+        let hung = failure.property == HANG_PROPERTY;
+        // One of each kind is shrunk: the others are the same again.
+        let told = match of_property == 1 && !hung && counted.repeats && !self.arguments.no_shrink {
+            true => Some(self.shrink(seed)?),
+            false => None,
+        };
+        let replay = match self.saved.get(&seed) {
+            Some(saved) => format!("squall replay {}", super::quoted(&saved.path.display().to_string())),
+            None => replay_command(self.arguments, seed),
+        };
         self.output.json(&Failed {
             event: "failure",
-            seed: counted.seed,
+            seed,
             property: &failure.property,
             message: &failure.message,
             replay: replay.clone(),
+            file: self.saved.get(&seed).map(|saved| saved.path.display().to_string()),
         })?;
-        let is_shown = so_far.failed == 1 && !self.output.is_json();
-        let failures_of_property = so_far.groups.get(&*failure.property).map_or(0, |group| group.failures);
-        let is_saved = self.arguments.out.is_some() && failures_of_property <= TRACES_OF_PROPERTY_MAX;
-        if !is_shown && !is_saved {
-            return Ok(());
-        }
-        if failure.property == HANG_PROPERTY {
+        let is_first = so_far.failed == 1 && !self.output.is_json();
+        let is_traced = self.arguments.out.is_some() && of_property <= TRACES_OF_PROPERTY_MAX && !hung;
+        if hung && is_first {
             // To run it again would take as long again, and leave nothing more.
-            let said = format!("\nseed {}: FAIL {HANG_PROPERTY}\n{}", counted.seed, without_controls(&failure.message));
+            let said = format!("\nseed {seed}: FAIL {HANG_PROPERTY}\n{}", without_controls(&failure.message));
             return self.show(&said, &replay);
         }
-        let outcome = self.simulation.try_run_plan(&(self.plan)(counted.seed), Record::Full)?;
-        if is_shown {
-            let said = run_in_words(&outcome, self.output.style(Some(LINES_MAX), false));
-            self.show(&format!("\nthe first failure, seed {}:\n\n{said}", counted.seed), &replay)?;
+        let style = self.output.style(Some(LINES_MAX), false);
+        match told {
+            Some(Told { shrunk, words }) => {
+                let timeline = match is_first {
+                    true => {
+                        let timeline = shrunk.trace.as_ref().map(|trace| render_timeline(trace, style));
+                        format!("\nthe first failure, seed {seed}, shrunk:\n\n{}\n", timeline.unwrap_or_default())
+                    }
+                    false => String::new(),
+                };
+                self.show(&format!("{timeline}{words}"), &replay)?;
+            }
+            None if is_first => {
+                let outcome = self.simulation.try_run_plan(&(self.plan)(seed), Record::Full)?;
+                let said = run_in_words(&outcome, style);
+                self.show(&format!("\nthe first failure, seed {seed}:\n\n{said}"), &replay)?;
+            }
+            None => {}
         }
-        if let (true, Some(directory), Some(trace)) = (is_saved, &self.arguments.out, &outcome.trace) {
-            let path = directory.join(format!("{}-{}.trace.zst", self.scenario_name, counted.seed));
-            trace_file::write(&path, trace).map_err(|error| unwritable(&path, &error))?;
-            self.saved.insert(counted.seed, path);
+        if let (true, Some(directory)) = (is_traced, &self.arguments.out)
+            && let Some(trace) = self.simulation.try_run_plan(&(self.plan)(seed), Record::Full)?.trace
+        {
+            let path = directory.join(format!("{}-{seed}.trace.zst", self.scenario.name()));
+            trace_file::write(&path, &trace).map_err(|error| unwritable(&path, &error))?;
+            self.traces += 1;
         }
         Ok(())
+    }
+
+    /// Shrinks a failing seed, saves what is left of it, and sees that the file repeats it.
+    fn shrink(&mut self, seed: Seed) -> Result<Told, Stop> {
+        let plan = (self.plan)(seed);
+        let PatienceArguments { shrink_for, shrink_runs } = self.arguments.patience;
+        self.progress.set_message(format!("shrinking seed {seed}"));
+        let scenario_file = &self.arguments.world.file;
+        let (file, outcome, words) =
+            match saved::shrink_and_explain(self.simulation, &plan, &mut Patience::new(shrink_for, shrink_runs)) {
+                Ok(shrunk) => {
+                    let words = shrunk.in_words();
+                    (FailureFile::shrunk(scenario_file, &shrunk.shrunk), shrunk.shrunk.outcome, words)
+                }
+                Err(reason) => {
+                    let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
+                    let file = FailureFile::whole(scenario_file, &plan, outcome.digest, &outcome.verdict);
+                    (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
+                }
+            };
+        let directory = saved::new_directory(self.arguments.out.as_deref(), self.scenario.name());
+        let path = directory.join(saved::file_name(&file.property, seed));
+        file.write(&path).map_err(|error| unwritable(&path, &error))?;
+        let again = FailureFile::read(&path).map_err(|error| Stop::Own(error.to_string()))?;
+        let repeated = self.simulation.try_run_plan(&again.plan(), Record::Digest)?;
+        if Found::new(&again, &repeated) != Found::Same {
+            output::complain(&format!("note: {} doesn't repeat the run that it was made of", path.display()));
+        }
+        self.saved.insert(seed, SavedAs { path, perturbations: file.perturbations() });
+        Ok(Told { shrunk: outcome, words })
     }
 
     fn show(&mut self, said: &str, replay: &str) -> Result<(), Stop> {
@@ -376,109 +525,125 @@ fn replay_command(arguments: &Explore, seed: Seed) -> String {
     super::replay_command(&arguments.world.file, &arguments.world.set, arguments.world.strategy, seed)
 }
 
-fn tell_summary(
-    explored: &Explored,
-    scenario: &Scenario,
-    arguments: &Explore,
-    saved: &BTreeMap<Seed, PathBuf>,
-    seconds: f64,
-    output: &mut Output,
-) -> Result<(), Stop> {
-    for (seed, note) in &explored.notes {
-        output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
+impl Campaign {
+    fn tell(&self, scenario: &Scenario, arguments: &Explore, output: &mut Output) -> Result<(), Stop> {
+        let Campaign { explored, kept, saved, seconds, .. } = self;
+        for (seed, note) in &explored.notes {
+            output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
+        }
+        for fault in &explored.unreached_faults {
+            output::complain(&format!(
+                "note: {} happened in no run: each ended before it, or the node was down already",
+                without_controls(fault)
+            ));
+        }
+        output.text(&self.in_words(scenario.expect(), arguments))?;
+        let of_kept = kept.iter().filter_map(|kept| {
+            Some(FinishedFailure {
+                seed: kept.seed,
+                property: kept.verdict.property()?.to_string(),
+                file: Some(kept.path.display().to_string()),
+                perturbations: kept.perturbations,
+            })
+        });
+        let of_seed = explored.failures.iter().map(|listed| {
+            let saved = saved.get(&listed.seed);
+            FinishedFailure {
+                seed: listed.seed,
+                property: listed.property.to_string(),
+                file: saved.map(|saved| saved.path.display().to_string()),
+                perturbations: saved.map_or(listed.perturbations, |saved| saved.perturbations),
+            }
+        });
+        output.json(&Finished {
+            event: "explore-finished",
+            runs: self.runs(),
+            passed: explored.passed + self.kept_with("pass"),
+            failed: explored.failed + self.kept_with("fail"),
+            unknown: explored.unknown + self.kept_with("unknown"),
+            seconds: *seconds,
+            failures: of_kept.chain(of_seed).collect(),
+        })
     }
-    for fault in &explored.unreached_faults {
-        output::complain(&format!(
-            "note: {} happened in no run: each ended before it, or the node was down already",
-            without_controls(fault)
-        ));
-    }
-    output.text(&summary_in_words(explored, scenario.expect(), arguments, saved, seconds))?;
-    let failure = |listed: &Listed| FinishedFailure {
-        seed: listed.seed,
-        property: listed.property.to_string(),
-        file: saved.get(&listed.seed).map(|path| path.display().to_string()),
-        perturbations: listed.perturbations,
-    };
-    output.json(&Finished {
-        event: "explore-finished",
-        runs: explored.runs,
-        passed: explored.passed,
-        failed: explored.failed,
-        unknown: explored.unknown,
-        seconds,
-        failures: explored.failures.iter().map(failure).collect(),
-    })
-}
 
-fn summary_in_words(
-    explored: &Explored,
-    expect: Option<&str>,
-    arguments: &Explore,
-    saved: &BTreeMap<Seed, PathBuf>,
-    seconds: f64,
-) -> String {
-    let mut text = String::new();
-    for (property, group) in &explored.groups {
-        let of_group = |listed: &&Listed| Arc::ptr_eq(&listed.property, property);
-        let seeds: Vec<String> = explored
-            .failures
-            .iter()
-            .filter(of_group)
-            .take(SEEDS_NAMED_MAX)
-            .map(|listed| listed.seed.to_string())
-            .collect();
-        let more = if group.failures > seeds.len() as u64 { ", …" } else { "" };
+    fn in_words(&self, expect: Option<&str>, arguments: &Explore) -> String {
+        let Campaign { explored, kept, saved, traces, seconds } = self;
+        let mut text = String::new();
+        for (property, group) in &explored.groups {
+            let of_group = |listed: &&Listed| Arc::ptr_eq(&listed.property, property);
+            let seeds: Vec<String> = explored
+                .failures
+                .iter()
+                .filter(of_group)
+                .take(SEEDS_NAMED_MAX)
+                .map(|listed| listed.seed.to_string())
+                .collect();
+            let more = if group.failures > seeds.len() as u64 { ", …" } else { "" };
+            text.push_str(&format!(
+                "FAIL {} in {} of {}: seeds {}{more}\n",
+                printable::line(property, 60),
+                group.failures,
+                counted_runs(explored.runs),
+                seeds.join(", ")
+            ));
+            for said in printable::paragraph(&group.message, 100, 6) {
+                text.push_str(&format!("    {said}\n"));
+            }
+            let replay = match saved.get(&group.seed) {
+                Some(saved) => format!("squall replay {}", super::quoted(&saved.path.display().to_string())),
+                None => replay_command(arguments, group.seed),
+            };
+            text.push_str(&format!("    replay: {}\n", super::as_called(&replay)));
+        }
+        if let Some((seed, message)) = &explored.first_unknown {
+            let runs = counted_runs(explored.runs);
+            text.push_str(&format!("UNKNOWN in {} of {runs}, first with seed {seed}\n", explored.unknown));
+            for said in printable::paragraph(message, 100, 6) {
+                text.push_str(&format!("    {said}\n"));
+            }
+            text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, *seed))));
+        }
+        if let Some(seed) = explored.first_unrepeated {
+            text.push_str(&format!("NOT DETERMINISTIC: seed {seed} failed, and its second run had another digest\n"));
+        }
+        if let (Some(directory), 1..) = (&arguments.out, *traces) {
+            let plural = if *traces == 1 { "trace" } else { "traces" };
+            text.push_str(&format!("{traces} {plural} written to {}\n", directory.display()));
+        }
+        let Explored { runs, passed, failed, unknown, .. } = explored;
+        let interrupted = if interrupt::requested() { "interrupted after " } else { "" };
         text.push_str(&format!(
-            "FAIL {} in {} of {}: seeds {}{more}\n",
-            printable::line(property, 60),
-            group.failures,
-            counted_runs(explored.runs),
-            seeds.join(", ")
+            "{interrupted}{} in {seconds:.2} s: {passed} passed, {failed} failed, {unknown} unknown\n",
+            counted_runs(*runs)
         ));
-        for said in printable::paragraph(&group.message, 100, 6) {
-            text.push_str(&format!("    {said}\n"));
+        if !kept.is_empty() {
+            let of = |found: &str| kept.iter().filter(|kept| kept.found.word() == found).count();
+            let (same, differs, gone, stale) = (of("same"), of("differs"), of("gone"), of("stale"));
+            let plural = if kept.len() == 1 { "failure" } else { "failures" };
+            text.push_str(&format!(
+                "{} saved {plural} before them: {same} the same, {differs} failing otherwise, {gone} gone, {stale} stale\n",
+                kept.len()
+            ));
         }
-        text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, group.seed))));
-    }
-    if let Some((seed, message)) = &explored.first_unknown {
-        let runs = counted_runs(explored.runs);
-        text.push_str(&format!("UNKNOWN in {} of {runs}, first with seed {seed}\n", explored.unknown));
-        for said in printable::paragraph(message, 100, 6) {
-            text.push_str(&format!("    {said}\n"));
+        let failed = self.failed();
+        match expect {
+            _ if explored.runs == 0 => text.push_str("nothing ran\n"),
+            None => {}
+            Some(property) if self.came_as_expected(expect) => {
+                text.push_str(&format!("as expected: {property} failed, and nothing else did\n"));
+            }
+            Some(property) if failed.contains(property) => {
+                text.push_str(&format!("expected only {property} to fail, but something else failed too\n"));
+            }
+            // There might have been more.
+            Some(_) if interrupt::requested() => {}
+            Some(property) => {
+                let runs = counted_runs(*runs);
+                text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));
+            }
         }
-        text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, *seed))));
+        text
     }
-    if let Some(seed) = explored.first_unrepeated {
-        text.push_str(&format!("NOT DETERMINISTIC: seed {seed} failed, and its second run had another digest\n"));
-    }
-    if let (Some(directory), false) = (&arguments.out, saved.is_empty()) {
-        let plural = if saved.len() == 1 { "trace" } else { "traces" };
-        text.push_str(&format!("{} {plural} written to {}\n", saved.len(), directory.display()));
-    }
-    let Explored { runs, passed, failed, unknown, .. } = explored;
-    let interrupted = if interrupt::requested() { "interrupted after " } else { "" };
-    text.push_str(&format!(
-        "{interrupted}{} in {seconds:.2} s: {passed} passed, {failed} failed, {unknown} unknown\n",
-        counted_runs(*runs)
-    ));
-    match expect {
-        _ if explored.runs == 0 => text.push_str("nothing ran\n"),
-        None => {}
-        Some(property) if came_as_expected(explored, expect) => {
-            text.push_str(&format!("as expected: {property} failed, and nothing else did\n"));
-        }
-        Some(property) if explored.groups.contains_key(property) => {
-            text.push_str(&format!("expected only {property} to fail, but something else failed too\n"));
-        }
-        // There might have been more.
-        Some(_) if interrupt::requested() => {}
-        Some(property) => {
-            let runs = counted_runs(*runs);
-            text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));
-        }
-    }
-    text
 }
 
 fn counted_runs(runs: u64) -> String {

@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `run`, `explore`, `replay`.
+//! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`.
 //!
 //! A program becomes the whole command line by one line: `squall::main!(programs());`. Data goes to standard output (text,
 //! or with `--message-format json` one object a line), progress, notes and errors to standard error. The exit codes are in
@@ -11,6 +11,8 @@ mod interrupt;
 mod list;
 mod output;
 mod run;
+mod saved;
+mod shrink;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
         Command::List(arguments) => list::list(&programs, &arguments, &mut output),
         Command::Run(arguments) => run::run(&programs, &arguments, hang_after, &mut output),
         Command::Replay(arguments) => run::replay(&programs, &arguments, hang_after, &mut output),
+        Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, hang_after, &mut output),
         Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
     };
     let code = match result.and_then(|code| output.flush().map(|()| code)) {

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use squall_campaign::failure_file::FailureFile;
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
 use squall_trace::trace::format_ns;
-use squall_trace::{Outcome, Record, Seed, StrategyChoice, Verdict};
+use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
 use super::arguments::{Replay, Run, Shown, World};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
+use super::saved::{self, Found, Saved};
 use crate::divergence::{Divergence, first_divergence};
 use crate::runner::Simulation;
 use crate::scenario::{Program, Scenario};
@@ -47,14 +49,78 @@ pub fn run(programs: &[Program], arguments: &Run, hang_after: Duration, output: 
 }
 
 pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
-    let seed = Some(arguments.seed);
+    if FailureFile::is_one(&arguments.world.file) {
+        return replay_saved(programs, arguments, hang_after, output);
+    }
+    if arguments.seed.is_none() {
+        let file = arguments.world.file.display();
+        return Err(Stop::Input(miette::miette!(
+            help = "give --seed N, or a failure file, which has its own",
+            "{file}: a replay of a scenario needs a seed"
+        )));
+    }
+    let seed = arguments.seed;
     let once = Once::prepare(programs, &arguments.world, seed, hang_after, arguments.trace.as_deref())?;
     let first = once.run()?;
     let second = once.run()?;
     let compared = Compared::new(&first, &second);
-    once.tell(&first, &arguments.shown, Some(&compared), output)?;
+    let more = Replayed { before: String::new(), after: compared_in_words(&compared), word: compared.word() };
+    once.tell(&first, &arguments.shown, Some(&more), output)?;
     once.save(&first)?;
     Ok(exit_code(&first.verdict, Some(&compared)))
+}
+
+/// A failure from its file, twice: compared with what was saved, and with itself.
+fn replay_saved(
+    programs: &[Program],
+    arguments: &Replay,
+    hang_after: Duration,
+    output: &mut Output,
+) -> Result<u8, Stop> {
+    let path = &arguments.world.file;
+    if !arguments.world.set.is_empty() || arguments.world.strategy.is_some() {
+        return Err(Stop::Input(miette::miette!(
+            help = "edit the file, or run the scenario",
+            "{}: a failure file says its own settings and strategy",
+            path.display()
+        )));
+    }
+    let saved = Saved::load(path, programs)?;
+    let trace_file = open_trace(arguments.trace.as_deref())?;
+    let once = Once {
+        replay: format!("squall replay {}", super::quoted(&path.display().to_string())),
+        plan: saved.plan(),
+        simulation: saved.scenario.simulation().hang_after(hang_after),
+        scenario: saved.scenario,
+        trace_file: std::cell::Cell::new(trace_file),
+    };
+    let first = once.run()?;
+    let found = Found::new(&saved.file, &first);
+    let compared = Compared::new(&first, &once.run()?);
+    let more = Replayed {
+        before: saved::entries_in_words(&saved.file),
+        after: match &compared {
+            Compared::Same => found.in_words(&saved.file, &first),
+            Compared::Differs(_) => compared_in_words(&compared),
+        },
+        word: match &compared {
+            Compared::Same => found.word(),
+            Compared::Differs(_) => compared.word(),
+        },
+    };
+    once.tell(&first, &arguments.shown, Some(&more), output)?;
+    once.save(&first)?;
+    match (&compared, found) {
+        (Compared::Same, Found::Stale { .. }) if !interrupt::requested() => Ok(exit::STALE),
+        _ => Ok(exit_code(&first.verdict, Some(&compared))),
+    }
+}
+
+/// What a replay says beside what a run says.
+struct Replayed {
+    before: String,
+    after: String,
+    word: &'static str,
 }
 
 /// What two runs of one plan say about each other.
@@ -99,8 +165,7 @@ fn exit_code(verdict: &Verdict, compared: Option<&Compared>) -> u8 {
 struct Once {
     scenario: Scenario,
     simulation: Simulation,
-    seed: Seed,
-    strategy: StrategyChoice,
+    plan: Plan,
     replay: String,
     trace_file: std::cell::Cell<Option<TraceFile>>,
 }
@@ -115,41 +180,42 @@ impl Once {
         trace: Option<&Path>,
     ) -> Result<Once, Stop> {
         let scenario = super::load(&world.file, programs, &world.set)?;
-        let trace_file = match trace {
-            Some(path) => Some(TraceFile::create(path).map_err(|error| unwritable(path, &error))?),
-            None => None,
-        };
+        let trace_file = open_trace(trace)?;
         let seed = seed.unwrap_or(Seed(scenario.seeds().start()));
         Ok(Once {
             replay: super::replay_command(&world.file, &world.set, world.strategy, seed),
-            strategy: world.strategy.unwrap_or_default(),
+            plan: scenario.plan(seed, world.strategy.unwrap_or_default()),
             simulation: scenario.simulation().hang_after(hang_after),
             scenario,
-            seed,
             trace_file: std::cell::Cell::new(trace_file),
         })
     }
 
     fn run(&self) -> Result<Outcome, Stop> {
-        let plan = self.scenario.plan(self.seed, self.strategy);
-        Ok(self.simulation.try_run_plan(&plan, Record::Full)?)
+        Ok(self.simulation.try_run_plan(&self.plan, Record::Full)?)
     }
 
     fn tell(
         &self,
         outcome: &Outcome,
         shown: &Shown,
-        compared: Option<&Compared>,
+        replayed: Option<&Replayed>,
         output: &mut Output,
     ) -> Result<(), Stop> {
         let style = output.style(Some(shown.lines).filter(|&lines| lines > 0), shown.tasks);
-        output.text(&format!("{}, seed {}, strategy {}", self.scenario.name(), self.seed, self.strategy))?;
+        let Plan { seed, strategy, .. } = &self.plan;
+        output.text(&format!("{}, seed {seed}, strategy {strategy}", self.scenario.name()))?;
         for (key, value) in self.scenario.parameters() {
             output.text(&output::without_controls(&format!("  {key} = {value}")))?;
         }
+        if let Some(Replayed { before, .. }) = replayed
+            && !before.is_empty()
+        {
+            output.text(before)?;
+        }
         output.text(&run_in_words(outcome, style))?;
-        if let Some(compared) = compared {
-            output.text(&compared_in_words(compared))?;
+        if let Some(Replayed { after, .. }) = replayed {
+            output.text(after)?;
         }
         output.text(&format!("replay: {}", super::as_called(&self.replay)))?;
         for escape in &outcome.escapes {
@@ -164,7 +230,7 @@ impl Once {
         output.json(&Finished {
             event: "run-finished",
             scenario: self.scenario.name(),
-            seed: self.seed,
+            seed: self.plan.seed,
             digest: outcome.digest.to_string(),
             verdict: outcome.verdict.word(),
             property: outcome.verdict.property(),
@@ -173,7 +239,7 @@ impl Once {
             virtual_ns: outcome.ending.at_ns,
             events: outcome.ending.events,
             messages: outcome.messages.sent,
-            outcome: compared.map(Compared::word),
+            outcome: replayed.map(|replayed| replayed.word),
         })?;
         output.flush()
     }
@@ -196,6 +262,10 @@ fn compared_in_words(compared: &Compared) -> String {
         }
         Compared::Differs(None) => "differs: a second run came to something else".to_string(),
     }
+}
+
+fn open_trace(path: Option<&Path>) -> Result<Option<TraceFile>, Stop> {
+    path.map(|path| TraceFile::create(path).map_err(|error| unwritable(path, &error))).transpose()
 }
 
 /// A path that can't be written, in one line.

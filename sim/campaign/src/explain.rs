@@ -1,0 +1,44 @@
+//! Why a shrunk failure fails: the nearest run that passes, and the first event in which the two part.
+
+use squall_trace::target::NoObserver;
+use squall_trace::{EventKind, Outcome, OwnedEvent, Plan, Record, Target, Trace, Verdict};
+
+use crate::shrink::Shrunk;
+
+/// A run that passes, beside the one that fails.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Which perturbation was left out, by its place among [`Shrunk::perturbations`].
+    pub left_out: usize,
+    /// The run without it, recorded in full.
+    pub passing: Outcome,
+    /// How many events the two share, log lines left out.
+    pub events_shared: usize,
+}
+
+/// Finds the nearest passing run: the minimum less the one perturbation that leaves most of the run as it was. `None` if
+/// there is nothing to leave out, or no removal passes.
+#[must_use]
+pub fn explain(target: &dyn Target, shrunk: &Shrunk) -> Option<Explanation> {
+    let failing = shrunk.outcome.trace.as_ref()?;
+    let mut nearest: Option<Explanation> = None;
+    for left_out in 0..shrunk.plan.overrides.len() {
+        let mut plan: Plan = shrunk.plan.clone();
+        plan.overrides.remove(left_out);
+        let passing = target.run(&plan, Record::Full, &mut NoObserver);
+        let Some(trace) = passing.trace.as_ref().filter(|_| passing.verdict == Verdict::Pass) else { continue };
+        let events_shared = events_shared(failing, trace);
+        // Of equals the last, which is the latest cause.
+        if nearest.as_ref().is_none_or(|nearest| events_shared >= nearest.events_shared) {
+            nearest = Some(Explanation { left_out, passing, events_shared });
+        }
+    }
+    nearest
+}
+
+fn events_shared(first: &Trace, second: &Trace) -> usize {
+    fn counted(trace: &Trace) -> impl Iterator<Item = &OwnedEvent> {
+        trace.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
+    }
+    counted(first).zip(counted(second)).take_while(|(one, other)| one == other).count()
+}

@@ -1,0 +1,489 @@
+//! A failing plan in a file that a person can read and edit: TOML, an entry for each perturbation, each with a sentence that
+//! says it in plain words.
+//!
+//! ```toml
+//! format = 1
+//! squall = "0.1.0"
+//! scenario = "payments"
+//! file = "scenarios/payments.toml"
+//! property = "paid-once"
+//! message = "alice-0: 1 payments were acknowledged, 2 were made"
+//! seed = "0x2a"
+//! weather = "calm"                # what isn't said below is calm; "drawn": it is drawn from the seed
+//! digest = "0123456789abcdef0123456789abcdef"
+//! minimal = "pairs"               # without any one or any two of these it doesn't fail; "one"; "unproved"
+//!
+//! [parameters]                    # settings over the scenario's own
+//! "network.loss" = "5%"
+//!
+//! [[perturbation]]
+//! says = "the answer to call 3 (Pay) from bank-0 to alice-0 is lost"
+//! kind = "loss"                   # or latency, duplicate, order, fault
+//! flow = "0123456789abcdef"
+//! number = 3
+//! fingerprint = "0123456789abcdef"
+//! value = 1                       # 1 for what happens; nanoseconds of a latency; 1 + those of a copy; a rank
+//! ```
+//!
+//! An entry can be taken away, and a value changed. The sentences are for the reader: nothing is read from them.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use squall_trace::plan::Bases;
+use squall_trace::{Digest, FlowId, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict};
+
+use crate::shrink::{Minimal, Shrunk};
+
+/// The version of the format: files of another one are refused.
+pub const FORMAT: u32 = 1;
+
+/// What the first lines of a file say to whoever opens it.
+const HEADER: &str = "\
+# A failing run, said by what wasn't calm in it. `squall replay THIS_FILE` repeats it; an entry can be taken away, and a
+# value changed (times are nanoseconds), to see whether it still fails.
+
+";
+
+/// No failure file is near that long, and reading one takes memory in proportion.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// A failing plan and what it came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureFile {
+    format: u32,
+    /// The version of Squall that wrote it.
+    pub squall: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario's file, as it was named.
+    pub file: PathBuf,
+    /// The property that failed.
+    pub property: String,
+    /// What was seen.
+    pub message: String,
+    /// The seed: what the application draws follows from it, and under `weather = "drawn"` everything does.
+    pub seed: Seed,
+    /// Who orders the events of an instant under `weather = "drawn"`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strategy: StrategyChoice,
+    /// What isn't said by an entry.
+    pub weather: Weather,
+    /// Of the run.
+    pub digest: Digest,
+    /// How small it is.
+    pub minimal: Proof,
+    /// Settings over the scenario's own.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
+    #[serde(default, rename = "perturbation", skip_serializing_if = "Vec::is_empty")]
+    perturbations: Vec<Entry>,
+}
+
+fn is_default(strategy: &StrategyChoice) -> bool {
+    *strategy == StrategyChoice::default()
+}
+
+/// What everything is that no entry speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weather {
+    /// Calm.
+    Calm,
+    /// As the seed draws it.
+    Drawn,
+}
+
+/// As [`Minimal`], in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proof {
+    /// Nobody knows whether fewer would do.
+    Unproved,
+    /// Each single removal was tried.
+    One,
+    /// Each pair was tried too.
+    Pairs,
+}
+
+impl From<Minimal> for Proof {
+    fn from(minimal: Minimal) -> Proof {
+        match minimal {
+            Minimal::Unproved => Proof::Unproved,
+            Minimal::One => Proof::One,
+            Minimal::Two => Proof::Pairs,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    #[serde(default)]
+    says: String,
+    kind: SiteKind,
+    flow: FlowId,
+    number: u64,
+    #[serde(serialize_with = "write_hex", deserialize_with = "read_hex")]
+    fingerprint: u64,
+    #[serde(serialize_with = "write_number", deserialize_with = "read_number")]
+    value: u64,
+}
+
+fn write_hex<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&FlowId(*value))
+}
+
+fn read_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    FlowId::deserialize(deserializer).map(|id| id.0)
+}
+
+/// TOML's integers have 63 bits. A larger one, which only a latency beyond all ages can be, is text.
+fn write_number<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    match i64::try_from(*value) {
+        Ok(value) => serializer.serialize_i64(value),
+        Err(_) => serializer.collect_str(value),
+    }
+}
+
+fn read_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Number;
+    impl serde::de::Visitor<'_> for Number {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number, 0 or more")
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<u64, E> {
+            u64::try_from(value).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<u64, E> {
+            Ok(value)
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+            text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        }
+    }
+    deserializer.deserialize_any(Number)
+}
+
+/// Why a file can't be read as a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It can't be read at all.
+    #[error("{path} can't be read: {error}", path = path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is no failure file, or a damaged one.
+    #[error("{path}: {problem}", path = path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong and where.
+        problem: String,
+    },
+}
+
+impl FailureFile {
+    /// A shrunk failure. `file` is the scenario's.
+    #[must_use]
+    pub fn shrunk(file: &Path, shrunk: &Shrunk) -> FailureFile {
+        let outcome = &shrunk.outcome;
+        let entry = |planned: &Override| Entry {
+            says: outcome
+                .perturbations
+                .iter()
+                .find(|known| known.to_override() == *planned)
+                .map_or_else(String::new, |known| known.sentence(&outcome.names)),
+            kind: planned.site.kind,
+            flow: planned.site.flow,
+            number: planned.site.number,
+            fingerprint: planned.fingerprint,
+            value: planned.value,
+        };
+        FailureFile {
+            weather: Weather::Calm,
+            strategy: StrategyChoice::default(),
+            minimal: shrunk.minimal.into(),
+            perturbations: shrunk.plan.overrides.iter().map(entry).collect(),
+            ..FailureFile::whole(file, &shrunk.plan, outcome.digest, &outcome.verdict)
+        }
+    }
+
+    /// A failure as its seed gave it.
+    #[must_use]
+    pub fn whole(file: &Path, plan: &Plan, digest: Digest, verdict: &Verdict) -> FailureFile {
+        FailureFile {
+            format: FORMAT,
+            squall: env!("CARGO_PKG_VERSION").to_string(),
+            scenario: plan.scenario.clone(),
+            file: file.to_path_buf(),
+            property: verdict.property().unwrap_or_default().to_string(),
+            message: verdict.message().unwrap_or_default().to_string(),
+            seed: plan.seed,
+            strategy: plan.strategy,
+            weather: Weather::Drawn,
+            digest,
+            minimal: Proof::Unproved,
+            parameters: plan.parameters.clone(),
+            perturbations: Vec::new(),
+        }
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn perturbations(&self) -> usize {
+        self.perturbations.len()
+    }
+
+    /// What an entry says: the sentence beside an override.
+    #[must_use]
+    pub fn sentence(&self, planned: &Override) -> Option<&str> {
+        self.perturbations.iter().find(|entry| entry.planned() == *planned).map(|entry| &*entry.says)
+    }
+
+    /// The plan that it holds.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let whole = Plan {
+            parameters: self.parameters.clone(),
+            strategy: self.strategy,
+            ..Plan::seeded(self.scenario.clone(), self.seed)
+        };
+        let base = match self.weather {
+            Weather::Calm => Plan { bases: Bases::calm(), strategy: StrategyChoice::Fifo, ..whole },
+            Weather::Drawn => whole,
+        };
+        Plan { overrides: self.perturbations.iter().map(Entry::planned).collect(), ..base }
+    }
+
+    /// As text.
+    ///
+    /// # Panics
+    /// Never: all that it holds can be written.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let body = toml::to_string(self).expect("every value has a place in TOML");
+        format!("{HEADER}{body}")
+    }
+
+    /// From text.
+    ///
+    /// # Errors
+    /// What is wrong, with the place.
+    pub fn from_text(text: &str) -> Result<FailureFile, String> {
+        // A file of another version may differ in anything: it is told by its version alone.
+        #[derive(Deserialize)]
+        struct Version {
+            format: Option<toml::Spanned<u32>>,
+        }
+        let version: Version = toml::from_str(text).map_err(|error| error.to_string())?;
+        match version.format.map(toml::Spanned::into_inner) {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Err(format!(
+                    "it is of format {other}, and this is Squall {}, which reads format {FORMAT}",
+                    env!("CARGO_PKG_VERSION")
+                ));
+            }
+            None => return Err(format!("it is no failure file: those begin with `format = {FORMAT}`")),
+        }
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Whether a file seems to be one: it says a format, which no scenario file does.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        // Even where the rest can't be read: a damaged failure file isn't to be told as a damaged scenario.
+        read.is_ok() && text.lines().any(|line| line.split('=').next().is_some_and(|key| key.trim() == "format"))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ReadError`], which names the file.
+    pub fn read(path: &Path) -> Result<FailureFile, ReadError> {
+        let open = |error| ReadError::Open { path: path.to_path_buf(), error };
+        let content = |problem| ReadError::Content { path: path.to_path_buf(), problem };
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(open)?;
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(open)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(content(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| content(format!("it is no text: {error}")))?;
+        FailureFile::from_text(&text).map_err(content)
+    }
+
+    /// Writes it to `path`, whole or not at all, and makes the directories that it needs.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(directory)?;
+        let mut file = tempfile::Builder::new().prefix(".squall-").suffix(".partial").tempfile_in(directory)?;
+        file.write_all(self.to_text().as_bytes())?;
+        // What is there after a power failure is all of it.
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn planned(&self) -> Override {
+        let site = Site { kind: self.kind, flow: self.flow, number: self.number };
+        Override { site, fingerprint: self.fingerprint, value: self.value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(perturbations: Vec<Entry>) -> FailureFile {
+        FailureFile {
+            format: FORMAT,
+            squall: "0.1.0".to_string(),
+            scenario: "payments".to_string(),
+            file: "scenarios/payments.toml".into(),
+            property: "paid-once".to_string(),
+            message: "two \"lines\"\nof it".to_string(),
+            seed: Seed(u64::MAX),
+            strategy: StrategyChoice::default(),
+            weather: Weather::Calm,
+            digest: Digest(7),
+            minimal: Proof::Pairs,
+            parameters: [("network.loss".to_string(), "5%".to_string())].into(),
+            perturbations,
+        }
+    }
+
+    fn entry(kind: SiteKind, value: u64) -> Entry {
+        Entry {
+            says: "it is lost".to_string(),
+            kind,
+            flow: FlowId(u64::MAX),
+            number: 3,
+            fingerprint: u64::MAX - 1,
+            value,
+        }
+    }
+
+    #[test]
+    fn the_format_is_this() {
+        let text = file(vec![entry(SiteKind::Loss, 1), entry(SiteKind::Latency, u64::MAX)]).to_text();
+        let expected = r#"format = 1
+squall = "0.1.0"
+scenario = "payments"
+file = "scenarios/payments.toml"
+property = "paid-once"
+message = """
+two "lines"
+of it"""
+seed = "0xffffffffffffffff"
+weather = "calm"
+digest = "00000000000000000000000000000007"
+minimal = "pairs"
+
+[parameters]
+"network.loss" = "5%"
+
+[[perturbation]]
+says = "it is lost"
+kind = "loss"
+flow = "ffffffffffffffff"
+number = 3
+fingerprint = "fffffffffffffffe"
+value = 1
+
+[[perturbation]]
+says = "it is lost"
+kind = "latency"
+flow = "ffffffffffffffff"
+number = 3
+fingerprint = "fffffffffffffffe"
+value = "18446744073709551615"
+"#;
+        assert_eq!(text, format!("{HEADER}{expected}"));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let text = file(vec![entry(SiteKind::Loss, 1)]).to_text();
+        let problem = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            FailureFile::from_text(&text.replace(from, to)).unwrap_err()
+        };
+        for (from, to, expected) in [
+            ("format = 1", "format = 2", "format 2"),
+            ("format = 1\n", "", "no failure file"),
+            ("kind = \"loss\"", "kind = \"lost\"", "unknown variant `lost`"),
+            ("number = 3", "number = -3", "number"),
+            ("flow = \"f", "flow = \"", "16 hex digits"),
+            ("value = 1", "value = -1", "0 or more"),
+            ("weather = \"calm\"", "whether = \"calm\"", "whether"),
+            ("seed = \"0x", "seed = \"x", "seed"),
+            ("[[perturbation]]", "[[perturbation]", "TOML parse error at line"),
+        ] {
+            let problem = problem(from, to);
+            assert!(problem.contains(expected), "{to}: {problem}");
+        }
+        assert!(problem("value = 1", "value = -1").contains("line"), "{}", problem("value = 1", "value = -1"));
+    }
+
+    #[test]
+    fn what_is_written_is_whole_and_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("not/there/yet/paid-once-0x2a.toml");
+        let file = file(vec![entry(SiteKind::Fault, 1)]);
+        file.write(&path).unwrap();
+        assert_eq!(FailureFile::read(&path).unwrap(), file);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a partial file was left behind");
+        assert!(matches!(FailureFile::read(directory.path()).unwrap_err(), ReadError::Open { .. }));
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(FailureFile::read(&path).unwrap_err().to_string().contains("no text"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_file_is_read_back_as_it_was_written(
+            message in any::<String>(),
+            entries in prop::collection::vec((0usize..5, any::<u64>(), any::<u64>(), any::<u64>(), "\\PC*"), 0..5),
+        ) {
+            let entry = |(kind, flow, fingerprint, value, says)| {
+                Entry { says, kind: SiteKind::ALL[kind], flow: FlowId(flow), number: 1, fingerprint, value }
+            };
+            let file = FailureFile { message, ..file(entries.into_iter().map(entry).collect()) };
+            prop_assert_eq!(FailureFile::from_text(&file.to_text()).unwrap(), file);
+        }
+
+        #[test]
+        fn no_text_is_read_with_a_panic(text in any::<String>(), at in 0usize..900, byte in any::<u8>()) {
+            let _ = FailureFile::from_text(&text);
+            let mut damaged = file(vec![entry(SiteKind::Loss, 1)]).to_text().into_bytes();
+            let at = at % damaged.len();
+            damaged[at] = byte;
+            let _ = FailureFile::from_text(&String::from_utf8_lossy(&damaged));
+        }
+    }
+}

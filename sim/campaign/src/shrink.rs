@@ -1,0 +1,578 @@
+//! From a failing plan to the few perturbations that cause the failure.
+//!
+//! A run is the same if it is said by its perturbations alone ([`Plan::only`]), and any subset of them is a valid run. So
+//! shrinking is a search for a small subset that fails the same property:
+//!
+//! 1. **Class by class** from drawn to calm: each class of decisions is taken away whole, if the rest still fails.
+//! 2. **By bisection**: with what is known to be needed, which is the shortest beginning of the rest that fails? Its last
+//!    perturbation is needed; the search goes on before it. So k of n are found in about k·log₂ n runs, and at every moment
+//!    there is a set that was seen to fail, whether or not the failure is monotone. (Delta debugging in the manner of
+//!    Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", TSE 28 (2002), takes k·(k + 2·log₂(n/k)) and up to
+//!    k² + 7k; the halving of a list of changes is Ness and Ngo's, "Regression containment through source change isolation",
+//!    COMPSAC'97.)
+//! 3. **One by one**: each removal is tried, until none is left that fails: the set is 1-minimal. With twelve perturbations
+//!    or fewer, each pair too.
+//! 4. **Values** by bisection towards calm, from above and from below, and rounded where that still fails. Then 3 again, with the
+//!    values as they are now.
+//!
+//! Nothing of it is random: the same failure gives the same minimum.
+
+use std::collections::BTreeMap;
+
+use squall_trace::target::NoObserver;
+use squall_trace::{Names, Outcome, Perturbation, Plan, Record, SiteKind, Target, Verdict};
+
+/// With more perturbations than that, pairs aren't tried.
+pub const PAIRS_MAX: usize = 12;
+
+/// How close to its threshold a value is bisected: one part in so many of its distance from calm.
+const PRECISION: u64 = 64;
+
+/// When to give up.
+pub trait Budget {
+    /// Asked before each run; `runs` have been made. False ends the search.
+    fn allows(&mut self, runs: u64) -> bool;
+}
+
+/// At most so many runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs(pub u64);
+
+impl Budget for Runs {
+    fn allows(&mut self, runs: u64) -> bool {
+        runs < self.0
+    }
+}
+
+/// What is known about how small the set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Minimal {
+    /// The budget was used up.
+    Unproved,
+    /// Without any one of the perturbations the property doesn't fail: each was tried.
+    One,
+    /// Nor without any two of them.
+    Two,
+}
+
+/// A failure, said by what causes it.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The perturbations alone, everything else calm.
+    pub plan: Plan,
+    /// The run of that plan, recorded in full.
+    pub outcome: Outcome,
+    /// How many perturbations there were at first.
+    pub before: usize,
+    /// How many runs it took.
+    pub runs: u64,
+    /// How small it is.
+    pub minimal: Minimal,
+}
+
+impl Shrunk {
+    /// What is left.
+    #[must_use]
+    pub fn perturbations(&self) -> &[Perturbation] {
+        &self.outcome.perturbations
+    }
+
+    /// Who takes part.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.outcome.names
+    }
+}
+
+/// Why a plan can't be shrunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unshrinkable {
+    /// The plan doesn't fail.
+    Passes,
+    /// It fails, but the run of its perturbations alone doesn't, or fails otherwise: something that isn't in the plan decides.
+    NotRepeatable,
+}
+
+impl std::fmt::Display for Unshrinkable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Unshrinkable::Passes => "the plan doesn't fail",
+            Unshrinkable::NotRepeatable => {
+                "the run of its perturbations alone is another one: something decides that isn't in the plan"
+            }
+        })
+    }
+}
+
+impl std::error::Error for Unshrinkable {}
+
+/// Shrinks a failing plan.
+///
+/// # Errors
+/// If it doesn't fail, or not when it is said by its perturbations alone.
+pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Result<Shrunk, Unshrinkable> {
+    let first = target.run(plan, Record::Perturbations, &mut NoObserver);
+    let Verdict::Fail(failure) = &first.verdict else { return Err(Unshrinkable::Passes) };
+    let before = first.perturbations.len();
+    let mut search =
+        Search { target, plan, property: &failure.property, budget, known: BTreeMap::new(), runs: 1, exhausted: false };
+    let Some(mut set) = search.failing(&first.perturbations) else { return Err(Unshrinkable::NotRepeatable) };
+    set.sort_by_key(|perturbation| perturbation.at_ns);
+
+    search.calm_classes(&mut set);
+    search.bisect(&mut set);
+    let mut minimal = search.minimize(&mut set);
+    while search.soften(&mut set) && minimal != Minimal::Unproved {
+        // What was proved was proved of other values.
+        minimal = search.minimize(&mut set);
+    }
+    if search.exhausted {
+        minimal = Minimal::Unproved;
+    }
+    let runs = search.runs + 1;
+    let outcome = target.run(&plan.only(&set), Record::Full, &mut NoObserver);
+    if outcome.verdict.property() != Some(&*failure.property) {
+        return Err(Unshrinkable::NotRepeatable);
+    }
+    Ok(Shrunk { plan: plan.only(&outcome.perturbations), outcome, before, runs, minimal })
+}
+
+struct Search<'s> {
+    target: &'s dyn Target,
+    plan: &'s Plan,
+    property: &'s str,
+    budget: &'s mut dyn Budget,
+    /// By the hash of a set.
+    known: BTreeMap<u128, Tried>,
+    runs: u64,
+    /// The budget is used up: nothing more is tried.
+    exhausted: bool,
+}
+
+/// What the run of a set alone came to.
+struct Tried {
+    fails: bool,
+    /// Which of its members met something.
+    used: Vec<bool>,
+}
+
+fn hash(set: &[Perturbation]) -> u128 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for Perturbation { site, fingerprint, value, .. } in set {
+        for word in [site.kind as u64, site.flow.0, site.number, *fingerprint, *value] {
+            hasher.update(&word.to_le_bytes());
+        }
+    }
+    hasher.digest128()
+}
+
+fn without(set: &[Perturbation], leave_out: impl Fn(usize) -> bool) -> Vec<Perturbation> {
+    set.iter().enumerate().filter(|(index, _)| !leave_out(*index)).map(|(_, perturbation)| *perturbation).collect()
+}
+
+/// The same decision about a later or an earlier message of its flow. `None` if there is none.
+fn moved(perturbation: &Perturbation, shift: i64) -> Option<Perturbation> {
+    let mut moved = *perturbation;
+    // The order of a message is numbered by message and copy: see `order_site`.
+    let places = if moved.site.kind == SiteKind::Order { 2 * shift } else { shift };
+    moved.site.number = moved.site.number.checked_add_signed(places).filter(|number| *number > 0)?;
+    Some(moved)
+}
+
+impl Search<'_> {
+    /// Whether the property fails with that set alone; if it does, those of the set that met something: the others might
+    /// as well not be there.
+    fn failing(&mut self, set: &[Perturbation]) -> Option<Vec<Perturbation>> {
+        let key = hash(set);
+        if !self.known.contains_key(&key) {
+            self.exhausted = self.exhausted || !self.budget.allows(self.runs);
+            if self.exhausted {
+                return None;
+            }
+            self.runs += 1;
+            let plan = self.plan.only(set);
+            let outcome = self.target.run(&plan, Record::Digest, &mut NoObserver);
+            let used = |one: &Perturbation| !outcome.unused_overrides.contains(&one.to_override());
+            let fails = outcome.verdict.property() == Some(self.property);
+            self.known.insert(key, Tried { fails, used: set.iter().map(used).collect() });
+        }
+        let Tried { fails, used } = &self.known[&key];
+        fails.then(|| set.iter().zip(used).filter(|(_, used)| **used).map(|(one, _)| *one).collect())
+    }
+
+    /// As [`Search::failing`], but where some of the set met nothing, their numbers are moved too: what is taken away may have
+    /// shifted the numbers of what comes after it in its flow (a call that isn't lost isn't sent again). Fingerprints see to
+    /// it that each still is about the message that it was about.
+    fn failing_renumbered(&mut self, set: &[Perturbation]) -> Option<Vec<Perturbation>> {
+        if let Some(failing) = self.failing(set) {
+            return Some(failing);
+        }
+        let used = self.known.get(&hash(set))?.used.clone();
+        if used.iter().all(|used| *used) {
+            return None;
+        }
+        for shift in [-1, 1, -2, 2, -3, 3] {
+            let moved: Option<Vec<Perturbation>> =
+                set.iter().zip(&used).map(|(one, used)| if *used { Some(*one) } else { moved(one, shift) }).collect();
+            if let Some(moved) = moved
+                && let Some(failing) = self.failing(&moved)
+            {
+                return Some(failing);
+            }
+        }
+        None
+    }
+
+    /// Takes away whole classes, those that are mostly noise first.
+    fn calm_classes(&mut self, set: &mut Vec<Perturbation>) {
+        for kind in [SiteKind::Order, SiteKind::Latency, SiteKind::Duplicate, SiteKind::Loss, SiteKind::Fault] {
+            let rest = without(set, |index| set[index].site.kind == kind);
+            if rest.len() < set.len()
+                && let Some(failing) = self.failing(&rest)
+            {
+                *set = failing;
+            }
+        }
+    }
+
+    /// Finds what is needed, the last first.
+    fn bisect(&mut self, set: &mut Vec<Perturbation>) {
+        let mut needed: Vec<Perturbation> = Vec::new();
+        let mut rest = std::mem::take(set);
+        let joined = |beginning: &[Perturbation], needed: &[Perturbation]| [beginning, needed].concat();
+        while !rest.is_empty() {
+            if self.failing(&needed).is_some() {
+                rest.clear();
+                break;
+            }
+            // With the first `passing` of the rest it doesn't fail; with the first `failing` it does.
+            let (mut passing, mut failing) = (0, rest.len());
+            while failing - passing > 1 {
+                let middle = passing + (failing - passing) / 2;
+                if self.failing(&joined(&rest[..middle], &needed)).is_some() {
+                    failing = middle;
+                } else {
+                    passing = middle;
+                }
+            }
+            if self.exhausted {
+                rest.truncate(failing);
+                break;
+            }
+            needed.insert(0, rest[failing - 1]);
+            rest.truncate(failing - 1);
+        }
+        *set = joined(&rest, &needed);
+        if let Some(failing) = self.failing(set) {
+            *set = failing;
+        }
+    }
+
+    /// Tries every removal until none fails.
+    fn minimize(&mut self, set: &mut Vec<Perturbation>) -> Minimal {
+        'smaller: loop {
+            for index in (0..set.len()).rev() {
+                if let Some(failing) = self.failing_renumbered(&without(set, |other| other == index)) {
+                    *set = failing;
+                    continue 'smaller;
+                }
+            }
+            if self.exhausted {
+                return Minimal::Unproved;
+            }
+            if set.len() > PAIRS_MAX {
+                return Minimal::One;
+            }
+            for second in (0..set.len()).rev() {
+                for first in (0..second).rev() {
+                    let rest = without(set, |other| other == first || other == second);
+                    if let Some(failing) = self.failing_renumbered(&rest) {
+                        *set = failing;
+                        continue 'smaller;
+                    }
+                }
+            }
+            return if self.exhausted { Minimal::Unproved } else { Minimal::Two };
+        }
+    }
+
+    /// Brings values closer to calm. Whether any has changed.
+    fn soften(&mut self, set: &mut [Perturbation]) -> bool {
+        let mut any = false;
+        for index in 0..set.len() {
+            let Perturbation { site, value, calm, .. } = set[index];
+            // The mildest value that is worth trying, and on which side of it the present one lies.
+            let mildest = match site.kind {
+                SiteKind::Latency => calm,
+                SiteKind::Order | SiteKind::Duplicate => 1,
+                SiteKind::Loss | SiteKind::Fault => continue,
+            };
+            let softened = self.soften_one(set, index, mildest, value);
+            any |= softened != value;
+            set[index].value = softened;
+        }
+        any
+    }
+
+    fn soften_one(&mut self, set: &mut [Perturbation], index: usize, mildest: u64, value: u64) -> u64 {
+        let calm = set[index].calm;
+        let mut fails = |search: &mut Self, value: u64| {
+            let before = std::mem::replace(&mut set[index].value, value);
+            let fails = search.failing(set).is_some_and(|used| used.len() == set.len());
+            set[index].value = before;
+            fails
+        };
+        if value == mildest {
+            return value;
+        }
+        // A latency that is calm is none of the perturbations.
+        if mildest != calm && fails(self, mildest) {
+            return mildest;
+        }
+        let away = |distance: u64| if value > mildest { mildest + distance } else { mildest - distance };
+        let (mut passing, mut failing) = (0, value.abs_diff(mildest));
+        while failing - passing > (failing / PRECISION).max(1) {
+            let middle = passing + (failing - passing) / 2;
+            if fails(self, away(middle)) {
+                failing = middle;
+            } else {
+                passing = middle;
+            }
+        }
+        // A round value says as much, and more plainly: nearer to calm within what the bisection left open, else farther.
+        let found = away(failing);
+        let (nearer, farther): (Rounding, Rounding) =
+            if value > mildest { (round_down, round_up) } else { (round_up, round_down) };
+        for digits in 1..=3 {
+            let round = nearer(found, digits);
+            if round.abs_diff(found) < failing - passing && fails(self, round) {
+                return round;
+            }
+        }
+        let round = farther(found, 2);
+        let between = round.abs_diff(found) <= value.abs_diff(found);
+        if between && fails(self, round) { round } else { found }
+    }
+}
+
+/// A value and how many significant decimal digits are wanted of it.
+type Rounding = fn(u64, u32) -> u64;
+
+/// Rounded down to so many significant decimal digits.
+fn round_down(value: u64, digits: u32) -> u64 {
+    let unit = 10u64.pow((value.max(1).ilog10() + 1).saturating_sub(digits));
+    value / unit * unit
+}
+
+/// Rounded up to so many significant decimal digits.
+fn round_up(value: u64, digits: u32) -> u64 {
+    let unit = 10u64.pow((value.max(1).ilog10() + 1).saturating_sub(digits));
+    value.div_ceil(unit).saturating_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use squall_trace::target::MessageCounts;
+    use squall_trace::{Base, Capabilities, EndReason, Ending, Failure, FlowId, Observer, Override, Seed, Site};
+
+    use super::*;
+
+    /// A target that fails as a function of what isn't calm.
+    struct Judge<F> {
+        drawn: Vec<Perturbation>,
+        /// The property that fails.
+        judge: F,
+    }
+
+    impl<F: Fn(&[Override]) -> Option<&'static str>> Target for Judge<F> {
+        fn run(&self, plan: &Plan, _: Record, _: &mut dyn Observer) -> Outcome {
+            let drawn = plan.bases.get(SiteKind::Loss) == Base::Drawn;
+            let set: Vec<Override> =
+                if drawn { self.drawn.iter().map(Perturbation::to_override).collect() } else { plan.overrides.clone() };
+            let verdict = match (self.judge)(&set) {
+                None => Verdict::Pass,
+                Some(property) => Verdict::Fail(Failure {
+                    property: property.to_string(),
+                    message: String::new(),
+                    step: 0,
+                    at_ns: 0,
+                    node: None,
+                    task: None,
+                }),
+            };
+            let recorded =
+                |planned: &Override| Perturbation { value: planned.value, ..self.drawn[planned.site.number as usize] };
+            Outcome {
+                verdict,
+                ending: Ending { reason: EndReason::Quiet, at_ns: 0, events: 0 },
+                digest: squall_trace::Digest(0),
+                log_digest: squall_trace::Digest(0),
+                messages: MessageCounts::default(),
+                perturbations: set.iter().map(recorded).collect(),
+                unused_overrides: Vec::new(),
+                escapes: Vec::new(),
+                unreached_faults: Vec::new(),
+                names: Names::default(),
+                trace: None,
+            }
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities { message_sites: true, order_sites: true, fault_sites: true }
+        }
+    }
+
+    const KINDS: [SiteKind; 3] = [SiteKind::Loss, SiteKind::Latency, SiteKind::Order];
+
+    /// `count` perturbations of all kinds; number `n` is decided at time `n`.
+    fn drawn(count: u64) -> Vec<Perturbation> {
+        let perturbation = |number| {
+            let kind = KINDS[number as usize % KINDS.len()];
+            let (value, calm) = match kind {
+                SiteKind::Latency => (90_000_000 + number, 5_000_000),
+                SiteKind::Order => (1_000 + number, 0),
+                _ => (1, 0),
+            };
+            let site = Site { kind, flow: FlowId(7), number };
+            Perturbation { site, fingerprint: number, value, calm, at_ns: number }
+        };
+        (0..count).map(perturbation).collect()
+    }
+
+    fn has(set: &[Override], number: u64) -> bool {
+        set.iter().any(|planned| planned.fingerprint == number)
+    }
+
+    fn shrunk(count: u64, judge: impl Fn(&[Override]) -> Option<&'static str>) -> Shrunk {
+        let target = Judge { drawn: drawn(count), judge };
+        shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(10_000)).expect("it fails")
+    }
+
+    fn numbers(shrunk: &Shrunk) -> Vec<u64> {
+        shrunk.perturbations().iter().map(|perturbation| perturbation.fingerprint).collect()
+    }
+
+    #[test]
+    fn one_of_many_is_found_in_the_logarithm_of_many() {
+        let cost = |count| {
+            let shrunk = shrunk(count, |set| has(set, 3).then_some("p"));
+            assert_eq!((numbers(&shrunk), shrunk.minimal, shrunk.before), (vec![3], Minimal::Two, count as usize));
+            shrunk.runs
+        };
+        let (hundred, many) = (cost(100), cost(100_000));
+        assert!(many <= hundred + 10 * 3 / 2, "{hundred} runs of 100, {many} of 100,000");
+    }
+
+    #[test]
+    fn nothing_at_all_may_be_the_cause() {
+        let shrunk = shrunk(50, |_| Some("p"));
+        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![], Minimal::Two));
+    }
+
+    #[test]
+    fn two_that_can_only_go_together_are_found() {
+        // Without one of the two it passes; without both it fails as before.
+        let shrunk = shrunk(30, |set| (has(set, 6) && has(set, 12) == has(set, 21)).then_some("p"));
+        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![6], Minimal::Two));
+    }
+
+    #[test]
+    fn the_same_property_must_fail() {
+        let judge = |set: &[Override]| match (has(set, 4), set.is_empty()) {
+            (true, _) => Some("one"),
+            (false, true) => Some("another"),
+            _ => None,
+        };
+        assert_eq!(numbers(&shrunk(40, judge)), [4]);
+    }
+
+    #[test]
+    fn values_come_as_close_to_calm_as_they_can() {
+        let value_of =
+            |set: &[Override], number| set.iter().find(|planned| planned.fingerprint == number).map(|p| p.value);
+        let at_least = |number, least| {
+            move |set: &[Override]| value_of(set, number).is_some_and(|value| value >= least).then_some("p")
+        };
+        let value = |shrunk: &Shrunk| shrunk.perturbations()[0].value;
+        // Number 4 is a latency of 90 ms, number 5 a rank.
+        assert_eq!(value(&shrunk(20, at_least(4, 30_000_000))), 30_000_000);
+        let found = value(&shrunk(20, at_least(4, 31_415_926)));
+        assert!((31_415_926..=32_000_000).contains(&found), "{found}");
+        assert_eq!(value(&shrunk(20, at_least(5, 1))), 1);
+        assert_eq!(value(&shrunk(20, at_least(5, 7))), 7);
+    }
+
+    #[test]
+    fn what_the_budget_cuts_short_fails_all_the_same_and_says_so() {
+        let judge = |set: &[Override]| (has(set, 5) && has(set, 900)).then_some("p");
+        for budget in 2..40 {
+            let target = Judge { drawn: drawn(1_000), judge };
+            let shrunk = shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(budget)).expect("it fails");
+            assert!(shrunk.runs <= budget + 1);
+            assert!(has(&shrunk.plan.overrides, 5) && has(&shrunk.plan.overrides, 900));
+            assert!(shrunk.minimal == Minimal::Unproved || shrunk.perturbations().len() == 2, "{budget}");
+        }
+    }
+
+    #[test]
+    fn what_passes_or_does_not_repeat_is_an_error() {
+        let of = |judge: fn(&[Override]) -> Option<&'static str>| {
+            shrink(&Judge { drawn: drawn(9), judge }, &Plan::seeded("test", Seed(1)), &mut Runs(100)).unwrap_err()
+        };
+        assert_eq!(of(|_| None), Unshrinkable::Passes);
+        let target = Judge { drawn: drawn(9), judge: |set: &[Override]| (set.len() == 9).then_some("p") };
+        // Seen to fail once only.
+        struct Once<T>(T, std::cell::Cell<bool>);
+        impl<T: Target> Target for Once<T> {
+            fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+                let mut outcome = self.0.run(plan, record, observer);
+                if self.1.replace(true) {
+                    outcome.verdict = Verdict::Pass;
+                }
+                outcome
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                self.0.capabilities()
+            }
+        }
+        let once = Once(target, std::cell::Cell::new(false));
+        let error = shrink(&once, &Plan::seeded("test", Seed(1)), &mut Runs(100)).unwrap_err();
+        assert_eq!(error, Unshrinkable::NotRepeatable);
+    }
+
+    proptest! {
+        /// Failures of any shape: each of `causes` is a set, and the whole fails if one of them is there and nothing
+        /// that `prevents` it is.
+        #[test]
+        fn the_result_is_minimal(
+            causes in prop::collection::vec(prop::collection::btree_set(0u64..60, 1..4), 1..4),
+            prevents in prop::collection::btree_set(0u64..60, 0..3),
+        ) {
+            let judge = |set: &[Override]| {
+                let prevented = set.len() < 60 && prevents.iter().any(|number| has(set, *number));
+                let caused = causes.iter().any(|cause| cause.iter().all(|number| has(set, *number)));
+                (caused && !prevented).then_some("p")
+            };
+            let target = Judge { drawn: drawn(60), judge };
+            let plan = Plan::seeded("test", Seed(1));
+            let shrunk = shrink(&target, &plan, &mut Runs(100_000)).expect("it fails");
+            let left = &shrunk.plan.overrides;
+            prop_assert!(judge(left).is_some());
+            prop_assert!(shrunk.minimal >= Minimal::One);
+            for index in 0..left.len() {
+                let mut fewer = left.clone();
+                fewer.remove(index);
+                prop_assert!(judge(&fewer).is_none());
+                for second in index..fewer.len() {
+                    let mut fewest = fewer.clone();
+                    fewest.remove(second);
+                    prop_assert!(shrunk.minimal == Minimal::One || judge(&fewest).is_none());
+                }
+            }
+            let again = shrink(&target, &plan, &mut Runs(100_000)).expect("it fails");
+            prop_assert_eq!(&again.plan, &shrunk.plan);
+        }
+    }
+}

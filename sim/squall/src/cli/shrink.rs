@@ -1,0 +1,60 @@
+//! `squall shrink`: a saved failure with fewer and smaller perturbations.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use squall_campaign::failure_file::FailureFile;
+use squall_campaign::shrink::Minimal;
+
+use super::arguments::Shrink;
+use super::exit::{self, Stop};
+use super::interrupt;
+use super::output::Output;
+use super::run::unwritable;
+use super::saved::{Patience, Saved, shrink_and_explain};
+use crate::scenario::Program;
+
+#[derive(Serialize)]
+struct Finished {
+    event: &'static str,
+    before: usize,
+    after: usize,
+    runs: u64,
+    minimal: bool,
+    seconds: f64,
+    file: String,
+}
+
+pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
+    let Shrink { file: path, out, patience } = arguments;
+    let saved = Saved::load(path, programs)?;
+    let simulation = saved.scenario.simulation().hang_after(hang_after);
+    let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs);
+    let told = match shrink_and_explain(&simulation, &saved.plan(), &mut patience) {
+        Ok(told) if told.shrunk.outcome.verdict.property() == Some(&*saved.file.property) => told,
+        Ok(told) => {
+            let now = told.shrunk.outcome.verdict.property().unwrap_or("nothing").to_string();
+            return Err(Stop::Own(format!(
+                "{}: {} doesn't fail any more, {now} does",
+                path.display(),
+                saved.file.property
+            )));
+        }
+        Err(reason) => return Err(Stop::Own(format!("{}: it can't be shrunk: {reason}", path.display()))),
+    };
+    let to = out.as_ref().unwrap_or(path);
+    FailureFile::shrunk(&saved.file.file, &told.shrunk).write(to).map_err(|error| unwritable(to, &error))?;
+    output.text(&told.in_words())?;
+    let replay = format!("squall replay {}", super::quoted(&to.display().to_string()));
+    output.text(&format!("replay: {}", super::as_called(&replay)))?;
+    output.json(&Finished {
+        event: "shrink-finished",
+        before: told.shrunk.before,
+        after: told.shrunk.perturbations().len(),
+        runs: told.shrunk.runs,
+        minimal: told.shrunk.minimal != Minimal::Unproved,
+        seconds: told.seconds,
+        file: to.display().to_string(),
+    })?;
+    Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::PASS })
+}

@@ -1,0 +1,322 @@
+//! Planted bugs, each with the smallest cause that is known by hand.
+//!
+//! In calm weather none of them shows. Each network draws more than the bug needs, so that a failing run has many
+//! perturbations beside its cause.
+
+use std::time::Duration;
+
+use squall::net::Endpoint;
+use squall::prelude::*;
+use squall::time::{Instant, sleep, sleep_until, timeout};
+use squall::trace::SiteKind;
+use squall::{World, crash, partition, publish};
+
+/// A world with a bug, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bug {
+    /// What it is called.
+    pub name: &'static str,
+    /// Fills the world.
+    pub build: fn(&mut World),
+    /// The property that it breaks.
+    pub property: &'static str,
+    /// What causes it, at the least: each of these is one smallest set, by the kinds of its perturbations.
+    pub causes: &'static [&'static [SiteKind]],
+}
+
+/// One message is late or early enough, or two are together.
+const LATE: &[&[SiteKind]] = &[&[SiteKind::Latency], &[SiteKind::Latency, SiteKind::Latency]];
+
+/// All of them.
+pub const BUGS: &[Bug] = &[
+    Bug {
+        name: "paid twice",
+        build: paid_twice,
+        property: "paid-once",
+        causes: &[&[SiteKind::Loss], &[SiteKind::Duplicate]],
+    },
+    Bug { name: "lost update", build: lost_update, property: "both-counted", causes: LATE },
+    Bug { name: "reordered messages", build: reordered, property: "last-wins", causes: LATE },
+    Bug {
+        name: "crash between two writes",
+        build: crash_between_writes,
+        property: "all-or-nothing",
+        causes: &[&[SiteKind::Fault]],
+    },
+    Bug {
+        name: "stale read after partitions",
+        build: stale_read,
+        property: "reads-see-writes",
+        causes: &[&[SiteKind::Fault, SiteKind::Fault]],
+    },
+    Bug {
+        name: "double leader",
+        build: double_leader,
+        property: "one-leader",
+        causes: &[&[SiteKind::Loss, SiteKind::Loss, SiteKind::Loss]],
+    },
+    Bug {
+        name: "order of two wakes",
+        build: order_of_wakes,
+        property: "first-before-second",
+        causes: &[&[SiteKind::Order]],
+    },
+];
+
+/// Background: `pairs` of clients and servers that talk for `lasts` and have nothing to do with any bug.
+pub fn chatter(world: &mut World, pairs: usize, lasts: Duration) {
+    for pair in 0..pairs {
+        world.node(format!("echo-{pair}"), || async {
+            let endpoint = Endpoint::bind("0.0.0.0:7").await.unwrap();
+            let mut buffer = [0; 8];
+            loop {
+                let (length, from) = endpoint.recv_from(1, &mut buffer).await.unwrap();
+                endpoint.send_to(from, 1, &buffer[..length]).await.unwrap();
+            }
+        });
+        world.client(format!("chatter-{pair}"), move || async move {
+            let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+            let end = Instant::now() + lasts;
+            let mut buffer = [0; 8];
+            let mut number = 0u64;
+            while Instant::now() < end {
+                number += 1;
+                endpoint.send_to((format!("echo-{pair}").as_str(), 7), 1, &number.to_le_bytes()).await.unwrap();
+                let _ = timeout(20.ms(), endpoint.recv_from(1, &mut buffer)).await;
+            }
+        });
+    }
+}
+
+/// The client asks again, the bank isn't idempotent: one lost answer, or one call that arrives twice.
+pub fn paid_twice(world: &mut World) {
+    chatter(world, 2, 200.ms());
+    pays(world, Duration::ZERO);
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(4)).duplicate(percent(1));
+}
+
+/// The client of [`paid_twice`], which pays after a while.
+pub fn pays(world: &mut World, after: Duration) {
+    world.node("bank", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut buffer = [0; 8];
+        loop {
+            let (_, from) = endpoint.recv_from(1, &mut buffer).await.unwrap();
+            publish("paid", u64::from_le_bytes(buffer));
+            endpoint.send_to(from, 1, &buffer).await.unwrap();
+        }
+    });
+    world.client("alice", move || async move {
+        sleep(after).await;
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for payment in 0..2u64 {
+            let mut buffer = [0; 8];
+            loop {
+                endpoint.send_to("bank:80", 1, &payment.to_le_bytes()).await.unwrap();
+                if timeout(50.ms(), endpoint.recv_from(1, &mut buffer)).await.is_ok() {
+                    break;
+                }
+            }
+        }
+    });
+    world.check(always("paid-once", Vec::new()).on("paid", |paid, payment: u64| {
+        ensure!(!paid.contains(&payment), "payment {payment} was made twice");
+        paid.push(payment);
+        Ok(())
+    }));
+}
+
+/// Two clients read, add one and write. In calm weather the first has written before the second reads.
+fn lost_update(world: &mut World) {
+    chatter(world, 2, 100.ms());
+    world.node("store", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut value = 0u64;
+        let mut buffer = [0; 8];
+        loop {
+            // An empty message reads, a number is written.
+            let (length, from) = endpoint.recv_from(1, &mut buffer).await.unwrap();
+            if length == 8 {
+                value = u64::from_le_bytes(buffer);
+                publish("written", value);
+            } else {
+                endpoint.send_to(from, 1, &value.to_le_bytes()).await.unwrap();
+            }
+        }
+    });
+    for (client, starts_ms) in [("first", 0), ("second", 50)] {
+        world.client(client, move || async move {
+            sleep(starts_ms.ms()).await;
+            let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+            let mut buffer = [0; 8];
+            endpoint.send_to("store:80", 1, &[]).await.unwrap();
+            endpoint.recv_from(1, &mut buffer).await.unwrap();
+            let value = u64::from_le_bytes(buffer) + 1;
+            endpoint.send_to("store:80", 1, &value.to_le_bytes()).await.unwrap();
+            sleep(100.ms()).await;
+        });
+    }
+    world.network().latency(uniform(1.ms(), 40.ms()));
+    // The second write of the two adds to the first.
+    world.check(always("both-counted", 0).on("written", |writes, value: u64| {
+        *writes += 1;
+        ensure!(value == *writes, "after {writes} writes the value is {value}");
+        Ok(())
+    }));
+}
+
+/// The later of two messages must win; nothing numbers them.
+fn reordered(world: &mut World) {
+    chatter(world, 2, 100.ms());
+    world.node("lamp", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut buffer = [0; 1];
+        loop {
+            endpoint.recv_from(1, &mut buffer).await.unwrap();
+            publish("lit", buffer[0]);
+        }
+    });
+    world.client("switch", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for state in 1..=3u8 {
+            endpoint.send_to("lamp:80", 1, &[state]).await.unwrap();
+            sleep(8.ms()).await;
+        }
+        sleep(100.ms()).await;
+    });
+    world.network().latency(uniform(1.ms(), 20.ms()));
+    world.check(always("last-wins", 0).on("lit", |last, state: u8| {
+        ensure!(state > *last, "{state} came after {last}");
+        *last = state;
+        Ok(())
+    }));
+}
+
+/// A transfer writes twice, with some work between; four crashes are scripted, and one of them falls between.
+fn crash_between_writes(world: &mut World) {
+    chatter(world, 2, 500.ms());
+    world.node("bank", || async {
+        let boot = squall::boot_number();
+        for transfer in 0..4u64 {
+            sleep(40.ms()).await;
+            publish("debited", (boot, transfer));
+            sleep(10.ms()).await;
+            publish("credited", (boot, transfer));
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async { sleep(700.ms()).await });
+    // The first one falls into the first transfer, the others, whenever the bank has started again, beside one.
+    for at_ms in [45, 330, 480, 600] {
+        world.fault(crash("bank").at(at_ms.ms()).restart_after(50.ms()));
+    }
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(5));
+    world.check(
+        always("all-or-nothing", None)
+            .on("debited", |open, transfer: (u32, u64)| {
+                ensure!(open.is_none(), "a transfer was left half done: {open:?}");
+                *open = Some(transfer);
+                Ok(())
+            })
+            .on("credited", |open, _: (u32, u64)| {
+                *open = None;
+                Ok(())
+            }),
+    );
+}
+
+/// A write goes to the leader, which tells the follower twice, a second apart. Two partitions swallow both.
+fn stale_read(world: &mut World) {
+    chatter(world, 2, 500.ms());
+    world.node("follower", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut value = 0u8;
+        let mut buffer = [0; 1];
+        loop {
+            let (length, from) = endpoint.recv_from(1, &mut buffer).await.unwrap();
+            if length == 1 {
+                value = buffer[0];
+            } else {
+                endpoint.send_to(from, 1, &[value]).await.unwrap();
+            }
+        }
+    });
+    world.node("leader", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut buffer = [0; 1];
+        endpoint.recv_from(1, &mut buffer).await.unwrap();
+        for _ in 0..2 {
+            endpoint.send_to("follower:80", 1, &buffer).await.unwrap();
+            sleep(1.secs()).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let mut buffer = [0; 1];
+        sleep(1.secs()).await;
+        endpoint.send_to("leader:80", 1, &[1]).await.unwrap();
+        sleep(3.secs()).await;
+        endpoint.send_to("follower:80", 1, &[]).await.unwrap();
+        endpoint.recv_from(1, &mut buffer).await.unwrap();
+        publish("read", buffer[0]);
+    });
+    for (at_ms, lasts_ms) in [(200, 100), (900, 300), (1_500, 100), (1_900, 300), (2_600, 100)] {
+        world.fault(partition([["leader"], ["follower"]]).at(at_ms.ms()).lasts(lasts_ms.ms()));
+    }
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.check(always("reads-see-writes", ()).on("read", |(), value: u8| {
+        ensure!(value == 1, "the write wasn't seen");
+        Ok(())
+    }));
+}
+
+/// The follower makes itself leader when it hears nothing for 160 ms; a heartbeat comes every 50. Three in a row must be lost.
+fn double_leader(world: &mut World) {
+    chatter(world, 1, 500.ms());
+    world.node("leader", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        publish("leads", 0);
+        loop {
+            endpoint.send_to("follower:80", 1, &[]).await.unwrap();
+            sleep(50.ms()).await;
+        }
+    });
+    world.node("follower", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        while timeout(160.ms(), endpoint.recv_from(1, &mut [])).await.is_ok() {}
+        publish("leads", 1);
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async { sleep(2.secs()).await });
+    world.network().latency(uniform(1.ms(), 3.ms())).loss(percent(25));
+    world.check(always("one-leader", 0).on("leads", |leaders, _: u32| {
+        *leaders += 1;
+        ensure!(*leaders == 1, "there are {leaders} leaders");
+        Ok(())
+    }));
+}
+
+/// Two tasks sleep to the same instant; the one that was spawned first must go first.
+fn order_of_wakes(world: &mut World) {
+    chatter(world, 1, 100.ms());
+    world.client("client", || async {
+        let at = Instant::now() + 50.ms();
+        let first = squall::spawn(async move {
+            sleep_until(at).await;
+            publish("went", 1);
+        });
+        let second = squall::spawn(async move {
+            sleep_until(at).await;
+            publish("went", 2);
+        });
+        first.await.unwrap();
+        second.await.unwrap();
+    });
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.check(always("first-before-second", 0).on("went", |last, number: u32| {
+        ensure!(number == *last + 1, "{number} went after {last}");
+        *last = number;
+        Ok(())
+    }));
+}
