@@ -280,6 +280,8 @@ fn the_summary_does_not_depend_on_the_jobs() {
     for more in [&[][..], &["--max-failures", "3"]] {
         let explored = |jobs| {
             let arguments = [&["explore", &file, "--jobs", jobs], more].concat();
+            // What was saved would run first.
+            let _ = std::fs::remove_dir_all(place.path("squall-regressions"));
             let mut summary = place.json(&arguments).expect(100).summary();
             summary["seconds"] = 0.into();
             summary
@@ -311,7 +313,8 @@ fn a_scenario_that_is_there_to_fail_must_fail_so_and_only_so() {
 fn the_first_failure_is_shown_with_its_replay() {
     let place = Place::new();
     let file = place.scenario("two-faults", "");
-    let finished = place.squall(&["explore", &file, "--strategy", "fifo", "--set", "limit.virtual=9s"]).expect(100);
+    let explore = ["explore", &file, "--strategy", "fifo", "--set", "limit.virtual=9s"];
+    let finished = place.squall(&[&explore[..], &["--no-shrink"]].concat()).expect(100);
     assert!(finished.stdout.contains("the first failure, seed 0x"), "{}", finished.stdout);
     for property in ["FAIL panic in ", "FAIL error in "] {
         assert!(finished.stdout.contains(property), "{}", finished.stdout);
@@ -322,6 +325,36 @@ fn the_first_failure_is_shown_with_its_replay() {
     let arguments: Vec<&str> = replay.split(' ').collect();
     assert!(replay.ends_with("--set limit.virtual=9s --strategy fifo"), "{replay}");
     assert!(place.squall(&arguments).expect(100).stdout.contains("same: a second run gave the same digest"));
+    assert!(!place.path("squall-regressions").exists());
+
+    // Shrunk and saved, both kinds of failure; the file has its settings.
+    let finished = place.squall(&explore).expect(100);
+    let said = |property: &str, seed: &str| format!("replay squall-regressions/two-faults/{property}-{seed}.toml");
+    for saved in [said("error", "0x1"), said("panic", "0x4")] {
+        assert!(finished.stdout.contains(&saved), "{saved}: {}", finished.stdout);
+        let arguments: Vec<&str> = saved.split(' ').collect();
+        let replayed = place.squall(&arguments).expect(100).stdout;
+        assert!(replayed.contains("and the run is the one that was saved"), "{replayed}");
+        assert!(replayed.contains("limit.virtual = 9s"), "{replayed}");
+    }
+}
+
+/// What was found is told, even where it can't be kept; the code says that something went wrong.
+#[cfg(unix)]
+#[test]
+fn a_failure_that_can_not_be_saved_is_told_all_the_same() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    std::fs::write(place.path("squall-regressions"), "in the way").expect("a file");
+    let finished = place.squall(&["explore", &file]).expect(1);
+    assert!(finished.stdout.contains("FAIL  error  seed 0x1  (shrunk"), "{}", finished.stdout);
+    assert!(finished.stdout.contains(&format!("replay {file} --seed 0x1")), "{}", finished.stdout);
+    assert!(finished.stdout.contains("100 runs in "), "{}", finished.stdout);
+    assert!(
+        finished.stderr.contains("squall-regressions/two-faults/error-0x1.toml can't be written"),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]
@@ -336,10 +369,15 @@ fn traces_are_written_whole_and_can_be_read() {
     let out = place.path("deep/failures");
     let finished = place.json(&["explore", &file, "--out", &out.display().to_string()]).expect(100);
     let path = finished.summary()["failures"][0]["file"].as_str().expect("a path").to_string();
-    assert!(Path::new(&path).starts_with(&out) && squall::trace_file::read(Path::new(&path)).is_ok());
-    let partial =
-        |entry: std::io::Result<std::fs::DirEntry>| !entry.unwrap().path().display().to_string().ends_with("zst");
-    assert!(!std::fs::read_dir(&out).unwrap().any(partial));
+    assert_eq!(Path::new(&path), out.join("two-faults/error-0x1.toml"));
+    assert!(Path::new(&path).is_file());
+    assert!(squall::trace_file::read(&out.join("two-faults-0x1.trace.zst")).is_ok());
+    let names = |directory: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert!(names(&out).iter().all(|name| name.ends_with(".zst") || name == "two-faults"), "{:?}", names(&out));
+    assert!(names(&out.join("two-faults")).iter().all(|name| name.ends_with(".toml")), "a partial file was left");
 }
 
 #[test]

@@ -685,3 +685,58 @@ fn cloning_a_waker_of_its_own_is_code_like_any_other() {
         assert_eq!((polls, CLONED.get()), (3, 3));
     }));
 }
+
+/// What a program keeps in a static from another run finds nothing in this one: neither does it do harm, nor does it hang.
+#[test]
+fn handles_kept_from_another_run_find_nothing() {
+    use squall::net::Endpoint;
+    use squall::task::AbortHandle;
+    use squall::time::Sleep;
+    use std::io::ErrorKind;
+    use std::sync::Mutex;
+
+    static SLEEPS: Mutex<Vec<std::pin::Pin<Box<Sleep>>>> = Mutex::new(Vec::new());
+    static ENDPOINT: Mutex<Option<Endpoint>> = Mutex::new(None);
+    static ABORT: Mutex<Option<AbortHandle>> = Mutex::new(None);
+
+    let first = run(client(|| async {
+        for _ in 0..2 {
+            let mut sleep = Box::pin(sleep(10.ms()));
+            poll_fn(|context| {
+                let _ = sleep.as_mut().poll(context);
+                Poll::Ready(())
+            })
+            .await;
+            SLEEPS.lock().unwrap().push(sleep);
+        }
+        *ENDPOINT.lock().unwrap() = Some(Endpoint::bind("0.0.0.0:5").await.unwrap());
+        let task = spawn(sleep(1.ms()));
+        *ABORT.lock().unwrap() = Some(task.abort_handle());
+        assert!(!task.abort_handle().is_finished());
+        task.await.unwrap();
+    }));
+    assert_eq!(first.verdict, Verdict::Pass);
+    assert!(ABORT.lock().unwrap().as_ref().unwrap().is_finished());
+
+    let second = run(client(|| async {
+        let own = Endpoint::bind("0.0.0.0:7").await.unwrap();
+        let innocents = [spawn(sleep(2.ms())), spawn(sleep(3.ms()))];
+        yield_now().await;
+        let (kept, abort) = (ENDPOINT.lock().unwrap().take().unwrap(), ABORT.lock().unwrap().take().unwrap());
+        let [mut awaited, dropped] = <[_; 2]>::try_from(std::mem::take(&mut *SLEEPS.lock().unwrap())).unwrap();
+        abort.abort();
+        drop(dropped);
+        let error = kept.recv_from(1, &mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+        drop(kept);
+        awaited.as_mut().await;
+        for innocent in innocents {
+            innocent.await.unwrap();
+        }
+        own.send_to("127.0.0.1:7", 1, &[9]).await.unwrap();
+        let mut byte = [0];
+        own.recv_from(1, &mut byte).await.unwrap();
+        assert_eq!(byte, [9]);
+    }));
+    assert_eq!(second.verdict, Verdict::Pass, "{second:?}");
+}

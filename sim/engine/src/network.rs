@@ -792,11 +792,12 @@ impl Kernel {
                 format!("port {port} of node {} is bound already", node.name),
             ));
         }
+        let first_generation = self.first_generation;
         let network = &mut self.network;
         let slot = match network.free_sockets.pop() {
             Some(slot) => slot,
             None => {
-                network.sockets.push(Socket::default());
+                network.sockets.push(Socket { generation: first_generation, ..Socket::default() });
                 (network.sockets.len() - 1) as u32
             }
         };

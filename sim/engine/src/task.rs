@@ -393,12 +393,15 @@ impl<T> Future for JoinHandle<T> {
     /// # Panics
     /// If polled after it gave its result.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloning is user code: nothing may be locked.
+        let waker = context.waker().clone();
         let mut state = lock(&self.state);
         if let Some(result) = state.result.take() {
+            drop(state);
             return Poll::Ready(result);
         }
         assert!(!state.finished, "a JoinHandle was polled after it gave its result");
-        let old = state.waker.replace(context.waker().clone());
+        let old = state.waker.replace(waker);
         drop(state);
         drop(old);
         Poll::Pending
@@ -421,6 +424,13 @@ impl AbortHandle {
     /// See [`JoinHandle::abort`].
     pub fn abort(&self) {
         abort(self.task);
+    }
+
+    /// Whether the task has ended, its destructors included. Outside of its run it has.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let runs = |task| kernel::try_with(|kernel| kernel.has_task(task)).unwrap_or(false);
+        !self.task.is_some_and(runs)
     }
 }
 
@@ -585,9 +595,10 @@ impl<T: 'static> JoinSet<T> {
         if self.tasks.is_empty() {
             return Poll::Ready(None);
         }
+        let waker = context.waker().clone();
         let mut queue = lock(&self.queue);
         let Some(number) = queue.done.pop_front() else {
-            let old = queue.waker.replace(context.waker().clone());
+            let old = queue.waker.replace(waker);
             drop(queue);
             drop(old);
             return Poll::Pending;

@@ -230,9 +230,9 @@ impl Future for Sleep {
             }
             let wake = kernel.wake_ref(other);
             match this.timer {
-                Some(timer) => kernel.await_timer(timer, due_ns, wake),
-                None if kernel.is_live() => this.timer = Some(kernel.start_timer(due_ns, wake)),
-                None => kernel.forget(wake),
+                Some(timer) if kernel.has_timer(timer) => kernel.await_timer(timer, due_ns, wake),
+                _ if kernel.is_live() => this.timer = Some(kernel.start_timer(due_ns, wake)),
+                _ => kernel.forget(wake),
             }
             Poll::Pending
         })

@@ -24,6 +24,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 
 use pin_project_lite::pin_project;
@@ -195,9 +196,21 @@ pub(crate) enum Pause {
     End(squall_trace::EndReason),
 }
 
+/// With which generation the slots of a new run begin: an even number, another one for each run. A handle that a program has
+/// kept from another run (a sleep, an endpoint, an abort handle) so finds nothing here, in place of what has its slot now.
+///
+/// Nothing is decided by it: generations are only ever compared.
+fn first_generation() -> u32 {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    // Far apart: what one run counts up never reaches another's.
+    RUNS.fetch_add(1, Ordering::Relaxed).wrapping_mul(2 * 0x4F1B_BCDD)
+}
+
 /// The state of one run.
 pub(crate) struct Kernel {
     pub token: Arc<RunToken>,
+    /// Of every slot; see [`first_generation`].
+    pub(crate) first_generation: u32,
     pub now_ns: u64,
     pub agenda: Agenda,
     pub decisions: Decisions,
@@ -250,8 +263,10 @@ impl Kernel {
         settings: crate::world::RunSettings,
         beat: Arc<crate::run::Heartbeat>,
     ) -> Kernel {
+        let first_generation = first_generation();
         Kernel {
             token: Arc::new(RunToken::default()),
+            first_generation,
             now_ns: 0,
             agenda: Agenda::default(),
             decisions,
@@ -260,7 +275,7 @@ impl Kernel {
             details: Vec::new(),
             free_tasks: Vec::new(),
             nodes: Vec::new(),
-            timers: Timers::default(),
+            timers: Timers::new(first_generation),
             network,
             script: Script::default(),
             outbox: Outbox::default(),

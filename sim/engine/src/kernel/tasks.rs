@@ -238,7 +238,7 @@ impl Kernel {
         future: TaskFuture,
     ) -> TaskRef {
         let slot = self.free_tasks.pop().unwrap_or(self.tasks.len() as u32);
-        let generation = self.tasks.get(slot as usize).map_or(0, |task| task.generation);
+        let generation = self.tasks.get(slot as usize).map_or(self.first_generation, |task| task.generation);
         let task = TaskRef { slot, generation };
         match self.details.get_mut(slot as usize) {
             Some(details) => {
@@ -314,6 +314,11 @@ impl Kernel {
     #[inline]
     pub(super) fn get_task(&mut self, task: TaskRef) -> Option<&mut TaskSlot> {
         self.tasks.get_mut(task.slot as usize).filter(|slot| slot.generation == task.generation)
+    }
+
+    /// Whether a task hasn't ended.
+    pub(crate) fn has_task(&mut self, task: TaskRef) -> bool {
+        self.get_task(task).is_some()
     }
 
     /// Asks a task to end. It is dropped when the world isn't borrowed.

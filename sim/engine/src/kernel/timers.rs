@@ -38,13 +38,18 @@ impl Timer {
 }
 
 /// All timers of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Timers {
     all: Vec<Timer>,
     free: Vec<u32>,
+    first_generation: u32,
 }
 
 impl Timers {
+    pub(super) fn new(first_generation: u32) -> Timers {
+        Timers { all: Vec::new(), free: Vec::new(), first_generation }
+    }
+
     #[inline]
     fn get(&mut self, timer: TimerRef) -> Option<&mut Timer> {
         self.all.get_mut(timer.slot as usize).filter(|entry| entry.generation == timer.generation)
@@ -72,9 +77,10 @@ impl Kernel {
     /// A timer that isn't started.
     #[inline]
     pub(crate) fn new_timer(&mut self) -> TimerRef {
-        let Timers { all, free } = &mut self.timers;
+        let Timers { all, free, first_generation } = &mut self.timers;
         let slot = free.pop().unwrap_or_else(|| {
-            all.push(Timer { wake: WakeRef::NOBODY, generation: 0, reply: None, state: TimerState::Stopped });
+            let (wake, generation) = (WakeRef::NOBODY, *first_generation);
+            all.push(Timer { wake, generation, reply: None, state: TimerState::Stopped });
             (all.len() - 1) as u32
         });
         TimerRef { slot, generation: all[slot as usize].generation }
@@ -84,6 +90,11 @@ impl Kernel {
         let timer = self.new_timer();
         self.await_timer(timer, at_ns, wake);
         timer
+    }
+
+    /// Whether there is that timer, and it isn't another run's.
+    pub(crate) fn has_timer(&mut self, timer: TimerRef) -> bool {
+        self.timers.get(timer).is_some()
     }
 
     /// Another waker for a timer that hasn't fired, which is started if it wasn't.

@@ -155,6 +155,7 @@ pub fn explore(
         progress: progress_bar(seeds, arguments),
         saved: BTreeMap::new(),
         traces: 0,
+        unsaved: None,
         problem: None,
         output,
     };
@@ -166,7 +167,7 @@ pub fn explore(
     };
     let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
     watcher.progress.finish_and_clear();
-    let Watcher { saved, traces, problem, output, .. } = watcher;
+    let Watcher { saved, traces, unsaved, problem, output, .. } = watcher;
     if let Some(problem) = problem {
         return Err(problem);
     }
@@ -174,6 +175,10 @@ pub fn explore(
     let seconds = begun.elapsed().as_secs_f64();
     let campaign = Campaign { explored, kept, saved, traces, seconds };
     campaign.tell(&scenario, arguments, output)?;
+    if let Some(unsaved) = unsaved {
+        output.flush()?;
+        return Err(unsaved);
+    }
     Ok(campaign.exit_code(scenario.expect(), diverged))
 }
 
@@ -399,6 +404,8 @@ struct Watcher<'w> {
     progress: ProgressBar,
     saved: BTreeMap<Seed, SavedAs>,
     traces: usize,
+    /// The first failure that couldn't be saved: it is told, and the search goes on.
+    unsaved: Option<Stop>,
     /// Why nothing more was to be counted.
     problem: Option<Stop>,
     output: &'w mut Output,
@@ -499,7 +506,10 @@ impl Watcher<'_> {
             };
         let directory = saved::new_directory(self.arguments.out.as_deref(), self.scenario.name());
         let path = directory.join(saved::file_name(&file.property, seed));
-        file.write(&path).map_err(|error| unwritable(&path, &error))?;
+        if let Err(error) = file.write(&path) {
+            self.unsaved.get_or_insert(unwritable(&path, &error));
+            return Ok(Told { shrunk: outcome, words });
+        }
         let again = FailureFile::read(&path).map_err(|error| Stop::Own(error.to_string()))?;
         let repeated = self.simulation.try_run_plan(&again.plan(), Record::Digest)?;
         if Found::new(&again, &repeated) != Found::Same {

@@ -1,0 +1,206 @@
+//! Failures from the command line: saved, replayed, edited, shrunk, run first.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A directory with the scenarios in it, and nothing else.
+struct Checkout(tempfile::TempDir);
+
+impl Checkout {
+    fn new() -> Checkout {
+        let directory = tempfile::tempdir().expect("a directory");
+        let scenarios = directory.path().join("scenarios");
+        std::fs::create_dir(&scenarios).expect("a directory");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for name in ["payments.toml", "payments_repaired.toml"] {
+            std::fs::copy(own.join(name), scenarios.join(name)).expect("a copy");
+        }
+        Checkout(directory)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn squall(&self, arguments: &[&str]) -> Output {
+        self.squall_in(self.0.path(), arguments, &[])
+    }
+
+    fn squall_in(&self, directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CI"] {
+            command.env_remove(variable);
+        }
+        command.args(arguments).envs(variables.iter().copied()).current_dir(directory).output().expect("it starts")
+    }
+
+    /// A checkout in which payments was explored.
+    fn explored() -> Checkout {
+        let checkout = Checkout::new();
+        let output = checkout.squall(&["explore", "scenarios/payments.toml", "--no-check"]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        checkout
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path(file)).expect("the file");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.path(file), text.replacen(from, to, 1)).expect("it can be written");
+    }
+
+    /// The outcome and the exit code of a replay.
+    fn replay(&self, arguments: &[&str]) -> (String, i32) {
+        let output = self.squall(&[&["replay", SAVED, "--message-format", "json"], arguments].concat());
+        let line = last_line(&output);
+        (line["outcome"].as_str().expect("an outcome").to_string(), output.status.code().expect("a code"))
+    }
+}
+
+const SAVED: &str = "squall-regressions/payments/paid-once-0x1.toml";
+
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn last_line(output: &Output) -> Value {
+    let text = std::str::from_utf8(&output.stdout).expect("UTF-8");
+    let line = text.lines().last().unwrap_or_else(|| panic!("nothing was said:\n{}", said(output)));
+    serde_json::from_str(line).expect("JSON")
+}
+
+#[test]
+fn what_fails_is_shrunk_to_the_lost_answer_and_replays_elsewhere() {
+    let checkout = Checkout::explored();
+    let text = std::fs::read_to_string(checkout.path(SAVED)).expect("it was saved");
+    assert_eq!(text.matches("[[perturbation]]").count(), 1, "{text}");
+    assert!(text.contains("says = \"the answer to call 1 (Pay) from bank to alice is lost\""), "{text}");
+    assert_eq!(checkout.replay(&[]), ("same".to_string(), 100));
+
+    // In another directory of the checkout, and in another checkout.
+    let elsewhere = checkout.path("deep/down");
+    std::fs::create_dir_all(&elsewhere).expect("a directory");
+    let output = checkout.squall_in(&elsewhere, &["replay", &format!("../../{SAVED}")], &[]);
+    assert_eq!(output.status.code(), Some(100), "{}", said(&output));
+    let another = Checkout::new();
+    std::fs::write(another.path("paid.toml"), text).expect("it can be written");
+    let output = another.squall(&["replay", "paid.toml"]);
+    assert_eq!(output.status.code(), Some(100), "{}", said(&output));
+    assert!(said(&output).contains("same: paid-once fails"), "{}", said(&output));
+}
+
+#[test]
+fn a_replay_says_what_it_found() {
+    let checkout = Checkout::explored();
+    // A value that plays no part: the property still fails, in another run.
+    checkout.edit("scenarios/payments.toml", "timeout  = \"100ms\"", "timeout  = \"90ms\"");
+    assert_eq!(checkout.replay(&[]), ("differs".to_string(), 100));
+    checkout.edit("scenarios/payments.toml", "timeout  = \"90ms\"", "timeout  = \"100ms\"");
+
+    // The entry is taken away: nothing is lost any more.
+    let whole = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    let (head, _) = whole.split_once("[[perturbation]]").expect("an entry");
+    std::fs::write(checkout.path(SAVED), head).expect("it can be written");
+    assert_eq!(checkout.replay(&[]), ("gone".to_string(), 0));
+    std::fs::write(checkout.path(SAVED), &whole).expect("it can be written");
+
+    // It speaks of a message that isn't there.
+    checkout.edit(SAVED, "number = 1", "number = 77");
+    assert_eq!(checkout.replay(&[]), ("stale".to_string(), 125));
+    let output = checkout.squall(&["replay", SAVED]);
+    assert!(said(&output).contains("stale: 1 of 1 perturbations matched nothing"), "{}", said(&output));
+    assert!(said(&output).contains("unmatched: the answer to call 1 (Pay)"), "{}", said(&output));
+}
+
+#[test]
+fn a_wrong_failure_file_is_told_with_its_place_and_runs_nothing() {
+    let checkout = Checkout::explored();
+    let whole = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    for (from, to, expected) in [
+        ("format = 1", "format = 9", "format 9"),
+        ("kind = \"loss\"", "kind = \"los\"", "unknown variant `los`"),
+        ("seed = \"0x1\"", "seed = \"one\"", "seed"),
+        ("number = 1", "numero = 1", "numero"),
+        ("scenario = \"payments\"", "scenario = \"others\"", "is a failure of scenario \"others\""),
+        ("file = \"scenarios/payments.toml\"", "file = \"scenarios/none.toml\"", "none.toml isn't here"),
+        ("weather = \"calm\"", "weather = \"ca", "TOML parse error at line"),
+        ("value = 1", "value = 1\n\n[parameters]\n\"network.los\" = \"5%\"", "network.los"),
+    ] {
+        std::fs::write(checkout.path(SAVED), &whole).expect("it can be written");
+        checkout.edit(SAVED, from, to);
+        for command in ["replay", "shrink"] {
+            let output = checkout.squall(&[command, SAVED]);
+            assert_eq!(output.status.code(), Some(2), "{to}: {}", said(&output));
+            // Whatever the width at which it is broken into lines.
+            let told = said(&output).replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(told.contains(expected), "{to}: {}", said(&output));
+            assert!(output.stdout.is_empty(), "{to}: {}", said(&output));
+        }
+    }
+    // Cut off anywhere, it is either refused, or (between two values) a file of fewer.
+    for length in (0..whole.len()).step_by(23) {
+        std::fs::write(checkout.path(SAVED), &whole[..length]).expect("it can be written");
+        let output = checkout.squall(&["shrink", SAVED]);
+        assert!(!said(&output).contains("panicked"), "cut at {length}: {}", said(&output));
+        assert!(matches!(output.status.code(), Some(1 | 2)), "cut at {length}: {}", said(&output));
+    }
+    let output = checkout.squall(&["replay", "scenarios/payments.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("needs a seed"), "{}", said(&output));
+}
+
+#[test]
+fn what_was_saved_runs_first_and_counts() {
+    let checkout = Checkout::explored();
+    let explore = |arguments: &[&str]| {
+        checkout.squall(&[&["explore", "scenarios/payments.toml", "--no-check", "--seeds", "2..4"], arguments].concat())
+    };
+    // None of these seeds fails, but the saved one does: the canary still sings.
+    let output = explore(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("1 saved failure before them: 1 the same"), "{}", said(&output));
+    let line = last_line(&explore(&["--message-format", "json"]));
+    assert_eq!((&line["runs"], &line["failed"]), (&3.into(), &1.into()), "{line}");
+    assert_eq!(line["failures"][0]["file"], SAVED);
+    assert_eq!(line["failures"][0]["perturbations"], 1);
+
+    // Stale, it doesn't pass unnoticed.
+    checkout.edit(SAVED, "number = 1", "number = 77");
+    checkout.edit("scenarios/payments.toml", "expect  = \"paid-once\"\n", "");
+    let output = explore(&[]);
+    assert_eq!(output.status.code(), Some(125), "{}", said(&output));
+    // And a damaged one is told before anything runs.
+    checkout.edit(SAVED, "kind = \"loss\"", "kind = \"lost\"");
+    assert_eq!(explore(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn in_ci_failures_go_where_they_are_uploaded_from() {
+    let checkout = Checkout::new();
+    let arguments = ["explore", "scenarios/payments.toml", "--no-check"];
+    let output = checkout.squall_in(checkout.0.path(), &arguments, &[("CI", "true")]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(checkout.path("target/squall/payments/paid-once-0x1.toml").is_file());
+    assert!(!checkout.path("squall-regressions").exists());
+}
+
+#[test]
+fn an_edited_failure_is_shrunk_again() {
+    let checkout = Checkout::explored();
+    // More than is needed: the request is slow as well.
+    let text = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    let entry = text.find("[[perturbation]]").expect("an entry");
+    let more = text[entry..].replace("kind = \"loss\"", "kind = \"latency\"").replace("value = 1", "value = 9000000");
+    std::fs::write(checkout.path("more.toml"), format!("{text}\n{more}")).expect("it can be written");
+    let output = checkout.squall(&["shrink", "more.toml", "--message-format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let line = last_line(&output);
+    assert_eq!((&line["after"], &line["minimal"]), (&1.into(), &true.into()), "{line}");
+    let (shrunk, saved) = (checkout.path("more.toml"), checkout.path(SAVED));
+    assert_eq!(std::fs::read_to_string(shrunk).unwrap(), std::fs::read_to_string(saved).unwrap());
+
+    let output = checkout.squall(&["shrink", SAVED, "--shrink-runs", "2", "--out", "short.toml"]);
+    assert!(said(&output).contains("not minimal"), "{}", said(&output));
+    assert!(checkout.path("short.toml").is_file());
+}
