@@ -381,6 +381,27 @@ fn traces_are_written_whole_and_can_be_read() {
 }
 
 #[test]
+fn diff_names_the_first_event_in_which_two_traces_differ() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    for (name, seed) in [("a", "0x0"), ("b", "0x0"), ("c", "0x1")] {
+        place.squall(&["run", &file, "--seed", seed, "--trace", &format!("{name}.trace.zst")]);
+    }
+    let diff = |second: &str| place.json(&["diff", "a.trace.zst", second]);
+    let same = diff("b.trace.zst").expect(0).summary();
+    assert_eq!((&same["same"], &same["step"]), (&true.into(), &Value::Null), "{same}");
+    let finished = diff("c.trace.zst").expect(1);
+    assert!(finished.summary()["step"].as_u64().is_some_and(|step| step > 1), "{}", finished.stdout);
+    let told = place.squall(&["diff", "a.trace.zst", "c.trace.zst", "--context", "2"]).expect(1).stdout;
+    assert_eq!(told.lines().filter(|line| line.starts_with("> ")).count(), 2, "{told}");
+    std::fs::write(place.path("d.trace.zst"), "no trace").expect("a file");
+    for wrong in ["d.trace.zst", "e.trace.zst"] {
+        let finished = diff(wrong).expect(2);
+        assert!(finished.stderr.contains(wrong), "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn wrong_arguments_are_told_before_anything_runs() {
     let place = Place::new();
     let file = place.scenario("calm", "");

@@ -21,12 +21,13 @@ pub struct Divergence {
 /// Compares two traces event by event, then their verdicts. `None` if they are the same.
 #[must_use]
 pub fn first_divergence(first: &Trace, second: &Trace) -> Option<Divergence> {
-    fn counted(trace: &Trace) -> impl Iterator<Item = &OwnedEvent> {
-        trace.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
-    }
-    let (mut left, mut right) = (counted(first), counted(second));
+    // As far as their checkpoints agree, nothing needs to be looked at but the event before.
+    let agreeing = first.checkpoints.iter().zip(&second.checkpoints).take_while(|(one, other)| one == other);
+    let shared = agreeing.last().map_or(0, |(checkpoint, _)| checkpoint.events);
+    let skipped = shared.saturating_sub(1);
+    let (mut left, mut right) = (counted(first).skip(skipped as usize), counted(second).skip(skipped as usize));
     let mut before = None;
-    let mut step = 1;
+    let mut step = skipped + 1;
     loop {
         let (one, other) = (left.next(), right.next());
         if one != other {
@@ -46,6 +47,11 @@ pub fn first_divergence(first: &Trace, second: &Trace) -> Option<Divergence> {
         first: verdict_in_words(&first.verdict),
         second: verdict_in_words(&second.verdict),
     })
+}
+
+/// The events that count: all but log lines.
+pub fn counted(trace: &Trace) -> impl Iterator<Item = &OwnedEvent> {
+    trace.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
 }
 
 impl fmt::Display for Divergence {

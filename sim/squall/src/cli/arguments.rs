@@ -23,7 +23,8 @@ Examples:
 
 Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
   4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
-  120 inconclusive, 125 a saved failure is stale, 130 interrupted.";
+  120 inconclusive, 125 a saved failure is stale, 130 interrupted.
+  diff: 0 the same, 1 different, 2 a trace can't be read.";
 
 /// Runs simulated distributed systems: the same seed brings the same run back, event for event.
 #[derive(Debug, Parser)]
@@ -67,6 +68,8 @@ pub enum Command {
     Replay(Replay),
     /// A saved failure with fewer and smaller perturbations.
     Shrink(Shrink),
+    /// Two traces: the first event in which they differ.
+    Diff(Diff),
 }
 
 /// `squall list`
@@ -159,6 +162,22 @@ pub struct Shrink {
     /// How hard to try.
     #[command(flatten)]
     pub patience: Patience,
+}
+
+/// `squall diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A trace, as `run --trace` writes it.
+    #[arg(value_name = "TRACE")]
+    pub first: PathBuf,
+
+    /// Another one.
+    #[arg(value_name = "TRACE")]
+    pub second: PathBuf,
+
+    /// How many events to show before and after.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub context: usize,
 }
 
 /// When shrinking ends, though it might find fewer.

@@ -6,6 +6,8 @@ use crate::runner::WorldError;
 pub const PASS: u8 = 0;
 /// The tool's own error: a file that can't be written, say.
 pub const OWN_ERROR: u8 = 1;
+/// Of `diff`: the traces differ.
+pub const DIFFERENT: u8 = 1;
 /// Wrong arguments or a wrong input file.
 pub const USAGE: u8 = 2;
 /// Nothing ran.

@@ -1,10 +1,11 @@
-//! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`.
+//! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`, `diff`.
 //!
 //! A program becomes the whole command line by one line: `squall::main!(programs());`. Data goes to standard output (text,
 //! or with `--message-format json` one object a line), progress, notes and errors to standard error. The exit codes are in
 //! [`exit`].
 
 mod arguments;
+mod diff;
 pub mod exit;
 mod explore;
 mod interrupt;
@@ -53,6 +54,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
         Command::List(arguments) => list::list(&programs, &arguments, &mut output),
         Command::Run(arguments) => run::run(&programs, &arguments, hang_after, &mut output),
         Command::Replay(arguments) => run::replay(&programs, &arguments, hang_after, &mut output),
+        Command::Diff(arguments) => diff::diff(&arguments, &mut output),
         Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, hang_after, &mut output),
         Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
     };

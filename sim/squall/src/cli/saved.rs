@@ -13,7 +13,7 @@ use squall_trace::{Outcome, Plan, Verdict};
 use super::exit::Stop;
 use super::interrupt;
 use super::output::without_controls;
-use crate::divergence::first_divergence;
+use crate::divergence::{counted, first_divergence};
 use crate::runner::Simulation;
 use crate::scenario::{Program, Scenario};
 
@@ -238,8 +238,7 @@ impl Told {
             && let Some(divergence) = first_divergence(failing, passing)
         {
             let number = left_out + 1;
-            let at = failing.events.iter().filter(|event| !matches!(event.kind, squall_trace::EventKind::Log { .. }));
-            let at_ns = at.map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
+            let at_ns = counted(failing).map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
             let when = at_ns.map_or_else(String::new, |at_ns| format!(" ({})", format_ns(at_ns)));
             text.push_str(&format!(
                 "  without {number}. it passes; the two part at event {}{when}:\n",
