@@ -71,7 +71,7 @@ fn a_shrunk_failure_comes_back_from_its_file_and_says_why() {
         let simulation = Simulation::new(build);
         let plan = failing_seeds(&simulation, property, 1).remove(0);
         let shrunk = shrink(&simulation, &plan, &mut Runs(100_000)).unwrap();
-        let file = FailureFile::shrunk("bug.toml".as_ref(), &shrunk);
+        let file = FailureFile::shrunk(None, &shrunk);
         let read = FailureFile::from_text(&file.to_text()).unwrap();
         let outcome = simulation.run_plan(&read.plan(), Record::Digest);
         assert_eq!((outcome.digest, outcome.verdict.property()), (read.digest, Some(*property)), "{name}");

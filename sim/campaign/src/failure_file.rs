@@ -57,10 +57,11 @@ pub struct FailureFile {
     format: u32,
     /// The version of Squall that wrote it.
     pub squall: String,
-    /// The scenario's name.
+    /// The scenario's name, or the test's.
     pub scenario: String,
-    /// The scenario's file, as it was named.
-    pub file: PathBuf,
+    /// The scenario's file, as it was named. A test has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// The property that failed.
     pub property: String,
     /// What was seen.
@@ -197,7 +198,7 @@ pub enum ReadError {
 impl FailureFile {
     /// A shrunk failure. `file` is the scenario's.
     #[must_use]
-    pub fn shrunk(file: &Path, shrunk: &Shrunk) -> FailureFile {
+    pub fn shrunk(file: Option<&Path>, shrunk: &Shrunk) -> FailureFile {
         let outcome = &shrunk.outcome;
         let entry = |planned: &Override| Entry {
             says: outcome
@@ -222,12 +223,12 @@ impl FailureFile {
 
     /// A failure as its seed gave it.
     #[must_use]
-    pub fn whole(file: &Path, plan: &Plan, digest: Digest, verdict: &Verdict) -> FailureFile {
+    pub fn whole(file: Option<&Path>, plan: &Plan, digest: Digest, verdict: &Verdict) -> FailureFile {
         FailureFile {
             format: FORMAT,
             squall: env!("CARGO_PKG_VERSION").to_string(),
             scenario: plan.scenario.clone(),
-            file: file.to_path_buf(),
+            file: file.map(Path::to_path_buf),
             property: verdict.property().unwrap_or_default().to_string(),
             message: verdict.message().unwrap_or_default().to_string(),
             seed: plan.seed,
@@ -365,7 +366,7 @@ mod tests {
             format: FORMAT,
             squall: "0.1.0".to_string(),
             scenario: "payments".to_string(),
-            file: "scenarios/payments.toml".into(),
+            file: Some("scenarios/payments.toml".into()),
             property: "paid-once".to_string(),
             message: "two \"lines\"\nof it".to_string(),
             seed: Seed(u64::MAX),

@@ -61,6 +61,7 @@ pub mod cli;
 pub mod determinism;
 pub mod divergence;
 pub mod explore;
+mod failures;
 pub mod prelude;
 pub mod property;
 pub mod runner;

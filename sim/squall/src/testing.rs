@@ -4,6 +4,10 @@
 //! seed that doesn't pass: the same one however many threads there are. That seed is run again with everything recorded,
 //! and the test panics with a message that says what went wrong; its first line is a command that replays the seed.
 //!
+//! A failure is shrunk to the perturbations that cause it, and saved below `target/squall/`; the end of the message says them, and
+//! the command that replays exactly them. Moved to `squall-regressions/TEST/` in the package, and committed, the file runs before all
+//! seeds from then on.
+//!
 //! Unknown is no pass: a run that was given up, or a property that heard nothing, fails the test as well.
 //!
 //! Before anything else the first seed is run twice, with another seed in between: two runs that differ fail the test and
@@ -12,6 +16,8 @@
 //! | variable | does |
 //! |---|---|
 //! | `SQUALL_SEED=0x2a` | runs that seed alone and prints its timeline |
+//! | `SQUALL_REPLAY=FILE` | runs the failure that was saved in that file and prints its timeline |
+//! | `SQUALL_SHRINK=0` | leaves failures as they are: they are neither shrunk nor saved |
 //! | `SQUALL_SEEDS=0..5000` | runs these seeds instead of the test's own |
 //! | `SQUALL_HANG_AFTER=30` | lets one poll take so many seconds of real time before it counts as a hang; 10 otherwise |
 //! | `SQUALL_JOBS=2` | runs so many at once; otherwise as many as there are processors |
@@ -19,17 +25,19 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::panic::Location;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use squall_campaign::failure_file::FailureFile;
 use squall_engine::World;
 use squall_reports::{Style, render_events, render_perturbations, render_timeline};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
 use crate::divergence::first_divergence;
+use crate::failures::{self, Found, Patience, REGRESSIONS, entries_in_words};
 use crate::runner::{HANG_AFTER, HANG_AFTER_VARIABLE, HANG_PROPERTY, Simulation, WorldError, parse_hang_after};
 pub use crate::seeds::SeedRange;
 
@@ -38,6 +46,9 @@ pub const DEFAULT_SEEDS: u64 = 100;
 
 /// How many events a failing test's message shows.
 const TAIL_EVENTS: usize = 30;
+
+/// How long a failing test is shrunk at the most: somebody waits for it.
+const SHRINK_FOR: Duration = Duration::from_secs(20);
 
 /// Plain text: a panic's message goes anywhere.
 const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
@@ -126,20 +137,107 @@ impl Exploration {
         F: Fn(&mut World) + Send + Sync + 'static,
     {
         let label = self.label::<F>();
+        let simulation = Simulation::new(build).hang_after(hang_after());
+        if let Some(file) = self.asked_for::<F>() {
+            return self.replay::<F>(&simulation, &file, true);
+        }
+        for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(&label))) {
+            self.replay::<F>(&simulation, &path, false);
+        }
         let result = if let Some(seed) = variable::<Seed>("SQUALL_SEED") {
             note(&format!("squall: {label} runs seed {seed} alone (SQUALL_SEED)"));
-            self.only(seed, build)
+            self.only::<F>(seed, simulation.clone())
         } else {
             if let Some(seeds) = variable::<SeedRange>("SQUALL_SEEDS") {
                 note(&format!("squall: {label} runs seeds {seeds} (SQUALL_SEEDS) instead of {}", self.seeds));
                 self.seeds = seeds;
             }
-            self.find(build)
+            self.find_in::<F>(simulation.clone())
         };
         match result {
             Ok(passed) => eprintln!("squall: {label}: {}", seeds_passed(passed)),
             // As a String: whoever catches it finds the message.
-            Err(finding) => panic!("{finding}"),
+            Err(finding) => match self.shrunk::<F>(&simulation, &finding) {
+                Some(shrunk) => panic!("{finding}\n\n{shrunk}"),
+                None => panic!("{finding}"),
+            },
+        }
+    }
+
+    /// The file that the environment asks to be replayed, if it is a failure of this test: else the variable is another's.
+    #[track_caller]
+    fn asked_for<F>(&self) -> Option<PathBuf> {
+        let path = PathBuf::from(std::env::var_os("SQUALL_REPLAY")?);
+        let label = self.label::<F>();
+        match FailureFile::read(&path) {
+            Ok(file) if file.scenario == label => Some(path),
+            Ok(file) => {
+                note(&format!("squall: {label} runs as usual: SQUALL_REPLAY is a failure of {}", file.scenario));
+                None
+            }
+            Err(error) => panic!("SQUALL_REPLAY: {error}"),
+        }
+    }
+
+    /// Runs a saved failure again.
+    ///
+    /// # Panics
+    /// If it still fails, doesn't repeat itself, or is stale.
+    #[track_caller]
+    fn replay<F>(&self, simulation: &Simulation, path: &Path, shown: bool) {
+        let label = self.label::<F>();
+        let file = FailureFile::read(path).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(file.scenario, label, "{}: it is a failure of another test", path.display());
+        let run = || simulation.try_run_plan(&file.plan(), Record::Full).unwrap_or_else(|error| panic!("{error}"));
+        let (outcome, again) = (run(), run());
+        if let (true, Some(trace)) = (shown, &outcome.trace) {
+            note(render_timeline(trace, STYLE).trim_end());
+        }
+        if outcome.digest != again.digest {
+            panic!("{} does not repeat itself\n{}", path.display(), where_they_part(&outcome, &again));
+        }
+        let found = Found::new(&file, &outcome);
+        let said = format!("{}: {}", path.display(), found.in_words(&file, &outcome));
+        if outcome.verdict == Verdict::Pass && !matches!(found, Found::Stale { .. }) {
+            note(&format!("squall: {label}: {said}"));
+            return;
+        }
+        let mut message = format!("{}\n\n{said}\n{}", self.replay_command::<F>(path), entries_in_words(&file));
+        // Writing to a String can't fail.
+        let _ = describe_outcome(&mut message, &outcome, "the saved failure");
+        panic!("{}", message.trim_end());
+    }
+
+    /// What a failure comes down to, and where that was saved. `None` where nothing can be said beside the seed.
+    fn shrunk<F>(&self, simulation: &Simulation, finding: &Finding) -> Option<String> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        let Problem::Judged(outcome) = &finding.problem else { return None };
+        let wanted = std::env::var_os("SQUALL_SHRINK").is_none_or(|value| value != "0");
+        if !wanted || !matches!(outcome.verdict, Verdict::Fail(_)) || is_hung(outcome) {
+            return None;
+        }
+        let mut plan = Plan::seeded(self.label::<F>(), finding.seed);
+        plan.strategy = self.strategy;
+        let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
+        let told = match failures::shrink_and_explain(simulation, &plan, &mut patience) {
+            Ok(told) => told,
+            Err(reason) => return Some(format!("it can't be shrunk: {reason}")),
+        };
+        let file = FailureFile::shrunk(None, &told.shrunk);
+        let name = failures::file_name(&file.property, finding.seed);
+        let path = target_directory().join("squall").join(failures::file_name_of(&plan.scenario)).join(name);
+        let saved = match file.write(&path) {
+            Ok(()) => self.replay_command::<F>(&path),
+            Err(error) => format!("(it can't be saved: {}: {error})", path.display()),
+        };
+        Some(format!("{}\n{saved}", told.in_words().trim_end()))
+    }
+
+    fn replay_command<F>(&self, path: &Path) -> String {
+        let path = path.display();
+        match self.test::<F>() {
+            Some(test) => format!("SQUALL_REPLAY={path} cargo test {}{test} -- --exact", package_option()),
+            None => format!("SQUALL_REPLAY={path} cargo test"),
         }
     }
 
@@ -156,10 +254,15 @@ impl Exploration {
     where
         F: Fn(&mut World) + Send + Sync + 'static,
     {
+        self.find_in::<F>(Simulation::new(build).hang_after(hang_after()))
+    }
+
+    #[track_caller]
+    fn find_in<F>(&self, simulation: Simulation) -> Result<u64, Box<Finding>> {
         let jobs = jobs();
         let label = self.label::<F>();
         assert!(!self.seeds.is_empty(), "squall: {label} has no seed to run: the range {} is empty", self.seeds);
-        let search = self.search(build);
+        let search = self.search::<F>(simulation);
         let first = self.seeds.start();
         let problem = search.check_first(Seed(first), |_trace| {}).map(|problem| (first, problem)).or_else(|| {
             let rest = SeedRange::new(first + 1, self.seeds.end());
@@ -173,12 +276,9 @@ impl Exploration {
     }
 
     /// Runs one seed and prints its timeline.
-    fn only<F>(&self, seed: Seed, build: F) -> Result<u64, Box<Finding>>
-    where
-        F: Fn(&mut World) + Send + Sync + 'static,
-    {
+    fn only<F>(&self, seed: Seed, simulation: Simulation) -> Result<u64, Box<Finding>> {
         let show = |trace: &Trace| note(render_timeline(trace, STYLE).trim_end());
-        match self.search(build).check_first(seed, show) {
+        match self.search::<F>(simulation).check_first(seed, show) {
             None => {
                 note(&format!("squall: seed {seed} passed"));
                 Ok(1)
@@ -187,13 +287,9 @@ impl Exploration {
         }
     }
 
-    fn search<F>(&self, build: F) -> Search
-    where
-        F: Fn(&mut World) + Send + Sync + 'static,
-    {
+    fn search<F>(&self, simulation: Simulation) -> Search {
         let mut plan = Plan::seeded(self.label::<F>(), Seed(0));
         plan.strategy = self.strategy;
-        let simulation = Simulation::new(build).hang_after(hang_after());
         Search { simulation, plan }
     }
 
@@ -451,6 +547,13 @@ fn where_they_part(first: &Outcome, second: &Outcome) -> String {
 
 fn seeds_passed(count: u64) -> String {
     if count == 1 { "1 seed passed".to_string() } else { format!("{count} seeds passed") }
+}
+
+/// Cargo's target directory, in which test binaries lie; the temporary one for a program that lies elsewhere.
+fn target_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let marked = program.ancestors().find(|above| above.join("CACHEDIR.TAG").is_file());
+    marked.map_or_else(std::env::temp_dir, Path::to_path_buf)
 }
 
 /// To whoever set a variable, past the capturing of the test's output.

@@ -64,6 +64,18 @@ fn the_readme_shows_what_its_test_says() {
     for line in shown {
         assert!(said.lines().any(|printed| printed == line), "README.md has {line:?}, but the test says:\n{said}");
     }
+    let (_, behind) = readme.split_once("```text\nFAIL ").expect("what it comes down to");
+    let (shrunk, _) = behind.split_once("```").expect("its end");
+    // How long it took varies.
+    let untimed =
+        |line: &str| line.rsplit_once(", ").filter(|(_, time)| time.ends_with(" s)")).map(|(line, _)| line.to_string());
+    for line in format!("FAIL {shrunk}").lines() {
+        let line = untimed(line).unwrap_or_else(|| line.to_string());
+        assert!(
+            said.lines().any(|printed| printed.starts_with(&line)),
+            "README.md has {line:?}, but the test says:\n{said}"
+        );
+    }
     let (command, _) = sample.split_once('\n').expect("a line");
     assert!(said.contains(&format!("SQUALL_SEED={command}")), "README.md has {command:?}, but the test says:\n{said}");
 }

@@ -1,5 +1,6 @@
 //! `#[squall::test]` and `squall::explore`: what passes, what fails, what a failure says, what the environment changes.
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -207,11 +208,17 @@ fn child_spinning(world: &mut World) {
 
 /// Runs a test of this file in a process of its own.
 fn child(test: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Output, String) {
+    child_in(Path::new(env!("CARGO_MANIFEST_DIR")), test, variables, arguments)
+}
+
+fn child_in(directory: &Path, test: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Output, String) {
     let mut command = Command::new(std::env::current_exe().expect("the test's path"));
     command.args([test, "--exact"]).args(arguments).env(CHILD, "1");
     for name in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER"] {
         command.env_remove(name);
     }
+    // Whether something is kept there is no matter of these tests, but for the one that says where.
+    command.env_remove("SQUALL_REPLAY").current_dir(directory);
     let output = command.envs(variables.iter().copied()).output().expect("the test starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output, text)
@@ -305,4 +312,59 @@ fn variables_that_can_t_be_read_fail_the_test() {
         let (output, text) = child("child_calm", &[(name, value)], &[]);
         assert!(!output.status.success() && text.contains(expected), "{name}={value}: {text}");
     }
+}
+
+#[test]
+fn a_failure_is_shrunk_saved_replayed_and_runs_first_once_it_is_kept() {
+    const TEST: &str = "child_payments";
+    let place = tempfile::tempdir().expect("a directory");
+    let run = |variables: &[(&str, &str)]| {
+        let (output, said) = child_in(place.path(), TEST, variables, &[]);
+        (output.status.success(), said)
+    };
+    let (_, said) = run(&[]);
+    for expected in
+        ["perturbations -> 1, ", "  1. the answer to call 1 (testing::Pay) from bank to shop is lost", "minimal: "]
+    {
+        assert!(said.contains(expected), "{expected:?} isn't in\n{said}");
+    }
+    let command = said.lines().find(|line| line.starts_with("SQUALL_REPLAY=")).expect("a command");
+    assert!(command.ends_with(&format!("{TEST} -- --exact")), "{command}");
+    let file = command.strip_prefix("SQUALL_REPLAY=").and_then(|rest| rest.split(' ').next()).expect("a file");
+    let whole = std::fs::read_to_string(file).expect("it was saved");
+    assert_eq!(whole.matches("[[perturbation]]").count(), 1, "{whole}");
+
+    // Replayed as it is, with its entry taken away, and with one that matches nothing.
+    let edited = place.path().join("edited.toml");
+    let replay = |text: &str| {
+        std::fs::write(&edited, text).expect("it can be written");
+        run(&[("SQUALL_REPLAY", &edited.display().to_string())])
+    };
+    let (passed, same) = replay(&whole);
+    assert!(!passed && same.contains("same: paid-once fails") && !same.contains("passed before it"), "{same}");
+    let (head, _) = whole.split_once("[[perturbation]]").expect("an entry");
+    assert!(replay(head).0);
+    let (passed, stale) = replay(&whole.replace("number = 1", "number = 9"));
+    assert!(!passed && stale.contains("stale: 1 of 1 perturbations matched nothing"), "{stale}");
+    let (passed, wrong) = replay("format = 1");
+    assert!(!passed && wrong.contains("SQUALL_REPLAY: "), "{wrong}");
+    // Another test isn't concerned.
+    std::fs::write(&edited, &whole).expect("it can be written");
+    let variables = [("SQUALL_REPLAY", &*edited.display().to_string())];
+    let (output, other) = child_in(place.path(), "child_calm", &variables, &["--nocapture"]);
+    assert!(output.status.success() && other.contains("100 seeds passed"), "{other}");
+
+    // Kept in the package, it runs before the seeds.
+    let kept = place.path().join("squall-regressions").join(TEST);
+    std::fs::create_dir_all(&kept).expect("a directory");
+    std::fs::write(kept.join("paid-once.toml"), &whole).expect("it can be written");
+    let (passed, first) = run(&[]);
+    assert!(!passed && first.contains("same: paid-once fails") && !first.contains("passed before it"), "{first}");
+
+    std::fs::remove_dir_all(&kept).expect("it can be removed");
+    let (passed, unshrunk) = run(&[("SQUALL_SHRINK", "0")]);
+    assert!(
+        !passed && unshrunk.contains("property paid-once failed") && !unshrunk.contains("SQUALL_REPLAY"),
+        "{unshrunk}"
+    );
 }

@@ -16,10 +16,11 @@ use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output, without_controls};
 use super::run::{run_in_words, unwritable};
-use super::saved::{self, Found, Patience, Saved};
+use super::saved::{self, Saved};
 use crate::determinism::{self, Checked};
 use crate::divergence::Divergence;
 use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Listed, Settings, Watch, WatchEnded};
+use crate::failures::{self, Found, Patience};
 use crate::runner::{HANG_PROPERTY, Simulation};
 use crate::scenario::{Isolation, Program, Scenario, format_duration};
 use crate::seeds::SeedRange;
@@ -199,7 +200,7 @@ fn replay_kept(
     output: &mut Output,
 ) -> Result<Vec<Kept>, Stop> {
     let mut all = Vec::new();
-    for path in saved::list(&saved::kept_directory(scenario.name())) {
+    for path in failures::list(&saved::kept_directory(scenario.name())) {
         if interrupt::requested() {
             break;
         }
@@ -491,21 +492,21 @@ impl Watcher<'_> {
         let plan = (self.plan)(seed);
         let PatienceArguments { shrink_for, shrink_runs } = self.arguments.patience;
         self.progress.set_message(format!("shrinking seed {seed}"));
-        let scenario_file = &self.arguments.world.file;
-        let (file, outcome, words) =
-            match saved::shrink_and_explain(self.simulation, &plan, &mut Patience::new(shrink_for, shrink_runs)) {
-                Ok(shrunk) => {
-                    let words = shrunk.in_words();
-                    (FailureFile::shrunk(scenario_file, &shrunk.shrunk), shrunk.shrunk.outcome, words)
-                }
-                Err(reason) => {
-                    let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
-                    let file = FailureFile::whole(scenario_file, &plan, outcome.digest, &outcome.verdict);
-                    (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
-                }
-            };
+        let scenario_file = Some(&*self.arguments.world.file);
+        let mut patience = Patience::new(shrink_for, shrink_runs, interrupt::flag());
+        let (file, outcome, words) = match failures::shrink_and_explain(self.simulation, &plan, &mut patience) {
+            Ok(shrunk) => {
+                let words = shrunk.in_words();
+                (FailureFile::shrunk(scenario_file, &shrunk.shrunk), shrunk.shrunk.outcome, words)
+            }
+            Err(reason) => {
+                let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
+                let file = FailureFile::whole(scenario_file, &plan, outcome.digest, &outcome.verdict);
+                (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
+            }
+        };
         let directory = saved::new_directory(self.arguments.out.as_deref(), self.scenario.name());
-        let path = directory.join(saved::file_name(&file.property, seed));
+        let path = directory.join(failures::file_name(&file.property, seed));
         if let Err(error) = file.write(&path) {
             self.unsaved.get_or_insert(unwritable(&path, &error));
             return Ok(Told { shrunk: outcome, words });

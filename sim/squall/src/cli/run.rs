@@ -13,8 +13,9 @@ use super::arguments::{Replay, Run, Shown, World};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
-use super::saved::{self, Found, Saved};
+use super::saved::Saved;
 use crate::divergence::{Divergence, first_divergence};
+use crate::failures::{Found, entries_in_words};
 use crate::runner::Simulation;
 use crate::scenario::{Program, Scenario};
 use crate::trace_file::TraceFile;
@@ -98,7 +99,7 @@ fn replay_saved(
     let found = Found::new(&saved.file, &first);
     let compared = Compared::new(&first, &once.run()?);
     let more = Replayed {
-        before: saved::entries_in_words(&saved.file),
+        before: entries_in_words(&saved.file),
         after: match &compared {
             Compared::Same => found.in_words(&saved.file, &first),
             Compared::Differs(_) => compared_in_words(&compared),

@@ -1,30 +1,16 @@
-//! Failure files: where they lie, what a replay of one finds, and how a shrunk one is told.
+//! Failure files of scenarios: where they lie, and the scenario that one is of.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use squall_campaign::explain::{Explanation, explain};
-use squall_campaign::failure_file::{FailureFile, Weather};
-use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
-use squall_reports::printable;
-use squall_trace::trace::format_ns;
-use squall_trace::{Outcome, Plan, Verdict};
+use squall_campaign::failure_file::FailureFile;
+use squall_trace::Plan;
 
 use super::exit::Stop;
-use super::interrupt;
-use super::output::without_controls;
-use crate::divergence::{counted, first_divergence};
-use crate::runner::Simulation;
+use crate::failures::{REGRESSIONS, file_name_of};
 use crate::scenario::{Program, Scenario};
-
-/// Below this directory failures are kept, to be committed.
-const REGRESSIONS: &str = "squall-regressions";
 
 /// Where they are written in CI, to be uploaded.
 const CI_DIRECTORY: &str = "target/squall";
-
-/// How many perturbations are told one by one.
-const TOLD_MAX: usize = 20;
 
 /// Where the failures of a scenario are kept.
 pub fn kept_directory(scenario: &str) -> PathBuf {
@@ -41,27 +27,6 @@ pub fn new_directory(out: Option<&Path>, scenario: &str) -> PathBuf {
     }
 }
 
-/// A file for a property's failure.
-pub fn file_name(property: &str, seed: squall_trace::Seed) -> String {
-    format!("{}-{seed}.toml", file_name_of(property))
-}
-
-/// A name as a file may have it.
-fn file_name_of(name: &str) -> String {
-    let plain = |character: char| if character.is_alphanumeric() || "-_".contains(character) { character } else { '-' };
-    let name: String = name.chars().map(plain).take(100).collect();
-    if name.is_empty() { "unnamed".to_string() } else { name }
-}
-
-/// The failure files of a directory, by name. None if there is no such directory.
-pub fn list(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    files
-}
-
 /// A failure file with its scenario.
 pub struct Saved {
     pub file: FailureFile,
@@ -72,12 +37,20 @@ impl Saved {
     /// Reads a failure file and the scenario that it names.
     pub fn load(path: &Path, programs: &[Program]) -> Result<Saved, Stop> {
         let file = FailureFile::read(path).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
-        let Some(scenario_path) = find_scenario(path, &file.file) else {
+        let Some(scenario_file) = &file.file else {
+            return Err(Stop::Input(miette::miette!(
+                help = format!("SQUALL_REPLAY={} cargo test {} -- --exact", path.display(), file.scenario),
+                "{}: it is a failure of the test {}, not of a scenario",
+                path.display(),
+                file.scenario
+            )));
+        };
+        let Some(scenario_path) = find_scenario(path, scenario_file) else {
             return Err(Stop::Input(miette::miette!(
                 help = "run it where the scenario's path leads to it, or mend the path in the file",
                 "{}: its scenario {} isn't here, nor beside the failure or above it",
                 path.display(),
-                file.file.display()
+                scenario_file.display()
             )));
         };
         let set: Vec<String> = file.parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -107,176 +80,4 @@ fn find_scenario(failure: &Path, scenario: &Path) -> Option<PathBuf> {
     }
     let failure = std::path::absolute(failure).ok()?;
     failure.ancestors().skip(1).map(|above| above.join(scenario)).find(|path| path.is_file())
-}
-
-/// What a run of a saved failure is, beside what was saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The same run.
-    Same,
-    /// Another run, in which the property fails too.
-    Differs,
-    /// The property doesn't fail any more.
-    Gone,
-    /// Some entries met nothing.
-    Stale { unused: usize, of: usize },
-}
-
-impl Found {
-    pub fn new(file: &FailureFile, outcome: &Outcome) -> Found {
-        let fails = outcome.verdict.property() == Some(&*file.property);
-        if outcome.digest == file.digest && fails {
-            Found::Same
-        } else if !outcome.unused_overrides.is_empty() {
-            Found::Stale { unused: outcome.unused_overrides.len(), of: file.perturbations() }
-        } else if fails {
-            Found::Differs
-        } else {
-            Found::Gone
-        }
-    }
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Found::Same => "same",
-            Found::Differs => "differs",
-            Found::Gone => "gone",
-            Found::Stale { .. } => "stale",
-        }
-    }
-
-    /// What was found, in a line or two.
-    pub fn in_words(self, file: &FailureFile, outcome: &Outcome) -> String {
-        let property = printable::line(&file.property, 60);
-        let now = match outcome.verdict.property() {
-            _ if outcome.verdict == Verdict::Pass => "every property holds".to_string(),
-            None => "nobody can say".to_string(),
-            Some(now) if now == file.property => format!("{property} still fails"),
-            Some(now) => format!("{} fails", printable::line(now, 60)),
-        };
-        match self {
-            Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
-            Found::Differs => format!(
-                "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {})",
-                file.digest, outcome.digest
-            ),
-            Found::Gone => format!("gone: {property} doesn't fail any more ({now})"),
-            Found::Stale { unused, of } => {
-                let mut text = format!(
-                    "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now})"
-                );
-                for planned in outcome.unused_overrides.iter().take(TOLD_MAX) {
-                    let says = file.sentence(planned).filter(|says| !says.is_empty());
-                    text.push_str(&format!("\n  unmatched: {}", printable::line(says.unwrap_or("(no sentence)"), 200)));
-                }
-                text
-            }
-        }
-    }
-}
-
-/// Time and runs for one search, which Ctrl-C ends too.
-pub struct Patience {
-    deadline: Option<Instant>,
-    runs_max: u64,
-}
-
-impl Patience {
-    pub fn new(time_max: Duration, runs_max: u64) -> Patience {
-        Patience { deadline: Instant::now().checked_add(time_max), runs_max }
-    }
-}
-
-impl Budget for Patience {
-    fn allows(&mut self, runs: u64) -> bool {
-        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        runs < self.runs_max && !late && !interrupt::requested()
-    }
-}
-
-/// A shrunk failure with what explains it.
-pub struct Told {
-    pub shrunk: Shrunk,
-    pub explanation: Option<Explanation>,
-    pub seconds: f64,
-}
-
-/// Shrinks a failing plan and looks for the nearest run that passes.
-pub fn shrink_and_explain(simulation: &Simulation, plan: &Plan, budget: &mut dyn Budget) -> Result<Told, Unshrinkable> {
-    let begun = Instant::now();
-    let shrunk = shrink::shrink(simulation, plan, budget)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let explanation = explain(simulation, &shrunk);
-    Ok(Told { shrunk, explanation, seconds })
-}
-
-impl Told {
-    /// The block that tells a failure: property, seed, what is left, and why it is needed.
-    pub fn in_words(&self) -> String {
-        let Told { shrunk, explanation, seconds } = self;
-        let Shrunk { plan, outcome, before, runs, minimal } = shrunk;
-        let property = printable::line(outcome.verdict.property().unwrap_or("?"), 60);
-        let left = shrunk.perturbations();
-        let plural = if *before == 1 { "perturbation" } else { "perturbations" };
-        let mut text = format!(
-            "FAIL  {property}  seed {}  (shrunk: {before} {plural} -> {}, {runs} runs, {seconds:.2} s)\n",
-            plan.seed,
-            left.len()
-        );
-        for (index, perturbation) in left.iter().take(TOLD_MAX).enumerate() {
-            let said = perturbation.sentence(&outcome.names);
-            text.push_str(&format!("  {}. {}\n", index + 1, printable::line(&said, 200)));
-        }
-        match left.len() {
-            0 => text.push_str("  nothing: it fails in calm weather too\n"),
-            many if many > TOLD_MAX => text.push_str(&format!("  … and {} more\n", many - TOLD_MAX)),
-            _ => {}
-        }
-        text.push_str(&format!("  {}\n", minimal_in_words(*minimal, left.len())));
-        if let Some(Explanation { left_out, passing, .. }) = explanation
-            && let (Some(failing), Some(passing)) = (&outcome.trace, &passing.trace)
-            && let Some(divergence) = first_divergence(failing, passing)
-        {
-            let number = left_out + 1;
-            let at_ns = counted(failing).map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
-            let when = at_ns.map_or_else(String::new, |at_ns| format!(" ({})", format_ns(at_ns)));
-            text.push_str(&format!(
-                "  without {number}. it passes; the two part at event {}{when}:\n",
-                divergence.step
-            ));
-            if let Some(before) = &divergence.before {
-                text.push_str(&format!("    both     {}\n", printable::line(before, 160)));
-            }
-            text.push_str(&format!("    failing  {}\n", printable::line(&divergence.first, 160)));
-            text.push_str(&format!("    passing  {}\n", printable::line(&divergence.second, 160)));
-        }
-        text
-    }
-}
-
-fn minimal_in_words(minimal: Minimal, left: usize) -> String {
-    match (minimal, left) {
-        (Minimal::Unproved, _) => "not minimal: the search was cut short, and fewer may do".to_string(),
-        (_, 0) => "minimal".to_string(),
-        (_, 1) => "minimal: without it the property holds".to_string(),
-        (Minimal::One, _) => "minimal: without any one of them the property holds (each was tried)".to_string(),
-        (Minimal::Two, _) => "minimal: without any one or two of them the property holds (all were tried)".to_string(),
-    }
-}
-
-/// The entries of a file, as it says them.
-pub fn entries_in_words(file: &FailureFile) -> String {
-    let plan = file.plan();
-    let mut text = match file.weather {
-        Weather::Calm => String::new(),
-        Weather::Drawn => "  whatever the seed draws\n".to_string(),
-    };
-    for (index, planned) in plan.overrides.iter().take(TOLD_MAX).enumerate() {
-        let says = file.sentence(planned).filter(|says| !says.is_empty()).unwrap_or("(no sentence)");
-        text.push_str(&format!("  {}. {}\n", index + 1, printable::line(says, 200)));
-    }
-    if plan.overrides.len() > TOLD_MAX {
-        text.push_str(&format!("  … and {} more\n", plan.overrides.len() - TOLD_MAX));
-    }
-    without_controls(&text)
 }

@@ -11,7 +11,8 @@ use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::Output;
 use super::run::unwritable;
-use super::saved::{Patience, Saved, shrink_and_explain};
+use super::saved::Saved;
+use crate::failures::{Patience, shrink_and_explain};
 use crate::scenario::Program;
 
 #[derive(Serialize)]
@@ -29,7 +30,7 @@ pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, ou
     let Shrink { file: path, out, patience } = arguments;
     let saved = Saved::load(path, programs)?;
     let simulation = saved.scenario.simulation().hang_after(hang_after);
-    let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs);
+    let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs, interrupt::flag());
     let told = match shrink_and_explain(&simulation, &saved.plan(), &mut patience) {
         Ok(told) if told.shrunk.outcome.verdict.property() == Some(&*saved.file.property) => told,
         Ok(told) => {
@@ -43,7 +44,7 @@ pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, ou
         Err(reason) => return Err(Stop::Own(format!("{}: it can't be shrunk: {reason}", path.display()))),
     };
     let to = out.as_ref().unwrap_or(path);
-    FailureFile::shrunk(&saved.file.file, &told.shrunk).write(to).map_err(|error| unwritable(to, &error))?;
+    FailureFile::shrunk(saved.file.file.as_deref(), &told.shrunk).write(to).map_err(|error| unwritable(to, &error))?;
     output.text(&told.in_words())?;
     let replay = format!("squall replay {}", super::quoted(&to.display().to_string()));
     output.text(&format!("replay: {}", super::as_called(&replay)))?;

@@ -1,0 +1,216 @@
+//! Failures as they are told and kept: what a replay of one finds, how a shrunk one reads, what its file is called.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use squall_campaign::explain::{Explanation, explain};
+use squall_campaign::failure_file::{FailureFile, Weather};
+use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
+use squall_reports::printable;
+use squall_trace::trace::format_ns;
+use squall_trace::{Outcome, Plan, Verdict};
+
+use crate::divergence::{counted, first_divergence};
+use crate::runner::Simulation;
+
+/// Below this directory failures are kept, to be committed.
+pub const REGRESSIONS: &str = "squall-regressions";
+
+/// How many perturbations are told one by one.
+const TOLD_MAX: usize = 20;
+
+/// A file for a property's failure.
+pub fn file_name(property: &str, seed: squall_trace::Seed) -> String {
+    format!("{}-{seed}.toml", file_name_of(property))
+}
+
+/// A name as a file may have it.
+pub fn file_name_of(name: &str) -> String {
+    let plain = |character: char| if character.is_alphanumeric() || "-_".contains(character) { character } else { '-' };
+    let name: String = name.chars().map(plain).take(100).collect();
+    if name.is_empty() { "unnamed".to_string() } else { name }
+}
+
+/// The failure files of a directory, by name. None if there is no such directory.
+pub fn list(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+/// What a run of a saved failure is, beside what was saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The same run.
+    Same,
+    /// Another run, in which the property fails too.
+    Differs,
+    /// The property doesn't fail any more.
+    Gone,
+    /// Some entries met nothing.
+    Stale { unused: usize, of: usize },
+}
+
+impl Found {
+    pub fn new(file: &FailureFile, outcome: &Outcome) -> Found {
+        let fails = outcome.verdict.property() == Some(&*file.property);
+        if outcome.digest == file.digest && fails {
+            Found::Same
+        } else if !outcome.unused_overrides.is_empty() {
+            Found::Stale { unused: outcome.unused_overrides.len(), of: file.perturbations() }
+        } else if fails {
+            Found::Differs
+        } else {
+            Found::Gone
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Found::Same => "same",
+            Found::Differs => "differs",
+            Found::Gone => "gone",
+            Found::Stale { .. } => "stale",
+        }
+    }
+
+    /// What was found, in a line or two.
+    pub fn in_words(self, file: &FailureFile, outcome: &Outcome) -> String {
+        let property = printable::line(&file.property, 60);
+        let now = match outcome.verdict.property() {
+            _ if outcome.verdict == Verdict::Pass => "every property holds".to_string(),
+            None => "nobody can say".to_string(),
+            Some(now) if now == file.property => format!("{property} still fails"),
+            Some(now) => format!("{} fails", printable::line(now, 60)),
+        };
+        match self {
+            Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
+            Found::Differs => format!(
+                "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {})",
+                file.digest, outcome.digest
+            ),
+            Found::Gone => format!("gone: {property} doesn't fail any more ({now})"),
+            Found::Stale { unused, of } => {
+                let mut text = format!(
+                    "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now})"
+                );
+                for planned in outcome.unused_overrides.iter().take(TOLD_MAX) {
+                    let says = file.sentence(planned).filter(|says| !says.is_empty());
+                    text.push_str(&format!("\n  unmatched: {}", printable::line(says.unwrap_or("(no sentence)"), 200)));
+                }
+                text
+            }
+        }
+    }
+}
+
+/// Time and runs for one search.
+pub struct Patience {
+    deadline: Option<Instant>,
+    runs_max: u64,
+    /// Set when somebody wants it to end.
+    stop: &'static AtomicBool,
+}
+
+impl Patience {
+    pub fn new(time_max: Duration, runs_max: u64, stop: &'static AtomicBool) -> Patience {
+        Patience { deadline: Instant::now().checked_add(time_max), runs_max, stop }
+    }
+}
+
+impl Budget for Patience {
+    fn allows(&mut self, runs: u64) -> bool {
+        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        runs < self.runs_max && !late && !self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// A shrunk failure with what explains it.
+pub struct Told {
+    pub shrunk: Shrunk,
+    pub explanation: Option<Explanation>,
+    pub seconds: f64,
+}
+
+/// Shrinks a failing plan and looks for the nearest run that passes.
+pub fn shrink_and_explain(simulation: &Simulation, plan: &Plan, budget: &mut dyn Budget) -> Result<Told, Unshrinkable> {
+    let begun = Instant::now();
+    let shrunk = shrink::shrink(simulation, plan, budget)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let explanation = explain(simulation, &shrunk);
+    Ok(Told { shrunk, explanation, seconds })
+}
+
+impl Told {
+    /// The block that tells a failure: property, seed, what is left, and why it is needed.
+    pub fn in_words(&self) -> String {
+        let Told { shrunk, explanation, seconds } = self;
+        let Shrunk { plan, outcome, before, runs, minimal } = shrunk;
+        let property = printable::line(outcome.verdict.property().unwrap_or("?"), 60);
+        let left = shrunk.perturbations();
+        let plural = if *before == 1 { "perturbation" } else { "perturbations" };
+        let mut text = format!(
+            "FAIL  {property}  seed {}  (shrunk: {before} {plural} -> {}, {runs} runs, {seconds:.2} s)\n",
+            plan.seed,
+            left.len()
+        );
+        for (index, perturbation) in left.iter().take(TOLD_MAX).enumerate() {
+            let said = perturbation.sentence(&outcome.names);
+            text.push_str(&format!("  {}. {}\n", index + 1, printable::line(&said, 200)));
+        }
+        match left.len() {
+            0 => text.push_str("  nothing: it fails in calm weather too\n"),
+            many if many > TOLD_MAX => text.push_str(&format!("  … and {} more\n", many - TOLD_MAX)),
+            _ => {}
+        }
+        text.push_str(&format!("  {}\n", minimal_in_words(*minimal, left.len())));
+        if let Some(Explanation { left_out, passing, .. }) = explanation
+            && let (Some(failing), Some(passing)) = (&outcome.trace, &passing.trace)
+            && let Some(divergence) = first_divergence(failing, passing)
+        {
+            let number = left_out + 1;
+            let at_ns = counted(failing).map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
+            let when = at_ns.map_or_else(String::new, |at_ns| format!(" ({})", format_ns(at_ns)));
+            text.push_str(&format!(
+                "  without {number}. it passes; the two part at event {}{when}:\n",
+                divergence.step
+            ));
+            if let Some(before) = &divergence.before {
+                text.push_str(&format!("    both     {}\n", printable::line(before, 160)));
+            }
+            text.push_str(&format!("    failing  {}\n", printable::line(&divergence.first, 160)));
+            text.push_str(&format!("    passing  {}\n", printable::line(&divergence.second, 160)));
+        }
+        text
+    }
+}
+
+fn minimal_in_words(minimal: Minimal, left: usize) -> String {
+    match (minimal, left) {
+        (Minimal::Unproved, _) => "not minimal: the search was cut short, and fewer may do".to_string(),
+        (_, 0) => "minimal".to_string(),
+        (_, 1) => "minimal: without it the property holds".to_string(),
+        (Minimal::One, _) => "minimal: without any one of them the property holds (each was tried)".to_string(),
+        (Minimal::Two, _) => "minimal: without any one or two of them the property holds (all were tried)".to_string(),
+    }
+}
+
+/// The entries of a file, as it says them.
+pub fn entries_in_words(file: &FailureFile) -> String {
+    let plan = file.plan();
+    let mut text = match file.weather {
+        Weather::Calm => String::new(),
+        Weather::Drawn => "  whatever the seed draws\n".to_string(),
+    };
+    for (index, planned) in plan.overrides.iter().take(TOLD_MAX).enumerate() {
+        let says = file.sentence(planned).filter(|says| !says.is_empty()).unwrap_or("(no sentence)");
+        text.push_str(&format!("  {}. {}\n", index + 1, printable::line(says, 200)));
+    }
+    if plan.overrides.len() > TOLD_MAX {
+        text.push_str(&format!("  … and {} more\n", plan.overrides.len() - TOLD_MAX));
+    }
+    text
+}
