@@ -502,3 +502,37 @@ fn an_interrupt_finishes_and_tells_what_was_found() {
     assert!(summary["runs"].as_u64().is_some_and(|runs| runs > 0));
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }
+
+/// Killed at a hundred moments, it never leaves half of a file, and every failure that was printed is there.
+#[cfg(unix)]
+#[test]
+fn a_kill_loses_no_failure_that_was_printed() {
+    use squall_campaign::failure_file::FailureFile;
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    let kept = place.path("squall-regressions");
+    let (mut printed, mut cut_short) = (0, 0);
+    for moment in 0..100u64 {
+        let _ = std::fs::remove_dir_all(&kept);
+        let mut command = place.command(&["explore", &file, "--no-check", "--seeds", "0..100000"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(std::time::Duration::from_micros(moment * 700));
+        child.kill().expect("it is ours");
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stdout);
+        for line in said.lines().filter(|line| line.starts_with("replay: ")) {
+            // The last line may be cut off.
+            let Some(path) = line.split(' ').next_back().filter(|path| path.ends_with(".toml")) else { continue };
+            FailureFile::read(&place.path(path)).unwrap_or_else(|error| panic!("at {moment}: {error}"));
+            printed += 1;
+        }
+        cut_short += usize::from(!said.contains(" runs in "));
+        for entry in std::fs::read_dir(kept.join("two-faults")).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                FailureFile::read(&path).unwrap_or_else(|error| panic!("at {moment}: {error}"));
+            }
+        }
+    }
+    assert!(printed > 20 && cut_short > 50, "{printed} printed, {cut_short} cut short: the moments are badly chosen");
+}
