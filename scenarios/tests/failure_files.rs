@@ -176,6 +176,35 @@ fn what_was_saved_runs_first_and_counts() {
 }
 
 #[test]
+fn what_is_stale_is_found_again_nearby() {
+    let checkout = Checkout::explored();
+    let whole = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    let refresh = |arguments: &[&str]| {
+        let output = checkout.squall(&[&["regressions", "refresh", "--message-format", "json"], arguments].concat());
+        (last_line(&output), output.status.code())
+    };
+    let (line, code) = refresh(&[]);
+    assert_eq!((&line["files"], &line["refreshed"], &line["stale"], code), (&1.into(), &0.into(), &0.into(), Some(0)));
+
+    checkout.edit(SAVED, "number = 1", "number = 77");
+    let (line, code) = refresh(&[]);
+    assert_eq!((&line["refreshed"], &line["stale"], code), (&1.into(), &0.into(), Some(0)), "{line}");
+    assert_eq!(
+        std::fs::read_to_string(checkout.path(SAVED)).expect("the file"),
+        whole,
+        "the same seed, the same cause"
+    );
+
+    // Where nothing fails any more, it stays as it is.
+    checkout.edit(SAVED, "number = 1", "number = 77");
+    checkout.edit("scenarios/payments.toml", "loss    = \"3%\"", "loss    = \"0%\"");
+    let stale = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    let (line, code) = refresh(&[SAVED, "--seeds", "20"]);
+    assert_eq!((&line["refreshed"], &line["stale"], code), (&0.into(), &1.into(), Some(125)), "{line}");
+    assert_eq!(std::fs::read_to_string(checkout.path(SAVED)).expect("the file"), stale);
+}
+
+#[test]
 fn in_ci_failures_go_where_they_are_uploaded_from() {
     let checkout = Checkout::new();
     let arguments = ["explore", "scenarios/payments.toml", "--no-check"];

@@ -68,6 +68,8 @@ pub enum Command {
     Replay(Replay),
     /// A saved failure with fewer and smaller perturbations.
     Shrink(Shrink),
+    /// The failures that are kept.
+    Regressions(Regressions),
     /// Two traces: the first event in which they differ.
     Diff(Diff),
 }
@@ -160,6 +162,37 @@ pub struct Shrink {
     pub out: Option<PathBuf>,
 
     /// How hard to try.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// `squall regressions`
+#[derive(Debug, Args)]
+pub struct Regressions {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: RegressionsCommand,
+}
+
+/// What to do with the failures that are kept.
+#[derive(Debug, Subcommand)]
+pub enum RegressionsCommand {
+    /// Looks for what is stale again, nearby, and rewrites its file.
+    Refresh(Refresh),
+}
+
+/// `squall regressions refresh`
+#[derive(Debug, Args)]
+pub struct Refresh {
+    /// Failure files [default: all below squall-regressions].
+    #[arg(value_name = "FAILURE")]
+    pub files: Vec<PathBuf>,
+
+    /// How many seeds behind the saved one to look at.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub seeds: u64,
+
+    /// How hard to try to shrink.
     #[command(flatten)]
     pub patience: Patience,
 }

@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`, `diff`.
+//! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`, `diff`, `regressions`.
 //!
 //! A program becomes the whole command line by one line: `squall::main!(programs());`. Data goes to standard output (text,
 //! or with `--message-format json` one object a line), progress, notes and errors to standard error. The exit codes are in
@@ -11,6 +11,7 @@ mod explore;
 mod interrupt;
 mod list;
 mod output;
+mod regressions;
 mod run;
 mod saved;
 mod shrink;
@@ -21,7 +22,7 @@ use clap::Parser;
 
 use crate::runner::RUN_THREAD_NAME;
 use crate::scenario::Program;
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Regressions, RegressionsCommand};
 use exit::Stop;
 use output::Output;
 
@@ -55,6 +56,9 @@ pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
         Command::Run(arguments) => run::run(&programs, &arguments, hang_after, &mut output),
         Command::Replay(arguments) => run::replay(&programs, &arguments, hang_after, &mut output),
         Command::Diff(arguments) => diff::diff(&arguments, &mut output),
+        Command::Regressions(Regressions { command: RegressionsCommand::Refresh(arguments) }) => {
+            regressions::refresh(&programs, &arguments, hang_after, &mut output)
+        }
         Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, hang_after, &mut output),
         Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
     };

@@ -1,0 +1,121 @@
+//! `squall regressions refresh`: stale failure files, looked for again nearby.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use squall_campaign::failure_file::FailureFile;
+use squall_trace::{Plan, Record, Seed, StrategyChoice};
+
+use super::arguments::Refresh;
+use super::exit::{self, Stop};
+use super::interrupt;
+use super::output::Output;
+use super::run::unwritable;
+use super::saved::Saved;
+use crate::failures::{self, Found, Patience, REGRESSIONS};
+use crate::runner::Simulation;
+use crate::scenario::Program;
+
+#[derive(Serialize)]
+struct Refreshed {
+    event: &'static str,
+    file: String,
+    outcome: &'static str,
+}
+
+#[derive(Serialize)]
+struct Finished {
+    event: &'static str,
+    files: usize,
+    refreshed: usize,
+    stale: usize,
+}
+
+pub fn refresh(
+    programs: &[Program],
+    arguments: &Refresh,
+    hang_after: Duration,
+    output: &mut Output,
+) -> Result<u8, Stop> {
+    let paths = if arguments.files.is_empty() { all_kept() } else { arguments.files.clone() };
+    let (mut refreshed, mut stale) = (0, 0);
+    for path in &paths {
+        if interrupt::requested() {
+            break;
+        }
+        let Saved { file, scenario } = Saved::load(path, programs)?;
+        let simulation = scenario.simulation().hang_after(hang_after);
+        let outcome = simulation.try_run_plan(&file.plan(), Record::Digest)?;
+        let found = Found::new(&file, &outcome);
+        let told = match found {
+            Found::Stale { .. } => match find_again(&simulation, &file, arguments)? {
+                Some(again) => {
+                    again.write(path).map_err(|error| unwritable(path, &error))?;
+                    refreshed += 1;
+                    output.text(&format!("{}: refreshed\n{}", path.display(), failures::entries_in_words(&again)))?;
+                    "refreshed"
+                }
+                None => {
+                    stale += 1;
+                    output.text(&format!(
+                        "{}: {}\n  and {} fails with none of {} seeds from {} on: if it is mended, the file can go",
+                        path.display(),
+                        found.in_words(&file, &outcome),
+                        file.property,
+                        arguments.seeds,
+                        file.seed
+                    ))?;
+                    "stale"
+                }
+            },
+            found => {
+                output.text(&format!("{}: {}", path.display(), found.in_words(&file, &outcome)))?;
+                found.word()
+            }
+        };
+        output.json(&Refreshed { event: "regression", file: path.display().to_string(), outcome: told })?;
+        output.flush()?;
+    }
+    output.text(&format!("{} saved failures, {refreshed} refreshed, {stale} stale", paths.len()))?;
+    output.json(&Finished { event: "regressions-finished", files: paths.len(), refreshed, stale })?;
+    Ok(match (interrupt::requested(), paths.len(), stale) {
+        (true, ..) => exit::INTERRUPTED,
+        (_, 0, _) => exit::NOTHING_RAN,
+        (_, _, 0) => exit::PASS,
+        _ => exit::STALE,
+    })
+}
+
+/// Every failure file below `squall-regressions`.
+fn all_kept() -> Vec<PathBuf> {
+    let mut directories: Vec<PathBuf> =
+        std::fs::read_dir(REGRESSIONS).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    directories.sort();
+    directories.iter().flat_map(|directory| failures::list(Path::new(directory))).collect()
+}
+
+/// The same property, failing nearby: with the entries that still match, with the seed's own weather, with the next seeds'.
+fn find_again(simulation: &Simulation, file: &FailureFile, arguments: &Refresh) -> Result<Option<FailureFile>, Stop> {
+    let seeds = (0..=arguments.seeds).filter_map(|further| file.seed.0.checked_add(further));
+    let drawn = |seed| Plan {
+        parameters: file.parameters.clone(),
+        strategy: StrategyChoice::default(),
+        ..Plan::seeded(file.scenario.clone(), Seed(seed))
+    };
+    for plan in std::iter::once(file.plan()).chain(seeds.map(drawn)) {
+        if interrupt::requested() {
+            return Ok(None);
+        }
+        let outcome = simulation.try_run_plan(&plan, Record::Digest)?;
+        if outcome.verdict.property() != Some(&*file.property) {
+            continue;
+        }
+        let mut patience =
+            Patience::new(arguments.patience.shrink_for, arguments.patience.shrink_runs, interrupt::flag());
+        if let Ok(told) = failures::shrink_and_explain(simulation, &plan, &mut patience) {
+            return Ok(Some(FailureFile::shrunk(file.file.as_deref(), &told.shrunk)));
+        }
+    }
+    Ok(None)
+}
