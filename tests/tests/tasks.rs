@@ -5,7 +5,7 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -649,24 +649,39 @@ fn a_timeout_around_a_join_leaves_the_task_alone() {
     }));
 }
 
+/// A waker whose clones are a program's own code.
+struct OwnWaker {
+    cloned: fn(),
+}
+
+impl Clone for OwnWaker {
+    fn clone(&self) -> OwnWaker {
+        (self.cloned)();
+        OwnWaker { cloned: self.cloned }
+    }
+}
+
+impl cooked_waker::WakeRef for OwnWaker {
+    fn wake_by_ref(&self) {}
+}
+
+impl cooked_waker::Wake for OwnWaker {}
+
+fn own_waker(cloned: fn()) -> Waker {
+    cooked_waker::IntoWaker::into_waker(Box::new(OwnWaker { cloned }))
+}
+
 /// A waker of the program's own may call whatever it likes when it is cloned: the world isn't borrowed then.
 #[test]
 fn cloning_a_waker_of_its_own_is_code_like_any_other() {
-    use std::task::{Context, RawWaker, RawWakerVTable, Waker};
-
     thread_local! {
         static OUTER: RefCell<Option<Waker>> = const { RefCell::new(None) };
         static CLONED: Cell<u32> = const { Cell::new(0) };
     }
-    fn raw() -> RawWaker {
-        static TABLE: RawWakerVTable = RawWakerVTable::new(|_| cloned(), |_| {}, |_| {}, |_| {});
-        RawWaker::new(std::ptr::null(), &TABLE)
-    }
-    fn cloned() -> RawWaker {
+    fn cloned() {
         let _ = Instant::now();
         OUTER.with_borrow(|outer| outer.as_ref().unwrap().wake_by_ref());
         CLONED.set(CLONED.get() + 1);
-        raw()
     }
     passes(client(|| async {
         let mut sleeping = Box::pin(sleep(1.ms()));
@@ -674,10 +689,7 @@ fn cloning_a_waker_of_its_own_is_code_like_any_other() {
         poll_fn(|context| {
             polls += 1;
             OUTER.set(Some(context.waker().clone()));
-            // SAFETY: its data is never looked at.
-            #[allow(unsafe_code)]
-            let own = unsafe { Waker::from_raw(raw()) };
-            let polled = sleeping.as_mut().poll(&mut Context::from_waker(&own));
+            let polled = sleeping.as_mut().poll(&mut Context::from_waker(&own_waker(cloned)));
             if polls == 3 || polled.is_ready() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
