@@ -121,3 +121,27 @@ fn the_cost_grows_with_the_logarithm_of_the_perturbations() {
         assert!(long <= allowed, "{long} runs, at most {allowed}");
     }
 }
+
+/// Looking for the nearest run that passes costs a few runs, however many perturbations a cut-off search has left.
+#[test]
+fn explaining_is_not_longer_than_shrinking() {
+    struct Counted<'s>(&'s Simulation, std::cell::Cell<u32>);
+    impl squall::trace::Target for Counted<'_> {
+        fn run(&self, plan: &Plan, record: Record, observer: &mut dyn squall::trace::Observer) -> Outcome {
+            self.1.set(self.1.get() + 1);
+            self.0.run(plan, record, observer)
+        }
+
+        fn capabilities(&self) -> squall::trace::Capabilities {
+            self.0.capabilities()
+        }
+    }
+    let bug = BUGS.iter().find(|bug| bug.name == "stale read after partitions").unwrap();
+    let simulation = Simulation::new(bug.build);
+    let plan = failing_seeds(&simulation, bug.property, 1).remove(0);
+    let cut_short = shrink(&simulation, &plan, &mut Runs(2)).unwrap();
+    assert!(cut_short.perturbations().len() > 100);
+    let target = Counted(&simulation, std::cell::Cell::new(0));
+    let _ = explain(&target, &cut_short);
+    assert!(target.1.get() <= 12, "{} runs", target.1.get());
+}

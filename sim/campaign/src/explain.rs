@@ -16,13 +16,17 @@ pub struct Explanation {
     pub events_shared: usize,
 }
 
+/// Of how many perturbations, the latest, it is tried to leave one out.
+const LEFT_OUT_MAX: usize = 12;
+
 /// Finds the nearest passing run: the minimum less the one perturbation that leaves most of the run as it was. `None` if
-/// there is nothing to leave out, or no removal passes.
+/// there is nothing to leave out, or no removal passes; of many perturbations only the latest are tried.
 #[must_use]
 pub fn explain(target: &dyn Target, shrunk: &Shrunk) -> Option<Explanation> {
     let failing = shrunk.outcome.trace.as_ref()?;
     let mut nearest: Option<Explanation> = None;
-    for left_out in 0..shrunk.plan.overrides.len() {
+    let count = shrunk.plan.overrides.len();
+    for left_out in count.saturating_sub(LEFT_OUT_MAX)..count {
         let mut plan: Plan = shrunk.plan.clone();
         plan.overrides.remove(left_out);
         let passing = target.run(&plan, Record::Full, &mut NoObserver);

@@ -308,8 +308,10 @@ impl FailureFile {
         let mut bytes = Vec::new();
         let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
         let text = String::from_utf8_lossy(&bytes);
-        // Even where the rest can't be read: a damaged failure file isn't to be told as a damaged scenario.
-        read.is_ok() && text.lines().any(|line| line.split('=').next().is_some_and(|key| key.trim() == "format"))
+        // Even where the rest can't be read: a damaged failure file isn't to be told as a damaged scenario. What comes behind
+        // the head of a table is a program's own.
+        let mut top = text.lines().map(str::trim).take_while(|line| !line.starts_with('['));
+        read.is_ok() && top.any(|line| line.split('=').next().is_some_and(|key| key.trim() == "format"))
     }
 
     /// Reads a file.

@@ -17,10 +17,10 @@
 //!
 //! Nothing of it is random: the same failure gives the same minimum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use squall_trace::target::NoObserver;
-use squall_trace::{Names, Outcome, Perturbation, Plan, Record, SiteKind, Target, Verdict};
+use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Site, SiteKind, Target, Verdict};
 
 /// With more perturbations than that, pairs aren't tried.
 pub const PAIRS_MAX: usize = 12;
@@ -126,13 +126,16 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
         // What was proved was proved of other values.
         minimal = search.minimize(&mut set);
     }
-    if search.exhausted {
-        minimal = Minimal::Unproved;
-    }
     let runs = search.runs + 1;
     let outcome = target.run(&plan.only(&set), Record::Full, &mut NoObserver);
     if outcome.verdict.property() != Some(&*failure.property) {
         return Err(Unshrinkable::NotRepeatable);
+    }
+    // It was proved of what was asked for: that must be what there was.
+    let overrides =
+        |set: &[Perturbation]| -> BTreeSet<(Site, u64)> { set.iter().map(|one| (one.site, one.value)).collect() };
+    if search.exhausted || overrides(&set) != overrides(&outcome.perturbations) {
+        minimal = Minimal::Unproved;
     }
     Ok(Shrunk { plan: plan.only(&outcome.perturbations), outcome, before, runs, minimal })
 }
@@ -185,7 +188,8 @@ impl Search<'_> {
     fn failing(&mut self, set: &[Perturbation]) -> Option<Vec<Perturbation>> {
         let key = hash(set);
         if !self.known.contains_key(&key) {
-            self.exhausted = self.exhausted || !self.budget.allows(self.runs);
+            // The second run is made whatever the budget: before it there is nothing to keep.
+            self.exhausted = self.exhausted || (self.runs > 1 && !self.budget.allows(self.runs));
             if self.exhausted {
                 return None;
             }
@@ -374,7 +378,7 @@ fn round_up(value: u64, digits: u32) -> u64 {
 mod tests {
     use proptest::prelude::*;
     use squall_trace::target::MessageCounts;
-    use squall_trace::{Base, Capabilities, EndReason, Ending, Failure, FlowId, Observer, Override, Seed, Site};
+    use squall_trace::{Base, Capabilities, EndReason, Ending, Failure, FlowId, Observer, Override, Seed};
 
     use super::*;
 
@@ -506,10 +510,11 @@ mod tests {
     #[test]
     fn what_the_budget_cuts_short_fails_all_the_same_and_says_so() {
         let judge = |set: &[Override]| (has(set, 5) && has(set, 900)).then_some("p");
-        for budget in 2..40 {
+        for budget in 0..40 {
             let target = Judge { drawn: drawn(1_000), judge };
             let shrunk = shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(budget)).expect("it fails");
-            assert!(shrunk.runs <= budget + 1);
+            // Two runs say that there is a failure to keep, one more is its record.
+            assert!(shrunk.runs <= budget.max(2) + 1);
             assert!(has(&shrunk.plan.overrides, 5) && has(&shrunk.plan.overrides, 900));
             assert!(shrunk.minimal == Minimal::Unproved || shrunk.perturbations().len() == 2, "{budget}");
         }

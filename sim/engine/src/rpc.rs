@@ -283,7 +283,8 @@ impl<R: Request> Future for Call<'_, R> {
             if let Some(reply) = kernel.receive_reply(this.caller) {
                 return Poll::Ready(Some(reply));
             }
-            if kernel.now_ns >= this.deadline_ns {
+            // It never comes to a call of another run either.
+            if kernel.now_ns >= this.deadline_ns || !kernel.has_timer(this.caller) {
                 return Poll::Ready(None);
             }
             let wake = kernel.wake_ref(other);

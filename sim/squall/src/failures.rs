@@ -25,11 +25,20 @@ pub fn file_name(property: &str, seed: squall_trace::Seed) -> String {
     format!("{}-{seed}.toml", file_name_of(property))
 }
 
-/// A name as a file may have it.
+/// A name as every file system takes it. Where that loses something, a hash of the name keeps it apart from others.
 pub fn file_name_of(name: &str) -> String {
-    let plain = |character: char| if character.is_alphanumeric() || "-_".contains(character) { character } else { '-' };
-    let name: String = name.chars().map(plain).take(100).collect();
-    if name.is_empty() { "unnamed".to_string() } else { name }
+    const LENGTH_MAX: usize = 80;
+    // A test's path.
+    let path = name.replace("::", ".");
+    let plain = |character: char| match character {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => character,
+        _ => '-',
+    };
+    let kept: String = path.trim_start_matches('.').chars().map(plain).take(LENGTH_MAX).collect();
+    if kept == path && !kept.is_empty() {
+        return kept;
+    }
+    format!("{kept}-{:08x}", xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32)
 }
 
 /// The failure files of a directory, by name. None if there is no such directory.
@@ -213,4 +222,22 @@ pub fn entries_in_words(file: &FailureFile) -> String {
         text.push_str(&format!("  … and {} more\n", plan.overrides.len() - TOLD_MAX));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_files_without_getting_mixed_up() {
+        assert_eq!(file_name_of("paid-once"), "paid-once");
+        assert_eq!(file_name_of("nested::a_test"), "nested.a_test");
+        let odd = ["a b", "a-b", "a/b", "..", "", "é", "\u{1b}[0m", &"x".repeat(300), &"x".repeat(301), "a\tb"];
+        let files: std::collections::BTreeSet<String> = odd.iter().map(|name| file_name_of(name)).collect();
+        assert_eq!(files.len(), odd.len(), "{files:?}");
+        for file in files {
+            assert!(file.len() < 100 && !file.starts_with('.'), "{file}");
+            assert!(file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{file}");
+        }
+    }
 }

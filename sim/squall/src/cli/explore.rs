@@ -185,9 +185,6 @@ pub fn explore(
 
 /// A failure that was saved before, run again.
 struct Kept {
-    path: PathBuf,
-    seed: Seed,
-    perturbations: usize,
     found: Found,
     verdict: Verdict,
 }
@@ -215,8 +212,7 @@ fn replay_kept(
             outcome: found.word(),
             verdict: outcome.verdict.word(),
         })?;
-        let perturbations = file.perturbations();
-        all.push(Kept { path, seed: file.seed, perturbations, found, verdict: outcome.verdict });
+        all.push(Kept { found, verdict: outcome.verdict });
     }
     output.flush()?;
     Ok(all)
@@ -239,12 +235,9 @@ struct SavedAs {
 }
 
 impl Campaign {
-    fn kept_with(&self, word: &'static str) -> u64 {
-        self.kept.iter().filter(|kept| kept.verdict.word() == word).count() as u64
-    }
-
-    fn runs(&self) -> u64 {
-        self.explored.runs + self.kept.len() as u64
+    /// Whether a saved failure fails that isn't there to fail.
+    fn kept_fails(&self, expect: Option<&str>) -> bool {
+        self.kept.iter().any(|kept| kept.verdict.property().is_some_and(|property| Some(property) != expect))
     }
 
     fn exit_code(&self, expect: Option<&str>, diverged: bool) -> u8 {
@@ -252,11 +245,13 @@ impl Campaign {
             exit::INTERRUPTED
         } else if diverged || self.explored.first_unrepeated.is_some() {
             exit::NONDETERMINISM
-        } else if self.explored.runs == 0 {
+        } else if self.explored.runs == 0 && !self.kept_fails(expect) {
             exit::NOTHING_RAN
         } else if !self.came_as_expected(expect) {
             exit::PROPERTY_FAILED
-        } else if self.explored.unknown + self.kept_with("unknown") > 0 {
+        } else if self.explored.unknown > 0
+            || self.kept.iter().any(|kept| matches!(kept.verdict, Verdict::Unknown { .. }))
+        {
             exit::INCONCLUSIVE
         } else if self.kept.iter().any(|kept| matches!(kept.found, Found::Stale { .. })) {
             exit::STALE
@@ -538,7 +533,7 @@ fn replay_command(arguments: &Explore, seed: Seed) -> String {
 
 impl Campaign {
     fn tell(&self, scenario: &Scenario, arguments: &Explore, output: &mut Output) -> Result<(), Stop> {
-        let Campaign { explored, kept, saved, seconds, .. } = self;
+        let Campaign { explored, saved, seconds, .. } = self;
         for (seed, note) in &explored.notes {
             output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
         }
@@ -549,14 +544,6 @@ impl Campaign {
             ));
         }
         output.text(&self.in_words(scenario.expect(), arguments))?;
-        let of_kept = kept.iter().filter_map(|kept| {
-            Some(FinishedFailure {
-                seed: kept.seed,
-                property: kept.verdict.property()?.to_string(),
-                file: Some(kept.path.display().to_string()),
-                perturbations: kept.perturbations,
-            })
-        });
         let of_seed = explored.failures.iter().map(|listed| {
             let saved = saved.get(&listed.seed);
             FinishedFailure {
@@ -568,12 +555,12 @@ impl Campaign {
         });
         output.json(&Finished {
             event: "explore-finished",
-            runs: self.runs(),
-            passed: explored.passed + self.kept_with("pass"),
-            failed: explored.failed + self.kept_with("fail"),
-            unknown: explored.unknown + self.kept_with("unknown"),
+            runs: explored.runs,
+            passed: explored.passed,
+            failed: explored.failed,
+            unknown: explored.unknown,
             seconds: *seconds,
-            failures: of_kept.chain(of_seed).collect(),
+            failures: of_seed.collect(),
         })
     }
 

@@ -87,6 +87,14 @@ fn replay_saved(
         )));
     }
     let saved = Saved::load(path, programs)?;
+    if arguments.seed.is_some_and(|seed| seed != saved.file.seed) {
+        return Err(Stop::Input(miette::miette!(
+            help = "leave --seed (or the variable SQUALL_SEED) out, or run the scenario",
+            "{}: a failure file says its own seed, {}",
+            path.display(),
+            saved.file.seed
+        )));
+    }
     let trace_file = open_trace(arguments.trace.as_deref())?;
     let once = Once {
         replay: format!("squall replay {}", super::quoted(&path.display().to_string())),

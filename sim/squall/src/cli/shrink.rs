@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use squall_campaign::failure_file::FailureFile;
 use squall_campaign::shrink::Minimal;
+use squall_trace::Record;
 
 use super::arguments::Shrink;
 use super::exit::{self, Stop};
@@ -12,7 +13,7 @@ use super::interrupt;
 use super::output::Output;
 use super::run::unwritable;
 use super::saved::Saved;
-use crate::failures::{Patience, shrink_and_explain};
+use crate::failures::{Found, Patience, shrink_and_explain};
 use crate::scenario::Program;
 
 #[derive(Serialize)]
@@ -30,17 +31,14 @@ pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, ou
     let Shrink { file: path, out, patience } = arguments;
     let saved = Saved::load(path, programs)?;
     let simulation = saved.scenario.simulation().hang_after(hang_after);
+    let outcome = simulation.try_run_plan(&saved.plan(), Record::Digest)?;
+    if outcome.verdict.property() != Some(&*saved.file.property) {
+        let said = Found::new(&saved.file, &outcome).in_words(&saved.file, &outcome);
+        return Err(Stop::Own(format!("{}: there is nothing to shrink; {said}", path.display())));
+    }
     let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs, interrupt::flag());
     let told = match shrink_and_explain(&simulation, &saved.plan(), &mut patience) {
-        Ok(told) if told.shrunk.outcome.verdict.property() == Some(&*saved.file.property) => told,
-        Ok(told) => {
-            let now = told.shrunk.outcome.verdict.property().unwrap_or("nothing").to_string();
-            return Err(Stop::Own(format!(
-                "{}: {} doesn't fail any more, {now} does",
-                path.display(),
-                saved.file.property
-            )));
-        }
+        Ok(told) => told,
         Err(reason) => return Err(Stop::Own(format!("{}: it can't be shrunk: {reason}", path.display()))),
     };
     let to = out.as_ref().unwrap_or(path);
