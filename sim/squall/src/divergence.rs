@@ -134,6 +134,31 @@ mod tests {
         assert!(divergence.before.is_some_and(|before| before.contains("0 ns")), "they begin alike");
     }
 
+    /// Going by checkpoints finds what looking at every event finds, wherever it lies.
+    #[test]
+    fn checkpoints_lead_to_the_same_event() {
+        let trace = |odd: u64| {
+            let simulation = Simulation::new(move |world: &mut World| {
+                world.client("sleeper", move || async move {
+                    for number in 0..400 {
+                        crate::publish("slept", number == odd);
+                        crate::time::sleep(1.ms()).await;
+                    }
+                });
+            });
+            simulation.run_plan(&Plan::seeded("sleeper", Seed(1)), Record::Full).trace.expect("a full record")
+        };
+        let even = trace(u64::MAX);
+        assert!(even.checkpoints.len() > 2);
+        for odd in (0..400).step_by(3) {
+            let odd = trace(odd);
+            let looked = Trace { checkpoints: Vec::new(), ..odd.clone() };
+            let divergence = first_divergence(&even, &odd).expect("they differ");
+            assert_eq!(Some(&divergence), first_divergence(&even, &looked).as_ref());
+            assert!(divergence.before.is_some());
+        }
+    }
+
     #[test]
     fn a_run_that_ends_earlier_parts_where_it_ends() {
         let left = trace(5);
