@@ -1,7 +1,7 @@
 //! Why a shrunk failure fails: the nearest run that passes, and the first event in which the two part.
 
 use squall_trace::target::NoObserver;
-use squall_trace::{EventKind, Outcome, OwnedEvent, Plan, Record, Target, Trace, Verdict};
+use squall_trace::{Outcome, Plan, Record, Target, Trace, Verdict};
 
 use crate::shrink::Shrunk;
 
@@ -41,8 +41,5 @@ pub fn explain(target: &dyn Target, shrunk: &Shrunk) -> Option<Explanation> {
 }
 
 fn events_shared(first: &Trace, second: &Trace) -> usize {
-    fn counted(trace: &Trace) -> impl Iterator<Item = &OwnedEvent> {
-        trace.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
-    }
-    counted(first).zip(counted(second)).take_while(|(one, other)| one == other).count()
+    first.counted_events().zip(second.counted_events()).take_while(|(one, other)| one == other).count()
 }

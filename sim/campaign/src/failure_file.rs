@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_trace::plan::Bases;
-use squall_trace::{Digest, FlowId, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict};
+use squall_trace::{Base, Digest, FlowId, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict};
 
 use crate::shrink::{Minimal, Shrunk};
 
@@ -71,12 +71,12 @@ pub struct FailureFile {
     /// Who orders the events of an instant under `weather = "drawn"`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: StrategyChoice,
-    /// What isn't said by an entry.
-    pub weather: Weather,
+    /// What everything is that no entry speaks of.
+    pub weather: Base,
     /// Of the run.
     pub digest: Digest,
     /// How small it is.
-    pub minimal: Proof,
+    pub minimal: Minimal,
     /// Settings over the scenario's own.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
@@ -86,38 +86,6 @@ pub struct FailureFile {
 
 fn is_default(strategy: &StrategyChoice) -> bool {
     *strategy == StrategyChoice::default()
-}
-
-/// What everything is that no entry speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Weather {
-    /// Calm.
-    Calm,
-    /// As the seed draws it.
-    Drawn,
-}
-
-/// As [`Minimal`], in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Proof {
-    /// Nobody knows whether fewer would do.
-    Unproved,
-    /// Each single removal was tried.
-    One,
-    /// Each pair was tried too.
-    Pairs,
-}
-
-impl From<Minimal> for Proof {
-    fn from(minimal: Minimal) -> Proof {
-        match minimal {
-            Minimal::Unproved => Proof::Unproved,
-            Minimal::One => Proof::One,
-            Minimal::Two => Proof::Pairs,
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,9 +181,9 @@ impl FailureFile {
             value: planned.value,
         };
         FailureFile {
-            weather: Weather::Calm,
+            weather: Base::Calm,
             strategy: StrategyChoice::default(),
-            minimal: shrunk.minimal.into(),
+            minimal: shrunk.minimal,
             perturbations: shrunk.plan.overrides.iter().map(entry).collect(),
             ..FailureFile::whole(file, &shrunk.plan, outcome.digest, &outcome.verdict)
         }
@@ -233,9 +201,9 @@ impl FailureFile {
             message: verdict.message().unwrap_or_default().to_string(),
             seed: plan.seed,
             strategy: plan.strategy,
-            weather: Weather::Drawn,
+            weather: Base::Drawn,
             digest,
-            minimal: Proof::Unproved,
+            minimal: Minimal::Unproved,
             parameters: plan.parameters.clone(),
             perturbations: Vec::new(),
         }
@@ -262,8 +230,8 @@ impl FailureFile {
             ..Plan::seeded(self.scenario.clone(), self.seed)
         };
         let base = match self.weather {
-            Weather::Calm => Plan { bases: Bases::calm(), strategy: StrategyChoice::Fifo, ..whole },
-            Weather::Drawn => whole,
+            Base::Calm => Plan { bases: Bases::calm(), strategy: StrategyChoice::Fifo, ..whole },
+            Base::Drawn => whole,
         };
         Plan { overrides: self.perturbations.iter().map(Entry::planned).collect(), ..base }
     }
@@ -373,9 +341,9 @@ mod tests {
             message: "two \"lines\"\nof it".to_string(),
             seed: Seed(u64::MAX),
             strategy: StrategyChoice::default(),
-            weather: Weather::Calm,
+            weather: Base::Calm,
             digest: Digest(7),
-            minimal: Proof::Pairs,
+            minimal: Minimal::Pairs,
             parameters: [("network.loss".to_string(), "5%".to_string())].into(),
             perturbations,
         }

@@ -19,6 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use squall_trace::target::NoObserver;
 use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Site, SiteKind, Target, Verdict};
 
@@ -45,14 +46,15 @@ impl Budget for Runs {
 }
 
 /// What is known about how small the set is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Minimal {
     /// The budget was used up.
     Unproved,
     /// Without any one of the perturbations the property doesn't fail: each was tried.
     One,
     /// Nor without any two of them.
-    Two,
+    Pairs,
 }
 
 /// A failure, said by what causes it.
@@ -296,7 +298,7 @@ impl Search<'_> {
                     }
                 }
             }
-            return if self.exhausted { Minimal::Unproved } else { Minimal::Two };
+            return if self.exhausted { Minimal::Unproved } else { Minimal::Pairs };
         }
     }
 
@@ -461,7 +463,7 @@ mod tests {
     fn one_of_many_is_found_in_the_logarithm_of_many() {
         let cost = |count| {
             let shrunk = shrunk(count, |set| has(set, 3).then_some("p"));
-            assert_eq!((numbers(&shrunk), shrunk.minimal, shrunk.before), (vec![3], Minimal::Two, count as usize));
+            assert_eq!((numbers(&shrunk), shrunk.minimal, shrunk.before), (vec![3], Minimal::Pairs, count as usize));
             shrunk.runs
         };
         let (hundred, many) = (cost(100), cost(100_000));
@@ -471,14 +473,14 @@ mod tests {
     #[test]
     fn nothing_at_all_may_be_the_cause() {
         let shrunk = shrunk(50, |_| Some("p"));
-        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![], Minimal::Two));
+        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![], Minimal::Pairs));
     }
 
     #[test]
     fn two_that_can_only_go_together_are_found() {
         // Without one of the two it passes; without both it fails as before.
         let shrunk = shrunk(30, |set| (has(set, 6) && has(set, 12) == has(set, 21)).then_some("p"));
-        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![6], Minimal::Two));
+        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![6], Minimal::Pairs));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use squall_reports::event_in_words;
-use squall_trace::{EventKind, OwnedEvent, Trace, Verdict};
+use squall_trace::{OwnedEvent, Trace, Verdict};
 
 /// The first event in which two traces differ, in words. Log lines don't count: they have a digest of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub fn first_divergence(first: &Trace, second: &Trace) -> Option<Divergence> {
     let agreeing = first.checkpoints.iter().zip(&second.checkpoints).take_while(|(one, other)| one == other);
     let shared = agreeing.last().map_or(0, |(checkpoint, _)| checkpoint.events);
     let skipped = shared.saturating_sub(1);
-    let (mut left, mut right) = (counted(first).skip(skipped as usize), counted(second).skip(skipped as usize));
+    let (mut left, mut right) =
+        (first.counted_events().skip(skipped as usize), second.counted_events().skip(skipped as usize));
     let mut before = None;
     let mut step = skipped + 1;
     loop {
@@ -47,11 +48,6 @@ pub fn first_divergence(first: &Trace, second: &Trace) -> Option<Divergence> {
         first: verdict_in_words(&first.verdict),
         second: verdict_in_words(&second.verdict),
     })
-}
-
-/// The events that count: all but log lines.
-pub fn counted(trace: &Trace) -> impl Iterator<Item = &OwnedEvent> {
-    trace.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
 }
 
 impl fmt::Display for Divergence {
@@ -104,7 +100,7 @@ fn differing_bytes(left: &OwnedEvent, right: &OwnedEvent) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
-    use squall_trace::{FlowId, NodeId, Plan, Record, Seed};
+    use squall_trace::{EventKind, FlowId, NodeId, Plan, Record, Seed};
 
     use super::*;
     use crate::time::DurationExt;

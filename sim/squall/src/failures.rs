@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use squall_campaign::explain::{Explanation, explain};
-use squall_campaign::failure_file::{FailureFile, Weather};
+use squall_campaign::failure_file::FailureFile;
 use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
 use squall_reports::printable;
 use squall_trace::trace::format_ns;
-use squall_trace::{Outcome, Plan, Verdict};
+use squall_trace::{Base, Outcome, Plan, Verdict};
 
-use crate::divergence::{counted, first_divergence};
+use crate::divergence::first_divergence;
 use crate::runner::Simulation;
 
 /// Below this directory failures are kept, to be committed.
@@ -181,7 +181,8 @@ impl Told {
             && let Some(divergence) = first_divergence(failing, passing)
         {
             let number = left_out + 1;
-            let at_ns = counted(failing).map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
+            let at_ns =
+                failing.counted_events().map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
             let when = at_ns.map_or_else(String::new, |at_ns| format!(" ({})", format_ns(at_ns)));
             text.push_str(&format!(
                 "  without {number}. it passes; the two part at event {}{when}:\n",
@@ -203,7 +204,9 @@ fn minimal_in_words(minimal: Minimal, left: usize) -> String {
         (_, 0) => "minimal".to_string(),
         (_, 1) => "minimal: without it the property holds".to_string(),
         (Minimal::One, _) => "minimal: without any one of them the property holds (each was tried)".to_string(),
-        (Minimal::Two, _) => "minimal: without any one or two of them the property holds (all were tried)".to_string(),
+        (Minimal::Pairs, _) => {
+            "minimal: without any one or two of them the property holds (all were tried)".to_string()
+        }
     }
 }
 
@@ -211,8 +214,8 @@ fn minimal_in_words(minimal: Minimal, left: usize) -> String {
 pub fn entries_in_words(file: &FailureFile) -> String {
     let plan = file.plan();
     let mut text = match file.weather {
-        Weather::Calm => String::new(),
-        Weather::Drawn => "  whatever the seed draws\n".to_string(),
+        Base::Calm => String::new(),
+        Base::Drawn => "  whatever the seed draws\n".to_string(),
     };
     for (index, planned) in plan.overrides.iter().take(TOLD_MAX).enumerate() {
         let says = file.sentence(planned).filter(|says| !says.is_empty()).unwrap_or("(no sentence)");

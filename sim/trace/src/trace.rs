@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Checkpoint, Digest};
-use crate::event::OwnedEvent;
+use crate::event::{EventKind, OwnedEvent};
 use crate::id::{FlowId, NodeId, TaskId};
 use crate::plan::{Perturbation, Plan};
 use crate::verdict::Verdict;
@@ -30,6 +30,13 @@ pub struct Trace {
     pub log_digest: Digest,
     /// What it came to.
     pub verdict: Verdict,
+}
+
+impl Trace {
+    /// The events that the digest is of: all but log lines.
+    pub fn counted_events(&self) -> impl Iterator<Item = &OwnedEvent> {
+        self.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
+    }
 }
 
 /// The words behind the numbers of a trace.

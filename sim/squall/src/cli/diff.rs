@@ -9,7 +9,7 @@ use squall_trace::{OwnedEvent, Trace};
 use super::arguments::Diff;
 use super::exit::{self, Stop};
 use super::output::{self, Output};
-use crate::divergence::{counted, first_divergence};
+use crate::divergence::first_divergence;
 use crate::trace_file;
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ pub fn diff(arguments: &Diff, output: &mut Output) -> Result<u8, Stop> {
             path.display(),
             trace.plan.scenario,
             trace.plan.seed,
-            counted(trace).count(),
+            trace.counted_events().count(),
             trace.digest
         );
         output.text(&output::without_controls(&said))?;
@@ -68,7 +68,7 @@ pub fn diff(arguments: &Diff, output: &mut Output) -> Result<u8, Stop> {
 }
 
 fn tell_events(trace: &Trace, from: usize, count: usize, output: &mut Output) -> Result<(), Stop> {
-    let events: Vec<&OwnedEvent> = counted(trace).skip(from).take(count).collect();
+    let events: Vec<&OwnedEvent> = trace.counted_events().skip(from).take(count).collect();
     for event in events {
         output.text(&format!("  {}", printable::line(&event_in_words(event, &trace.names), 200)))?;
     }
