@@ -85,3 +85,27 @@ fn the_readme_shows_what_is_printed() {
     let counts = counts.lines().next().expect("a line");
     assert!(said.contains(counts), "README.md has {counts:?}, but the command prints:\n{said}");
 }
+
+/// Whatever docs/failures.md shows is what the command prints and writes.
+#[test]
+fn the_page_on_failures_shows_what_is_printed_and_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(root.join("docs/failures.md")).expect("a page");
+    let sample = |opening: &str| {
+        let (_, behind) = page.split_once(opening).expect("a sample");
+        behind.split_once("```").expect("its end").0.to_string()
+    };
+    let output = squall(&["explore", "scenarios/payments.toml"]);
+    let said = text(&output.stdout);
+    for line in sample("```text\n").lines().filter(|line| !line.contains(" s)") && !line.starts_with("replay: ")) {
+        assert!(
+            said.lines().any(|printed| printed == line),
+            "docs/failures.md has {line:?}, but the command prints:\n{said}"
+        );
+    }
+    let kept = std::fs::read_to_string(root.join("squall-regressions/payments/paid-once-0x1.toml")).expect("a file");
+    assert!(kept.ends_with(&sample("```toml\n")), "docs/failures.md shows another file than\n{kept}");
+    let written =
+        std::fs::read_to_string(root.join("target/squall/payments/paid-once-0x1.toml")).expect("it was saved");
+    assert_eq!(written, kept, "the failure that is kept is another one by now");
+}
