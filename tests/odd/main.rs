@@ -25,6 +25,13 @@ fn programs() -> Vec<Program> {
         Program::new("careless", "A property panics", careless),
         Program::new("exiting", "A client ends the process, as if all were well", exiting),
         Program::new("drawing", "The description and a property draw", drawing),
+        Program::new("aborting", "A client aborts, with one seed in three, once it has heard something", aborting),
+        Program::new("overflowing", "A client's stack overflows", overflowing),
+        Program::new("greedy", "A client wants ever more memory", greedy),
+        Program::new("hashing", "The order of a hashbrown map is made known", hashing),
+        Program::new("selecting", "Which branch an unbiased select! takes is made known", selecting),
+        Program::new("late-counting", "A static outlives the run, and shows after fifty runs", late_counting),
+        Program::new("killing", "A client has its own process killed", killing),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -58,6 +65,89 @@ fn addressed(world: &mut World, _: &NoArgs) {
 fn environmental(world: &mut World, _: &NoArgs) {
     world.client("client", || async {
         squall::publish("checked", std::env::var("SQUALL_CHECK").ok());
+    });
+}
+
+/// The answer that is lost makes it abort.
+fn aborting(world: &mut World, _: &NoArgs) {
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    world.node("server", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        let mut question = [0; 8];
+        while let Ok((_, from)) = endpoint.recv_from(1, &mut question).await {
+            endpoint.send_to(from, 2, b"yes").await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        for _ in 0..5 {
+            endpoint.send_to("server:80", 1, b"well?").await?;
+            let mut answer = [0; 8];
+            if squall::time::timeout(50.ms(), endpoint.recv_from(2, &mut answer)).await.is_err() {
+                eprintln!("no answer: giving up for good");
+                std::process::abort();
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(4));
+}
+
+fn overflowing(world: &mut World, _: &NoArgs) {
+    fn deeper(depth: u64) -> u64 {
+        let here = std::hint::black_box([depth; 64]);
+        if depth == u64::MAX { 0 } else { deeper(depth + 1) + here[7] }
+    }
+    world.client("client", || async {
+        squall::time::sleep(Duration::from_millis(1)).await;
+        squall::publish("depth", deeper(0));
+    });
+}
+
+fn greedy(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        let mut hoard: Vec<Vec<u8>> = Vec::new();
+        // Half a GiB: more than the limit in the tests, and no more than a machine bears if that doesn't hold.
+        for _ in 0..64 {
+            hoard.push(vec![1; 8 << 20]);
+            squall::time::sleep(Duration::from_millis(1)).await;
+        }
+        squall::publish("hoard", hoard.len());
+    });
+}
+
+fn killing(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        squall::time::sleep(Duration::from_millis(1)).await;
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+}
+
+fn hashing(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        let map: hashbrown::HashMap<u32, ()> = (0..20).map(|key| (key, ())).collect();
+        squall::publish("order", map.into_keys().collect::<Vec<_>>());
+    });
+}
+
+fn selecting(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        for _ in 0..20 {
+            let taken = tokio::select! {
+                () = std::future::ready(()) => "first",
+                () = std::future::ready(()) => "second",
+            };
+            squall::publish("taken", taken);
+        }
+    });
+}
+
+fn late_counting(world: &mut World, _: &NoArgs) {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    world.client("client", || async {
+        squall::publish("many", RUNS.fetch_add(1, Ordering::Relaxed).saturating_sub(50));
     });
 }
 

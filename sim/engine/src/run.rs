@@ -20,7 +20,7 @@ use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
 use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
 use crate::network::{Network, Partition, default_address};
-use crate::world::{ClockSettings, NodeSpec, RunSettings, World, duration_ns, matches};
+use crate::world::{ClockSettings, Limits, NodeSpec, RunSettings, World, duration_ns, matches};
 
 /// Shows other threads that a run goes on: how many events there have been. Whoever watches for tasks that never yield
 /// reads it.
@@ -62,6 +62,9 @@ pub struct RunOptions<'o> {
     pub observer: &'o mut dyn Observer,
     /// For a watchdog.
     pub beat: Arc<Heartbeat>,
+    /// Ends the run after so many events, if its own limit doesn't before: to look at the beginning of a run that never
+    /// ends, or that ends its process.
+    pub events_max: Option<u64>,
     /// Called with a task's label before each poll, and with the name of whatever else of the program's is called, where a
     /// hang is being looked for: slow.
     pub before_poll: Option<&'o dyn Fn(&str)>,
@@ -84,7 +87,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         "Squall needs unwinding: a panic in a node must not end the process; take panic = \"abort\" out of the profile"
     );
     crate::panics::install_hook();
-    let RunOptions { record, observer, beat, before_poll } = options;
+    let RunOptions { record, observer, beat, events_max, before_poll } = options;
     let mut world = World::new();
     let host = Rc::new(RunHost::new(plan));
     let entered = squall_hermetic::enter(Rc::<RunHost>::clone(&host));
@@ -96,6 +99,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
         let World { nodes, network, links, faults, mut properties, limits, end_at, clock, .. } = world;
+        let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);

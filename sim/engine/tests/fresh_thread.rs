@@ -18,6 +18,7 @@ fn run() -> Outcome {
         record: Record::Digest,
         observer: &mut NoObserver,
         beat: Arc::new(Heartbeat::default()),
+        events_max: None,
         before_poll: None,
     };
     squall_engine::run(&build, &Plan::seeded("fresh", Seed(1)), options).expect("the world can be")

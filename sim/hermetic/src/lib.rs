@@ -75,6 +75,7 @@ mod escape;
     not(miri)
 ))]
 mod interpose;
+pub mod process;
 mod self_test;
 // Only the interposition asks a host.
 #[cfg_attr(

@@ -11,6 +11,7 @@ use syn::{Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Result, Retur
 struct Options {
     seeds: Option<Expr>,
     strategy: Option<LitStr>,
+    isolation: Option<LitStr>,
 }
 
 /// One `name = value`.
@@ -30,7 +31,8 @@ impl Parse for TestOption {
     }
 }
 
-const ALLOWED: &str = "the options are `seeds = 1_000`, `seeds = 0..1_000` and `strategy = \"random\"`";
+const ALLOWED: &str =
+    "the options are `seeds = 1_000`, `seeds = 0..1_000`, `strategy = \"random\"` and `isolation = \"auto\"`";
 
 const SIGNATURE: &str = "a Squall test describes a world: `fn name(world: &mut World) { … }`";
 
@@ -46,6 +48,10 @@ impl Parse for Options {
                 }
             } else if name == "strategy" {
                 if options.strategy.replace(strategy(value)?).is_some() {
+                    return Err(twice());
+                }
+            } else if name == "isolation" {
+                if options.isolation.replace(isolation(value)?).is_some() {
                     return Err(twice());
                 }
             } else {
@@ -86,6 +92,15 @@ fn strategy(value: Expr) -> Result<LitStr> {
         }
     }
     Err(Error::new_spanned(value, "expected a strategy: \"random\", \"fifo\" or \"pct:DEPTH:STEPS\" (\"pct:3:1000\")"))
+}
+
+fn isolation(value: Expr) -> Result<LitStr> {
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value
+        && matches!(&*text.value(), "thread" | "process" | "auto")
+    {
+        return Ok(text.clone());
+    }
+    Err(Error::new_spanned(value, "expected where runs happen: \"thread\", \"process\" or \"auto\""))
 }
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -135,6 +150,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         Some(strategy) => quote! { .strategy_named(#strategy) },
         None => quote! {},
     };
+    let isolation = match options.isolation {
+        Some(isolation) => quote! { .isolation_named(#isolation) },
+        None => quote! {},
+    };
     Ok(quote! {
         #[::core::prelude::v1::test]
         #(#attrs)*
@@ -145,6 +164,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
             )
             #seeds
             #strategy
+            #isolation
             .run(#name);
         }
     })
@@ -164,9 +184,11 @@ mod tests {
     #[test]
     fn options_reach_the_exploration() {
         let item = quote! { #[ignore] fn calm(world: &mut World) -> () {} };
-        let text = expand(quote! { seeds = 5..1_000, strategy = "pct:3:50", }, item).expect("it expands").to_string();
+        let options = quote! { seeds = 5..1_000, strategy = "pct:3:50", isolation = "auto", };
+        let text = expand(options, item).expect("it expands").to_string();
         assert!(text.contains(". seeds (5 .. 1_000)"), "{text}");
         assert!(text.contains(". strategy_named (\"pct:3:50\")"), "{text}");
+        assert!(text.contains(". isolation_named (\"auto\")"), "{text}");
         assert!(text.contains("# [ignore]"), "{text}");
     }
 
@@ -182,6 +204,8 @@ mod tests {
             (quote! { seeds = 1.5 }, "expected a number of seeds"),
             (quote! { seeds = 5, seeds = 6 }, "given twice"),
             (quote! { strategy = "pos" }, "expected a strategy"),
+            (quote! { isolation = "proces" }, "\"process\""),
+            (quote! { isolation = "auto", isolation = "auto" }, "given twice"),
             (quote! { strategy = random }, "expected a strategy"),
         ] {
             let error = error(options, item());

@@ -5,6 +5,9 @@ use std::fmt;
 use squall_reports::event_in_words;
 use squall_trace::{OwnedEvent, Trace, Verdict};
 
+use crate::process::DEATH_PROPERTIES;
+use crate::runner::HANG_PROPERTY;
+
 /// The first event in which two traces differ, in words. Log lines don't count: they have a digest of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
@@ -42,12 +45,20 @@ pub fn first_divergence(first: &Trace, second: &Trace) -> Option<Divergence> {
         before = one;
         step += 1;
     }
-    (first.verdict != second.verdict).then(|| Divergence {
+    (!same_verdict(&first.verdict, &second.verdict)).then(|| Divergence {
         step,
         before: before.map(|event| event_in_words(event, &first.names)),
         first: verdict_in_words(&first.verdict),
         second: verdict_in_words(&second.verdict),
     })
+}
+
+/// Whether two runs came to the same. How a run ended its process, or how long it hung, is told from outside, with numbers of
+/// threads and times that don't repeat: there the property says all.
+pub(crate) fn same_verdict(first: &Verdict, second: &Verdict) -> bool {
+    let from_outside = |property: &str| property == HANG_PROPERTY || DEATH_PROPERTIES.contains(&property);
+    first == second
+        || first.property().is_some_and(|property| Some(property) == second.property() && from_outside(property))
 }
 
 impl fmt::Display for Divergence {

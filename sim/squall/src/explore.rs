@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use squall_trace::{Plan, Record, Seed, Verdict};
+use squall_trace::{Digest, Plan, Record, Seed, Verdict};
 
 use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
 use crate::seeds::SeedRange;
@@ -19,6 +19,9 @@ pub const FAILURES_LISTED_MAX: usize = 10_000;
 
 /// How many different notes are kept.
 const NOTES_MAX: usize = 20;
+
+/// Of so many seeds one that passes is run again.
+pub const REPEATED_EVERY: u64 = 100;
 
 /// How far workers may run ahead of the slowest seed.
 const AHEAD_MAX: u64 = 4_096;
@@ -49,13 +52,16 @@ pub struct Counted {
     pub seed: Seed,
     /// What it came to.
     pub verdict: Verdict,
+    /// Of the run.
+    pub digest: Digest,
     /// What node code did that a run can't make deterministic.
     pub escapes: Vec<String>,
     /// Faults of the script that never happened.
     pub unreached_faults: Vec<String>,
     /// Of a failure that was run again: how many decisions weren't calm.
     pub perturbations: Option<usize>,
-    /// Of a failure that was run again: false if the digest was another.
+    /// Of a run that was made again, as each failure's is and that of one seed in [`REPEATED_EVERY`]: false if the digest was
+    /// another.
     pub repeats: bool,
 }
 
@@ -98,7 +104,7 @@ pub struct Explored {
     pub groups: BTreeMap<Arc<str>, Group>,
     /// The first run that was Unknown, and what it said.
     pub first_unknown: Option<(Seed, String)>,
-    /// The first failure that didn't repeat.
+    /// The first run that was made again and was another then.
     pub first_unrepeated: Option<Seed>,
     /// What node code did that a run can't make deterministic: each kind once, with the first seed.
     pub notes: Vec<(Seed, String)>,
@@ -119,6 +125,9 @@ impl Explored {
                 self.notes.push((counted.seed, escape.clone()));
             }
         }
+        if !counted.repeats {
+            self.first_unrepeated.get_or_insert(counted.seed);
+        }
         match &counted.verdict {
             Verdict::Pass => self.passed += 1,
             Verdict::Unknown { message } => {
@@ -127,9 +136,6 @@ impl Explored {
             }
             Verdict::Fail(failure) => {
                 self.failed += 1;
-                if !counted.repeats {
-                    self.first_unrepeated.get_or_insert(counted.seed);
-                }
                 let property: Arc<str> = match self.groups.get_key_value(&*failure.property) {
                     Some((property, _)) => Arc::clone(property),
                     None => failure.property.as_str().into(),
@@ -245,7 +251,7 @@ impl Pool<'_> {
 
     fn work(&self) {
         while let Some(index) = self.take() {
-            let result = self.run(Seed(self.settings.seeds.start() + index));
+            let result = self.run(index);
             self.state().results.insert(index, result);
             self.handed_in.notify_one();
         }
@@ -271,22 +277,32 @@ impl Pool<'_> {
         }
     }
 
-    fn run(&self, seed: Seed) -> Result<Counted, WorldError> {
+    fn run(&self, index: u64) -> Result<Counted, WorldError> {
+        let seed = Seed(self.settings.seeds.start() + index);
         let plan = (self.plan)(seed);
         let outcome = self.simulation.try_run_plan(&plan, Record::Digest)?;
         let mut counted = Counted {
             seed,
             verdict: outcome.verdict,
+            digest: outcome.digest,
             escapes: outcome.escapes,
             unreached_faults: outcome.unreached_faults,
             perturbations: None,
             repeats: true,
         };
-        let hung = counted.verdict.property() == Some(HANG_PROPERTY);
-        if matches!(counted.verdict, Verdict::Fail(_)) && !hung && !self.listed_all.load(Ordering::Relaxed) {
-            let again = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
-            counted.perturbations = Some(again.perturbations.len());
-            counted.repeats = outcome.digest == again.digest;
+        match counted.verdict.property() {
+            None if counted.verdict == Verdict::Pass && index % REPEATED_EVERY == REPEATED_EVERY - 1 => {
+                let again = self.simulation.try_run_plan(&plan, Record::Digest)?;
+                counted.repeats = outcome.digest == again.digest;
+            }
+            // To run it again would take as long again.
+            None | Some(HANG_PROPERTY) => {}
+            Some(_) if self.listed_all.load(Ordering::Relaxed) => {}
+            Some(_) => {
+                let again = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
+                counted.perturbations = Some(again.perturbations.len());
+                counted.repeats = outcome.digest == again.digest;
+            }
         }
         Ok(counted)
     }

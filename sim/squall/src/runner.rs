@@ -2,16 +2,19 @@
 //!
 //! The engine knows neither threads nor real time. Here a [`Simulation`] becomes a [`Target`]: each run gets a thread of
 //! its own (std draws the keys of its hash maps once a thread), and whoever waits for it notices a task that never yields.
+//! The thread is one of this process, or of a process of its own ([`crate::process`]), which may end as it likes.
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::process::{Death, Processes, Reported, Request};
 use squall_engine::{Heartbeat, RunOptions, World};
 use squall_trace::digest::Digester;
 use squall_trace::target::{MessageCounts, NoObserver};
 use squall_trace::{
-    Capabilities, EndReason, Ending, Event, EventMask, Failure, Names, Observer, Outcome, Plan, Record, Target, Verdict,
+    Capabilities, EndReason, Ending, Event, EventMask, Failure, Names, NodeId, Observer, Outcome, Plan, Record, Target,
+    Verdict,
 };
 
 /// How long one poll may take in real time before it counts as a hang, unless [`HANG_AFTER_VARIABLE`] says otherwise.
@@ -51,12 +54,16 @@ pub type Build = Arc<dyn Fn(&mut World) + Send + Sync>;
 pub struct Simulation {
     build: Build,
     hang_after: Duration,
+    /// Where runs can have processes of their own.
+    processes: Option<Arc<Processes>>,
+    /// Whether they have.
+    in_processes: bool,
 }
 
 impl Simulation {
     /// The world that `build` describes.
     pub fn new(build: impl Fn(&mut World) + Send + Sync + 'static) -> Simulation {
-        Simulation { build: Arc::new(build), hang_after: HANG_AFTER }
+        Simulation { build: Arc::new(build), hang_after: HANG_AFTER, processes: None, in_processes: false }
     }
 
     /// Another bound for one poll's real time.
@@ -64,6 +71,33 @@ impl Simulation {
     pub fn hang_after(mut self, real_time: Duration) -> Simulation {
         self.hang_after = real_time;
         self
+    }
+
+    /// With processes that know this world: all runs go there, or, if `all` is false, those that seem to hang.
+    #[must_use]
+    pub(crate) fn with_processes(mut self, processes: Processes, all: bool) -> Simulation {
+        self.processes = Some(Arc::new(processes));
+        self.in_processes = all;
+        self
+    }
+
+    /// The same with every run in a process of its own, if there can be.
+    #[must_use]
+    pub(crate) fn in_processes(mut self) -> Simulation {
+        self.in_processes = self.processes.is_some();
+        self
+    }
+
+    /// Whether every run has a process of its own.
+    #[must_use]
+    pub fn is_in_processes(&self) -> bool {
+        self.in_processes
+    }
+
+    /// Why processes begin with different addresses, where that couldn't be helped. Known once one was needed.
+    #[must_use]
+    pub fn randomised(&self) -> Option<&str> {
+        self.processes.as_ref()?.randomised()
     }
 
     /// One run without an observer.
@@ -84,9 +118,18 @@ impl Simulation {
     }
 
     fn try_run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Result<Outcome, WorldError> {
-        match self.attempt(plan, record, observer, None)? {
+        if self.in_processes
+            && let Some(processes) = &self.processes
+        {
+            return self.run_in_process(processes, plan, record, observer, None);
+        }
+        match self.attempt(plan, record, observer, Circumstances::default())? {
             Attempt::Done(outcome) => Ok(*outcome),
-            Attempt::Hung { events } => self.confirm_hang(plan, events),
+            Attempt::Hung { events } => match &self.processes {
+                // Where it can be ended, if it hangs again.
+                Some(processes) => self.run_in_process(processes, plan, record, &mut NoObserver, Some(events)),
+                None => self.confirm_hang(plan, events),
+            },
         }
     }
 }
@@ -103,6 +146,9 @@ pub enum WorldError {
     /// The system has no thread to give: why.
     #[error("a run needs a thread, and the system gives none: {0}")]
     NoThread(String),
+    /// There is no process to run in: why.
+    #[error("{0}")]
+    NoProcess(String),
 }
 
 /// The name of every thread that is a run's.
@@ -154,19 +200,36 @@ impl Target for Simulation {
     }
 }
 
-enum Attempt {
+/// What came of a thread's run.
+pub(crate) enum Attempt {
     Done(Box<Outcome>),
     Hung { events: u64 },
 }
 
+/// Told who is polled next, and the number of the last event.
+pub(crate) type TellPoll = Box<dyn Fn(&str, u64) + Send>;
+
+/// What a thread's run is told besides.
+#[derive(Default)]
+pub(crate) struct Circumstances<'c> {
+    /// Slow.
+    pub tell_poll: Option<TellPoll>,
+    /// Ends the run after so many events.
+    pub events_max: Option<u64>,
+    /// Called now and then while the run goes on.
+    pub on_look: Option<&'c dyn Fn()>,
+}
+
 impl Simulation {
-    fn attempt(
+    /// One run on a fresh thread of this process.
+    pub(crate) fn attempt(
         &self,
         plan: &Plan,
         record: Record,
         observer: &mut dyn Observer,
-        last_polled: Option<Arc<Mutex<String>>>,
+        circumstances: Circumstances<'_>,
     ) -> Result<Attempt, WorldError> {
+        let Circumstances { tell_poll, events_max, on_look } = circumstances;
         let (sender, receiver) = sync_channel(EVENTS_IN_TRANSIT);
         let beat = Arc::new(Heartbeat::default());
         let thread = {
@@ -174,16 +237,11 @@ impl Simulation {
             let interest = observer.interest();
             std::thread::Builder::new().name(RUN_THREAD_NAME.to_string()).spawn(move || {
                 let mut forward = Forward { interest, events: sender.clone() };
-                let tell = last_polled.map(|last| {
-                    move |label: &str| {
-                        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                        last.clear();
-                        last.push_str(label);
-                    }
-                });
+                let progress = Arc::clone(&beat);
+                let tell = tell_poll.map(|tell| move |label: &str| tell(label, progress.events()));
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     let before_poll = tell.as_ref().map(|tell| tell as &dyn Fn(&str));
-                    let options = RunOptions { record, observer: &mut forward, beat, before_poll };
+                    let options = RunOptions { record, observer: &mut forward, beat, events_max, before_poll };
                     squall_engine::run(&*build, &plan, options)
                 }));
                 let outcome = match outcome {
@@ -209,6 +267,9 @@ impl Simulation {
                     return outcome.map(|outcome| Attempt::Done(Box::new(outcome)));
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    if let Some(on_look) = on_look {
+                        on_look();
+                    }
                     let events = beat.events();
                     if events != seen {
                         (seen, seen_at) = (events, Instant::now());
@@ -227,42 +288,202 @@ impl Simulation {
     /// threads can't be ended; they are left behind until the process ends.
     fn confirm_hang(&self, plan: &Plan, events: u64) -> Result<Outcome, WorldError> {
         let last = Arc::new(Mutex::new(String::new()));
-        match self.attempt(plan, Record::Digest, &mut NoObserver, Some(Arc::clone(&last)))? {
-            Attempt::Done(outcome) => {
-                let mut outcome = *outcome;
-                let message = format!(
-                    "a poll took more than {:?} of real time at event {events}, but not when the run was repeated; the \
-                     machine may have been busy",
-                    self.hang_after
-                );
-                outcome.verdict = outcome.verdict.worse(Verdict::Unknown { message });
-                Ok(outcome)
+        let tell_poll = {
+            let last = Arc::clone(&last);
+            move |label: &str, _: u64| {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                last.clear();
+                last.push_str(label);
             }
+        };
+        let circumstances = Circumstances { tell_poll: Some(Box::new(tell_poll)), ..Circumstances::default() };
+        match self.attempt(plan, Record::Digest, &mut NoObserver, circumstances)? {
+            Attempt::Done(outcome) => Ok(self.hung_once(*outcome, events)),
             Attempt::Hung { events: again } => {
                 let who = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let who = if who.is_empty() { "the world's description" } else { &who };
-                let message = format!(
-                    "{who} has not yielded for {:?} of real time (polled at event {again}, twice): it loops without an \
-                     await, or waits for something outside of the run",
-                    self.hang_after
-                );
-                Ok(hung_outcome(message, again))
+                Ok(hung_outcome(self.hang_in_words(&who, again), again))
             }
+        }
+    }
+
+    /// A run that hung, and when it was repeated it didn't.
+    fn hung_once(&self, mut outcome: Outcome, events: u64) -> Outcome {
+        let message = format!(
+            "a poll took more than {:?} of real time at event {events}, but not when the run was repeated; the machine may \
+             have been busy",
+            self.hang_after
+        );
+        outcome.verdict = outcome.verdict.worse(Verdict::Unknown { message });
+        outcome
+    }
+
+    fn hang_in_words(&self, who: &str, events: u64) -> String {
+        let who = if who.is_empty() { "the world's description" } else { who };
+        format!(
+            "{who} has not yielded for {:?} of real time (polled at event {events}, twice): it loops without an await, or \
+             waits for something outside of the run",
+            self.hang_after
+        )
+    }
+}
+
+/// Runs in processes.
+impl Simulation {
+    fn request(&self, plan: &Plan, record: Record) -> Request {
+        Request {
+            plan: plan.clone(),
+            record,
+            interest: EventMask::NONE,
+            hang_after: self.hang_after,
+            events_max: None,
+            memory_bytes_max: None,
+            quiet: false,
+            tell_polls_from: None,
+        }
+    }
+
+    fn run_in_process(
+        &self,
+        processes: &Processes,
+        plan: &Plan,
+        record: Record,
+        observer: &mut dyn Observer,
+        hung_at: Option<u64>,
+    ) -> Result<Outcome, WorldError> {
+        // Where it has hung before, those are named who are polled at the end.
+        let interest = observer.interest();
+        let request =
+            Request { interest, quiet: hung_at.is_some(), tell_polls_from: hung_at, ..self.request(plan, record) };
+        match (processes.run(request, observer)?, hung_at) {
+            (Reported::Done(outcome), None) => Ok(*outcome),
+            (Reported::Done(outcome), Some(events)) => Ok(self.hung_once(*outcome, events)),
+            (Reported::Hung { events, .. }, None) => {
+                self.run_in_process(processes, plan, record, &mut NoObserver, Some(events))
+            }
+            (Reported::Hung { events, who }, Some(_)) => {
+                let message = self.hang_in_words(&who.unwrap_or_default(), events);
+                // The event of the poll itself comes before what the poll does.
+                self.run_up_to(processes, plan, record, events.saturating_sub(1), HANG_PROPERTY, message)
+            }
+            (Reported::Died(death), _) => self.dead_outcome(processes, plan, record, death),
+            (Reported::Silent, _) => Ok(silent_outcome()),
+        }
+    }
+
+    /// The outcome of a run that ended its process: that of its beginning, up to the poll that did it.
+    fn dead_outcome(
+        &self,
+        processes: &Processes,
+        plan: &Plan,
+        record: Record,
+        death: Death,
+    ) -> Result<Outcome, WorldError> {
+        let survives = |events_max: u64| -> Result<Option<u64>, WorldError> {
+            let request = Request { events_max: Some(events_max), quiet: true, ..self.request(plan, Record::Digest) };
+            match processes.run(request, &mut NoObserver)? {
+                Reported::Done(outcome) => Ok(Some(outcome.ending.events.max(events_max))),
+                _ => Ok(None),
+            }
+        };
+        // The longest beginning that leaves its process alone. A run says nothing of how far it has come when it ends its
+        // process, so it is searched for.
+        let (mut alive, mut dead) = (0, 64);
+        while let Some(events) = survives(dead)? {
+            if dead >= EVENTS_SEARCHED_MAX {
+                let message = format!("a task {}, but not when the run was repeated", death.how);
+                return Ok(without_run(Verdict::Unknown { message }, 0));
+            }
+            (alive, dead) = (events, dead.max(events).saturating_mul(8));
+        }
+        while dead - alive > 1 {
+            let middle = alive + (dead - alive) / 2;
+            match survives(middle)? {
+                // It ends between two steps, some events later than it was told.
+                Some(events) if events < dead => alive = events,
+                Some(_) => break,
+                None => dead = middle,
+            }
+        }
+        let named = Request { tell_polls_from: Some(alive), quiet: true, ..self.request(plan, Record::Digest) };
+        let who = match processes.run(named, &mut NoObserver)? {
+            Reported::Died(Death { who: Some(who), .. }) => who,
+            _ if alive == 0 => "the world's description".to_string(),
+            _ => "a task".to_string(),
+        };
+        let mut message = format!("{who} {} (polled after event {alive})", death.how);
+        let printed: Vec<&str> = death.printed.lines().rev().take(PRINTED_LINES_MAX).collect();
+        if !printed.is_empty() {
+            message.push_str("; it printed at last:");
+            for line in printed.iter().rev() {
+                message.push_str("\n  ");
+                message.push_str(line);
+            }
+        }
+        self.run_up_to(processes, plan, record, alive, death.property, message)
+    }
+
+    /// The outcome of a run that fails at its `events`-th event, after which nothing can be seen.
+    fn run_up_to(
+        &self,
+        processes: &Processes,
+        plan: &Plan,
+        record: Record,
+        events: u64,
+        property: &str,
+        message: String,
+    ) -> Result<Outcome, WorldError> {
+        let failure = |at_ns, node| {
+            let property = property.to_string();
+            Verdict::Fail(Failure { property, message: message.clone(), step: events, at_ns, node, task: None })
+        };
+        if events == 0 {
+            // The world's description, or the first that is polled.
+            return Ok(without_run(failure(0, None), 0));
+        }
+        let with_names = record.max(Record::Perturbations);
+        let request = Request { events_max: Some(events), quiet: true, ..self.request(plan, with_names) };
+        match processes.run(request, &mut NoObserver)? {
+            Reported::Done(outcome) => {
+                let mut outcome = *outcome;
+                // The task's label begins with its node's name.
+                let node = outcome.names.nodes.iter().position(|node| {
+                    message.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with([' ', '/']))
+                });
+                outcome.verdict = failure(outcome.ending.at_ns, node.map(|index| NodeId(index as u32)));
+                outcome.ending.reason = EndReason::Failed;
+                if let Some(trace) = &mut outcome.trace {
+                    trace.verdict = outcome.verdict.clone();
+                }
+                Ok(outcome.reduced(record))
+            }
+            _ => Ok(without_run(failure(0, None), events)),
         }
     }
 }
 
+/// Further than that nobody looks for the event at which a run ends its process.
+const EVENTS_SEARCHED_MAX: u64 = 1 << 40;
+
+/// How many lines are told of what a run printed that ended its process.
+const PRINTED_LINES_MAX: usize = 6;
+
+fn silent_outcome() -> Outcome {
+    let message =
+        "the run's process said nothing for so long that it was ended: was it stopped, or the machine asleep?";
+    without_run(Verdict::Unknown { message: message.to_string() }, 0)
+}
+
 fn hung_outcome(message: String, events: u64) -> Outcome {
+    let property = HANG_PROPERTY.to_string();
+    let failure = Failure { property, message, step: events, at_ns: 0, node: None, task: None };
+    without_run(Verdict::Fail(failure), events)
+}
+
+/// What there is to say of a run of which nothing is left.
+fn without_run(verdict: Verdict, events: u64) -> Outcome {
     let (digest, _) = Digester::new(false).finish();
     Outcome {
-        verdict: Verdict::Fail(Failure {
-            property: HANG_PROPERTY.to_string(),
-            message,
-            step: events,
-            at_ns: 0,
-            node: None,
-            task: None,
-        }),
+        verdict,
         ending: Ending { reason: EndReason::Failed, at_ns: 0, events },
         digest,
         log_digest: digest,

@@ -10,8 +10,10 @@
 //!
 //! Unknown is no pass: a run that was given up, or a property that heard nothing, fails the test as well.
 //!
-//! Before anything else the first seed is run twice, with another seed in between: two runs that differ fail the test and
-//! name the first event in which they do.
+//! Before anything else the first seed is run twice, with another seed in between; of the others one in a hundred is. Two runs
+//! that differ fail the test and name the first event in which they do. Under `isolation = "auto"` the seeds then are run in
+//! processes of their own, where more repeats ([`Isolation`]). Those are copies of this test's program, started again for this test
+//! alone; so whatever the test does before it explores must be the same each time.
 //!
 //! | variable | does |
 //! |---|---|
@@ -22,10 +24,13 @@
 //! | `SQUALL_HANG_AFTER=30` | lets one poll take so many seconds of real time before it counts as a hang; 10 otherwise |
 //! | `SQUALL_JOBS=2` | runs so many at once; otherwise as many as there are processors |
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,8 +41,12 @@ use squall_reports::{Style, render_events, render_perturbations, render_timeline
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
-use crate::divergence::first_divergence;
+use crate::divergence::{first_divergence, same_verdict};
+use crate::explore::REPEATED_EVERY;
 use crate::failures::{self, Found, Patience, REGRESSIONS, entries_in_words};
+pub use crate::isolation::Isolation;
+use crate::isolation::LEAVING_THREADS;
+use crate::process::{self, Processes, Wanted};
 use crate::runner::{HANG_AFTER, HANG_AFTER_VARIABLE, HANG_PROPERTY, Simulation, WorldError, parse_hang_after};
 pub use crate::seeds::SeedRange;
 
@@ -49,6 +58,9 @@ const TAIL_EVENTS: usize = 30;
 
 /// How long a failing test is shrunk at the most: somebody waits for it.
 const SHRINK_FOR: Duration = Duration::from_secs(20);
+
+/// Says in a failure file that its runs had processes of their own.
+const ISOLATION_PARAMETER: &str = "isolation";
 
 /// Plain text: a panic's message goes anywhere.
 const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
@@ -76,6 +88,8 @@ pub struct Exploration {
     place: &'static Location<'static>,
     seeds: SeedRange,
     strategy: StrategyChoice,
+    isolation: Isolation,
+    memory_bytes_max: Option<u64>,
 }
 
 impl Exploration {
@@ -89,6 +103,8 @@ impl Exploration {
             place: Location::caller(),
             seeds: SeedRange::from(DEFAULT_SEEDS),
             strategy: StrategyChoice::default(),
+            isolation: Isolation::default(),
+            memory_bytes_max: None,
         }
     }
 
@@ -127,6 +143,34 @@ impl Exploration {
         }
     }
 
+    /// Where runs happen.
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Exploration {
+        self.isolation = isolation;
+        self
+    }
+
+    /// The same by its name: `thread`, `process` or `auto`.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[must_use]
+    #[track_caller]
+    pub fn isolation_named(self, name: &str) -> Exploration {
+        match name.parse() {
+            Ok(isolation) => self.isolation(isolation),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A run fails (property `memory`) if its process wants more than that: heap, stacks and other private memory that can be
+    /// written, in bytes. Only where runs have processes of their own.
+    #[must_use]
+    pub fn memory_bytes_max(mut self, bytes: u64) -> Exploration {
+        self.memory_bytes_max = Some(bytes);
+        self
+    }
+
     /// Runs the seeds, or what the environment says instead.
     ///
     /// # Panics
@@ -137,23 +181,32 @@ impl Exploration {
         F: Fn(&mut World) + Send + Sync + 'static,
     {
         let label = self.label::<F>();
-        let simulation = Simulation::new(build).hang_after(hang_after());
+        let Asked::Here(mut simulation) = self.simulation(build) else { return };
         if let Some(file) = self.asked_for::<F>() {
             return self.replay::<F>(&simulation, &file, true);
         }
         for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(&label))) {
             self.replay::<F>(&simulation, &path, false);
         }
-        let result = if let Some(seed) = variable::<Seed>("SQUALL_SEED") {
+        let only = variable::<Seed>("SQUALL_SEED");
+        if let Some(seed) = only {
             note(&format!("squall: {label} runs seed {seed} alone (SQUALL_SEED)"));
-            self.only::<F>(seed, simulation.clone())
-        } else {
-            if let Some(seeds) = variable::<SeedRange>("SQUALL_SEEDS") {
-                note(&format!("squall: {label} runs seeds {seeds} (SQUALL_SEEDS) instead of {}", self.seeds));
-                self.seeds = seeds;
-            }
-            self.find_in::<F>(simulation.clone())
+        } else if let Some(seeds) = variable::<SeedRange>("SQUALL_SEEDS") {
+            note(&format!("squall: {label} runs seeds {seeds} (SQUALL_SEEDS) instead of {}", self.seeds));
+            self.seeds = seeds;
+        }
+        let explore = |simulation: &Simulation| match only {
+            Some(seed) => self.only::<F>(seed, simulation.clone()),
+            None => self.find_in::<F>(simulation.clone()),
         };
+        let mut result = explore(&simulation);
+        if let Err(finding) = &result
+            && let (Problem::NotRepeated(_), Isolation::Auto) = (&finding.problem, self.isolation)
+        {
+            note(&format!("squall: {label}: {LEAVING_THREADS}\n{finding}\n"));
+            simulation = simulation.in_processes();
+            result = explore(&simulation);
+        }
         match result {
             Ok(passed) => eprintln!("squall: {label}: {}", seeds_passed(passed)),
             // As a String: whoever catches it finds the message.
@@ -188,6 +241,10 @@ impl Exploration {
         let label = self.label::<F>();
         let file = FailureFile::read(path).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(file.scenario, label, "{}: it is a failure of another test", path.display());
+        let mut simulation = simulation.clone();
+        if file.parameters.get(ISOLATION_PARAMETER).is_some_and(|isolation| isolation == "process") {
+            simulation = simulation.in_processes();
+        }
         let run = || simulation.try_run_plan(&file.plan(), Record::Full).unwrap_or_else(|error| panic!("{error}"));
         let (outcome, again) = (run(), run());
         if let (true, Some(trace)) = (shown, &outcome.trace) {
@@ -218,6 +275,10 @@ impl Exploration {
         }
         let mut plan = Plan::seeded(self.label::<F>(), finding.seed);
         plan.strategy = self.strategy;
+        if simulation.is_in_processes() {
+            // Elsewhere it may not be the same run.
+            plan.parameters.insert(ISOLATION_PARAMETER.to_string(), Isolation::Process.to_string());
+        }
         let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
         let told = match failures::shrink_and_explain(simulation, &plan, &mut patience) {
             Ok(told) => told,
@@ -254,7 +315,54 @@ impl Exploration {
     where
         F: Fn(&mut World) + Send + Sync + 'static,
     {
-        self.find_in::<F>(Simulation::new(build).hang_after(hang_after()))
+        let (Asked::Here(simulation) | Asked::Elsewhere(simulation)) = self.simulation(build);
+        self.find_in::<F>(simulation)
+    }
+
+    /// The world as it is to be run. It never returns in a process that only is to know this very world.
+    #[track_caller]
+    fn simulation<F>(&self, build: F) -> Asked
+    where
+        F: Fn(&mut World) + Send + Sync + 'static,
+    {
+        thread_local! {
+            /// How often each place of this test has explored.
+            static TIMES: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+        }
+        let place = self.place.to_string();
+        let time = TIMES.with_borrow_mut(|times| {
+            let time = times.entry(place.clone()).or_default();
+            *time += 1;
+            *time
+        });
+        let test = self.test::<F>();
+        let simulation = Simulation::new(build).hang_after(hang_after());
+        let here = Wanted::Exploration { place, time };
+        match process::wanted() {
+            Some(wanted) if wanted == here => process::serve(&simulation),
+            Some(_) => return Asked::Elsewhere(simulation),
+            None => {}
+        }
+        assert!(
+            self.memory_bytes_max.is_none() || self.isolation != Isolation::Thread,
+            "only a process of its own can be limited: a bound on memory needs isolation = \"process\" (or \"auto\")"
+        );
+        let Some(test) = test else {
+            assert!(
+                self.isolation == Isolation::Thread,
+                "isolation = \"{}\" needs to know its test: explore in a test's own function, or use Exploration::named",
+                self.isolation
+            );
+            return Asked::Here(simulation);
+        };
+        let command = move || {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args([&*test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
+            here.ask(&mut command);
+            Ok(command)
+        };
+        let processes = Processes::new(command).memory_bytes_max(self.memory_bytes_max);
+        Asked::Here(simulation.with_processes(processes, self.isolation == Isolation::Process))
     }
 
     #[track_caller]
@@ -319,6 +427,13 @@ impl Exploration {
         let _ = problem.describe(&mut message, &format!("seed {seed}{before}"));
         Finding { seed, passed, problem, message: message.trim_end().to_string() }
     }
+}
+
+/// Who asks for a world to be run.
+enum Asked {
+    Here(Simulation),
+    /// The process only is to know the world of another exploration of the same test.
+    Elsewhere(Simulation),
 }
 
 /// A seed that doesn't pass. Its `Display` is the message of a failing test.
@@ -473,9 +588,20 @@ impl Search {
                     return;
                 }
                 let seed = seeds.start() + index;
-                let attempt = self.attempt(Seed(seed), Record::Digest);
-                if matches!(&attempt, Ok(outcome) if outcome.verdict == Verdict::Pass) {
-                    continue;
+                let mut attempt = self.attempt(Seed(seed), Record::Digest);
+                if let Ok(outcome) = &attempt
+                    && outcome.verdict == Verdict::Pass
+                {
+                    if index % REPEATED_EVERY != REPEATED_EVERY - 1 {
+                        continue;
+                    }
+                    let first = outcome.digest;
+                    let again = self.attempt(Seed(seed), Record::Digest);
+                    if matches!(&again, Ok(outcome) if outcome.digest == first) {
+                        continue;
+                    }
+                    // Whoever confirms it sees that it doesn't repeat.
+                    attempt = again;
                 }
                 bound.fetch_min(index, Ordering::Relaxed);
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -500,7 +626,9 @@ impl Search {
             Err(message) => return Problem::NoWorld(message.to_string()),
         };
         match self.attempt(seed, Record::Full) {
-            Ok(full) if full.digest == found.digest && full.verdict == found.verdict => Problem::Judged(Box::new(full)),
+            Ok(full) if full.digest == found.digest && same_verdict(&full.verdict, &found.verdict) => {
+                Problem::Judged(Box::new(full))
+            }
             Ok(full) => {
                 // The run that was found has no record: a third one has to stand for it.
                 let text = match self.attempt(seed, Record::Full) {

@@ -270,9 +270,13 @@ const WRONG: &[Case] = &[
     ("link = 3", "`link`: expected a list of tables, each under a heading [[link]]", "3", ""),
     ("fault = [1]", "`fault`: expected a table, found the integer 1", "1", ""),
     ("about = 3", "`about`: expected a sentence", "3", ""),
-    ("isolation = \"proces\"", "expected \"thread\" or \"auto\"", "\"proces\"", ""),
-    ("isolation = \"process\"", "processes of their own aren't there yet", "\"process\"", ""),
-    ("isolation = \"atuo\"", "expected \"thread\" or \"auto\"", "\"atuo\"", "did you mean `\"auto\"`?"),
+    (
+        "isolation = \"proces\"",
+        "expected \"thread\", \"process\" or \"auto\"",
+        "\"proces\"",
+        "did you mean `\"process\"`?",
+    ),
+    ("isolation = \"atuo\"", "expected \"thread\", \"process\" or \"auto\"", "\"atuo\"", "did you mean `\"auto\"`?"),
     // Seeds.
     ("seeds = \"10..5\"", "ends before it starts", "\"10..5\"", "did you mean `\"5..10\"`?"),
     ("seeds = \"5..5\"", "is empty", "\"5..5\"", "the end is left out"),

@@ -86,6 +86,7 @@ fn every_key_has_an_example() {
         "limit",
         "virtual",
         "events",
+        "memory",
         "end",
         "at",
         "[nodes]",

@@ -177,6 +177,108 @@ fn no_seed_is_no_pass() {
     assert!(message.contains("has no seed to run: the range 5..5 is empty"), "{message}");
 }
 
+// --- runs in processes of their own: worlds that can't be run twice in one, and worlds that end theirs ------------------
+
+/// What outlives a run.
+fn counting(world: &mut World) {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    world.client("counter", || async {
+        let runs = RUNS.fetch_add(1, Ordering::Relaxed);
+        squall::publish("runs", runs);
+        squall::time::sleep(runs.ms()).await;
+    });
+}
+
+#[squall::test(seeds = 120, isolation = "process")]
+fn in_a_process_of_its_own_each_run_is_the_first(world: &mut World) {
+    counting(world);
+}
+
+#[squall::test(seeds = 120, isolation = "auto")]
+fn threads_are_left_where_a_run_does_not_repeat_itself(world: &mut World) {
+    counting(world);
+}
+
+/// hashbrown's default hasher follows addresses, and an unbiased `select!` a static of tokio's.
+#[squall::test(seeds = 50, isolation = "process")]
+fn addresses_and_statics_repeat(world: &mut World) {
+    world.client("client", || async {
+        let map: hashbrown::HashMap<u32, ()> = (0..20).map(|key| (key, ())).collect();
+        squall::publish("order", map.into_keys().collect::<Vec<_>>());
+        for _ in 0..20 {
+            let taken = tokio::select! {
+                () = std::future::ready(()) => 1,
+                () = std::future::ready(()) => 2,
+            };
+            squall::publish("taken", taken);
+        }
+    });
+}
+
+fn in_processes(build: fn(&mut World)) -> Finding {
+    let exploration = Exploration::new().seeds(10).isolation(squall::isolation::Isolation::Process);
+    *exploration.memory_bytes_max(256 << 20).find(build).expect_err("a seed that doesn't pass")
+}
+
+#[test]
+fn a_run_that_aborts_is_a_failed_run() {
+    let finding = in_processes(|world| {
+        world.client("aborter", || async {
+            squall::time::sleep(7.ms()).await;
+            squall::publish("last", "words");
+            eprintln!("this is the end");
+            std::process::abort();
+        });
+    });
+    assert_eq!(finding.property(), Some("abort"));
+    let message = finding.to_string();
+    // The sleep is over when it is polled last.
+    for expected in ["on aborter", "aborter made the process end by signal 6 (abort)", "this is the end"] {
+        assert!(message.contains(expected), "{expected:?} isn't in\n{message}");
+    }
+    let Problem::Judged(outcome) = &finding.problem else { panic!("{message}") };
+    assert!(outcome.trace.as_ref().is_some_and(|trace| !trace.events.is_empty()), "what came before is recorded");
+}
+
+#[test]
+fn a_run_that_wants_too_much_memory_is_a_failed_run() {
+    let finding = in_processes(|world| {
+        world.client("hoarder", || async {
+            let mut hoard = Vec::new();
+            for _ in 0..64 {
+                hoard.push(vec![1_u8; 16 << 20]);
+                squall::time::sleep(1.ms()).await;
+            }
+            squall::publish("hoard", hoard.len());
+        });
+    });
+    assert_eq!(finding.property(), Some("memory"));
+    assert!(finding.to_string().contains("hoarder wanted more memory than the limit"), "{finding}");
+}
+
+#[test]
+fn a_run_that_ends_its_process_is_a_failed_run() {
+    let finding = in_processes(|world| {
+        world.client("leaver", || async { std::process::exit(0) });
+    });
+    assert_eq!(finding.property(), Some("exit"));
+}
+
+#[test]
+fn just_enough_memory_passes() {
+    let exploration = Exploration::new().seeds(2).isolation(squall::isolation::Isolation::Process);
+    let passed = exploration.memory_bytes_max(256 << 20).find(|world| {
+        world.client("modest", || async { squall::publish("hoard", vec![1_u8; 16 << 20].len()) });
+    });
+    assert_eq!(passed.ok(), Some(2));
+}
+
+#[test]
+#[should_panic(expected = "needs isolation = \"process\"")]
+fn a_limit_that_can_t_hold_is_refused() {
+    Exploration::new().memory_bytes_max(1 << 30).run(sleeper);
+}
+
 // --- the environment: only in processes of their own ------------------------------------------------------------------
 
 /// Set in those processes.

@@ -182,7 +182,7 @@ impl fmt::Display for LossReason {
 }
 
 /// A set of event kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMask(u32);
 
 impl EventMask {

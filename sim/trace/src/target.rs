@@ -1,5 +1,7 @@
 //! Whatever can turn a plan into an outcome.
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Digest;
 use crate::event::{Event, EventMask};
 use crate::plan::{Override, Perturbation, Plan};
@@ -7,7 +9,7 @@ use crate::trace::{Names, Trace};
 use crate::verdict::{Ending, Verdict};
 
 /// How much of a run to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Record {
     /// Digest and verdict: for exploring.
     Digest,
@@ -37,7 +39,7 @@ impl Observer for NoObserver {
 }
 
 /// What is left of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// What it came to.
     pub verdict: Verdict,
@@ -63,8 +65,23 @@ pub struct Outcome {
     pub trace: Option<Trace>,
 }
 
+impl Outcome {
+    /// With no more than was to be kept.
+    #[must_use]
+    pub fn reduced(mut self, record: Record) -> Outcome {
+        if record < Record::Full {
+            self.trace = None;
+        }
+        if record < Record::Perturbations {
+            self.perturbations = Vec::new();
+            self.names = Names::default();
+        }
+        self
+    }
+}
+
 /// What became of a run's messages. `sent + duplicated = delivered + lost + in_flight`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageCounts {
     /// Handed to the network.
     pub sent: u64,

@@ -119,7 +119,7 @@ impl fmt::Display for EndReason {
 }
 
 /// How a run ended, as a property sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// Why.
     pub reason: EndReason,

@@ -83,7 +83,7 @@ pub struct List {
 }
 
 /// Which world.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct World {
     /// A scenario file.
     #[arg(value_name = "FILE")]
@@ -226,7 +226,7 @@ pub struct Patience {
 }
 
 /// `squall explore`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Explore {
     /// Which world.
     #[command(flatten)]

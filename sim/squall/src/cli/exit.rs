@@ -72,7 +72,7 @@ impl From<WorldError> for Stop {
     fn from(error: WorldError) -> Stop {
         match error {
             WorldError::Described(message) => Stop::Input(miette::miette!("the world can't be built: {message}")),
-            WorldError::NoThread(_) | WorldError::Broken(_) => Stop::Own(error.to_string()),
+            WorldError::NoThread(_) | WorldError::Broken(_) | WorldError::NoProcess(_) => Stop::Own(error.to_string()),
         }
     }
 }

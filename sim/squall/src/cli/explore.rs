@@ -133,17 +133,19 @@ pub fn explore(
     output.flush()?;
 
     let begun = Instant::now();
-    let simulation = scenario.simulation().hang_after(hang_after);
+    let simulation = super::simulation(&scenario, hang_after);
     let plan = |seed| scenario.plan(seed, strategy);
     let checked = match seeds.len() {
         0 => None,
         _ if arguments.no_check => None,
-        _ => Some(check(arguments, &simulation, &plan, Seed(seeds.start()))?),
+        _ => Some(check(arguments, hang_after, &simulation, &plan, Seed(seeds.start()))?),
     };
     let diverged = tell_checked(checked.as_ref(), Seed(seeds.start()), output)?;
-    if diverged && scenario.isolation() == Isolation::Auto {
-        // What the file asks for comes with a later version; it must not seem to have been done.
-        output::complain("note: isolation = \"auto\" can't go on with processes yet: what follows is from threads");
+    tell_randomised(&simulation);
+    let may_leave_threads = scenario.isolation() == Isolation::Auto;
+    if diverged && may_leave_threads {
+        let arguments = in_processes(arguments, seeds, begun);
+        return explore(programs, &arguments, hang_after, output);
     }
 
     let kept = replay_kept(programs, &scenario, hang_after, output)?;
@@ -153,6 +155,7 @@ pub fn explore(
         simulation: &simulation,
         plan: &plan,
         scenario: &scenario,
+        may_leave_threads,
         progress: progress_bar(seeds, arguments),
         saved: BTreeMap::new(),
         traces: 0,
@@ -173,6 +176,10 @@ pub fn explore(
         return Err(problem);
     }
     let explored = explored?;
+    if may_leave_threads && explored.first_unrepeated.is_some() {
+        let arguments = in_processes(arguments, seeds, begun);
+        return explore(programs, &arguments, hang_after, output);
+    }
     let seconds = begun.elapsed().as_secs_f64();
     let campaign = Campaign { explored, kept, saved, traces, seconds };
     campaign.tell(&scenario, arguments, output)?;
@@ -202,7 +209,7 @@ fn replay_kept(
             break;
         }
         let Saved { file, scenario } = Saved::load(&path, programs)?;
-        let outcome = scenario.simulation().hang_after(hang_after).try_run_plan(&file.plan(), Record::Digest)?;
+        let outcome = super::simulation(&scenario, hang_after).try_run_plan(&file.plan(), Record::Digest)?;
         let found = Found::new(&file, &outcome);
         output.text(&format!("{}: {}", path.display(), found.in_words(&file, &outcome)))?;
         output.json(&Regression {
@@ -216,6 +223,16 @@ fn replay_kept(
     }
     output.flush()?;
     Ok(all)
+}
+
+/// The same exploration, with a process for each run. What was said so far stands above.
+fn in_processes(arguments: &Explore, seeds: SeedRange, begun: Instant) -> Explore {
+    output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
+    let mut arguments = arguments.clone();
+    arguments.world.set.push("isolation=process".to_string());
+    arguments.seeds = Some(Seeds::Range(seeds));
+    arguments.time = arguments.time.map(|time| time.saturating_sub(begun.elapsed()));
+    arguments
 }
 
 /// All that came of it.
@@ -311,6 +328,7 @@ fn fresh_seeds(count: u64) -> Result<SeedRange, Stop> {
 
 fn check(
     arguments: &Explore,
+    hang_after: Duration,
     simulation: &Simulation,
     plan: &dyn Fn(Seed) -> Plan,
     seed: Seed,
@@ -318,13 +336,13 @@ fn check(
     let other = Seed(seed.0.wrapping_add(1));
     let (checked, trace) = determinism::check_in_this_process(simulation, &plan(seed), &plan(other))?;
     match (checked, trace) {
-        (Checked::Same, Some(trace)) => Ok(check_elsewhere(arguments, &trace)),
+        (Checked::Same, Some(trace)) => Ok(check_elsewhere(arguments, hang_after, &trace)),
         (checked, _) => Ok(checked),
     }
 }
 
 /// The same run by `squall run` in a fresh process.
-fn check_elsewhere(arguments: &Explore, first: &Trace) -> Checked {
+fn check_elsewhere(arguments: &Explore, hang_after: Duration, first: &Trace) -> Checked {
     let prepared = std::env::current_exe().and_then(|program| Ok((program, tempfile::tempdir()?)));
     let (program, directory) = match prepared {
         Ok(prepared) => prepared,
@@ -338,6 +356,7 @@ fn check_elsewhere(arguments: &Explore, first: &Trace) -> Checked {
         command.arg("--set").arg(setting);
     }
     command.arg("--strategy").arg(first.plan.strategy.to_string());
+    command.arg("--hang-after").arg(format_duration(hang_after));
     for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS"] {
         command.env_remove(variable);
     }
@@ -365,6 +384,15 @@ fn tell_checked(checked: Option<&Checked>, seed: Seed, output: &mut Output) -> R
             output.flush()?;
             Ok(true)
         }
+    }
+}
+
+/// Where processes don't begin alike, they don't do all that is asked of them.
+fn tell_randomised(simulation: &Simulation) {
+    if let Some(why) = simulation.randomised() {
+        output::complain(&format!(
+            "note: addresses aren't the same in each process: address randomisation can't be switched off here ({why})"
+        ));
     }
 }
 
@@ -397,6 +425,8 @@ struct Watcher<'w> {
     simulation: &'w Simulation,
     plan: &'w dyn Fn(Seed) -> Plan,
     scenario: &'w Scenario,
+    /// Ends with the first run that doesn't repeat itself, to begin again with processes.
+    may_leave_threads: bool,
     progress: ProgressBar,
     saved: BTreeMap<Seed, SavedAs>,
     traces: usize,
@@ -410,6 +440,15 @@ struct Watcher<'w> {
 impl Watch for Watcher<'_> {
     fn on_counted(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), WatchEnded> {
         self.progress.set_position(so_far.runs);
+        if !counted.repeats && so_far.first_unrepeated == Some(counted.seed) {
+            self.on_unrepeated(counted.seed).map_err(|stop| {
+                self.problem = Some(stop);
+                WatchEnded
+            })?;
+            if self.may_leave_threads {
+                return Err(WatchEnded);
+            }
+        }
         if let Verdict::Fail(_) = &counted.verdict {
             self.progress.set_message(format!("{} failed", so_far.failed));
             if so_far.failed <= FAILURES_LISTED_MAX as u64 {
@@ -423,14 +462,21 @@ impl Watch for Watcher<'_> {
     }
 }
 
-impl Watcher<'_> {
+impl<'w> Watcher<'w> {
     fn on_failure(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), Stop> {
         let Verdict::Fail(failure) = &counted.verdict else { return Ok(()) };
         let seed = counted.seed;
         let of_property = so_far.groups.get(&*failure.property).map_or(0, |group| group.failures);
         let hung = failure.property == HANG_PROPERTY;
+        let is_kept = of_property == 1 && counted.repeats && !self.arguments.no_shrink;
         // One of each kind is shrunk: the others are the same again.
-        let told = match of_property == 1 && !hung && counted.repeats && !self.arguments.no_shrink {
+        let told = match is_kept {
+            // Each try would take as long as it takes to see that a run hangs.
+            true if hung => {
+                let file = self.scenario_file();
+                self.keep(seed, FailureFile::whole(file, &(self.plan)(seed), counted.digest, &counted.verdict))?;
+                None
+            }
             true => Some(self.shrink(seed)?),
             false => None,
         };
@@ -487,32 +533,53 @@ impl Watcher<'_> {
         let plan = (self.plan)(seed);
         let PatienceArguments { shrink_for, shrink_runs } = self.arguments.patience;
         self.progress.set_message(format!("shrinking seed {seed}"));
-        let scenario_file = Some(&*self.arguments.world.file);
         let mut patience = Patience::new(shrink_for, shrink_runs, interrupt::flag());
         let (file, outcome, words) = match failures::shrink_and_explain(self.simulation, &plan, &mut patience) {
             Ok(shrunk) => {
                 let words = shrunk.in_words();
-                (FailureFile::shrunk(scenario_file, &shrunk.shrunk), shrunk.shrunk.outcome, words)
+                (FailureFile::shrunk(self.scenario_file(), &shrunk.shrunk), shrunk.shrunk.outcome, words)
             }
             Err(reason) => {
                 let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
-                let file = FailureFile::whole(scenario_file, &plan, outcome.digest, &outcome.verdict);
+                let file = FailureFile::whole(self.scenario_file(), &plan, outcome.digest, &outcome.verdict);
                 (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
             }
         };
+        if let Some(path) = self.keep(seed, file)? {
+            let again = FailureFile::read(&path).map_err(|error| Stop::Own(error.to_string()))?;
+            let repeated = self.simulation.try_run_plan(&again.plan(), Record::Digest)?;
+            if Found::new(&again, &repeated) != Found::Same {
+                output::complain(&format!("note: {} doesn't repeat the run that it was made of", path.display()));
+            }
+        }
+        Ok(Told { shrunk: outcome, words })
+    }
+
+    fn scenario_file(&self) -> Option<&'w Path> {
+        Some(&self.arguments.world.file)
+    }
+
+    /// Saves a failure. Where, if it could be.
+    fn keep(&mut self, seed: Seed, file: FailureFile) -> Result<Option<PathBuf>, Stop> {
         let directory = saved::new_directory(self.arguments.out.as_deref(), self.scenario.name());
         let path = directory.join(failures::file_name(&file.property, seed));
         if let Err(error) = file.write(&path) {
             self.unsaved.get_or_insert(unwritable(&path, &error));
-            return Ok(Told { shrunk: outcome, words });
+            return Ok(None);
         }
-        let again = FailureFile::read(&path).map_err(|error| Stop::Own(error.to_string()))?;
-        let repeated = self.simulation.try_run_plan(&again.plan(), Record::Digest)?;
-        if Found::new(&again, &repeated) != Found::Same {
-            output::complain(&format!("note: {} doesn't repeat the run that it was made of", path.display()));
-        }
-        self.saved.insert(seed, SavedAs { path, perturbations: file.perturbations() });
-        Ok(Told { shrunk: outcome, words })
+        self.saved.insert(seed, SavedAs { path: path.clone(), perturbations: file.perturbations() });
+        Ok(Some(path))
+    }
+
+    /// Tells where a seed's run parts from the same seed's run before.
+    fn on_unrepeated(&mut self, seed: Seed) -> Result<(), Stop> {
+        let (plan, other) = ((self.plan)(seed), (self.plan)(Seed(seed.0.wrapping_add(1))));
+        let (checked, _) = determinism::check_in_this_process(self.simulation, &plan, &other)?;
+        let output = &mut *self.output;
+        self.progress.suspend(|| match checked {
+            checked @ Checked::Differs { .. } => tell_checked(Some(&checked), seed, output).map(|_| ()),
+            _ => Ok(()),
+        })
     }
 
     fn show(&mut self, said: &str, replay: &str) -> Result<(), Stop> {
@@ -602,7 +669,9 @@ impl Campaign {
             text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, *seed))));
         }
         if let Some(seed) = explored.first_unrepeated {
-            text.push_str(&format!("NOT DETERMINISTIC: seed {seed} failed, and its second run had another digest\n"));
+            text.push_str(&format!(
+                "NOT DETERMINISTIC: seed {seed} was run a second time, and that run had another digest\n"
+            ));
         }
         if let (Some(directory), 1..) = (&arguments.out, *traces) {
             let plural = if *traces == 1 { "trace" } else { "traces" };

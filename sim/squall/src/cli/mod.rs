@@ -17,11 +17,13 @@ mod saved;
 mod shrink;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
-use crate::runner::RUN_THREAD_NAME;
-use crate::scenario::Program;
+use crate::process::{self, Processes, Wanted};
+use crate::runner::{RUN_THREAD_NAME, Simulation};
+use crate::scenario::{Isolation, Program, Scenario};
 use arguments::{Arguments, Command, Regressions, RegressionsCommand};
 use exit::Stop;
 use output::Output;
@@ -40,6 +42,9 @@ macro_rules! main {
 /// Does what the process's arguments say, and gives the exit code. Wrong arguments end the process with code 2.
 pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
     let programs: Vec<Program> = programs.into_iter().collect();
+    if let Some(wanted) = process::wanted() {
+        serve_runs(&programs, &wanted);
+    }
     let arguments = Arguments::parse();
     interrupt::install();
     keep_run_threads_quiet();
@@ -80,9 +85,36 @@ fn keep_run_threads_quiet() {
     }));
 }
 
+/// Makes this process one that runs are copied from. It never returns, so that no thread but this one is ever started.
+fn serve_runs(programs: &[Program], wanted: &Wanted) -> ! {
+    keep_run_threads_quiet();
+    let scenario = match wanted {
+        Wanted::Scenario { file, set } => load(file, programs, set),
+        Wanted::Exploration { .. } => Err(Stop::Own("this program has no test to run".to_string())),
+    };
+    match scenario {
+        Ok(scenario) => process::serve(&scenario.simulation()),
+        Err(stop) => std::process::exit(i32::from(stop.tell())),
+    }
+}
+
+/// The world of a scenario as it is to be run: on threads, with processes for what hangs, or in processes.
+fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulation {
+    let set = scenario.parameters().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
+    let command = move || {
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        wanted.ask(&mut command);
+        Ok(command)
+    };
+    let processes = Processes::new(command).memory_bytes_max(scenario.memory_bytes_max());
+    let all = scenario.isolation() == Isolation::Process;
+    scenario.simulation().hang_after(hang_after).with_processes(processes, all)
+}
+
 /// A scenario file, read and checked.
-fn load(file: &std::path::Path, programs: &[Program], set: &[String]) -> Result<crate::scenario::Scenario, Stop> {
-    crate::scenario::Scenario::load(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
+fn load(file: &std::path::Path, programs: &[Program], set: &[String]) -> Result<Scenario, Stop> {
+    Scenario::load(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
 }
 
 /// The command that repeats one run of a scenario.

@@ -45,7 +45,7 @@ pub fn refresh(
             break;
         }
         let Saved { file, scenario } = Saved::load(path, programs)?;
-        let simulation = scenario.simulation().hang_after(hang_after);
+        let simulation = super::simulation(&scenario, hang_after);
         let outcome = simulation.try_run_plan(&file.plan(), Record::Digest)?;
         let found = Found::new(&file, &outcome);
         let told = match found {

@@ -14,10 +14,10 @@ use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
 use super::saved::Saved;
-use crate::divergence::{Divergence, first_divergence};
+use crate::divergence::{Divergence, first_divergence, same_verdict};
 use crate::failures::{Found, entries_in_words};
 use crate::runner::Simulation;
-use crate::scenario::{Program, Scenario};
+use crate::scenario::{Isolation, Program, Scenario};
 use crate::trace_file::TraceFile;
 
 /// How many decisions that weren't calm are put in words where a run doesn't pass.
@@ -62,9 +62,7 @@ pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, ou
     }
     let seed = arguments.seed;
     let once = Once::prepare(programs, &arguments.world, seed, hang_after, arguments.trace.as_deref())?;
-    let first = once.run()?;
-    let second = once.run()?;
-    let compared = Compared::new(&first, &second);
+    let (once, first, compared) = once.run_twice()?;
     let more = Replayed { before: String::new(), after: compared_in_words(&compared), word: compared.word() };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
     once.save(&first)?;
@@ -99,13 +97,12 @@ fn replay_saved(
     let once = Once {
         replay: format!("squall replay {}", super::quoted(&path.display().to_string())),
         plan: saved.plan(),
-        simulation: saved.scenario.simulation().hang_after(hang_after),
+        simulation: super::simulation(&saved.scenario, hang_after),
         scenario: saved.scenario,
         trace_file: std::cell::Cell::new(trace_file),
     };
-    let first = once.run()?;
+    let (once, first, compared) = once.run_twice()?;
     let found = Found::new(&saved.file, &first);
-    let compared = Compared::new(&first, &once.run()?);
     let more = Replayed {
         before: entries_in_words(&saved.file),
         after: match &compared {
@@ -140,7 +137,7 @@ enum Compared {
 
 impl Compared {
     fn new(first: &Outcome, second: &Outcome) -> Compared {
-        if first.digest == second.digest && first.verdict == second.verdict {
+        if first.digest == second.digest && same_verdict(&first.verdict, &second.verdict) {
             return Compared::Same;
         }
         let divergence = match (&first.trace, &second.trace) {
@@ -194,10 +191,26 @@ impl Once {
         Ok(Once {
             replay: super::replay_command(&world.file, &world.set, world.strategy, seed),
             plan: scenario.plan(seed, world.strategy.unwrap_or_default()),
-            simulation: scenario.simulation().hang_after(hang_after),
+            simulation: super::simulation(&scenario, hang_after),
             scenario,
             trace_file: std::cell::Cell::new(trace_file),
         })
+    }
+
+    /// Runs it twice. Where threads don't repeat a run, and may be left, in processes.
+    fn run_twice(mut self) -> Result<(Once, Outcome, Compared), Stop> {
+        loop {
+            let first = self.run()?;
+            let compared = Compared::new(&first, &self.run()?);
+            let may_leave = self.scenario.isolation() == Isolation::Auto && !self.simulation.is_in_processes();
+            if let (Compared::Differs(_), true) = (&compared, may_leave) {
+                output::complain(&format!("note: on threads the run {}", compared_in_words(&compared)));
+                output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
+                self.simulation = self.simulation.in_processes();
+                continue;
+            }
+            return Ok((self, first, compared));
+        }
     }
 
     fn run(&self) -> Result<Outcome, Stop> {

@@ -14,6 +14,7 @@ use super::output::Output;
 use super::run::unwritable;
 use super::saved::Saved;
 use crate::failures::{Found, Patience, shrink_and_explain};
+use crate::runner::HANG_PROPERTY;
 use crate::scenario::Program;
 
 #[derive(Serialize)]
@@ -30,7 +31,11 @@ struct Finished {
 pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
     let Shrink { file: path, out, patience } = arguments;
     let saved = Saved::load(path, programs)?;
-    let simulation = saved.scenario.simulation().hang_after(hang_after);
+    let mut simulation = super::simulation(&saved.scenario, hang_after);
+    if saved.file.property == HANG_PROPERTY {
+        // A thread that hangs can't be ended, and there will be many.
+        simulation = simulation.in_processes();
+    }
     let outcome = simulation.try_run_plan(&saved.plan(), Record::Digest)?;
     if outcome.verdict.property() != Some(&*saved.file.property) {
         let said = Found::new(&saved.file, &outcome).in_words(&saved.file, &outcome);

@@ -5,8 +5,8 @@
 //! about   = "a key-value store that loses its disk"   # optional: else the program's own
 //! seeds   = "0..1000"          # half open; decimal or 0x…; 0..1000 if left out
 //! expect  = "linearizable"     # only where the scenario is there to fail: the property that must
-//! isolation = "thread"         # or "auto"
-//! limit   = { virtual = "60s", events = 2_000_000 }
+//! isolation = "thread"         # or "process", or "auto"
+//! limit   = { virtual = "60s", events = 2_000_000 }   # and memory = "1GiB", where runs have processes of their own
 //! end     = { at = "30s" }     # else the run ends when all clients have returned
 //!
 //! [nodes]                      # how many nodes of each role
@@ -67,6 +67,7 @@ use squall_engine::{World, describe, matches};
 use squall_trace::{Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
 
+pub use crate::isolation::Isolation;
 pub use mistake::{Mistake, ScenarioError};
 pub use program::{NoArgs, Program, duration};
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration, parse_seeds};
@@ -80,7 +81,8 @@ use sections::{LinkSettings, NamePlace, Settings};
 use units::nearest;
 
 /// The properties that every run has.
-pub const BUILT_IN_PROPERTIES: [&str; 6] = ["deadlock", "error", "hang", "hermetic", "livelock", "panic"];
+pub const BUILT_IN_PROPERTIES: [&str; 10] =
+    ["abort", "deadlock", "error", "exit", "hang", "hermetic", "killed", "livelock", "memory", "panic"];
 
 /// The seeds of a scenario that says none.
 const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
@@ -103,17 +105,6 @@ const KEYS: [&str; 13] = [
     "link",
     "fault",
 ];
-
-/// Where runs happen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// Each on a fresh thread.
-    #[default]
-    Thread,
-    /// Where the determinism check finds it necessary, in processes of their own. Those aren't there yet, so this is the
-    /// same as [`Isolation::Thread`].
-    Auto,
-}
 
 /// A scenario, ready to run: a program, its arguments, and the settings of its world.
 #[derive(Clone)]
@@ -204,10 +195,16 @@ impl Scenario {
         self.expect.as_deref()
     }
 
-    /// Where its runs happen.
+    /// Where its runs are to happen. The command line sees to it: [`Scenario::simulation`] runs on threads.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
         self.isolation
+    }
+
+    /// How much memory the process of a run may have.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> Option<u64> {
+        self.settings.limit_memory_bytes
     }
 
     /// The `--set` arguments: by key, the value as it was given. `key=value` of each, given to [`Scenario::load`] again,
@@ -229,7 +226,7 @@ impl Scenario {
         &self.property_names
     }
 
-    /// The world as something that can be run.
+    /// The world as something that can be run, on threads.
     #[must_use]
     pub fn simulation(&self) -> Simulation {
         let (built, settings) = (Arc::clone(&self.built), Arc::clone(&self.settings));
@@ -344,6 +341,9 @@ fn read(
         .get("expect")
         .and_then(|value| Some((reader.text("expect", "the name of a property", value)?, value.span())));
     let settings = Settings::read(reader, &top);
+    if let (Some(settings), Some(Isolation::Thread)) = (&settings, isolation) {
+        settings.refuse_memory_limit(reader);
+    }
     let program = program?;
     let built = read_args(reader, &top, program);
     let (built, settings) = (built?, settings?);

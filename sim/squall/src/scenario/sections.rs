@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub limit_ns: Option<u64>,
     pub limit_span: Option<Range<usize>>,
     pub limit_events: Option<u64>,
+    pub limit_memory_bytes: Option<u64>,
+    limit_memory_span: Option<Range<usize>>,
     pub end: Option<Duration>,
     pub end_span: Option<Range<usize>>,
     pub epoch_ns: Option<u64>,
@@ -128,15 +130,27 @@ impl Weather {
 }
 
 impl Settings {
+    /// A thread can't be given less memory than the others.
+    pub(super) fn refuse_memory_limit(&self, reader: &mut Reader) {
+        if let Some(span) = &self.limit_memory_span {
+            reader.note(
+                Draft::new(span.clone(), "`limit.memory`: only a process of its own can be limited")
+                    .label("expected isolation = \"process\" (or \"auto\") beside it"),
+            );
+        }
+    }
+
     /// `None` if something that the rest depends on can't be read; a mistake was noted then.
     pub(super) fn read(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<Settings> {
         let noted_before = reader.drafts.len();
-        let limit = reader.table(top, "limit", "`limit`", &["virtual", "events"]);
+        let limit = reader.table(top, "limit", "`limit`", &["virtual", "events", "memory"]);
         let limit_value = limit.as_ref().and_then(|limit| limit.get("virtual"));
         let limit_time =
             limit_value.and_then(|value| reader.positive_duration("limit.virtual", "nothing would run", value));
         let limit_events = limit.as_ref().and_then(|limit| limit.get("events"));
         let limit_events = limit_events.and_then(|value| reader.count("limit.events", 1..=i64::MAX as u64, value));
+        let limit_memory = limit.as_ref().and_then(|limit| limit.get("memory"));
+        let limit_memory_bytes = limit_memory.and_then(|value| read_memory(reader, value));
         let end = reader.table(top, "end", "`end`", &["at"]);
         let end_value = end.as_ref().and_then(|end| {
             if end.get("at").is_none() {
@@ -170,6 +184,8 @@ impl Settings {
             limit_ns: limit_time.map(nanoseconds),
             limit_span: limit_value.map(Value::span),
             limit_events,
+            limit_memory_bytes,
+            limit_memory_span: limit_memory.map(Value::span),
             end: end_at,
             end_span: end_value.map(Value::span),
             epoch_ns,
@@ -237,20 +253,35 @@ pub(super) fn read_seeds(reader: &mut Reader, value: &Value<'_>) -> Option<SeedR
 }
 
 pub(super) fn read_isolation(reader: &mut Reader, value: &Value<'_>) -> Option<Isolation> {
-    match reader.text("isolation", "\"thread\" or \"auto\"", value)? {
-        "thread" => Some(Isolation::Thread),
-        "auto" => Some(Isolation::Auto),
-        "process" => {
+    let name = reader.text("isolation", "\"thread\", \"process\" or \"auto\"", value)?;
+    match name.parse() {
+        Ok(isolation) => Some(isolation),
+        Err(_) => {
+            let message =
+                format!("`isolation`: expected \"thread\", \"process\" or \"auto\", found {:?}", shortened(name));
+            let meant = nearest(name, Isolation::NAMES).map(|name| format!("{name:?}"));
+            reader.note(Draft::new(value.span(), message).label("not known here").meant(meant.as_deref()));
+            None
+        }
+    }
+}
+
+/// The least memory that a process of a run may be given: less, and it couldn't start.
+const MEMORY_BYTES_LEAST: u64 = 64 << 20;
+
+fn read_memory(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
+    let text = reader.text("limit.memory", "an amount of memory such as \"512MiB\"", value)?;
+    match super::units::parse_bytes(text) {
+        Ok(bytes) if bytes < MEMORY_BYTES_LEAST => {
             reader.note(
-                Draft::new(value.span(), "`isolation`: runs in processes of their own aren't there yet")
-                    .label("expected \"thread\" or \"auto\""),
+                Draft::new(value.span(), "`limit.memory`: no process can run with so little")
+                    .label("expected at least 64MiB"),
             );
             None
         }
-        other => {
-            let message = format!("`isolation`: expected \"thread\" or \"auto\", found {:?}", shortened(other));
-            let meant = nearest(other, ["thread", "auto"]).map(|name| format!("{name:?}"));
-            reader.note(Draft::new(value.span(), message).label("not known here").meant(meant.as_deref()));
+        Ok(bytes) => Some(bytes),
+        Err(message) => {
+            reader.note(Draft::new(value.span(), format!("`limit.memory`: {message}")).label("here"));
             None
         }
     }

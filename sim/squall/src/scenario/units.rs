@@ -205,6 +205,25 @@ pub(super) fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>)
     best.map(|(_, name)| name)
 }
 
+/// An amount of memory: a whole number of `KiB`, `MiB` or `GiB`.
+///
+/// # Errors
+/// Anything else, in words.
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("expected an amount of memory such as \"512MiB\" (units: KiB, MiB, GiB), found {text:?}");
+    let trimmed = text.trim();
+    let unit_at = trimmed.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = trimmed.split_at(unit_at);
+    let shift = match unit.trim() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

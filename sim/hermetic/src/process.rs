@@ -1,0 +1,114 @@
+//! Processes that are copies of a pristine one: address randomisation, forking, and ending without ado.
+//!
+//! What a run on a thread shares with the runs before it, statics and the layout of the heap, a forked child of a
+//! process that has run nothing has as it was at the start. With address randomisation off, which a process can only
+//! have from its beginning, every such process has the same addresses.
+
+// Forking and ending a process at once are calls to libc.
+#![allow(unsafe_code)]
+
+use std::io;
+
+/// Which copy of the process goes on from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// The new one. It has one thread: the one that called.
+    Child,
+    /// The one that called, with the number of the child.
+    Parent(i32),
+}
+
+/// Whether [`fork`] works in this build.
+pub const fn can_fork() -> bool {
+    cfg!(all(target_os = "linux", not(miri)))
+}
+
+/// How many threads may exist when a process forks: the one that calls, and one that waits for it, as the main thread of a
+/// test's program does.
+const THREADS_MAX: usize = 2;
+
+/// Makes a copy of this process.
+///
+/// # Errors
+/// What the system says; and if more than one other thread exists, since those aren't copied, and what they hold would
+/// stay held for ever.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub fn fork() -> io::Result<Forked> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads > THREADS_MAX {
+        return Err(io::Error::other(format!("a process with {threads} threads can't be copied")));
+    }
+    // SAFETY: the child may go on with arbitrary code only if no lock that it needs is held by a thread that isn't copied.
+    // There is no such thread, or one that waits for this one: it holds none of libc's (whose allocator's are taken by
+    // `fork` itself in any case), and of std's at most that of an output stream, which makes the child wait and
+    // whoever watches it end it.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        child => Ok(Forked::Parent(child)),
+    }
+}
+
+/// Makes a copy of this process, where that is possible: not here.
+///
+/// # Errors
+/// Always.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub fn fork() -> io::Result<Forked> {
+    let _ = THREADS_MAX;
+    Err(io::Error::new(io::ErrorKind::Unsupported, "processes are copied on Linux only"))
+}
+
+/// Ends this process at once: no destructor of a static, no function that was registered for the end is called. For a
+/// child, in which those are the parent's.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub fn exit_at_once(code: i32) -> ! {
+    // SAFETY: it takes any number, and doesn't return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends this process.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub fn exit_at_once(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// Whether this process began with address randomisation off.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[must_use]
+pub fn is_address_randomisation_off() -> bool {
+    // SAFETY: this number asks and changes nothing.
+    let persona = unsafe { libc::personality(0xffff_ffff) };
+    persona != -1 && persona & libc::ADDR_NO_RANDOMIZE != 0
+}
+
+/// Whether this process began with address randomisation off: nobody knows here.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+#[must_use]
+pub fn is_address_randomisation_off() -> bool {
+    false
+}
+
+/// Switches address randomisation off for the programs that this process executes from now on, in its own place or in
+/// children.
+///
+/// # Errors
+/// If the system refuses, as some containers do.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub fn switch_off_address_randomisation() -> io::Result<()> {
+    // SAFETY: as above; then it sets one more flag of this process.
+    let refused = unsafe {
+        let persona = libc::personality(0xffff_ffff);
+        persona == -1 || libc::personality((persona | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) == -1
+    };
+    if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Switches address randomisation off, where that is possible: not here.
+///
+/// # Errors
+/// Always.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub fn switch_off_address_randomisation() -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "it can be switched off on Linux only"))
+}

@@ -1,0 +1,364 @@
+//! The side that asks: zygotes, started when they are needed and used again.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use squall_trace::{Observer, Outcome};
+
+use super::protocol::{ENDED, Ended, FORK, Hello, Reply, Request, SAID, read_frame, write_frame};
+use super::zygote::MARK;
+use crate::runner::WorldError;
+
+/// How long a zygote may take to start.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// How long beyond the time that a poll may take a child may say nothing, before it is ended.
+const SILENCE_GRACE: Duration = Duration::from_secs(20);
+
+/// So much of what a child printed is kept, for when it doesn't end well.
+const OUTPUT_KEPT_BYTES: usize = 4_096;
+
+/// Makes processes for the runs of one world.
+pub struct Processes {
+    command: Box<dyn Fn() -> io::Result<Command> + Send + Sync>,
+    memory_bytes_max: Option<u64>,
+    idle: Mutex<Vec<Zygote>>,
+    /// Why addresses differ from process to process, if they do.
+    randomised: OnceLock<Option<String>>,
+}
+
+/// What came of a run in a process of its own.
+pub(crate) enum Reported {
+    Done(Box<Outcome>),
+    /// A poll doesn't come back. `who` is polled, if that was asked for.
+    Hung {
+        events: u64,
+        who: Option<String>,
+    },
+    Died(Death),
+    /// It was ended because it said nothing.
+    Silent,
+}
+
+/// How a child ended that left no outcome.
+pub(crate) struct Death {
+    /// The property that a run fails by ending so.
+    pub property: &'static str,
+    /// How it ended, in words: "was ended by signal 6 (abort)".
+    pub how: String,
+    /// Who was polled, if that was asked for.
+    pub who: Option<String>,
+    /// The last lines that it printed.
+    pub printed: String,
+}
+
+impl Processes {
+    /// Processes that are copies of the one that `command` starts: this program, in a way that leads it to the same world.
+    pub(crate) fn new(command: impl Fn() -> io::Result<Command> + Send + Sync + 'static) -> Processes {
+        Processes {
+            command: Box::new(command),
+            memory_bytes_max: None,
+            idle: Mutex::default(),
+            randomised: OnceLock::new(),
+        }
+    }
+
+    /// A run whose process wants more memory than that (heap, stacks and other private memory that can be written) fails.
+    #[must_use]
+    pub(crate) fn memory_bytes_max(mut self, bytes: Option<u64>) -> Processes {
+        self.memory_bytes_max = bytes;
+        self
+    }
+
+    /// Why address randomisation couldn't be switched off, if it couldn't. Known once something was run.
+    #[must_use]
+    pub fn randomised(&self) -> Option<&str> {
+        self.randomised.get()?.as_deref()
+    }
+
+    /// Runs one request.
+    pub(crate) fn run(&self, mut request: Request, observer: &mut dyn Observer) -> Result<Reported, WorldError> {
+        request.memory_bytes_max = self.memory_bytes_max;
+        let idle = self.idle().pop();
+        let mut zygote = match idle {
+            Some(zygote) => zygote,
+            None => self.start()?,
+        };
+        // One whose talk failed is dropped, and so ended.
+        let reported = zygote.run(&request, observer).map_err(|error| zygote.broken(&error))?;
+        self.idle().push(zygote);
+        reported
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Zygote>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self) -> Result<Zygote, WorldError> {
+        if !super::is_supported() {
+            let text = "runs in processes of their own need Linux: use isolation = \"thread\" here";
+            return Err(WorldError::NoProcess(text.to_string()));
+        }
+        let unstarted =
+            |error: io::Error| WorldError::NoProcess(format!("a process for runs can't be started: {error}"));
+        let mut zygote = (self.command)().and_then(Zygote::start).map_err(unstarted)?;
+        let hello = zygote.hello().map_err(|error| zygote.broken(&error))?;
+        let _ = self.randomised.set(hello.randomised);
+        Ok(zygote)
+    }
+}
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes").field("memory_bytes_max", &self.memory_bytes_max).finish_non_exhaustive()
+    }
+}
+
+/// A process that forks.
+struct Zygote {
+    process: Child,
+    control: UnixStream,
+    output: Arc<Printed>,
+}
+
+impl Zygote {
+    fn start(mut command: Command) -> io::Result<Zygote> {
+        let (control, theirs) = UnixStream::pair()?;
+        control.set_read_timeout(Some(START_MAX))?;
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A Ctrl-C is for this process: it isn't to look as if runs were killed.
+        command.process_group(0);
+        let mut process = command.spawn()?;
+        // The parent's end of its standard input would keep it alive.
+        drop(command);
+        let output = Arc::new(Printed::default());
+        let printed = process.stderr.take();
+        if let Some(printed) = printed {
+            let output = Arc::clone(&output);
+            let forward = move || forward(printed, &output);
+            std::thread::Builder::new().name("squall process output".to_string()).spawn(forward)?;
+        }
+        Ok(Zygote { process, control, output })
+    }
+
+    fn hello(&mut self) -> io::Result<Hello> {
+        let hello: Option<Hello> = read_frame(&mut self.control)?;
+        let hello = hello.ok_or_else(|| io::Error::other("it ended before it was ready"))?;
+        if hello.version != env!("CARGO_PKG_VERSION") {
+            return Err(io::Error::other("the program was built again meanwhile"));
+        }
+        Ok(hello)
+    }
+
+    /// The outer error is the zygote's, the inner one the run's.
+    fn run(&mut self, request: &Request, observer: &mut dyn Observer) -> io::Result<Result<Reported, WorldError>> {
+        let silence_max = request.hang_after.saturating_add(SILENCE_GRACE);
+        self.control.set_read_timeout(Some(silence_max.saturating_add(SILENCE_GRACE)))?;
+        self.output.clear();
+        let silence_ms = u32::try_from(silence_max.as_millis()).unwrap_or(u32::MAX);
+        let mut order = [FORK; 5];
+        order[1..].copy_from_slice(&silence_ms.to_le_bytes());
+        self.control.write_all(&order)?;
+        write_frame(&mut self.control, request)?;
+        let mut said = Said { control: &mut self.control, left: 0, ended: None };
+        let mut who = None;
+        let mut result = None;
+        loop {
+            match read_frame::<Reply>(&mut said) {
+                Ok(Some(Reply::Alive)) => {}
+                Ok(Some(Reply::Event(event))) => observer.on_event(&event),
+                Ok(Some(Reply::Polls { label })) => who = Some(label),
+                Ok(Some(Reply::Done(outcome))) => result = Some(Ok(Reported::Done(outcome))),
+                Ok(Some(Reply::NoRun(error))) => result = Some(Err(error.into())),
+                Ok(Some(Reply::Hung { events })) => result = Some(Ok(Reported::Hung { events, who: who.take() })),
+                Ok(None) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let ended = said.ended.ok_or_else(|| io::Error::other("it ended while a run was on"))?;
+        if let Some(result) = result {
+            return Ok(result);
+        }
+        Ok(Ok(match ended {
+            Ended::Silent => Reported::Silent,
+            _ => Reported::Died(self.death(ended, request.memory_bytes_max, who)),
+        }))
+    }
+
+    fn death(&self, ended: Ended, memory_bytes_max: Option<u64>, who: Option<String>) -> Death {
+        let printed = self.output.since_cleared();
+        // What Rust says when there is no memory; what it then does is to abort.
+        let no_memory = printed.contains("memory allocation of ") && printed.contains(" bytes failed");
+        let (property, how) = match ended {
+            Ended::Exited(_) => ("exit", "ended the process".to_string()),
+            Ended::Signalled(_) if no_memory => match memory_bytes_max {
+                Some(bytes) => ("memory", format!("wanted more memory than the limit, {bytes} bytes, allows")),
+                None => ("memory", "wanted more memory than there is".to_string()),
+            },
+            Ended::Signalled(signal) => match signal_name(signal) {
+                Some(name) => ("abort", format!("made the process end by signal {signal} ({name})")),
+                None if signal == SIGKILL => (
+                    "killed",
+                    format!("ran when the system killed the process (signal {signal}), for want of memory perhaps"),
+                ),
+                None => ("killed", format!("ran when the process was killed by signal {signal}")),
+            },
+            Ended::Silent => ("killed", "said nothing".to_string()),
+        };
+        Death { property, how, who, printed }
+    }
+
+    fn broken(&self, error: &io::Error) -> WorldError {
+        let said = self.output.since_cleared();
+        let said = if said.is_empty() { String::new() } else { format!("\n{}", said.trim_end()) };
+        WorldError::NoProcess(format!("the process that runs are copied from can't be used: {error}{said}"))
+    }
+}
+
+const SIGKILL: i32 = 9;
+
+/// The signals by which a program's own mistakes end it.
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        4 => "illegal instruction",
+        5 => "trap",
+        6 => "abort",
+        7 => "bus error",
+        8 => "arithmetic exception",
+        11 => "segmentation fault",
+        _ => return None,
+    })
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a child said, out of what the zygote passes on.
+struct Said<'z> {
+    control: &'z mut UnixStream,
+    /// So many bytes of the piece that is being read are left.
+    left: usize,
+    ended: Option<Ended>,
+}
+
+impl Read for Said<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.left == 0 {
+            if self.ended.is_some() {
+                return Ok(0);
+            }
+            let mut tag = [0];
+            self.control.read_exact(&mut tag)?;
+            match tag[0] {
+                SAID => {
+                    let mut length = [0; 4];
+                    self.control.read_exact(&mut length)?;
+                    self.left = u32::from_le_bytes(length) as usize;
+                }
+                ENDED => {
+                    let mut how = [0; 5];
+                    self.control.read_exact(&mut how)?;
+                    self.ended = Some(Ended::decode(how)?);
+                }
+                _ => return Err(io::Error::other("an unknown word")),
+            }
+        }
+        let length = self.left.min(buffer.len());
+        let read = self.control.read(&mut buffer[..length])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+/// What a zygote's children print.
+#[derive(Default)]
+struct Printed {
+    kept: Mutex<Kept>,
+    marked: Condvar,
+}
+
+#[derive(Default)]
+struct Kept {
+    bytes: VecDeque<u8>,
+    /// How many pieces have come to their end since it was cleared.
+    marks: u64,
+    over: bool,
+}
+
+impl Printed {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clear(&self) {
+        let mut kept = self.kept();
+        kept.bytes.clear();
+        kept.marks = 0;
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.kept();
+        kept.bytes.extend(bytes);
+        let excess = kept.bytes.len().saturating_sub(OUTPUT_KEPT_BYTES);
+        kept.bytes.drain(..excess);
+    }
+
+    /// The last of it, once all of a run has come.
+    fn since_cleared(&self) -> String {
+        let came = |kept: &mut Kept| kept.marks == 0 && !kept.over;
+        let waited = self.marked.wait_timeout_while(self.kept(), Duration::from_secs(2), came);
+        let (kept, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<u8> = kept.bytes.iter().copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Passes on what is printed from the first mark on.
+fn forward(from: ChildStderr, output: &Printed) {
+    let mut from = BufReader::new(from);
+    let mut serves = false;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A line without an end isn't kept for ever.
+        let read = from.by_ref().take(1 << 16).read_until(b'\n', &mut line);
+        if !matches!(read, Ok(1..)) {
+            break;
+        }
+        let marked = line.ends_with(MARK);
+        if marked {
+            line.truncate(line.len() - MARK.len());
+        }
+        if serves || !marked {
+            output.keep(&line);
+        }
+        if serves && !line.is_empty() {
+            // Through the macro, which a test's harness captures.
+            eprint!("{}", String::from_utf8_lossy(&line));
+        }
+        if marked {
+            if serves {
+                output.kept().marks += 1;
+                output.marked.notify_all();
+            } else {
+                output.clear();
+                serves = true;
+            }
+        }
+    }
+    output.kept().over = true;
+    output.marked.notify_all();
+}

@@ -1,0 +1,185 @@
+//! Runs in processes of their own, seen from the command line: what repeats there, and how runs end that end theirs.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The variables that would change what is tested.
+const VARIABLES: [&str; 6] = ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI"];
+
+struct Odd(TempDir);
+
+impl Odd {
+    fn new() -> Odd {
+        Odd(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn scenario(&self, program: &str, more: &str) -> String {
+        let name = format!("{program}.toml");
+        std::fs::write(self.0.path().join(&name), format!("program = \"{program}\"\n{more}")).expect("a file");
+        name
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        for variable in VARIABLES {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    #[track_caller]
+    fn squall(&self, arguments: &[&str], code: i32) -> (String, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().expect("it starts");
+        let (stdout, stderr) =
+            (String::from_utf8(stdout).expect("UTF-8"), String::from_utf8_lossy(&stderr).into_owned());
+        assert_eq!(status.code(), Some(code), "stdout: {stdout}\nstderr: {stderr}");
+        (stdout, stderr)
+    }
+
+    /// The summary.
+    #[track_caller]
+    fn json(&self, arguments: &[&str], code: i32) -> Value {
+        let (stdout, _) = self.squall(&[arguments, &["--message-format", "json"]].concat(), code);
+        serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON")
+    }
+}
+
+/// What threads can't repeat, statics, code's addresses, hashbrown's order, `select!`, does so in processes: P, P after Q, P in a
+/// process of a process of its own, and one seed in a hundred again.
+#[test]
+fn what_threads_share_repeats_in_processes() {
+    let odd = Odd::new();
+    for program in ["counting", "addressed", "hashing", "selecting"] {
+        let threads = odd.scenario(program, "seeds = \"0..200\"\n");
+        odd.squall(&["explore", &threads], 110);
+        let processes = odd.scenario(program, "seeds = \"0..200\"\nisolation = \"process\"\n");
+        let (stdout, _) = odd.squall(&["explore", &processes], 0);
+        assert!(stdout.contains("repeats itself: after another seed, and in a fresh process"), "{stdout}");
+        assert!(stdout.contains("200 runs in"), "{stdout}");
+        let first = odd.json(&["run", &processes, "--seed", "7"], 0);
+        let second = odd.json(&["replay", &processes, "--seed", "7"], 0);
+        assert_eq!((&first["digest"], &second["outcome"]), (&second["digest"], &Value::from("same")), "{program}");
+    }
+}
+
+#[test]
+fn auto_leaves_threads_where_it_must_and_says_so() {
+    let odd = Odd::new();
+    let calm = odd.scenario("calm", "isolation = \"auto\"\n");
+    let (stdout, stderr) = odd.squall(&["explore", &calm], 0);
+    assert!(!stdout.contains("isolation") && !stderr.contains("process of its own"), "{stdout}{stderr}");
+
+    let counting = odd.scenario("counting", "isolation = \"auto\"\n");
+    let (stdout, stderr) = odd.squall(&["explore", &counting], 0);
+    assert!(stdout.contains("NOT DETERMINISTIC: seed 0x0"), "{stdout}");
+    assert!(stdout.contains("isolation = process") && stdout.contains("1000 passed"), "{stdout}");
+    assert!(stderr.contains("from here on each run has a process of its own"), "{stderr}");
+    let (_, stderr) = odd.squall(&["replay", &counting, "--seed", "3"], 0);
+    assert!(stderr.contains("from here on each run has a process of its own"), "{stderr}");
+}
+
+/// The first check sees nothing of it; the run of one seed in a hundred, made again, does.
+#[test]
+fn one_seed_in_a_hundred_is_run_again() {
+    let odd = Odd::new();
+    let threads = odd.scenario("late-counting", "");
+    let (stdout, _) = odd.squall(&["explore", &threads, "--seeds", "0..99", "--jobs", "1"], 0);
+    assert!(stdout.contains("99 passed"), "the hundredth isn't among them: {stdout}");
+    let (stdout, _) = odd.squall(&["explore", &threads, "--seeds", "0..100", "--jobs", "1"], 110);
+    assert!(stdout.contains("NOT DETERMINISTIC: seed 0x63, run again in the same process"), "{stdout}");
+    assert!(stdout.contains("publishes many: "), "the first event that differs: {stdout}");
+    assert!(stdout.contains("seed 0x63 was run a second time"), "{stdout}");
+    let auto = odd.scenario("late-counting", "isolation = \"auto\"\n");
+    let summary = odd.json(&["explore", &auto, "--seeds", "0..300"], 0);
+    assert_eq!(summary["passed"], 300);
+}
+
+/// A run that aborts fails, is shrunk to the message whose loss makes it abort, and is saved; the others go on.
+#[test]
+fn an_abort_is_shrunk_and_saved() {
+    let odd = Odd::new();
+    let file = odd.scenario("aborting", "seeds = \"0..60\"\nisolation = \"process\"\n");
+    let summary = odd.json(&["explore", &file], 100);
+    let (passed, failed) = (summary["passed"].as_u64().unwrap(), summary["failed"].as_u64().unwrap());
+    assert!(passed > 0 && failed > 0 && passed + failed == 60, "{summary}");
+    let first = &summary["failures"][0];
+    assert_eq!((&first["property"], &first["perturbations"]), (&"abort".into(), &1.into()), "{summary}");
+    let saved = first["file"].as_str().expect("a file");
+    let text = std::fs::read_to_string(odd.0.path().join(saved)).expect("it was written");
+    assert!(text.contains("is lost\"") && text.contains("minimal = \"pairs\""), "{text}");
+    let replayed = odd.json(&["replay", saved], 100);
+    assert_eq!((&replayed["outcome"], &replayed["property"]), (&"same".into(), &"abort".into()));
+    // Without the cause it passes.
+    let cut = text.find("[[perturbation]]").expect("an entry");
+    std::fs::write(odd.0.path().join(saved), &text[..cut]).expect("a file");
+    assert_eq!(odd.json(&["replay", saved], 0)["outcome"], "gone");
+}
+
+#[test]
+fn each_way_to_end_a_process_has_its_name() {
+    let odd = Odd::new();
+    for (program, more, property, said) in [
+        ("overflowing", "", "abort", "has overflowed its stack"),
+        ("exiting", "", "exit", "client ended the process"),
+        ("greedy", "limit = { memory = \"128MiB\" }\n", "memory", "wanted more memory than the limit, 134217728 bytes"),
+    ] {
+        let file = odd.scenario(program, &format!("seeds = \"0..3\"\nisolation = \"process\"\n{more}"));
+        let (stdout, _) = odd.squall(&["explore", &file, "--no-shrink"], 100);
+        assert!(stdout.contains(&format!("FAIL {property} in 3 of 3 runs")), "{stdout}");
+        assert!(stdout.contains(said), "{stdout}");
+        assert!(stdout.contains("repeats itself"), "{program}: {stdout}");
+    }
+    // As much as it wants.
+    let file = odd.scenario("greedy", "seeds = \"0..1\"\nisolation = \"process\"\nlimit = { memory = \"2GiB\" }\n");
+    odd.squall(&["explore", &file, "--no-check"], 0);
+}
+
+/// What a system does that has no memory left.
+#[test]
+fn a_process_that_is_killed_is_a_failed_run() {
+    let odd = Odd::new();
+    let file = odd.scenario("killing", "seeds = \"0..2\"\nisolation = \"process\"\n");
+    let (stdout, _) = odd.squall(&["explore", &file, "--no-shrink"], 100);
+    assert!(stdout.contains("FAIL killed in 2 of 2 runs"), "{stdout}");
+    assert!(stdout.contains("the system killed the process (signal 9)"), "{stdout}");
+}
+
+/// On threads it is confirmed in a process, which is ended, and what came before the hang is shown.
+#[test]
+fn a_hang_is_confirmed_shown_and_saved() {
+    let odd = Odd::new();
+    for isolation in ["thread", "process"] {
+        let file = odd.scenario("spinning", &format!("seeds = \"0..2\"\nisolation = \"{isolation}\"\n"));
+        let (stdout, _) = odd.squall(&["run", &file, "--hang-after", "100ms"], 100);
+        assert!(stdout.contains("client starts") && stdout.contains("FAIL hang"), "{stdout}");
+        assert!(stdout.contains("client has not yielded for 100ms"), "{stdout}");
+        let summary = odd.json(&["explore", &file, "--hang-after", "100ms", "--no-check"], 100);
+        let saved = summary["failures"][0]["file"].as_str().expect("it is saved");
+        let replayed = odd.json(&["replay", saved, "--hang-after", "100ms"], 100);
+        assert_eq!((&replayed["outcome"], &replayed["property"]), (&"same".into(), &"hang".into()));
+        let shrunk = odd.json(&["shrink", saved, "--hang-after", "100ms"], 0);
+        assert_eq!((&shrunk["after"], &shrunk["minimal"]), (&0.into(), &true.into()), "{shrunk}");
+        std::fs::remove_dir_all(odd.0.path().join("squall-regressions")).expect("it was there");
+    }
+}
+
+#[test]
+fn a_memory_limit_without_a_process_is_refused_with_its_place() {
+    let odd = Odd::new();
+    let file = odd.scenario("calm", "limit = { memory = \"1GiB\" }\n");
+    let (_, stderr) = odd.squall(&["run", &file], 2);
+    assert!(stderr.contains("only a process of its own can be limited"), "{stderr}");
+    assert!(stderr.contains("isolation = \"process\""), "{stderr}");
+    for (amount, expected) in
+        [("1", "512MiB"), ("1GB", "512MiB"), ("63MiB", "at least 64MiB"), ("99999999999GiB", "512MiB")]
+    {
+        let file = odd.scenario("calm", &format!("isolation = \"process\"\nlimit = {{ memory = \"{amount}\" }}\n"));
+        let (_, stderr) = odd.squall(&["run", &file], 2);
+        assert!(stderr.contains(expected), "{amount}: {stderr}");
+    }
+    let file = odd.scenario("calm", "isolation = \"process\"\nlimit = { memory = \"64MiB\" }\n");
+    odd.squall(&["run", &file], 0);
+}
