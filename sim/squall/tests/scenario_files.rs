@@ -284,7 +284,7 @@ const WRONG: &[Case] = &[
     ("seeds = \"100\"", "expected a range of seeds", "\"100\"", "did you mean `\"0..100\"`?"),
     ("seeds = \"0..99999999999999999999\"", "is no seed", "\"0..99999999999999999999\"", ""),
     // Names.
-    ("expect = \"paid-once\"", "no property of this scenario", "\"paid-once\"", "the properties are deadlock"),
+    ("expect = \"paid-once\"", "no property of this scenario", "\"paid-once\"", "the properties are abort, deadlock"),
     ("expect = \"panik\"", "no property", "\"panik\"", "did you mean `panic`?"),
     ("[nodes]\ncleint = 2", "unknown key `cleint` in [nodes]", "cleint", "did you mean `client`?"),
     ("[nodes]\nclient = 0", "no client is left", "0", "end = { at = \"10s\" }"),
