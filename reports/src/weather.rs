@@ -34,6 +34,7 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
             SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate => (0, 0),
             SiteKind::Latency => (1, u64::MAX - late_ns),
             SiteKind::Order => (2, 0),
+            SiteKind::Operation => (3, 0),
         }
     });
     let gravest = all.iter().map(|perturbation| gravity(perturbation)).min();
@@ -50,6 +51,8 @@ fn gravity(perturbation: &Perturbation) -> u32 {
         SiteKind::Latency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
         SiteKind::Latency => 1,
         SiteKind::Order => 2,
+        // No weather: what the program is there to do.
+        SiteKind::Operation => 3,
     }
 }
 

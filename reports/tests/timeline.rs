@@ -23,7 +23,7 @@ fn names() -> Names {
         node,
         spawned_at: spawned_at.to_string(),
     };
-    let flow = |from, to, role| FlowInfo { from, to, role };
+    let flow = |from, to, role| FlowInfo { from, to, role, operation: None };
     let method = || "scenarios::payments::Pay".to_string();
     Names {
         nodes: vec![node("alice-0", 1, true), node("bank-0", 2, false)],

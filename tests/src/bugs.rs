@@ -3,7 +3,11 @@
 //! In calm weather none of them shows. Each network draws more than the bug needs, so that a failing run has many
 //! perturbations beside its cause.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use squall::net::Endpoint;
 use squall::prelude::*;
@@ -54,6 +58,30 @@ pub const BUGS: &[Bug] = &[
         build: double_leader,
         property: "one-leader",
         causes: &[&[SiteKind::Loss, SiteKind::Loss, SiteKind::Loss]],
+    },
+    Bug {
+        name: "two of many operations",
+        build: forgotten_close,
+        property: "no-write-when-closed",
+        causes: &[&[SiteKind::Operation, SiteKind::Operation]],
+    },
+    Bug {
+        name: "an operation and a loss in it",
+        build: added_twice,
+        property: "sum-is-right",
+        causes: &[&[SiteKind::Operation, SiteKind::Loss]],
+    },
+    Bug {
+        name: "a crash that a control task asks for",
+        build: leader_crash,
+        property: "acknowledged-is-kept",
+        causes: &[&[SiteKind::Fault, SiteKind::Operation], &[SiteKind::Operation, SiteKind::Fault]],
+    },
+    Bug {
+        name: "a mirror that misses a message",
+        build: mirror,
+        property: "mirrored-in-the-end",
+        causes: &[&[SiteKind::Loss]],
     },
     Bug {
         name: "order of two wakes",
@@ -293,6 +321,177 @@ fn double_leader(world: &mut World) {
     world.check(always("one-leader", 0).on("leads", |leaders, _: u32| {
         *leaders += 1;
         ensure!(*leaders == 1, "there are {leaders} leaders");
+        Ok(())
+    }));
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum FileOperation {
+    Open,
+    Close,
+    Write,
+    Read,
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(bool)]
+struct Ask(FileOperation);
+
+/// A file is open from the start; writing after it was closed is a bug. It takes a close and a later write, out of forty operations.
+fn forgotten_close(world: &mut World) {
+    chatter(world, 1, 100.ms());
+    world.node("file", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let open = Rc::new(Cell::new(true));
+        endpoint.add_rpc_handler(move |Ask(operation): Ask| {
+            let open = Rc::clone(&open);
+            async move {
+                match operation {
+                    FileOperation::Open => open.set(true),
+                    FileOperation::Close => open.set(false),
+                    FileOperation::Write => publish("written", open.get()),
+                    FileOperation::Read => {}
+                }
+                true
+            }
+        });
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let draw = |rng: &mut squall::OperationRng| match rand_core::Rng::next_u64(rng) % 16 {
+            0 => FileOperation::Close,
+            1 | 2 => FileOperation::Write,
+            3..8 => FileOperation::Open,
+            _ => FileOperation::Read,
+        };
+        for operation in squall::workload(40, draw) {
+            endpoint.call("file:80", Ask(operation)).await.unwrap();
+        }
+    });
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.check(always("no-write-when-closed", ()).on("written", |(), open: bool| {
+        ensure!(open, "a write reached a file that was closed");
+        Ok(())
+    }));
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(())]
+struct Add {
+    amount: u64,
+    safe: bool,
+}
+
+/// Most additions can be told from their repetition, and one in eight can't: it takes one of those, and the loss of its answer.
+fn added_twice(world: &mut World) {
+    chatter(world, 1, 100.ms());
+    world.node("counter", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        endpoint.add_rpc_handler(move |Add { amount, safe }: Add| {
+            let seen = Rc::clone(&seen);
+            async move {
+                if safe && seen.borrow().contains(&amount) {
+                    return;
+                }
+                seen.borrow_mut().push(amount);
+                publish("added", amount);
+            }
+        });
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let mut number = 0;
+        let draw = |rng: &mut squall::OperationRng| {
+            number += 1;
+            Add { amount: number, safe: rand_core::Rng::next_u64(rng) % 8 > 0 }
+        };
+        for Add { amount, safe } in squall::workload(30, draw) {
+            while endpoint.call_timeout("counter:80", Add { amount, safe }, 50.ms()).await.is_err() {}
+        }
+    });
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(8));
+    world.check(always("sum-is-right", Vec::new()).on("added", |added, amount: u64| {
+        ensure!(!added.contains(&amount), "{amount} was added twice");
+        added.push(amount);
+        Ok(())
+    }));
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(())]
+struct Keep(u64);
+
+/// What is acknowledged is kept in memory alone. A control task crashes the store whenever it has kept something of some kind; it takes
+/// that operation, and that crash.
+fn leader_crash(world: &mut World) {
+    chatter(world, 1, 100.ms());
+    world.node("store", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        endpoint.add_rpc_handler(|Keep(value): Keep| async move { publish("kept", value) });
+        if squall::boot_number() > 0 {
+            publish("lost", squall::boot_number());
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for value in squall::workload(30, |rng| rand_core::Rng::next_u64(rng) % 12) {
+            let _ = endpoint.call_timeout("store:80", Keep(value), 50.ms()).await;
+            sleep(5.ms()).await;
+        }
+    });
+    world.control(|cluster| async move {
+        let mut crashes = 0;
+        while crashes < 2 {
+            sleep(1.ms()).await;
+            if cluster.published("kept").iter().any(|(_, value)| &**value == "7") {
+                crashes += 1;
+                cluster.crash("store");
+                sleep(10.ms()).await;
+                cluster.restart("store");
+            }
+        }
+    });
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.check(always("acknowledged-is-kept", ()).on("lost", |(), boot: u32| {
+        ensure!(boot == 0, "what was kept is lost in boot {boot}");
+        Ok(())
+    }));
+}
+
+/// A writer tells a mirror of each change once. What it has isn't compared before the end, which comes after ten seconds.
+fn mirror(world: &mut World) {
+    world.node("mirror", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        loop {
+            endpoint.recv_from(1, &mut [0; 1]).await.unwrap();
+            publish("mirrored", ());
+        }
+    });
+    world.client("writer", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for change in 0..20u8 {
+            publish("changed", ());
+            endpoint.send_to("mirror:80", 1, &[change]).await.unwrap();
+            sleep(20.ms()).await;
+        }
+    });
+    chatter(world, 1, 10.secs());
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(2));
+    let counted = always("mirrored-in-the-end", 0i64);
+    let counted = counted.on("changed", |open, (): ()| {
+        *open += 1;
+        Ok(())
+    });
+    let counted = counted.on("mirrored", |open, (): ()| {
+        *open -= 1;
+        Ok(())
+    });
+    world.check(counted.at_end(|open| {
+        ensure!(*open == 0, "{open} changes aren't in the mirror");
         Ok(())
     }));
 }

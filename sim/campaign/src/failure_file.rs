@@ -10,6 +10,7 @@
 //! message = "alice-0: 1 payments were acknowledged, 2 were made"
 //! seed = "0x2a"
 //! weather = "calm"                # what isn't said below is calm; "drawn": it is drawn from the seed
+//! horizon_ns = 2100000000         # the run ends there; left out where it is seen at once that the property fails
 //! digest = "0123456789abcdef0123456789abcdef"
 //! minimal = "pairs"               # without any one or any two of these it doesn't fail; "one"; "unproved"
 //!
@@ -18,7 +19,7 @@
 //!
 //! [[perturbation]]
 //! says = "the answer to call 3 (Pay) from bank-0 to alice-0 is lost"
-//! kind = "loss"                   # or latency, duplicate, order, fault
+//! kind = "loss"                   # or latency, duplicate, order, fault, operation
 //! flow = "0123456789abcdef"
 //! number = 3
 //! fingerprint = "0123456789abcdef"
@@ -73,6 +74,9 @@ pub struct FailureFile {
     pub strategy: StrategyChoice,
     /// What everything is that no entry speaks of.
     pub weather: Base,
+    /// The run ends at this virtual nanosecond, if it hasn't before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_ns: Option<u64>,
     /// Of the run.
     pub digest: Digest,
     /// How small it is.
@@ -202,6 +206,7 @@ impl FailureFile {
             seed: plan.seed,
             strategy: plan.strategy,
             weather: Base::Drawn,
+            horizon_ns: plan.horizon_ns,
             digest,
             minimal: Minimal::Unproved,
             parameters: plan.parameters.clone(),
@@ -227,6 +232,7 @@ impl FailureFile {
         let whole = Plan {
             parameters: self.parameters.clone(),
             strategy: self.strategy,
+            horizon_ns: self.horizon_ns,
             ..Plan::seeded(self.scenario.clone(), self.seed)
         };
         let base = match self.weather {
@@ -342,6 +348,7 @@ mod tests {
             seed: Seed(u64::MAX),
             strategy: StrategyChoice::default(),
             weather: Base::Calm,
+            horizon_ns: None,
             digest: Digest(7),
             minimal: Minimal::Pairs,
             parameters: [("network.loss".to_string(), "5%".to_string())].into(),

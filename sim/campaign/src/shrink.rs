@@ -14,6 +14,8 @@
 //!    or fewer, each pair too.
 //! 4. **Values** by bisection towards calm, from above and from below, and rounded where that still fails. Then 3 again, with the
 //!    values as they are now.
+//! 5. **The horizon**, where the failure was seen when the run had ended: the earliest end at which it is seen, while no smaller set
+//!    fails there either. Without that a claim such as "everything arrives in the end" would fail of every run that is cut short.
 //!
 //! Nothing of it is random: the same failure gives the same minimum.
 
@@ -21,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use squall_trace::target::NoObserver;
-use squall_trace::{Names, Outcome, Perturbation, Plan, Record, Site, SiteKind, Target, Verdict};
+use squall_trace::{EndReason, Names, Outcome, Perturbation, Plan, Record, Site, SiteKind, Target, Verdict};
 
 /// With more perturbations than that, pairs aren't tried.
 pub const PAIRS_MAX: usize = 12;
@@ -116,8 +118,18 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
     let first = target.run(plan, Record::Perturbations, &mut NoObserver);
     let Verdict::Fail(failure) = &first.verdict else { return Err(Unshrinkable::Passes) };
     let before = first.perturbations.len();
-    let mut search =
-        Search { target, plan, property: &failure.property, budget, known: BTreeMap::new(), runs: 1, exhausted: false };
+    let mut search = Search {
+        target,
+        plan,
+        property: &failure.property,
+        horizon_ns: plan.horizon_ns,
+        // Where the run ended, if it was judged then.
+        judged_at_ns: (first.ending.reason != EndReason::Failed).then_some(first.ending.at_ns),
+        budget,
+        known: BTreeMap::new(),
+        runs: 1,
+        exhausted: false,
+    };
     let Some(mut set) = search.failing(&first.perturbations) else { return Err(Unshrinkable::NotRepeatable) };
     set.sort_by_key(|perturbation| perturbation.at_ns);
 
@@ -128,26 +140,35 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
         // What was proved was proved of other values.
         minimal = search.minimize(&mut set);
     }
+    let horizon_ns = match minimal {
+        Minimal::Unproved => plan.horizon_ns,
+        _ => search.draw_horizon(&set),
+    };
+    let exhausted = search.exhausted;
     let runs = search.runs + 1;
-    let outcome = target.run(&plan.only(&set), Record::Full, &mut NoObserver);
+    let only = |set: &[Perturbation]| Plan { horizon_ns, ..plan.only(set) };
+    let outcome = target.run(&only(&set), Record::Full, &mut NoObserver);
     if outcome.verdict.property() != Some(&*failure.property) {
         return Err(Unshrinkable::NotRepeatable);
     }
     // It was proved of what was asked for: that must be what there was.
     let overrides =
         |set: &[Perturbation]| -> BTreeSet<(Site, u64)> { set.iter().map(|one| (one.site, one.value)).collect() };
-    if search.exhausted || overrides(&set) != overrides(&outcome.perturbations) {
+    if exhausted || overrides(&set) != overrides(&outcome.perturbations) {
         minimal = Minimal::Unproved;
     }
-    Ok(Shrunk { plan: plan.only(&outcome.perturbations), outcome, before, runs, minimal })
+    Ok(Shrunk { plan: only(&outcome.perturbations), outcome, before, runs, minimal })
 }
 
 struct Search<'s> {
     target: &'s dyn Target,
     plan: &'s Plan,
     property: &'s str,
+    horizon_ns: Option<u64>,
+    /// When the first run ended, if its failure was seen only then.
+    judged_at_ns: Option<u64>,
     budget: &'s mut dyn Budget,
-    /// By the hash of a set.
+    /// By the hash of a set and the horizon.
     known: BTreeMap<u128, Tried>,
     runs: u64,
     /// The budget is used up: nothing more is tried.
@@ -161,8 +182,9 @@ struct Tried {
     used: Vec<bool>,
 }
 
-fn hash(set: &[Perturbation]) -> u128 {
+fn hash(set: &[Perturbation], horizon_ns: Option<u64>) -> u128 {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(&horizon_ns.unwrap_or(u64::MAX).to_le_bytes());
     for Perturbation { site, fingerprint, value, .. } in set {
         for word in [site.kind as u64, site.flow.0, site.number, *fingerprint, *value] {
             hasher.update(&word.to_le_bytes());
@@ -188,7 +210,7 @@ impl Search<'_> {
     /// Whether the property fails with that set alone; if it does, those of the set that met something: the others might
     /// as well not be there.
     fn failing(&mut self, set: &[Perturbation]) -> Option<Vec<Perturbation>> {
-        let key = hash(set);
+        let key = hash(set, self.horizon_ns);
         if !self.known.contains_key(&key) {
             // The second run is made whatever the budget: before it there is nothing to keep.
             self.exhausted = self.exhausted || (self.runs > 1 && !self.budget.allows(self.runs));
@@ -196,7 +218,7 @@ impl Search<'_> {
                 return None;
             }
             self.runs += 1;
-            let plan = self.plan.only(set);
+            let plan = Plan { horizon_ns: self.horizon_ns, ..self.plan.only(set) };
             let outcome = self.target.run(&plan, Record::Digest, &mut NoObserver);
             let used = |one: &Perturbation| !outcome.unused_overrides.contains(&one.to_override());
             let fails = outcome.verdict.property() == Some(self.property);
@@ -213,7 +235,7 @@ impl Search<'_> {
         if let Some(failing) = self.failing(set) {
             return Some(failing);
         }
-        let used = self.known.get(&hash(set))?.used.clone();
+        let used = self.known.get(&hash(set, self.horizon_ns))?.used.clone();
         if used.iter().all(|used| *used) {
             return None;
         }
@@ -231,7 +253,14 @@ impl Search<'_> {
 
     /// Takes away whole classes, those that are mostly noise first.
     fn calm_classes(&mut self, set: &mut Vec<Perturbation>) {
-        for kind in [SiteKind::Order, SiteKind::Latency, SiteKind::Duplicate, SiteKind::Loss, SiteKind::Fault] {
+        for kind in [
+            SiteKind::Order,
+            SiteKind::Latency,
+            SiteKind::Duplicate,
+            SiteKind::Loss,
+            SiteKind::Fault,
+            SiteKind::Operation,
+        ] {
             let rest = without(set, |index| set[index].site.kind == kind);
             if rest.len() < set.len()
                 && let Some(failing) = self.failing(&rest)
@@ -311,13 +340,50 @@ impl Search<'_> {
             let mildest = match site.kind {
                 SiteKind::Latency => calm,
                 SiteKind::Order | SiteKind::Duplicate => 1,
-                SiteKind::Loss | SiteKind::Fault => continue,
+                SiteKind::Loss | SiteKind::Fault | SiteKind::Operation => continue,
             };
             let softened = self.soften_one(set, index, mildest, value);
             any |= softened != value;
             set[index].value = softened;
         }
         any
+    }
+
+    /// The earliest end of the run at which the set fails and no smaller one does. `None` if the run needs none.
+    fn draw_horizon(&mut self, set: &[Perturbation]) -> Option<u64> {
+        let given = self.horizon_ns;
+        let Some(mut failing) = self.judged_at_ns.filter(|_| !set.is_empty()) else { return given };
+        let mut passing = set.iter().map(|perturbation| perturbation.at_ns).max().unwrap_or(0).min(failing);
+        let mut found = given;
+        while failing - passing > (failing / PRECISION).max(1) {
+            let middle = passing + (failing - passing) / 2;
+            if self.is_seen_by(set, middle) {
+                (failing, found) = (middle, Some(middle));
+            } else {
+                passing = middle;
+            }
+        }
+        if found.is_some() && found != given {
+            let round = round_up(failing, 2);
+            if self.judged_at_ns.is_some_and(|end| round < end) && self.is_seen_by(set, round) {
+                found = Some(round);
+            }
+        }
+        self.horizon_ns = given;
+        found
+    }
+
+    /// Whether the set fails if the run ends there, and without any one or two of it, or without all, it doesn't.
+    fn is_seen_by(&mut self, set: &[Perturbation], horizon_ns: u64) -> bool {
+        self.horizon_ns = Some(horizon_ns);
+        let fails_whole = self.failing(set).is_some_and(|used| used.len() == set.len());
+        let mut smaller_fails = |leave_out: &dyn Fn(usize) -> bool| self.failing(&without(set, leave_out)).is_some();
+        let pairs = if set.len() <= PAIRS_MAX { set.len() } else { 0 };
+        let seen = fails_whole
+            && !smaller_fails(&|_| true)
+            && (0..set.len()).all(|one| !smaller_fails(&|index| index == one))
+            && (0..pairs).all(|one| (0..one).all(|other| !smaller_fails(&|index| index == one || index == other)));
+        seen && !self.exhausted
     }
 
     fn soften_one(&mut self, set: &mut [Perturbation], index: usize, mildest: u64, value: u64) -> u64 {

@@ -189,6 +189,11 @@ impl Journal {
         }
     }
 
+    /// The operation of a workload that a flow belongs to, if it is known.
+    pub(crate) fn operation_of(&self, flow: FlowId) -> Option<u64> {
+        self.names.flows.get(&flow)?.operation
+    }
+
     pub(crate) fn finish(self) -> JournalEnd {
         let (digest, checkpoints) = self.digester.finish();
         let (log_digest, _) = self.log_digester.finish();

@@ -31,6 +31,7 @@ pub mod rpc;
 mod run;
 pub mod task;
 pub mod time;
+pub mod workload;
 mod world;
 
 pub use cluster::Cluster;

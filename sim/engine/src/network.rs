@@ -969,15 +969,16 @@ impl Kernel {
         let Some(to_node) = self.node_by_address(to) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
+        let sender = self.sender();
         let network = &mut self.network;
         // Who sends, to which node, and as what: nothing that another flow could shift.
         let to_whom = network.name_hashes[to_node.index()];
         let to_where = u64::from(outgoing.to_port) | (outgoing.kind as u64) << 16;
-        let id = FlowId(hash_words([self.current.task.0, to_whom, outgoing.tag, to_where]));
+        let id = FlowId(hash_words([sender.0, to_whom, outgoing.tag, to_where]));
         let heard_from = network.sockets.get(outgoing.socket.slot as usize).map_or(NONE, |socket| socket.heard_from);
         let flow = match network.find_answering_flow(id, heard_from) {
             Some(flow) => flow,
-            None => self.new_flow(id, self.current.node, to_node, outgoing),
+            None => self.new_flow(id, self.current.node, to_node, outgoing, None),
         };
         let entry = &mut self.network.flows[flow as usize];
         entry.count = entry.count.checked_add(1).expect("a task sends fewer than 2^32 messages of a kind to one port");
@@ -987,8 +988,12 @@ impl Kernel {
     }
 
     #[cold]
-    fn new_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, outgoing: Outgoing) -> u32 {
+    fn new_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, outgoing: Outgoing, answered: Option<FlowId>) -> u32 {
         let methods = &self.network.methods;
+        let operation = match answered {
+            Some(call) => self.journal.operation_of(call),
+            None => self.operations.get(&self.current.task).map(|operation| operation.number),
+        };
         self.journal.name_flow(id, || {
             let method = || methods.get(&outgoing.tag).map_or_else(String::new, |name| short_type_name(name));
             let role = match outgoing.kind {
@@ -997,7 +1002,7 @@ impl Kernel {
                 Kind::Answer => FlowRole::Answer { method: method() },
                 Kind::Refusal => FlowRole::Refusal { method: method() },
             };
-            FlowInfo { from, to, role }
+            FlowInfo { from, to, role, operation }
         });
         self.network.add_flow(id, from, to, &self.nodes)
     }
@@ -1021,7 +1026,7 @@ impl Kernel {
         };
         let flow = match self.network.find_answering_flow(id, call.flow_index) {
             Some(flow) => flow,
-            None => self.new_flow(id, from, call.from, outgoing),
+            None => self.new_flow(id, from, call.from, outgoing, Some(call.flow)),
         };
         self.transmit(flow, call.number, outgoing, bytes);
     }

@@ -175,6 +175,9 @@ impl Told {
             many if many > TOLD_MAX => text.push_str(&format!("  … and {} more\n", many - TOLD_MAX)),
             _ => {}
         }
+        if let Some(horizon_ns) = plan.horizon_ns {
+            text.push_str(&format!("  and the run needs no more than {}\n", format_ns(horizon_ns)));
+        }
         text.push_str(&format!("  {}\n", minimal_in_words(*minimal, left.len())));
         if let Some(Explanation { left_out, passing, .. }) = explanation
             && let (Some(failing), Some(passing)) = (&outcome.trace, &passing.trace)
@@ -184,8 +187,9 @@ impl Told {
             let at_ns =
                 failing.counted_events().map(|event| event.at_ns).nth(divergence.step.saturating_sub(1) as usize);
             let when = at_ns.map_or_else(String::new, |at_ns| format!(" ({})", format_ns(at_ns)));
+            let passes = if passing.verdict == Verdict::Pass { "passes" } else { "doesn't fail" };
             text.push_str(&format!(
-                "  without {number}. it passes; the two part at event {}{when}:\n",
+                "  without {number}. it {passes}; the two part at event {}{when}:\n",
                 divergence.step
             ));
             if let Some(before) = &divergence.before {
@@ -217,6 +221,9 @@ pub fn entries_in_words(file: &FailureFile) -> String {
         Base::Calm => String::new(),
         Base::Drawn => "  whatever the seed draws\n".to_string(),
     };
+    if let Some(horizon_ns) = file.horizon_ns {
+        text.push_str(&format!("  up to {}\n", format_ns(horizon_ns)));
+    }
     for (index, planned) in plan.overrides.iter().take(TOLD_MAX).enumerate() {
         let says = file.sentence(planned).filter(|says| !says.is_empty()).unwrap_or("(no sentence)");
         text.push_str(&format!("  {}. {}\n", index + 1, printable::line(says, 200)));

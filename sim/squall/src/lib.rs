@@ -79,6 +79,7 @@ pub use runner::Simulation;
 pub use squall_engine::fault::{Fault, crash, partition, partition_one_way};
 pub use squall_engine::latency::Latency;
 pub use squall_engine::task::spawn;
+pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
     ClockSettings, Cluster, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net, node_name,
     publish, rand, task, time,

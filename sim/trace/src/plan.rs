@@ -31,6 +31,9 @@ pub struct Plan {
     /// From some time on, draw the weather again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redraw: Option<Redraw>,
+    /// The run ends at this virtual nanosecond, if it hasn't before: what its properties say at the end they say of it up to there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_ns: Option<u64>,
     /// Values that are fixed whatever the base says.
     #[serde(default)]
     pub overrides: Vec<Override>,
@@ -47,6 +50,7 @@ impl Plan {
             strategy: StrategyChoice::default(),
             bases: Bases::drawn(),
             redraw: None,
+            horizon_ns: None,
             overrides: Vec::new(),
         }
     }
@@ -70,7 +74,7 @@ impl Plan {
 pub enum Base {
     /// The site's calm value.
     Calm,
-    /// The value drawn from the seed; for a fault, that it happens as the script says.
+    /// The value drawn from the seed; for a fault or an operation, that it happens as the program says.
     Drawn,
 }
 
@@ -82,6 +86,7 @@ pub struct Bases {
     loss: Base,
     duplicate: Base,
     fault: Base,
+    operation: Base,
 }
 
 impl Bases {
@@ -98,7 +103,7 @@ impl Bases {
     }
 
     fn all(base: Base) -> Bases {
-        Bases { order: base, latency: base, loss: base, duplicate: base, fault: base }
+        Bases { order: base, latency: base, loss: base, duplicate: base, fault: base, operation: base }
     }
 
     /// The base of one class.
@@ -111,6 +116,7 @@ impl Bases {
             SiteKind::Loss => self.loss,
             SiteKind::Duplicate => self.duplicate,
             SiteKind::Fault => self.fault,
+            SiteKind::Operation => self.operation,
         }
     }
 
@@ -123,6 +129,7 @@ impl Bases {
             SiteKind::Loss => &mut self.loss,
             SiteKind::Duplicate => &mut self.duplicate,
             SiteKind::Fault => &mut self.fault,
+            SiteKind::Operation => &mut self.operation,
         } = base;
         self
     }
@@ -183,7 +190,7 @@ impl Perturbation {
         let subject = match names.flows.get(&self.site.flow) {
             Some(info) => {
                 let (from, to) = (names.node(info.from), names.node(info.to));
-                let is_message = !matches!(info.role, FlowRole::Fault { .. });
+                let is_message = !matches!(info.role, FlowRole::Fault { .. } | FlowRole::Operation { .. });
                 // A message and its copy are ordered apart: see `order_site`.
                 let (number, copy) = match self.site.kind {
                     SiteKind::Order if is_message => (number >> 1, if number & 1 == 1 { "the copy of " } else { "" }),
@@ -198,10 +205,15 @@ impl Perturbation {
                     FlowRole::Refusal { method } => {
                         format!("the refusal of call {number} ({method}) from {from} to {to}")
                     }
+                    FlowRole::Operation { what } => format!("{what} of {from}"),
                     FlowRole::Fault { what } if number == 1 => what.clone(),
                     FlowRole::Fault { what } => format!("{what} (time {number})"),
                 };
-                format!("{copy}{said}")
+                let within = match info.operation {
+                    Some(operation) => format!(" (in operation {operation})"),
+                    None => String::new(),
+                };
+                format!("{copy}{said}{within}")
             }
             // The flow of a task's wakes has the task's own id.
             None => match names.tasks.get(&TaskId(self.site.flow.0)) {
@@ -221,6 +233,7 @@ impl Perturbation {
                 format!("{subject} arrives twice, the copy after {}", ns(self.value.saturating_sub(1)))
             }
             SiteKind::Fault => format!("{subject} happens"),
+            SiteKind::Operation => subject,
         }
     }
 }

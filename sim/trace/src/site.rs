@@ -24,12 +24,14 @@ pub enum SiteKind {
     Duplicate = 3,
     /// Whether a fault that a script or a control task asks for happens. Value: 1 happens, 0 not. Calm: 0.
     Fault = 4,
+    /// Whether an operation of a generated workload happens. Value: 1 happens, 0 not. Calm: 0.
+    Operation = 5,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 5] =
-        [SiteKind::Order, SiteKind::Latency, SiteKind::Loss, SiteKind::Duplicate, SiteKind::Fault];
+    pub const ALL: [SiteKind; 6] =
+        [SiteKind::Order, SiteKind::Latency, SiteKind::Loss, SiteKind::Duplicate, SiteKind::Fault, SiteKind::Operation];
 
     /// The index into a table by kind.
     #[must_use]

@@ -103,6 +103,9 @@ pub struct FlowInfo {
     pub to: NodeId,
     /// As what.
     pub role: FlowRole,
+    /// In which operation of the sender's (or the caller's) workload: numbers count within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<u64>,
 }
 
 /// What a flow carries.
@@ -128,6 +131,11 @@ pub enum FlowRole {
     Refusal {
         /// The request's type.
         method: String,
+    },
+    /// An operation of a generated workload.
+    Operation {
+        /// Its number and its text.
+        what: String,
     },
     /// A fault.
     Fault {

@@ -80,6 +80,23 @@ pub(crate) struct Current {
     live: bool,
 }
 
+/// An operation of a workload that a task is in the midst of.
+pub(crate) struct Operation {
+    /// Under this name the task sends, spawns and binds.
+    id: TaskId,
+    /// Its number in the workload.
+    pub number: u64,
+    /// What it has spawned so far: hashes of names, and ordinals.
+    children: Vec<(u64, u32)>,
+}
+
+impl Operation {
+    /// The parent of what is spawned, and what it has spawned before.
+    fn spawning(&mut self) -> (TaskId, &mut Vec<(u64, u32)>) {
+        (self.id, &mut self.children)
+    }
+}
+
 const NOBODY: Current =
     Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, live: false };
 
@@ -229,6 +246,8 @@ pub(crate) struct Kernel {
     pub current_panicked: bool,
     pub limits: Limits,
     pub end_at_ns: Option<u64>,
+    /// What tasks with a workload are in the midst of.
+    pub operations: std::collections::BTreeMap<TaskId, Operation>,
     clients_left: usize,
     pub has_clients: bool,
     pub has_control: bool,
@@ -237,6 +256,8 @@ pub(crate) struct Kernel {
     attention: bool,
     /// No instant after this one happens.
     last_ns: u64,
+    /// Of the plan; later than any time if it has none.
+    horizon_ns: u64,
     application_key: RunKey,
     /// Entropy drawn where no task runs.
     entropy_drawn: u64,
@@ -264,6 +285,7 @@ impl Kernel {
         beat: Arc<crate::run::Heartbeat>,
     ) -> Kernel {
         let first_generation = first_generation();
+        let horizon_ns = plan.horizon_ns.unwrap_or(u64::MAX);
         Kernel {
             token: Arc::new(RunToken::default()),
             first_generation,
@@ -283,12 +305,14 @@ impl Kernel {
             current_panicked: false,
             limits: settings.limits,
             end_at_ns: settings.end_at_ns,
+            operations: std::collections::BTreeMap::new(),
             clients_left: 0,
             has_clients: false,
             has_control: false,
             failure: None,
             attention: true,
-            last_ns: settings.end_at_ns.unwrap_or(u64::MAX).min(settings.limits.virtual_ns),
+            last_ns: settings.end_at_ns.unwrap_or(u64::MAX).min(settings.limits.virtual_ns).min(horizon_ns),
+            horizon_ns,
             application_key: RunKey::derive(plan.seed, Purpose::Application, 0),
             entropy_drawn: 0,
             escapes: Vec::new(),
@@ -380,9 +404,63 @@ impl Kernel {
             from: NodeId::WORLD,
             to: NodeId::WORLD,
             role: FlowRole::Fault { what: what.to_string() },
+            operation: None,
         });
         let site = Site { kind: SiteKind::Fault, flow, number };
         self.decisions.decide(site, self.now_ns, 0, 1, || flow.0) != 0
+    }
+
+    // --- operations ---------------------------------------------------------------------------------------------------
+
+    /// The generator of an operation, whether it happens or not.
+    pub(crate) fn operation_rng(&self, workload: TaskId, number: u64) -> rand_chacha::ChaCha8Rng {
+        use rand_core::SeedableRng;
+        let mut seed = [0u8; 32];
+        for (block, half) in seed.chunks_mut(16).enumerate() {
+            let [low, high] = self.application_key.words(FlowId(workload.0), number, block as u16);
+            half[..8].copy_from_slice(&low.to_le_bytes());
+            half[8..].copy_from_slice(&high.to_le_bytes());
+        }
+        rand_chacha::ChaCha8Rng::from_seed(seed)
+    }
+
+    /// The running task is in the midst of an operation, if that happens: each is a decision with a flow of its own.
+    pub(crate) fn begin_operation(&mut self, workload: TaskId, number: u64, text: &str) -> Option<TaskId> {
+        const TEXT_CHARACTERS_MAX: usize = 200;
+        let flow = FlowId(squall_trace::id::hash_words([workload.0, number, 0, 0]));
+        let node = self.current.node;
+        self.journal.name_flow(flow, || {
+            let shown: String = text.chars().take(TEXT_CHARACTERS_MAX).collect();
+            let more = if shown.len() < text.len() { "…" } else { "" };
+            FlowInfo {
+                from: node,
+                to: node,
+                role: FlowRole::Operation { what: format!("operation {number} ({shown}{more})") },
+                operation: None,
+            }
+        });
+        let site = Site { kind: SiteKind::Operation, flow, number: 1 };
+        if self.decisions.decide(site, self.now_ns, 0, 1, || xxh3_64(text.as_bytes())) == 0 {
+            return None;
+        }
+        let task = self.current.task;
+        self.operations.insert(task, Operation { id: TaskId(flow.0), number, children: Vec::new() });
+        Some(task)
+    }
+
+    pub(crate) fn end_operation(&mut self, task: TaskId) {
+        self.operations.remove(&task);
+    }
+
+    /// Under whose name the running task sends: its own, or that of the operation which it is in the midst of.
+    #[inline]
+    pub(crate) fn sender(&self) -> TaskId {
+        if self.operations.is_empty() { self.current.task } else { self.sender_in_operation() }
+    }
+
+    #[cold]
+    fn sender_in_operation(&self) -> TaskId {
+        self.operations.get(&self.current.task).map_or(self.current.task, |operation| operation.id)
     }
 
     /// The last fact of each node and topic.
@@ -556,6 +634,11 @@ impl Kernel {
         if self.token.is_raised() {
             self.fail_by_foreign_wake();
             return EndReason::Failed;
+        }
+        // Whoever draws the horizon asks what is so by then.
+        if self.horizon_ns == self.last_ns {
+            self.now_ns = self.last_ns;
+            return EndReason::EndTime;
         }
         if let Some(end_ns) = self.end_at_ns.filter(|end_ns| *end_ns <= self.limits.virtual_ns) {
             self.now_ns = end_ns.max(self.now_ns);

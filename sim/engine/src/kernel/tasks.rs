@@ -211,15 +211,17 @@ impl Kernel {
             TaskName::OfType(name) | TaskName::Serving(name) => xxh3_64(name.as_bytes()),
             TaskName::Root => 0,
         };
-        let parent_id = self.current.task;
-        let parent = &mut self.details[self.current.slot as usize];
-        let ordinal = match parent.children.iter_mut().find(|(hash, _)| *hash == name_hash) {
+        let (parent_id, children) = match self.operations.get_mut(&self.current.task) {
+            Some(operation) => operation.spawning(),
+            None => (self.current.task, &mut self.details[self.current.slot as usize].children),
+        };
+        let ordinal = match children.iter_mut().find(|(hash, _)| *hash == name_hash) {
             Some((_, count)) => {
                 *count += 1;
                 *count
             }
             None => {
-                parent.children.push((name_hash, 0));
+                children.push((name_hash, 0));
                 0
             }
         };
@@ -532,6 +534,13 @@ impl Kernel {
             }
             Box::new(rand_chacha::ChaCha8Rng::from_seed(seed))
         }))
+    }
+
+    /// The name of the running task's next workload. `None` if no task runs.
+    pub(crate) fn name_workload(&mut self) -> Option<TaskId> {
+        let current = self.current;
+        self.tasks.get(current.slot as usize).filter(|slot| slot.generation == current.generation)?;
+        Some(self.next_child(&TaskName::OfType("workload")).0)
     }
 
     /// A word for choosing an ephemeral port: of the running task and how often it asked.
