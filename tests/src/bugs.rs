@@ -406,7 +406,7 @@ fn added_twice(world: &mut World) {
         let mut number = 0;
         let draw = |rng: &mut squall::OperationRng| {
             number += 1;
-            Add { amount: number, safe: rand_core::Rng::next_u64(rng) % 8 > 0 }
+            Add { amount: number, safe: !rand_core::Rng::next_u64(rng).is_multiple_of(8) }
         };
         for Add { amount, safe } in squall::workload(30, draw) {
             while endpoint.call_timeout("counter:80", Add { amount, safe }, 50.ms()).await.is_err() {}

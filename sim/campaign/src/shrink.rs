@@ -22,8 +22,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use squall_trace::plan::ANY_FINGERPRINT;
 use squall_trace::target::NoObserver;
-use squall_trace::{EndReason, Names, Outcome, Perturbation, Plan, Record, Site, SiteKind, Target, Verdict};
+use squall_trace::{EndReason, Names, Outcome, Override, Perturbation, Plan, Record, Site, SiteKind, Target, Verdict};
 
 /// With more perturbations than that, pairs aren't tried.
 pub const PAIRS_MAX: usize = 12;
@@ -195,6 +196,25 @@ fn hash(set: &[Perturbation], horizon_ns: Option<u64>) -> u128 {
 
 fn without(set: &[Perturbation], leave_out: impl Fn(usize) -> bool) -> Vec<Perturbation> {
     set.iter().enumerate().filter(|(index, _)| !leave_out(*index)).map(|(_, perturbation)| *perturbation).collect()
+}
+
+/// The same weather for other messages: each override of a message is about whichever is `earlier` places before it in its flow. For a
+/// program that was given less to do, or something else. `None` if there is none so early.
+#[must_use]
+pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
+    let loosen = |planned: &Override| {
+        let mut planned = *planned;
+        let places = match planned.site.kind {
+            SiteKind::Fault | SiteKind::Operation => return Some(planned),
+            // Numbered by message and copy: see `order_site`.
+            SiteKind::Order => 2 * earlier,
+            SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate => earlier,
+        };
+        planned.site.number = planned.site.number.checked_sub(places).filter(|number| *number > 0)?;
+        planned.fingerprint = ANY_FINGERPRINT;
+        Some(planned)
+    };
+    Some(Plan { overrides: plan.overrides.iter().map(loosen).collect::<Option<_>>()?, ..plan.clone() })
 }
 
 /// The same decision about a later or an earlier message of its flow. `None` if there is none.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 use squall_trace::draw::{Purpose, RunKey};
-use squall_trace::plan::{Bases, Redraw};
+use squall_trace::plan::{ANY_FINGERPRINT, Bases, Redraw};
 use squall_trace::{Base, Override, Perturbation, Plan, Ready, Record, Site, SiteKind, Strategy, ValueQuestion};
 
 use crate::agenda::{Agenda, Identity, Now, Waiting};
@@ -85,7 +85,8 @@ impl Decisions {
     fn planned_value(&mut self, site: Site, fingerprint: impl Fn() -> u64) -> Option<u64> {
         let entries = self.overrides.get_mut(&site)?;
         let fingerprint = fingerprint();
-        let entry = entries.iter_mut().find(|entry| entry.planned.fingerprint == fingerprint)?;
+        let fits = |planned: u64| planned == fingerprint || planned == ANY_FINGERPRINT;
+        let entry = entries.iter_mut().find(|entry| fits(entry.planned.fingerprint))?;
         entry.used = true;
         Some(entry.planned.value)
     }

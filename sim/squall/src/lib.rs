@@ -50,6 +50,7 @@
 //! | [`World`] | the cluster that is described: nodes, links, faults, properties |
 //! | [`property`] | claims about a run |
 //! | [`testing`] | many seeds of a world in a test |
+//! | [`proptest`] | inputs by proptest, weather by Squall, shrunk together |
 //! | [`prelude`] | the short names of a test |
 //! | [`trace`] | plans, traces, events, verdicts |
 #![forbid(unsafe_code)]
@@ -66,6 +67,7 @@ pub mod isolation;
 pub mod prelude;
 pub mod process;
 pub mod property;
+pub mod proptest;
 pub mod runner;
 pub mod scenario;
 mod seeds;

@@ -57,7 +57,7 @@ pub const DEFAULT_SEEDS: u64 = 100;
 const TAIL_EVENTS: usize = 30;
 
 /// How long a failing test is shrunk at the most: somebody waits for it.
-const SHRINK_FOR: Duration = Duration::from_secs(20);
+pub(crate) const SHRINK_FOR: Duration = Duration::from_secs(20);
 
 /// Says in a failure file that its runs had processes of their own.
 const ISOLATION_PARAMETER: &str = "isolation";
@@ -106,6 +106,11 @@ impl Exploration {
             isolation: Isolation::default(),
             memory_bytes_max: None,
         }
+    }
+
+    /// The same for another place.
+    pub(crate) fn at(place: &'static Location<'static>) -> Exploration {
+        Exploration { place, ..Exploration::new() }
     }
 
     /// An exploration in the test with that path, which begins with the crate's name.
@@ -183,10 +188,10 @@ impl Exploration {
         let label = self.label::<F>();
         let Asked::Here(mut simulation) = self.simulation(build) else { return };
         if let Some(file) = self.asked_for::<F>() {
-            return self.replay::<F>(&simulation, &file, true);
+            return self.replay::<F>(&|_| simulation.clone(), &file, true);
         }
         for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(&label))) {
-            self.replay::<F>(&simulation, &path, false);
+            self.replay::<F>(&|_| simulation.clone(), &path, false);
         }
         let only = variable::<Seed>("SQUALL_SEED");
         if let Some(seed) = only {
@@ -219,7 +224,7 @@ impl Exploration {
 
     /// The file that the environment asks to be replayed, if it is a failure of this test: else the variable is another's.
     #[track_caller]
-    fn asked_for<F>(&self) -> Option<PathBuf> {
+    pub(crate) fn asked_for<F>(&self) -> Option<PathBuf> {
         let path = PathBuf::from(std::env::var_os("SQUALL_REPLAY")?);
         let label = self.label::<F>();
         match FailureFile::read(&path) {
@@ -232,16 +237,16 @@ impl Exploration {
         }
     }
 
-    /// Runs a saved failure again.
+    /// Runs a saved failure again, in the world that belongs to it.
     ///
     /// # Panics
     /// If it still fails, doesn't repeat itself, or is stale.
     #[track_caller]
-    fn replay<F>(&self, simulation: &Simulation, path: &Path, shown: bool) {
+    pub(crate) fn replay<F>(&self, world_of: &dyn Fn(&FailureFile) -> Simulation, path: &Path, shown: bool) {
         let label = self.label::<F>();
         let file = FailureFile::read(path).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(file.scenario, label, "{}: it is a failure of another test", path.display());
-        let mut simulation = simulation.clone();
+        let mut simulation = world_of(&file);
         if file.parameters.get(ISOLATION_PARAMETER).is_some_and(|isolation| isolation == "process") {
             simulation = simulation.in_processes();
         }
@@ -269,8 +274,7 @@ impl Exploration {
     fn shrunk<F>(&self, simulation: &Simulation, finding: &Finding) -> Option<String> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         let Problem::Judged(outcome) = &finding.problem else { return None };
-        let wanted = std::env::var_os("SQUALL_SHRINK").is_none_or(|value| value != "0");
-        if !wanted || !matches!(outcome.verdict, Verdict::Fail(_)) || is_hung(outcome) {
+        if !shrinks() || !matches!(outcome.verdict, Verdict::Fail(_)) || is_hung(outcome) {
             return None;
         }
         let mut plan = Plan::seeded(self.label::<F>(), finding.seed);
@@ -284,14 +288,18 @@ impl Exploration {
             Ok(told) => told,
             Err(reason) => return Some(format!("it can't be shrunk: {reason}")),
         };
-        let file = FailureFile::shrunk(None, &told.shrunk);
-        let name = failures::file_name(&file.property, finding.seed);
-        let path = target_directory().join("squall").join(failures::file_name_of(&plan.scenario)).join(name);
-        let saved = match file.write(&path) {
+        let saved = self.save::<F>(&FailureFile::shrunk(None, &told.shrunk));
+        Some(format!("{}\n{saved}", told.in_words().trim_end()))
+    }
+
+    /// Saves a failure. The command that replays it, or why it isn't saved.
+    pub(crate) fn save<F>(&self, file: &FailureFile) -> String {
+        let name = failures::file_name(&file.property, file.seed);
+        let path = target_directory().join("squall").join(failures::file_name_of(&file.scenario)).join(name);
+        match file.write(&path) {
             Ok(()) => self.replay_command::<F>(&path),
             Err(error) => format!("(it can't be saved: {}: {error})", path.display()),
-        };
-        Some(format!("{}\n{saved}", told.in_words().trim_end()))
+        }
     }
 
     fn replay_command<F>(&self, path: &Path) -> String {
@@ -406,7 +414,7 @@ impl Exploration {
         self.test.clone().or_else(|| test_around(std::any::type_name::<F>()))
     }
 
-    fn label<F>(&self) -> String {
+    pub(crate) fn label<F>(&self) -> String {
         self.test::<F>().unwrap_or_else(|| format!("the exploration at {}", self.place))
     }
 
@@ -496,7 +504,7 @@ impl Problem {
     }
 }
 
-fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Result {
+pub(crate) fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) -> fmt::Result {
     match &outcome.verdict {
         Verdict::Pass => writeln!(out, "{seed} passed")?,
         Verdict::Fail(failure) => {
@@ -642,7 +650,12 @@ impl Search {
     }
 }
 
-fn is_hung(outcome: &Outcome) -> bool {
+/// Whether failures are to be shrunk.
+pub(crate) fn shrinks() -> bool {
+    std::env::var_os("SQUALL_SHRINK").is_none_or(|value| value != "0")
+}
+
+pub(crate) fn is_hung(outcome: &Outcome) -> bool {
     outcome.verdict.property() == Some(HANG_PROPERTY)
 }
 
@@ -685,7 +698,7 @@ fn target_directory() -> PathBuf {
 }
 
 /// To whoever set a variable, past the capturing of the test's output.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
@@ -701,7 +714,7 @@ fn variable<T: std::str::FromStr<Err = String>>(name: &str) -> Option<T> {
 
 /// How long a poll may take in real time.
 #[track_caller]
-fn hang_after() -> Duration {
+pub(crate) fn hang_after() -> Duration {
     struct HangAfter(Duration);
     impl std::str::FromStr for HangAfter {
         type Err = String;

@@ -150,12 +150,17 @@ pub struct Redraw {
     pub salt: u64,
 }
 
+/// In a plan that is tried in search of a failure whose messages may have changed. What is found is said by its own perturbations, which
+/// have their fingerprints.
+pub const ANY_FINGERPRINT: u64 = 0;
+
 /// A value fixed at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
     /// Where.
     pub site: Site,
-    /// Of the message (or event) that the value was recorded for. An override never applies to another one.
+    /// Of the message (or event) that the value was recorded for. An override never applies to another one; but with
+    /// [`ANY_FINGERPRINT`] it applies to whichever comes to its site.
     pub fingerprint: u64,
     /// What; see [`SiteKind`] for each kind's meaning.
     pub value: u64,
