@@ -1,4 +1,4 @@
-//! Property tests over an input and a world: the input by [proptest](::proptest), the weather by Squall.
+//! Property tests over an input and a world: the input by `proptest`, the weather by Squall.
 //!
 //! ```no_run
 //! use proptest::prelude::*;
@@ -140,7 +140,7 @@ where
                 let plan = Plan::seeded(label.clone(), Seed(seed));
                 let outcome = run(&world(tree.current()), &plan, Record::Digest);
                 if outcome.verdict != Verdict::Pass {
-                    let case = Case { tree, plan, outcome, number: case + 1, of: cases };
+                    let case = Box::new(Case { tree, plan, outcome, number: case + 1, of: cases });
                     let message = self.failed::<F>(&world, case);
                     panic!("{message}");
                 }
@@ -150,7 +150,7 @@ where
     }
 
     /// What is said of a case that doesn't pass, saved if it fails.
-    fn failed<F>(&self, world: &dyn Fn(S::Value) -> Simulation, case: Case<S::Tree>) -> String {
+    fn failed<F>(&self, world: &dyn Fn(S::Value) -> Simulation, case: Box<Case<S::Tree>>) -> String {
         let mut text = String::new();
         let (number, of) = (case.number, case.of);
         let found = format!("case {number} of {of}, seed {}", case.plan.seed);
@@ -200,8 +200,8 @@ where
     fn shrink(
         &self,
         world: &dyn Fn(S::Value) -> Simulation,
-        mut case: Case<S::Tree>,
-    ) -> Result<Smallest<S::Value>, Case<S::Tree>> {
+        mut case: Box<Case<S::Tree>>,
+    ) -> Result<Smallest<S::Value>, Box<Case<S::Tree>>> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         let property = case.outcome.verdict.property().unwrap_or_default().to_string();
         let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
