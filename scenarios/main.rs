@@ -1,3 +1,5 @@
 //! The `squall` binary: runs the scenarios of this repository.
 
-squall::main!(squall_scenarios::programs());
+fn main() -> std::process::ExitCode {
+    squall::cli::main(squall_scenarios::programs())
+}

@@ -9,7 +9,9 @@ use squall::scenario::{NoArgs, Program};
 use squall::trace::verdict::Judgement;
 use squall::trace::{Ending, Event, EventMask, Property};
 
-squall::main!(programs());
+fn main() -> std::process::ExitCode {
+    squall::cli::main(programs())
+}
 
 fn programs() -> Vec<Program> {
     vec![

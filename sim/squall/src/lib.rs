@@ -50,6 +50,7 @@
 //! | [`World`] | the cluster that is described: nodes, links, faults, properties |
 //! | [`property`] | claims about a run |
 //! | [`testing`] | many seeds of a world in a test |
+//! | [`harness`] | a project's scenario files as tests |
 //! | [`proptest`] | inputs by proptest, weather by Squall, shrunk together |
 //! | [`prelude`] | the short names of a test |
 //! | [`trace`] | plans, traces, events, verdicts |
@@ -63,6 +64,7 @@ pub mod determinism;
 pub mod divergence;
 pub mod explore;
 mod failures;
+pub mod harness;
 pub mod isolation;
 pub mod prelude;
 pub mod process;

@@ -38,6 +38,12 @@ impl SeedRange {
         self.end - self.start
     }
 
+    /// Whether a seed is among them.
+    #[must_use]
+    pub const fn contains(self, seed: Seed) -> bool {
+        self.start <= seed.0 && seed.0 < self.end
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(self) -> bool {

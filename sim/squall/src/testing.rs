@@ -63,7 +63,7 @@ pub(crate) const SHRINK_FOR: Duration = Duration::from_secs(20);
 const ISOLATION_PARAMETER: &str = "isolation";
 
 /// Plain text: a panic's message goes anywhere.
-const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
+pub(crate) const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
 
 /// How many perturbations a failing test's message puts in words.
 const PERTURBATIONS_IN_WORDS: usize = 8;
@@ -379,15 +379,9 @@ impl Exploration {
         let label = self.label::<F>();
         assert!(!self.seeds.is_empty(), "squall: {label} has no seed to run: the range {} is empty", self.seeds);
         let search = self.search::<F>(simulation);
-        let first = self.seeds.start();
-        let problem = search.check_first(Seed(first), |_trace| {}).map(|problem| (first, problem)).or_else(|| {
-            let rest = SeedRange::new(first + 1, self.seeds.end());
-            let (seed, found) = search.first_that_does_not_pass(rest, jobs)?;
-            Some((seed, search.confirm(Seed(seed), found)))
-        });
-        match problem {
+        match search.first_problem(self.seeds, jobs) {
             None => Ok(self.seeds.len()),
-            Some((seed, problem)) => Err(Box::new(self.finding::<F>(Seed(seed), problem, Some(self.seeds)))),
+            Some((seed, problem)) => Err(Box::new(self.finding::<F>(seed, problem, Some(self.seeds)))),
         }
     }
 
@@ -488,7 +482,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    fn describe(&self, out: &mut String, seed: &str) -> fmt::Result {
+    pub(crate) fn describe(&self, out: &mut String, seed: &str) -> fmt::Result {
         match self {
             Problem::Judged(outcome) => describe_outcome(out, outcome, seed),
             Problem::NotRepeated(where_they_part) => writeln!(
@@ -545,9 +539,9 @@ fn write_indented(out: &mut String, text: &str) -> fmt::Result {
 }
 
 /// Runs of one world by plans that differ in their seed.
-struct Search {
-    simulation: Simulation,
-    plan: Plan,
+pub(crate) struct Search {
+    pub simulation: Simulation,
+    pub plan: Plan,
 }
 
 /// A run, or why there was none.
@@ -559,8 +553,18 @@ impl Search {
         self.simulation.try_run_plan(&plan, record)
     }
 
+    /// The first seed that doesn't pass, and what is the matter with it.
+    pub fn first_problem(&self, seeds: SeedRange, jobs: u64) -> Option<(Seed, Problem)> {
+        let first = Seed(seeds.start());
+        self.check_first(first, |_trace| {}).map(|problem| (first, problem)).or_else(|| {
+            let rest = SeedRange::new(first.0 + 1, seeds.end());
+            let (seed, found) = self.first_that_does_not_pass(rest, jobs)?;
+            Some((Seed(seed), self.confirm(Seed(seed), found)))
+        })
+    }
+
     /// Runs a seed twice, with another one in between, and compares. What is the matter with it, if anything.
-    fn check_first(&self, seed: Seed, show: impl FnOnce(&Trace)) -> Option<Problem> {
+    pub fn check_first(&self, seed: Seed, show: impl FnOnce(&Trace)) -> Option<Problem> {
         let first = match self.attempt(seed, Record::Full) {
             Ok(outcome) => outcome,
             Err(message) => return Some(Problem::NoWorld(message.to_string())),
@@ -660,7 +664,7 @@ pub(crate) fn is_hung(outcome: &Outcome) -> bool {
 }
 
 /// In words, over a few lines.
-fn where_they_part(first: &Outcome, second: &Outcome) -> String {
+pub(crate) fn where_they_part(first: &Outcome, second: &Outcome) -> String {
     let mut text = match (&first.trace, &second.trace) {
         (Some(left), Some(right)) => match first_divergence(left, right) {
             Some(divergence) => divergence.to_string(),
@@ -691,7 +695,7 @@ fn seeds_passed(count: u64) -> String {
 }
 
 /// Cargo's target directory, in which test binaries lie; the temporary one for a program that lies elsewhere.
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let marked = program.ancestors().find(|above| above.join("CACHEDIR.TAG").is_file());
     marked.map_or_else(std::env::temp_dir, Path::to_path_buf)
@@ -704,7 +708,7 @@ pub(crate) fn note(text: &str) {
 
 /// What a variable says.
 #[track_caller]
-fn variable<T: std::str::FromStr<Err = String>>(name: &str) -> Option<T> {
+pub(crate) fn variable<T: std::str::FromStr<Err = String>>(name: &str) -> Option<T> {
     let text = std::env::var_os(name)?;
     match text.to_string_lossy().parse() {
         Ok(value) => Some(value),
@@ -728,7 +732,7 @@ pub(crate) fn hang_after() -> Duration {
 
 /// How many runs at once.
 #[track_caller]
-fn jobs() -> u64 {
+pub(crate) fn jobs() -> u64 {
     struct Jobs(u64);
     impl std::str::FromStr for Jobs {
         type Err = String;
@@ -766,7 +770,7 @@ fn test_around(closure: &str) -> Option<String> {
 }
 
 /// `-p NAME ` for a member of a workspace: at its root, `cargo test` may leave the member out.
-fn package_option() -> String {
+pub(crate) fn package_option() -> String {
     let (Some(name), Some(directory)) = (std::env::var_os("CARGO_PKG_NAME"), std::env::var_os("CARGO_MANIFEST_DIR"))
     else {
         return String::new();

@@ -65,7 +65,7 @@ fn in_words(scenario: &Scenario) -> String {
 }
 
 /// Files as they are; of directories their `.toml` files in the order of names, but for Cargo's manifests.
-fn scenario_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
+pub(crate) fn scenario_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Stop> {
     let mut files = Vec::new();
     for path in paths {
         if !path.exists() && path.is_relative() && path.components().count() == 1 && path.extension().is_none() {

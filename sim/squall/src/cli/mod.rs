@@ -1,6 +1,7 @@
 //! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`, `diff`, `regressions`.
 //!
-//! A program becomes the whole command line by one line: `squall::main!(programs());`. Data goes to standard output (text,
+//! A program becomes the whole command line by [`main`]; a project's test target by `squall::main!`, under `cargo squall`. Data goes to
+//! standard output (text,
 //! or with `--message-format json` one object a line), progress, notes and errors to standard error. The exit codes are in
 //! [`exit`].
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::harness::COMMAND_LINE_VARIABLE;
 use crate::process::{self, Processes, Wanted};
 use crate::runner::{RUN_THREAD_NAME, Simulation};
 use crate::scenario::{Isolation, Program, Scenario};
@@ -28,23 +30,33 @@ use arguments::{Arguments, Command, Regressions, RegressionsCommand};
 use exit::Stop;
 use output::Output;
 
-/// The `main` function of a binary that runs scenarios: `squall::main!(programs());`, where the expression gives a
-/// `Vec<squall::scenario::Program>`.
+/// The `main` function of a project's own target of scenarios. With `harness = false` in its manifest,
+///
+/// ```toml
+/// [[test]]
+/// name = "scenarios"
+/// harness = false
+/// ```
+///
+/// `squall::main!(programs());`, where the expression gives a `Vec<squall::scenario::Program>`, makes it a runner that `cargo test` and
+/// cargo-nextest take for libtest's, and that `cargo squall` takes for the whole command line: see [`harness`](crate::harness). The
+/// scenario files are those in the package's folder `scenarios`, or in another one: `squall::main!(programs(), in "tests/scenarios");`.
 #[macro_export]
 macro_rules! main {
     ($programs:expr) => {
+        $crate::main!($programs, in "scenarios");
+    };
+    ($programs:expr, in $directory:expr) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::cli::main($programs)
+            $crate::harness::main($programs, ::core::env!("CARGO_CRATE_NAME"), $directory)
         }
     };
 }
 
-/// Does what the process's arguments say, and gives the exit code. Wrong arguments end the process with code 2.
+/// The `main` function of a program that is nothing but the command line: does what the process's arguments say, and gives the exit code. Wrong arguments end the process with code 2.
 pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
     let programs: Vec<Program> = programs.into_iter().collect();
-    if let Some(wanted) = process::wanted() {
-        serve_runs(&programs, &wanted);
-    }
+    serve_if_wanted(&programs);
     let arguments = Arguments::parse();
     interrupt::install();
     keep_run_threads_quiet();
@@ -76,7 +88,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
 }
 
 /// What a run's thread panics with (a world that can't be) is told by whoever waits for it, in one line.
-fn keep_run_threads_quiet() {
+pub(crate) fn keep_run_threads_quiet() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if std::thread::current().name() != Some(RUN_THREAD_NAME) {
@@ -85,10 +97,12 @@ fn keep_run_threads_quiet() {
     }));
 }
 
-/// Makes this process one that runs are copied from. It never returns, so that no thread but this one is ever started.
-fn serve_runs(programs: &[Program], wanted: &Wanted) -> ! {
+/// Makes this process one that runs are copied from, if it is to be one. Then it never returns, so that no thread but this one is
+/// ever started.
+pub(crate) fn serve_if_wanted(programs: &[Program]) {
+    let Some(wanted) = process::wanted() else { return };
     keep_run_threads_quiet();
-    let scenario = match wanted {
+    let scenario = match &wanted {
         Wanted::Scenario { file, set } => load(file, programs, set),
         Wanted::Exploration { .. } => Err(Stop::Own("this program has no test to run".to_string())),
     };
@@ -99,7 +113,7 @@ fn serve_runs(programs: &[Program], wanted: &Wanted) -> ! {
 }
 
 /// The world of a scenario as it is to be run: on threads, with processes for what hangs, or in processes.
-fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulation {
+pub(crate) fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulation {
     let set = scenario.parameters().iter().map(|(key, value)| format!("{key}={value}")).collect();
     let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
     let command = move || {
@@ -110,6 +124,21 @@ fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulation {
     let processes = Processes::new(command).memory_bytes_max(scenario.memory_bytes_max());
     let all = scenario.isolation() == Isolation::Process;
     scenario.simulation().hang_after(hang_after).with_processes(processes, all)
+}
+
+pub(crate) use list::scenario_files;
+pub(crate) use saved::Saved;
+
+/// A saved failure and its scenario.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn load_saved(path: &std::path::Path, programs: &[Program]) -> Result<Saved, String> {
+    Saved::load(path, programs).map_err(|stop| match stop {
+        Stop::Input(report) => format!("{report:?}"),
+        Stop::Own(message) | Stop::Nothing(message) => message,
+        Stop::ClosedPipe => "closed pipe".to_string(),
+    })
 }
 
 /// A scenario file, read and checked.
@@ -137,6 +166,9 @@ fn replay_command(
 /// A command `squall …` as somebody can paste it who called this program as it was called: by its path, or by `cargo run`.
 fn as_called(command: &str) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "squall".to_string());
+    if let (Ok(called), Some(rest)) = (std::env::var(COMMAND_LINE_VARIABLE), command.strip_prefix("squall ")) {
+        return format!("{called} {rest}");
+    }
     let by_cargo = std::env::var_os("CARGO").is_some() && std::env::var_os("CARGO_PKG_NAME").is_some();
     match command.strip_prefix("squall ") {
         Some(rest) => format!("{} {rest}", called(&program, by_cargo, cfg!(debug_assertions))),

@@ -1,0 +1,262 @@
+//! A project's scenarios as tests: what `squall::main!` makes of a target with `harness = false`.
+//!
+//! The target is a runner that `cargo test` and cargo-nextest take for libtest's: bare words are filters, and `--list`, `--exact`,
+//! `--skip` and `--test-threads` do what they always do. Its trials, for each scenario file in `scenarios/` (or in the folder that the
+//! macro is told):
+//!
+//! | trial | runs |
+//! |---|---|
+//! | `NAME::seeds::A..B` | a block of the scenario's seeds: 16 blocks at the most, of 100 seeds at the least |
+//! | `NAME::expects::PROPERTY` | all seeds of a scenario that is there to fail: that property must fail, and nothing else |
+//! | `NAME::regression::FILE` | a failure that is kept in `squall-regressions/NAME/` |
+//! | `NAME::scenario-file` | nothing: the file can't be read, and this says why |
+//!
+//! A block ends with the first seed that doesn't pass. It is shrunk, saved below `target/squall/NAME/`, and the first line of the message
+//! is the command that runs it again. Unknown and stale are no passes.
+//!
+//! | variable | does |
+//! |---|---|
+//! | `SQUALL_SEED=0x2a` | runs that seed alone, in the block that it belongs to, and prints its timeline |
+//! | `SQUALL_SEEDS=0..5000` | runs these seeds instead of each scenario's own |
+//! | `SQUALL_REPLAY=FILE` | there is one trial, `replay`: the failure that was saved in that file, with its timeline |
+//! | `SQUALL_SHRINK=0` | leaves failures as they are: they are neither shrunk nor saved |
+//! | `SQUALL_HANG_AFTER`, `SQUALL_JOBS` | as in [`crate::testing`]; a block is one job, and the runner has as many threads as it is told |
+//!
+//! Under `cargo squall` the same target is the whole command line ([`crate::cli`]).
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use squall_campaign::failure_file::FailureFile;
+use squall_reports::render_timeline;
+use squall_trace::{Plan, Record, Seed, Verdict};
+
+use crate::cli;
+use crate::explore::{NoWatch, Settings};
+use crate::failures::{self, Found, Patience, REGRESSIONS, entries_in_words};
+use crate::scenario::{Program, Scenario};
+use crate::seeds::SeedRange;
+use crate::testing::{
+    self, Problem, SHRINK_FOR, STYLE, Search, describe_outcome, hang_after, is_hung, jobs, note, package_option,
+    shrinks, target_directory, variable,
+};
+
+/// Set by `cargo squall`: the target is the command line then. How it was called, for commands that are shown.
+pub const COMMAND_LINE_VARIABLE: &str = "SQUALL_COMMAND_LINE";
+
+/// So many blocks at the most are made of a scenario's seeds.
+const BLOCKS_MAX: u64 = 16;
+
+/// So many seeds at the least are in a block, but for the last one.
+const BLOCK_SEEDS_MIN: u64 = 100;
+
+/// Runs the tests that the process's arguments ask for, or, under `cargo squall`, its command. `target` is the name of the test target, and
+/// `directory` holds the scenario files.
+pub fn main(programs: impl IntoIterator<Item = Program>, target: &'static str, directory: &str) -> ExitCode {
+    let programs: Vec<Program> = programs.into_iter().collect();
+    if std::env::var_os(COMMAND_LINE_VARIABLE).is_some() {
+        return cli::main(programs);
+    }
+    // Before any thread is started: runs may be copied from this process.
+    cli::serve_if_wanted(&programs);
+    cli::keep_run_threads_quiet();
+    let arguments = Arguments::from_args();
+    let harness = Harness { programs, target };
+    conclude(libtest_mimic::run(&arguments, harness.trials(Path::new(directory), &arguments)))
+}
+
+fn conclude(conclusion: Conclusion) -> ExitCode {
+    // Threads of runs that hang may be left: they must not keep the process.
+    std::process::exit(if conclusion.has_failed() { 101 } else { 0 })
+}
+
+#[derive(Clone)]
+struct Harness {
+    programs: Vec<Program>,
+    target: &'static str,
+}
+
+/// What a trial comes to: what is said of a failure.
+type Tried = Result<(), String>;
+
+fn trial(name: String, run: impl FnOnce() -> Tried + Send + 'static) -> Trial {
+    Trial::test(name, move || run().map_err(Failed::from))
+}
+
+impl Harness {
+    fn trials(&self, directory: &Path, arguments: &Arguments) -> Vec<Trial> {
+        if let Some(path) = std::env::var_os("SQUALL_REPLAY") {
+            let (harness, path) = (self.clone(), PathBuf::from(path));
+            return vec![trial("replay".to_string(), move || harness.replay(&path, None, true))];
+        }
+        let only = arguments.filter.as_ref().filter(|_| arguments.exact);
+        let files = match cli::scenario_files(&[directory.to_path_buf()]) {
+            Ok(files) if !files.is_empty() => files,
+            _ => {
+                let text = format!("there is no scenario file (NAME.toml) in {}", directory.display());
+                return vec![trial("scenarios".to_string(), move || Err(text))];
+            }
+        };
+        let mut trials = Vec::new();
+        for file in files {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            // One that is asked for by its name needs no other world.
+            if only.is_none_or(|only| only.split("::").next() == Some(&*name)) {
+                self.scenario_trials(&name, &file, &mut trials);
+            }
+        }
+        trials
+    }
+
+    fn scenario_trials(&self, name: &str, file: &Path, trials: &mut Vec<Trial>) {
+        let scenario = match Scenario::load(file, &self.programs, &[]) {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                let text = format!("{:?}", miette::Report::new(error));
+                return trials.push(trial(format!("{name}::scenario-file"), move || Err(text)));
+            }
+        };
+        for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(name))) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let (harness, expect) = (self.clone(), scenario.expect().map(str::to_string));
+            let run = move || harness.replay(&path, expect.as_deref(), false);
+            trials.push(trial(format!("{name}::regression::{stem}"), run));
+        }
+        let seeds = variable::<SeedRange>("SQUALL_SEEDS").unwrap_or(scenario.seeds());
+        if let Some(property) = scenario.expect().map(str::to_string) {
+            let name = format!("{name}::expects::{property}");
+            return trials.push(trial(name, move || expects(&scenario, seeds, &property)));
+        }
+        for block in blocks(seeds) {
+            let (harness, scenario, name) = (self.clone(), scenario.clone(), format!("{name}::seeds::{block}"));
+            let trial_name = name.clone();
+            trials.push(trial(name, move || harness.block(&scenario, block, &trial_name)));
+        }
+    }
+
+    /// Runs a block of seeds up to the first that doesn't pass.
+    fn block(&self, scenario: &Scenario, block: SeedRange, trial: &str) -> Tried {
+        let simulation = cli::simulation(scenario, hang_after());
+        let search = Search { simulation: simulation.clone(), plan: scenario.plan(Seed(0), Default::default()) };
+        let found = match variable::<Seed>("SQUALL_SEED") {
+            Some(seed) if !block.contains(seed) => return Ok(()),
+            Some(seed) => search
+                .check_first(seed, |trace| note(render_timeline(trace, STYLE).trim_end()))
+                .map(|problem| (seed, problem)),
+            None => search.first_problem(block, 1),
+        };
+        let Some((seed, problem)) = found else { return Ok(()) };
+        let mut text = format!("SQUALL_SEED={seed} {}\n\n", self.command(trial));
+        // Writing to a String can't fail.
+        let _ = problem.describe(&mut text, &format!("seed {seed} of {}", scenario.path().display()));
+        if let Problem::Judged(outcome) = &problem
+            && matches!(outcome.verdict, Verdict::Fail(_))
+            && !is_hung(outcome)
+            && shrinks()
+        {
+            text.push('\n');
+            text.push_str(&self.shrunk(scenario, &simulation, seed));
+        }
+        Err(text)
+    }
+
+    /// What a failing seed comes down to, and the command that runs exactly that.
+    fn shrunk(&self, scenario: &Scenario, simulation: &crate::Simulation, seed: Seed) -> String {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        let plan: Plan = scenario.plan(seed, Default::default());
+        let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
+        let told = match failures::shrink_and_explain(simulation, &plan, &mut patience) {
+            Ok(told) => told,
+            Err(reason) => return format!("it can't be shrunk: {reason}"),
+        };
+        let file = FailureFile::shrunk(Some(scenario.path()), &told.shrunk);
+        let directory = target_directory().join("squall").join(failures::file_name_of(scenario.name()));
+        let path = directory.join(failures::file_name(&file.property, seed));
+        let saved = match file.write(&path) {
+            Ok(()) => format!("SQUALL_REPLAY={} {}", path.display(), self.command("replay")),
+            Err(error) => format!("(it can't be saved: {}: {error})", path.display()),
+        };
+        format!("{}\n{saved}", told.in_words().trim_end())
+    }
+
+    /// Runs a saved failure, twice. It must be mended by now, or fail as its scenario is there to fail.
+    fn replay(&self, path: &Path, expect: Option<&str>, shown: bool) -> Tried {
+        let saved = cli::load_saved(path, &self.programs)?;
+        let simulation = cli::simulation(&saved.scenario, hang_after());
+        let run = || simulation.try_run_plan(&saved.plan(), Record::Full).map_err(|error| error.to_string());
+        let (outcome, again) = (run()?, run()?);
+        if let (true, Some(trace)) = (shown, &outcome.trace) {
+            note(render_timeline(trace, STYLE).trim_end());
+        }
+        let found = Found::new(&saved.file, &outcome);
+        let mut text = format!("SQUALL_REPLAY={} {}\n\n", path.display(), self.command("replay"));
+        if outcome.digest != again.digest {
+            text.push_str(&format!("it does not repeat itself\n{}", testing::where_they_part(&outcome, &again)));
+            return Err(text);
+        }
+        let as_expected = expect.is_some() && outcome.verdict.property() == expect;
+        if matches!(found, Found::Stale { .. }) || !(as_expected || outcome.verdict == Verdict::Pass) {
+            text.push_str(&format!("{}\n{}", found.in_words(&saved.file, &outcome), entries_in_words(&saved.file)));
+            let _ = describe_outcome(&mut text, &outcome, "the saved failure");
+            return Err(text);
+        }
+        Ok(())
+    }
+
+    fn command(&self, trial: &str) -> String {
+        format!("cargo test {}--test {} -- {trial} --exact", package_option(), self.target)
+    }
+}
+
+/// Runs a scenario that is there to fail.
+fn expects(scenario: &Scenario, seeds: SeedRange, property: &str) -> Tried {
+    static NEVER: AtomicBool = AtomicBool::new(false);
+    let jobs = usize::try_from(jobs()).unwrap_or(usize::MAX);
+    let settings = Settings { seeds, jobs, time_max: None, failures_max: None };
+    let plan = |seed| scenario.plan(seed, Default::default());
+    let simulation = cli::simulation(scenario, hang_after());
+    let explored = crate::explore::explore(&simulation, &plan, settings, &NEVER, &mut NoWatch);
+    let explored = explored.map_err(|error| error.to_string())?;
+    let failed: Vec<&str> = explored.groups.keys().map(|property| &**property).collect();
+    let seen = || format!("{} runs: {} failed, {} unknown", explored.runs, explored.failed, explored.unknown);
+    if let Some(seed) = explored.first_unrepeated {
+        return Err(format!("seed {seed} does not repeat itself"));
+    }
+    match &*failed {
+        [] => Err(format!("expected {property} to fail, but it didn't; {}", seen())),
+        [only] if *only == property && explored.unknown == 0 => Ok(()),
+        _ => Err(format!("expected only {property} to fail, but these did: {}; {}", failed.join(", "), seen())),
+    }
+}
+
+/// Seeds in blocks that don't depend on anything else.
+fn blocks(seeds: SeedRange) -> Vec<SeedRange> {
+    let length = seeds.len().div_ceil(BLOCKS_MAX).max(BLOCK_SEEDS_MIN);
+    let starts = (0..seeds.len().div_ceil(length)).map(|block| seeds.start() + block * length);
+    starts.map(|start| SeedRange::new(start, start.saturating_add(length).min(seeds.end()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_as_many_and_as_long_as_they_may_be() {
+        for (seeds, count, first, last) in [
+            ((0, 1), 1, (0, 1), (0, 1)),
+            ((0, 100), 1, (0, 100), (0, 100)),
+            ((0, 101), 2, (0, 100), (100, 101)),
+            ((5, 1_605), 16, (5, 105), (1_505, 1_605)),
+            ((0, 1_601), 16, (0, 101), (1_515, 1_601)),
+            ((0, u64::MAX), 16, (0, 1 << 60), (15 << 60, u64::MAX)),
+        ] {
+            let blocks = blocks(SeedRange::new(seeds.0, seeds.1));
+            assert_eq!(blocks.len(), count, "{seeds:?}");
+            assert_eq!(blocks[0], SeedRange::new(first.0, first.1));
+            assert_eq!(blocks[count - 1], SeedRange::new(last.0, last.1));
+            assert!(blocks.windows(2).all(|pair| pair[0].end() == pair[1].start()), "no seed is left out");
+        }
+    }
+}
