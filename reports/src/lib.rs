@@ -7,13 +7,18 @@
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
 //! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
+//! | [`junit`] | what came of an exploration, as JUnit's XML |
+//! | [`github`] | the same as annotations and a step's summary |
 //! | [`paint`] | colours, or none |
 #![forbid(unsafe_code)]
 
+pub mod github;
+pub mod junit;
 pub mod paint;
 pub mod printable;
 pub mod timeline;
 pub mod weather;
 
+pub use junit::render_junit;
 pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};
 pub use weather::render_perturbations;

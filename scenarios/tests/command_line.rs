@@ -10,7 +10,7 @@ fn squall(arguments: &[&str]) -> Output {
 fn squall_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER"] {
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "GITHUB_ACTIONS"] {
         command.env_remove(variable);
     }
     // Failures go below target/, not over the ones that are committed.

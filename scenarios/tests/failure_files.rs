@@ -30,7 +30,7 @@ impl Checkout {
 
     fn squall_in(&self, directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CI"] {
+        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CI", "GITHUB_ACTIONS"] {
             command.env_remove(variable);
         }
         command.args(arguments).envs(variables.iter().copied()).current_dir(directory).output().expect("it starts")

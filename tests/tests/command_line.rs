@@ -62,7 +62,9 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
-        for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI"] {
+        for variable in
+            ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI", "GITHUB_ACTIONS"]
+        {
             command.env_remove(variable);
         }
         command

@@ -6,7 +6,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The variables that would change what is tested.
-const VARIABLES: [&str; 6] = ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI"];
+const VARIABLES: [&str; 7] =
+    ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI", "GITHUB_ACTIONS"];
 
 struct Odd(TempDir);
 

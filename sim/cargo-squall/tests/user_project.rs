@@ -70,7 +70,7 @@ fn scenarios() -> &'static Path {
         let text =
             run(&mut cargo(&["test", "--locked", "--test", "scenarios", "--no-run", "--message-format", "json"]), 0);
         let executables = text.lines().filter_map(|line| line.split_once("\"executable\":\"")).map(|(_, rest)| rest);
-        executables.filter_map(|rest| rest.split('"').next()).last().expect("a program").into()
+        executables.filter_map(|rest| rest.split('"').next()).next_back().expect("a program").into()
     })
 }
 

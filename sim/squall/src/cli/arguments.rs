@@ -257,6 +257,10 @@ pub struct Explore {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
+    /// Also write the result here, as JUnit's XML. What is there already is replaced.
+    #[arg(long, value_name = "OUT.xml")]
+    pub junit: Option<PathBuf>,
+
     /// Neither shrink nor save what fails.
     #[arg(long)]
     pub no_shrink: bool,

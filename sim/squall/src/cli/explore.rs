@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use squall_campaign::failure_file::FailureFile;
+use squall_reports::github::{annotations, summary};
+use squall_reports::junit::{Case, Problem};
 use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
@@ -111,6 +113,9 @@ pub fn explore(
     if let Some(directory) = &arguments.out {
         prove_writable(directory)?;
     }
+    if let Some(parent) = arguments.junit.as_deref().map(|path| path.parent().unwrap_or(Path::new(""))) {
+        prove_writable(if parent == Path::new("") { Path::new(".") } else { parent })?;
+    }
     let seeds = choose_seeds(arguments, &scenario)?;
     let jobs = arguments.jobs.map_or_else(processors, std::num::NonZeroUsize::get);
     let strategy = arguments.world.strategy.unwrap_or_default();
@@ -181,8 +186,9 @@ pub fn explore(
         return explore(programs, &arguments, hang_after, output);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let campaign = Campaign { explored, kept, saved, traces, seconds };
+    let campaign = Campaign { explored, first_seed: seeds.start(), kept, saved, traces, seconds };
     campaign.tell(&scenario, arguments, output)?;
+    campaign.report(&scenario, arguments, diverged)?;
     if let Some(unsaved) = unsaved {
         output.flush()?;
         return Err(unsaved);
@@ -192,6 +198,8 @@ pub fn explore(
 
 /// A failure that was saved before, run again.
 struct Kept {
+    path: PathBuf,
+    said: String,
     found: Found,
     verdict: Verdict,
 }
@@ -211,7 +219,8 @@ fn replay_kept(
         let Saved { file, scenario } = Saved::load(&path, programs)?;
         let outcome = super::simulation(&scenario, hang_after).try_run_plan(&file.plan(), Record::Digest)?;
         let found = Found::new(&file, &outcome);
-        output.text(&format!("{}: {}", path.display(), found.in_words(&file, &outcome)))?;
+        let said = found.in_words(&file, &outcome);
+        output.text(&format!("{}: {said}", path.display()))?;
         output.json(&Regression {
             event: "regression",
             file: path.display().to_string(),
@@ -219,7 +228,7 @@ fn replay_kept(
             outcome: found.word(),
             verdict: outcome.verdict.word(),
         })?;
-        all.push(Kept { found, verdict: outcome.verdict });
+        all.push(Kept { path, said, found, verdict: outcome.verdict });
     }
     output.flush()?;
     Ok(all)
@@ -238,6 +247,7 @@ fn in_processes(arguments: &Explore, seeds: SeedRange, begun: Instant) -> Explor
 /// All that came of it.
 struct Campaign {
     explored: Explored,
+    first_seed: u64,
     kept: Vec<Kept>,
     /// The failure files by seed.
     saved: BTreeMap<Seed, SavedAs>,
@@ -248,6 +258,8 @@ struct Campaign {
 /// What became of a failure.
 struct SavedAs {
     path: PathBuf,
+    /// What is left of it, in words.
+    words: String,
     perturbations: usize,
 }
 
@@ -567,7 +579,8 @@ impl<'w> Watcher<'w> {
             self.unsaved.get_or_insert(unwritable(&path, &error));
             return Ok(None);
         }
-        self.saved.insert(seed, SavedAs { path: path.clone(), perturbations: file.perturbations() });
+        let words = failures::entries_in_words(&file);
+        self.saved.insert(seed, SavedAs { path: path.clone(), words, perturbations: file.perturbations() });
         Ok(Some(path))
     }
 
@@ -631,8 +644,110 @@ impl Campaign {
         })
     }
 
+    /// For CI systems: what JUnit's readers and GitHub show.
+    fn report(&self, scenario: &Scenario, arguments: &Explore, diverged: bool) -> Result<(), Stop> {
+        let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        if arguments.junit.is_none() && !github {
+            return Ok(());
+        }
+        let cases = self.cases(scenario, arguments, diverged);
+        let name = scenario.name();
+        if let Some(path) = &arguments.junit {
+            let unwritten = |error| Stop::Own(format!("{} can't be written: {error}", path.display()));
+            let text = squall_reports::render_junit(name, self.seconds, &cases).map_err(unwritten)?;
+            write_whole(path, &text).map_err(|error| unwritable(path, &error))?;
+        }
+        if github {
+            for line in annotations(name, &arguments.world.file.display().to_string(), &cases) {
+                output::complain(&without_controls(&line));
+            }
+            let Explored { runs, passed, failed, unknown, .. } = &self.explored;
+            let runs = format!("{}: {passed} passed, {failed} failed, {unknown} unknown", counted_runs(*runs));
+            if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from)
+                && let Err(error) = append(&path, &summary(name, &runs, &cases))
+            {
+                output::complain(&format!("note: the step's summary {} can't be written: {error}", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each property and each kept failure, with what is wrong with it. A failure that is there to be isn't wrong.
+    fn cases(&self, scenario: &Scenario, arguments: &Explore, diverged: bool) -> Vec<Case> {
+        let Campaign { explored, kept, saved, .. } = self;
+        let expect = scenario.expect();
+        let runs = counted_runs(explored.runs);
+        let mut cases = Vec::new();
+        for kept in kept {
+            let fails = kept.verdict.property().is_some_and(|property| Some(property) != expect);
+            let wrong =
+                fails || matches!(kept.verdict, Verdict::Unknown { .. }) || matches!(kept.found, Found::Stale { .. });
+            let replay = format!("squall replay {}", super::quoted(&kept.path.display().to_string()));
+            cases.push(Case {
+                name: kept.path.display().to_string(),
+                problem: wrong.then(|| Problem {
+                    kind: kept.found.word().to_string(),
+                    message: kept.said.lines().next().unwrap_or_default().to_string(),
+                    text: format!("{}\nreplay: {}", kept.said, super::as_called(&replay)),
+                }),
+            });
+        }
+        let failed = explored.groups.keys().map(|property| &**property);
+        let mut properties: BTreeSet<&str> =
+            scenario.property_names().iter().map(String::as_str).chain(failed).collect();
+        properties.extend(expect);
+        for property in properties {
+            let problem = match explored.groups.get(property) {
+                Some(group) if Some(property) != expect => {
+                    let replay = match saved.get(&group.seed) {
+                        Some(saved) => format!("squall replay {}", super::quoted(&saved.path.display().to_string())),
+                        None => replay_command(arguments, group.seed),
+                    };
+                    let words = saved.get(&group.seed).map_or("", |saved| &*saved.words);
+                    Some(Problem {
+                        kind: property.to_string(),
+                        message: group.message.lines().next().unwrap_or_default().to_string(),
+                        text: format!(
+                            "in {} of {runs}, first with seed {}\n{}\n{words}\nreplay: {}",
+                            group.failures,
+                            group.seed,
+                            group.message,
+                            super::as_called(&replay)
+                        ),
+                    })
+                }
+                None if Some(property) == expect && !self.failed().contains(property) => Some(Problem {
+                    kind: "not-found".to_string(),
+                    message: format!("expected {property} to fail, but in {runs} it didn't"),
+                    text: String::new(),
+                }),
+                _ => None,
+            };
+            cases.push(Case { name: property.to_string(), problem });
+        }
+        if let Some((seed, message)) = &explored.first_unknown {
+            cases.push(Case {
+                name: "conclusive".to_string(),
+                problem: Some(Problem {
+                    kind: "unknown".to_string(),
+                    message: format!("nobody knows in {} of {runs}, first with seed {seed}", explored.unknown),
+                    text: format!("{message}\nreplay: {}", super::as_called(&replay_command(arguments, *seed))),
+                }),
+            });
+        }
+        cases.push(Case {
+            name: "repeats itself".to_string(),
+            problem: explored.first_unrepeated.or(diverged.then(|| Seed(self.first_seed))).map(|seed| Problem {
+                kind: "nondeterminism".to_string(),
+                message: format!("seed {seed} was run a second time, and that run was another one"),
+                text: format!("replay: {}", super::as_called(&replay_command(arguments, seed))),
+            }),
+        });
+        cases
+    }
+
     fn in_words(&self, expect: Option<&str>, arguments: &Explore) -> String {
-        let Campaign { explored, kept, saved, traces, seconds } = self;
+        let Campaign { explored, kept, saved, traces, seconds, .. } = self;
         let mut text = String::new();
         for (property, group) in &explored.groups {
             let of_group = |listed: &&Listed| Arc::ptr_eq(&listed.property, property);
@@ -711,6 +826,21 @@ impl Campaign {
         }
         text
     }
+}
+
+/// Writes a text whole or not at all.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".squall-").suffix(".partial").tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn append(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    std::fs::File::options().append(true).create(true).open(path)?.write_all(text.as_bytes())
 }
 
 fn counted_runs(runs: u64) -> String {
