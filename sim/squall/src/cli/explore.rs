@@ -737,7 +737,7 @@ impl Campaign {
         }
         cases.push(Case {
             name: "repeats itself".to_string(),
-            problem: explored.first_unrepeated.or(diverged.then(|| Seed(self.first_seed))).map(|seed| Problem {
+            problem: explored.first_unrepeated.or(diverged.then_some(Seed(self.first_seed))).map(|seed| Problem {
                 kind: "nondeterminism".to_string(),
                 message: format!("seed {seed} was run a second time, and that run was another one"),
                 text: format!("replay: {}", super::as_called(&replay_command(arguments, seed))),
