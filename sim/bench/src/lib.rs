@@ -13,12 +13,14 @@
 //! | [`gauges`] | workloads whose amount can be doubled: a message, an rpc, a run, a spawn, a sleep |
 //! | [`instructions`] | instructions of one unit of each gauge, by valgrind |
 //! | [`run_overhead`] | the time of a short run besides its messages |
+//! | [`campaign`] | an exploration beside its runs alone, and two jobs beside one |
 //! | [`idle_node`] | bytes of a node that waits |
 //!
 //! madsim and turmoil are crates outside of the workspace, below `peers/`.
 #![forbid(unsafe_code)]
 
 pub mod bare;
+pub mod campaign;
 pub mod gauges;
 pub mod idle_node;
 pub mod instructions;

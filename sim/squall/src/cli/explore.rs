@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use squall_campaign::failure_file::FailureFile;
 use squall_reports::github::{annotations, summary};
@@ -21,7 +21,7 @@ use super::run::{run_in_words, unwritable};
 use super::saved::{self, Saved};
 use crate::determinism::{self, Checked};
 use crate::divergence::Divergence;
-use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Listed, Settings, Watch, WatchEnded};
+use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Group, Listed, Settings, Watch, WatchEnded};
 use crate::failures::{self, Found, Patience};
 use crate::runner::{HANG_PROPERTY, Simulation};
 use crate::scenario::{Isolation, Program, Scenario, format_duration};
@@ -415,15 +415,41 @@ fn progress_bar(seeds: SeedRange, arguments: &Explore) -> ProgressBar {
     let timed = arguments.time.is_some();
     let bar = ProgressBar::with_draw_target((!timed).then_some(seeds.len()), target);
     let template = if timed {
-        "{spinner} {human_pos} runs in {elapsed}, {per_sec}, {msg}"
+        "{spinner} {human_pos} runs, {rate}, {left} left, {msg}"
     } else {
-        "{bar:30} {human_pos}/{human_len} runs, {per_sec}, {msg}"
+        "{bar:30} {human_pos}/{human_len} runs, {rate}, {eta} left, {msg}"
     };
+    let deadline = arguments.time.and_then(|time| Instant::now().checked_add(time));
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.0} a second", state.per_sec());
+        });
+        bar.set_style(style.with_key("left", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let left = deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
+            // What can't be written on a terminal's line isn't missed.
+            let _ = write!(out, "{}", HumanDuration(left));
+        }));
     }
-    bar.set_message("0 failed");
+    bar.set_message(failed_in_words(&BTreeMap::new()));
     bar
+}
+
+/// The failures by property, the most frequent first, as far as a line holds them.
+fn failed_in_words(groups: &BTreeMap<Arc<str>, Group>) -> String {
+    const SHOWN_MAX: usize = 3;
+    if groups.is_empty() {
+        return "no failures".to_string();
+    }
+    let mut groups: Vec<(&str, u64)> = groups.iter().map(|(property, group)| (&**property, group.failures)).collect();
+    groups.sort_by_key(|&(_, failures)| std::cmp::Reverse(failures));
+    let shown = groups.iter().take(SHOWN_MAX);
+    let times = |failures: u64| if failures == 1 { "once".to_string() } else { format!("{failures} times") };
+    let mut words: Vec<String> =
+        shown.map(|&(property, failures)| format!("{} {}", printable::line(property, 30), times(failures))).collect();
+    if let more @ 1.. = groups.len().saturating_sub(SHOWN_MAX) {
+        words.push(format!("{more} more"));
+    }
+    format!("failed: {}", words.join(", "))
 }
 
 /// A failure, as it is told.
@@ -462,7 +488,7 @@ impl Watch for Watcher<'_> {
             }
         }
         if let Verdict::Fail(_) = &counted.verdict {
-            self.progress.set_message(format!("{} failed", so_far.failed));
+            self.progress.set_message(failed_in_words(&so_far.groups));
             if so_far.failed <= FAILURES_LISTED_MAX as u64 {
                 self.on_failure(counted, so_far).map_err(|stop| {
                     self.problem = Some(stop);
@@ -845,4 +871,21 @@ fn append(path: &Path, text: &str) -> std::io::Result<()> {
 
 fn counted_runs(runs: u64) -> String {
     if runs == 1 { "1 run".to_string() } else { format!("{runs} runs") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_names_the_properties_that_fail_most() {
+        let group = |failures| Group { failures, seed: Seed(1), message: String::new() };
+        let groups = |properties: &[(&str, u64)]| -> BTreeMap<Arc<str>, Group> {
+            properties.iter().map(|&(property, failures)| (property.into(), group(failures))).collect()
+        };
+        assert_eq!(failed_in_words(&groups(&[])), "no failures");
+        assert_eq!(failed_in_words(&groups(&[("a", 1), ("b", 7)])), "failed: b 7 times, a once");
+        let many = groups(&[("a", 1), ("b", 7), ("c", 3), ("d", 2), ("e", 1)]);
+        assert_eq!(failed_in_words(&many), "failed: b 7 times, c 3 times, d 2 times, 2 more");
+    }
 }
