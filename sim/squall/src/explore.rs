@@ -1,6 +1,6 @@
 //! Many seeds on a pool of threads, counted in the order of the seeds.
 //!
-//! Workers take the next seed, run it and hand in what came of it; one collector counts the results in seed order. So what
+//! Workers take the next few seeds, run them and hand in what came of them; one collector counts the results in seed order. So what
 //! is counted, and where `failures_max` ends it, doesn't depend on how many workers there are. No worker runs far ahead of
 //! the collector, and of a run only its verdict is kept: memory doesn't grow with the runs.
 
@@ -28,6 +28,15 @@ const AHEAD_MAX: u64 = 4_096;
 
 /// More runs at once than that only fill the memory.
 const JOBS_MAX: usize = 512;
+
+/// So many seeds are taken at once at the most.
+const BATCH_MAX: u64 = 64;
+
+/// What takes less time is taken in larger batches.
+const BATCH_TIME_MIN: Duration = Duration::from_millis(2);
+
+/// What takes more time is taken in smaller ones.
+const BATCH_TIME_MAX: Duration = Duration::from_millis(20);
 
 /// How long a worker or the collector sleeps at most before it looks up whether to stop.
 const LOOK_UP: Duration = Duration::from_millis(50);
@@ -181,9 +190,9 @@ impl Watch for NoWatch {}
 struct State {
     handed_out: u64,
     counted: u64,
-    results: BTreeMap<u64, Result<Counted, WorldError>>,
+    /// By the place of the first of them.
+    results: BTreeMap<u64, Vec<Result<Counted, WorldError>>>,
     working: usize,
-    over: bool,
 }
 
 struct Pool<'p> {
@@ -192,6 +201,8 @@ struct Pool<'p> {
     settings: Settings,
     deadline: Option<Instant>,
     stop: &'p AtomicBool,
+    /// The collector counts no more.
+    over: AtomicBool,
     listed_all: AtomicBool,
     state: Mutex<State>,
     /// A result was handed in, or a worker went home.
@@ -220,6 +231,7 @@ pub fn explore(
         settings,
         deadline: settings.time_max.and_then(|time| Instant::now().checked_add(time)),
         stop,
+        over: AtomicBool::new(false),
         listed_all: AtomicBool::new(false),
         state: Mutex::new(State { working: jobs, ..State::default() }),
         handed_in: Condvar::new(),
@@ -238,7 +250,7 @@ pub fn explore(
             }
         }
         let explored = pool.collect(watch);
-        pool.state().over = true;
+        pool.over.store(true, Ordering::Relaxed);
         pool.went_on.notify_all();
         explored
     })
@@ -250,27 +262,47 @@ impl Pool<'_> {
     }
 
     fn work(&self) {
-        while let Some(index) = self.take() {
-            let result = self.run(index);
-            self.state().results.insert(index, result);
+        let mut wanted = 1;
+        while let Some(seeds) = self.take(wanted) {
+            let (begun, first) = (Instant::now(), seeds.start);
+            let mut results = Vec::with_capacity((seeds.end - seeds.start) as usize);
+            for index in seeds {
+                // Those that are left out are never counted, nor what comes after them.
+                if !results.is_empty() && self.is_stopped() {
+                    break;
+                }
+                results.push(self.run(index));
+            }
+            // To hand in wakes the collector, which costs as much as a short run.
+            wanted = match begun.elapsed() {
+                short if short < BATCH_TIME_MIN => (wanted * 2).min(BATCH_MAX),
+                long if long > BATCH_TIME_MAX => (wanted / 2).max(1),
+                _ => wanted,
+            };
+            self.state().results.insert(first, results);
             self.handed_in.notify_one();
         }
         self.state().working -= 1;
         self.handed_in.notify_one();
     }
 
-    /// The next seed's place in the range; `None` if there are no more.
-    fn take(&self) -> Option<u64> {
+    /// Whether no more runs are to be begun.
+    fn is_stopped(&self) -> bool {
+        let late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.stop.load(Ordering::Relaxed) || self.over.load(Ordering::Relaxed) || late()
+    }
+
+    /// The places of the next seeds in the range, `wanted` at the most; `None` if there are no more.
+    fn take(&self, wanted: u64) -> Option<std::ops::Range<u64>> {
         let mut state = self.state();
         loop {
-            let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            let stopped = self.stop.load(Ordering::Relaxed) || state.over || late;
-            if stopped || state.handed_out >= self.settings.seeds.len() {
+            if self.is_stopped() || state.handed_out >= self.settings.seeds.len() {
                 return None;
             }
             if state.handed_out - state.counted < AHEAD_MAX {
-                state.handed_out += 1;
-                return Some(state.handed_out - 1);
+                let first = state.handed_out;
+                state.handed_out = first.saturating_add(wanted).min(self.settings.seeds.len());
+                return Some(first..state.handed_out);
             }
             let waited = self.went_on.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner);
             state = waited.0;
@@ -309,7 +341,8 @@ impl Pool<'_> {
 
     fn collect(&self, watch: &mut dyn Watch) -> Result<Explored, WorldError> {
         let mut explored = Explored::default();
-        while let Some(result) = self.next_result() {
+        let results = std::iter::from_fn(|| self.next_results()).flatten();
+        for result in results {
             let counted = result?;
             explored.count(&counted);
             if explored.failures.len() == FAILURES_LISTED_MAX {
@@ -324,15 +357,15 @@ impl Pool<'_> {
         Ok(explored)
     }
 
-    /// The next result in seed order; `None` when all workers have gone home and all was counted.
-    fn next_result(&self) -> Option<Result<Counted, WorldError>> {
+    /// The next results in seed order; `None` when all workers have gone home and all was counted.
+    fn next_results(&self) -> Option<Vec<Result<Counted, WorldError>>> {
         let mut state = self.state();
         loop {
             let next = state.counted;
-            if let Some(result) = state.results.remove(&next) {
-                state.counted += 1;
+            if let Some(results) = state.results.remove(&next) {
+                state.counted += results.len() as u64;
                 self.went_on.notify_all();
-                return Some(result);
+                return Some(results);
             }
             if state.working == 0 {
                 return None;

@@ -188,7 +188,15 @@ fn write_lines<W: Write>(out: W, trace: &Trace) -> io::Result<W> {
 pub fn read(path: &Path) -> Result<Trace, ReadError> {
     let open = |error| ReadError::Open { path: path.to_path_buf(), error };
     let file = File::open(path).map_err(open)?;
-    read_lines(file).map_err(|(line, problem)| ReadError::Line { path: path.to_path_buf(), line, problem })
+    read_from(file, path)
+}
+
+/// Reads a trace from wherever its bytes come; `path` is what a mistake is said to be in.
+///
+/// # Errors
+/// [`ReadError::Line`].
+pub fn read_from(bytes: impl io::Read, path: &Path) -> Result<Trace, ReadError> {
+    read_lines(bytes).map_err(|(line, problem)| ReadError::Line { path: path.to_path_buf(), line, problem })
 }
 
 fn read_lines(file: impl io::Read) -> Result<Trace, (u64, String)> {
