@@ -9,10 +9,11 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use squall_trace::{Observer, Outcome};
+use squall_trace::Observer;
 
-use super::protocol::{ENDED, Ended, FORK, Hello, Reply, Request, SAID, read_frame, write_frame};
+use super::protocol::{ENDED, Ended, FORK, Hello, Reply, SAID, read_frame, write_frame};
 use super::zygote::MARK;
+use super::{Death, Reported, Request};
 use crate::runner::WorldError;
 
 /// How long a zygote may take to start.
@@ -31,31 +32,6 @@ pub struct Processes {
     idle: Mutex<Vec<Zygote>>,
     /// Why addresses differ from process to process, if they do.
     randomised: OnceLock<Option<String>>,
-}
-
-/// What came of a run in a process of its own.
-pub(crate) enum Reported {
-    Done(Box<Outcome>),
-    /// A poll doesn't come back. `who` is polled, if that was asked for.
-    Hung {
-        events: u64,
-        who: Option<String>,
-    },
-    Died(Death),
-    /// It was ended because it said nothing.
-    Silent,
-}
-
-/// How a child ended that left no outcome.
-pub(crate) struct Death {
-    /// The property that a run fails by ending so.
-    pub property: &'static str,
-    /// How it ended, in words: "was ended by signal 6 (abort)".
-    pub how: String,
-    /// Who was polled, if that was asked for.
-    pub who: Option<String>,
-    /// The last lines that it printed.
-    pub printed: String,
 }
 
 impl Processes {

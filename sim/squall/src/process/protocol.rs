@@ -1,11 +1,10 @@
 //! What parent, zygote and child say to each other: frames of JSON, each with its length before it.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use squall_trace::{EventMask, Outcome, OwnedEvent, Plan, Record};
+use squall_trace::{Outcome, OwnedEvent};
 
 use crate::runner::WorldError;
 
@@ -28,23 +27,6 @@ pub struct Hello {
     pub version: String,
     /// Why address randomisation is still on, if it is.
     pub randomised: Option<String>,
-}
-
-/// What a child is to run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Request {
-    pub plan: Plan,
-    /// What is sent back. The child records everything in any case: what is recorded changes the layout of the heap, on which
-    /// programs may depend.
-    pub record: Record,
-    pub interest: EventMask,
-    pub hang_after: Duration,
-    pub events_max: Option<u64>,
-    pub memory_bytes_max: Option<u64>,
-    /// What it prints was seen already.
-    pub quiet: bool,
-    /// Say who is polled from that event on.
-    pub tell_polls_from: Option<u64>,
 }
 
 /// What a child says.

@@ -14,7 +14,8 @@ use squall_hermetic::process::{
 };
 use squall_trace::{Event, EventMask, Observer, Record};
 
-use super::protocol::{Ended, FORK, Hello, Reply, Request, SAID, read_frame, write_frame};
+use super::protocol::{Ended, FORK, Hello, Reply, SAID, read_frame, write_frame};
+use super::{Request, Wanted};
 use crate::runner::{Attempt, Circumstances, Simulation, TellPoll};
 
 /// Set for a zygote: which world it is to know.
@@ -25,15 +26,6 @@ const AGAIN_VARIABLE: &str = "SQUALL_ZYGOTE_AGAIN";
 
 /// Ends each piece of output that is to be told apart from what follows.
 pub const MARK: &[u8] = b"\0squall: end of output\0\n";
-
-/// A world, named for a zygote.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Wanted {
-    /// A scenario file with settings over it.
-    Scenario { file: std::path::PathBuf, set: Vec<String> },
-    /// The exploration at that place of a test, when it is come by for that time, from 1.
-    Exploration { place: String, time: u64 },
-}
 
 impl Wanted {
     /// Makes a zygote of a command that starts this program.
