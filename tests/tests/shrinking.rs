@@ -85,6 +85,33 @@ fn a_shrunk_failure_comes_back_from_its_file_and_says_why() {
     }
 }
 
+/// What happens to the first message of an operation is said of that message, though every operation before it is left out.
+#[test]
+fn an_operation_s_messages_keep_their_addresses() {
+    let bug = BUGS.iter().find(|bug| bug.name == "an operation and a loss in it").unwrap();
+    let simulation = Simulation::new(bug.build);
+    let mut tried = 0;
+    for seed in 0..40 {
+        let plan = Plan::seeded("bug", Seed(seed));
+        let outcome = simulation.run_plan(&plan, Record::Perturbations);
+        for loss in outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Loss && one.site.number == 1) {
+            let Some(number) = outcome.names.flows[&loss.site.flow].operation.filter(|number| *number > 5) else {
+                continue;
+            };
+            let is_it = |said: &str| said.starts_with(&format!("operation {number} ("));
+            let operation = outcome.perturbations.iter().find(|one| is_it(&one.sentence(&outcome.names)));
+            let alone = plan.only(&[*operation.expect("it happens"), *loss]);
+            assert_eq!(
+                simulation.run_plan(&alone, Record::Digest).unused_overrides,
+                [],
+                "seed {seed}, operation {number}"
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
+
 /// Values end at their thresholds: what is said is what matters.
 #[test]
 fn a_late_message_is_just_late_enough() {

@@ -52,7 +52,7 @@ impl fmt::Display for Figures {
             "{:<44} {:>8.1} %   {} (at most {:.0} %)",
             "an exploration takes longer than its runs by",
             overhead * 100.0,
-            word(overhead <= OVERHEAD_MAX),
+            word(*one_job <= 1.0 + OVERHEAD_MAX),
             OVERHEAD_MAX * 100.0
         )?;
         write!(
