@@ -10,7 +10,7 @@ use squall::trace::verdict::Judgement;
 use squall::trace::{Ending, Event, EventMask, Property};
 
 fn main() -> std::process::ExitCode {
-    squall::cli::main(programs())
+    squall::cli::main(programs(), squall::build_identity!())
 }
 
 fn programs() -> Vec<Program> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use squall::Simulation;
 use squall::trace::{Outcome, Plan, Record, Seed, SiteKind, Verdict};
 use squall_campaign::explain::explain;
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Origin};
 use squall_campaign::shrink::{Minimal, Runs, Shrunk, shrink};
 use squall_tests::bugs::{BUGS, Bug, chatter, pays};
 
@@ -72,7 +72,7 @@ fn a_shrunk_failure_comes_back_from_its_file_and_says_why() {
         let simulation = Simulation::new(build);
         let plan = failing_seeds(&simulation, property, 1).remove(0);
         let shrunk = shrink(&simulation, &plan, &mut Runs(100_000)).unwrap();
-        let file = FailureFile::shrunk(None, &shrunk);
+        let file = FailureFile::shrunk(Origin::default(), &shrunk);
         let read = FailureFile::from_text(&file.to_text()).unwrap();
         let outcome = simulation.run_plan(&read.plan(), Record::Digest);
         assert_eq!((outcome.digest, outcome.verdict.property()), (read.digest, Some(*property)), "{name}");
@@ -141,7 +141,7 @@ fn what_shows_at_the_end_needs_no_late_end() {
         // Cut there, no run fails but for its cause.
         let calm = Plan { overrides: Vec::new(), ..shrunk.plan.clone() };
         assert_eq!(simulation.run_plan(&calm, Record::Digest).verdict, Verdict::Pass);
-        let text = FailureFile::shrunk(None, &shrunk).to_text();
+        let text = FailureFile::shrunk(Origin::default(), &shrunk).to_text();
         assert!(text.contains(&format!("horizon_ns = {horizon_ns}")), "{text}");
     }
     // What fails at some event ends there anyway.

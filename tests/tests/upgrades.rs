@@ -6,7 +6,7 @@ use squall::prelude::*;
 use squall::time::{sleep, timeout};
 use squall::trace::{Outcome, Plan, Record, Seed};
 use squall::{Simulation, World, publish};
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Origin};
 use squall_campaign::shrink::{Runs, shrink};
 
 /// What was added to the program since its failure was saved.
@@ -130,7 +130,7 @@ fn what_is_added_elsewhere_leaves_a_saved_failure_alone() {
     for seed in 0..200 {
         let Ok(shrunk) = shrink(&simulation, &Plan::seeded("upgrade", Seed(seed)), &mut Runs(10_000)) else { continue };
         // As it comes out of its file.
-        let file = FailureFile::from_text(&FailureFile::shrunk(None, &shrunk).to_text()).unwrap();
+        let file = FailureFile::from_text(&FailureFile::shrunk(Origin::default(), &shrunk).to_text()).unwrap();
         assert!(file.perturbations() > 0);
         for edit in HARMLESS {
             let outcome = replay(&file, edit);
@@ -149,7 +149,7 @@ fn a_message_on_the_same_flow_makes_it_stale_and_nothing_else() {
     let fails = |seed: &u64| shrink(&simulation, &Plan::seeded("upgrade", Seed(*seed)), &mut Runs(10_000)).is_ok();
     let seed = (0..200).find(fails).unwrap();
     let shrunk = shrink(&simulation, &Plan::seeded("upgrade", Seed(seed)), &mut Runs(10_000)).unwrap();
-    let outcome = replay(&FailureFile::shrunk(None, &shrunk), Edit::MessageOnTheSameFlow);
+    let outcome = replay(&FailureFile::shrunk(Origin::default(), &shrunk), Edit::MessageOnTheSameFlow);
     assert_eq!(outcome.unused_overrides.len(), shrunk.perturbations().len());
     assert_eq!(outcome.verdict.property(), None, "{:?}", outcome.verdict);
 }

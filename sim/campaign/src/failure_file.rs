@@ -4,6 +4,7 @@
 //! ```toml
 //! format = 1
 //! squall = "0.1.0"
+//! build = "0123456789abcdef0123456789abcdef"  # a hash of the program's lock file and sources; left out where that isn't known
 //! scenario = "payments"
 //! file = "scenarios/payments.toml"
 //! property = "paid-once"
@@ -34,9 +35,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_trace::plan::Bases;
-use squall_trace::{Base, Digest, FlowId, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict};
+use squall_trace::{
+    Base, Digest, FlowId, Outcome, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict,
+};
 
 use crate::shrink::{Minimal, Shrunk};
+use crate::whole_file;
 
 /// The version of the format: files of another one are refused.
 pub const FORMAT: u32 = 1;
@@ -58,6 +62,9 @@ pub struct FailureFile {
     format: u32,
     /// The version of Squall that wrote it.
     pub squall: String,
+    /// Which build of the program wrote it: a hash of its lock file and sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Digest>,
     /// The scenario's name, or the test's.
     pub scenario: String,
     /// The scenario's file, as it was named. A test has none.
@@ -146,6 +153,53 @@ fn read_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Err
     deserializer.deserialize_any(Number)
 }
 
+/// What a run of a saved failure is, beside what was saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Found {
+    /// The same run.
+    Same,
+    /// Another run, in which the property fails too.
+    Differs,
+    /// The property doesn't fail any more.
+    Gone,
+    /// Some entries met nothing.
+    Stale {
+        /// How many.
+        unused: usize,
+        /// Of how many.
+        of: usize,
+    },
+}
+
+impl Found {
+    /// Compares a run with what was saved of it.
+    #[must_use]
+    pub fn new(file: &FailureFile, outcome: &Outcome) -> Found {
+        let fails = outcome.verdict.property() == Some(&*file.property);
+        if outcome.digest == file.digest && fails {
+            Found::Same
+        } else if !outcome.unused_overrides.is_empty() {
+            Found::Stale { unused: outcome.unused_overrides.len(), of: file.perturbations() }
+        } else if fails {
+            Found::Differs
+        } else {
+            Found::Gone
+        }
+    }
+
+    /// `same`, `differs`, `gone` or `stale`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Found::Same => "same",
+            Found::Differs => "differs",
+            Found::Gone => "gone",
+            Found::Stale { .. } => "stale",
+        }
+    }
+}
+
 /// Why a file can't be read as a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -167,10 +221,19 @@ pub enum ReadError {
     },
 }
 
+/// Where a failure comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'o> {
+    /// The scenario's file. A test has none.
+    pub file: Option<&'o Path>,
+    /// Which build of the program, where that is known.
+    pub build: Option<Digest>,
+}
+
 impl FailureFile {
-    /// A shrunk failure. `file` is the scenario's.
+    /// A shrunk failure.
     #[must_use]
-    pub fn shrunk(file: Option<&Path>, shrunk: &Shrunk) -> FailureFile {
+    pub fn shrunk(origin: Origin<'_>, shrunk: &Shrunk) -> FailureFile {
         let outcome = &shrunk.outcome;
         let entry = |planned: &Override| Entry {
             says: outcome
@@ -189,18 +252,19 @@ impl FailureFile {
             strategy: StrategyChoice::default(),
             minimal: shrunk.minimal,
             perturbations: shrunk.plan.overrides.iter().map(entry).collect(),
-            ..FailureFile::whole(file, &shrunk.plan, outcome.digest, &outcome.verdict)
+            ..FailureFile::whole(origin, &shrunk.plan, outcome.digest, &outcome.verdict)
         }
     }
 
     /// A failure as its seed gave it.
     #[must_use]
-    pub fn whole(file: Option<&Path>, plan: &Plan, digest: Digest, verdict: &Verdict) -> FailureFile {
+    pub fn whole(origin: Origin<'_>, plan: &Plan, digest: Digest, verdict: &Verdict) -> FailureFile {
         FailureFile {
             format: FORMAT,
             squall: env!("CARGO_PKG_VERSION").to_string(),
+            build: origin.build,
             scenario: plan.scenario.clone(),
-            file: file.map(Path::to_path_buf),
+            file: origin.file.map(Path::to_path_buf),
             property: verdict.property().unwrap_or_default().to_string(),
             message: verdict.message().unwrap_or_default().to_string(),
             seed: plan.seed,
@@ -310,17 +374,20 @@ impl FailureFile {
     /// # Errors
     /// What the system says.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(directory)?;
-        let mut file = tempfile::Builder::new().prefix(".squall-").suffix(".partial").tempfile_in(directory)?;
-        file.write_all(self.to_text().as_bytes())?;
-        // What is there after a power failure is all of it.
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        whole_file::write(path, |file| file.write_all(self.to_text().as_bytes()))
+    }
+
+    /// As [`FailureFile::write`]; but where the file says the same of another build, it stays as it is: whoever keeps it has no use for a
+    /// change with every build.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_unless_known(&self, path: &Path) -> io::Result<()> {
+        let of_this_build = |known: FailureFile| FailureFile { build: self.build, ..known };
+        match FailureFile::read(path).map(of_this_build) {
+            Ok(known) if known == *self => Ok(()),
+            _ => self.write(path),
+        }
     }
 }
 
@@ -341,6 +408,7 @@ mod tests {
         FailureFile {
             format: FORMAT,
             squall: "0.1.0".to_string(),
+            build: Some(Digest(8)),
             scenario: "payments".to_string(),
             file: Some("scenarios/payments.toml".into()),
             property: "paid-once".to_string(),
@@ -372,6 +440,7 @@ mod tests {
         let text = file(vec![entry(SiteKind::Loss, 1), entry(SiteKind::Latency, u64::MAX)]).to_text();
         let expected = r#"format = 1
 squall = "0.1.0"
+build = "00000000000000000000000000000008"
 scenario = "payments"
 file = "scenarios/payments.toml"
 property = "paid-once"
@@ -436,6 +505,13 @@ value = "18446744073709551615"
         let file = file(vec![entry(SiteKind::Fault, 1)]);
         file.write(&path).unwrap();
         assert_eq!(FailureFile::read(&path).unwrap(), file);
+        // Another build has the same to say, and then something else.
+        let other = FailureFile { build: None, ..file.clone() };
+        other.write_unless_known(&path).unwrap();
+        assert_eq!(FailureFile::read(&path).unwrap(), file);
+        let other = FailureFile { digest: Digest(9), ..other };
+        other.write_unless_known(&path).unwrap();
+        assert_eq!(FailureFile::read(&path).unwrap(), other);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a partial file was left behind");
         assert!(matches!(FailureFile::read(directory.path()).unwrap_err(), ReadError::Open { .. }));
         std::fs::write(&path, [0xff, 0xfe]).unwrap();

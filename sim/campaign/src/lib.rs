@@ -6,9 +6,17 @@
 //! |---|---|
 //! | [`explain`](mod@explain) | the nearest run that passes, and where it parts from the failing one |
 //! | [`failure_file`] | a failing plan in a file that a person can read and edit |
+//! | [`seeds`] | ranges of seeds |
+//! | [`shard`] | parts of a range, their files, and what they come to together |
 //! | [`shrink`](mod@shrink) | from a failing plan to the few perturbations that cause the failure |
+//! | [`tally`] | what came of many seeds, counted in their order |
+//! | [`whole_file`] | files that are there whole or not at all |
 #![forbid(unsafe_code)]
 
 pub mod explain;
 pub mod failure_file;
+pub mod seeds;
+pub mod shard;
 pub mod shrink;
+pub mod tally;
+pub mod whole_file;

@@ -1,6 +1,7 @@
 //! The attribute and derive macros of Squall. Use them through the crate `squall`, which re-exports them.
 #![forbid(unsafe_code)]
 
+mod build_identity;
 mod request;
 mod test;
 
@@ -50,6 +51,31 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Which build this program is: a `squall::trace::Digest` of the lock file and of the sources and manifests of the package in which it stands
+/// and of all packages that it reaches by path. It is the same in every checkout of the same commit.
+///
+/// Shards of an exploration are only added up if they are of one build, and failure files say it. `squall::main!` and
+/// `#[squall::test]` take it by themselves.
+///
+/// ```
+/// let build = squall::build_identity!();
+/// assert_eq!(build.to_string().len(), 32);
+/// ```
+///
+/// Of the package itself all Rust files count, of the others those of the library and the build script. What `include_str!` brings in, what a
+/// build script reads, the compiler and the profile don't. Cargo builds again when one of the files is changed or removed; a new one that no other
+/// names is noticed with the next change.
+///
+/// What isn't known is refused:
+///
+/// ```compile_fail
+/// let build = squall::build_identity!("mine");
+/// ```
+#[proc_macro]
+pub fn build_identity(input: TokenStream) -> TokenStream {
+    build_identity::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Makes a type a request of `squall::rpc`. `#[rtype(Answer)]`, or `#[rtype("Answer")]` as madsim spells it, names the

@@ -165,6 +165,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
             #seeds
             #strategy
             #isolation
+            .build(::squall::build_identity!())
             .run(#name);
         }
     })

@@ -6,22 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use squall_trace::{Digest, Plan, Record, Seed, Verdict};
+pub use squall_campaign::tally::{Counted, Explored, FAILURES_LISTED_MAX, Group, Listed};
+use squall_trace::{Plan, Record, Seed, Verdict};
 
 use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
-use crate::seeds::SeedRange;
-
-/// How many failures are listed one by one. More are counted.
-pub const FAILURES_LISTED_MAX: usize = 10_000;
-
-/// How many different notes are kept.
-const NOTES_MAX: usize = 20;
+use squall_campaign::seeds::SeedRange;
 
 /// Of so many seeds one that passes is run again.
-pub const REPEATED_EVERY: u64 = 100;
+const REPEATED_EVERY: u64 = 100;
 
 /// How far workers may run ahead of the slowest seed.
 const AHEAD_MAX: u64 = 4_096;
@@ -41,6 +36,12 @@ const BATCH_TIME_MAX: Duration = Duration::from_millis(20);
 /// How long a worker or the collector sleeps at most before it looks up whether to stop.
 const LOOK_UP: Duration = Duration::from_millis(50);
 
+/// Whether a seed that passes is run again. Which ones doesn't depend on the range that they are part of.
+#[must_use]
+pub fn is_repeated(seed: Seed) -> bool {
+    seed.0 % REPEATED_EVERY == REPEATED_EVERY - 1
+}
+
 /// What to explore, and when to stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -52,116 +53,6 @@ pub struct Settings {
     pub time_max: Option<Duration>,
     /// Counting ends with that failure.
     pub failures_max: Option<u64>,
-}
-
-/// What came of one seed.
-#[derive(Clone, Debug)]
-pub struct Counted {
-    /// Which.
-    pub seed: Seed,
-    /// What it came to.
-    pub verdict: Verdict,
-    /// Of the run.
-    pub digest: Digest,
-    /// What node code did that a run can't make deterministic.
-    pub escapes: Vec<String>,
-    /// Faults of the script that never happened.
-    pub unreached_faults: Vec<String>,
-    /// Of a failure that was run again: how many decisions weren't calm.
-    pub perturbations: Option<usize>,
-    /// Of a run that was made again, as each failure's is and that of one seed in [`REPEATED_EVERY`]: false if the digest was
-    /// another.
-    pub repeats: bool,
-}
-
-/// A failure in the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The seed that failed.
-    pub seed: Seed,
-    /// The property.
-    pub property: Arc<str>,
-    /// How many decisions weren't calm; 0 if the run hung.
-    pub perturbations: usize,
-}
-
-/// The failures of one property.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// How many.
-    pub failures: u64,
-    /// The first seed.
-    pub seed: Seed,
-    /// What that one said.
-    pub message: String,
-}
-
-/// What came of all seeds.
-#[derive(Clone, Debug, Default)]
-pub struct Explored {
-    /// Runs that were counted.
-    pub runs: u64,
-    /// Of those: every property held.
-    pub passed: u64,
-    /// Of those: a property failed.
-    pub failed: u64,
-    /// Of those: nobody can say.
-    pub unknown: u64,
-    /// The first [`FAILURES_LISTED_MAX`] failures, in seed order.
-    pub failures: Vec<Listed>,
-    /// Failures by property.
-    pub groups: BTreeMap<Arc<str>, Group>,
-    /// The first run that was Unknown, and what it said.
-    pub first_unknown: Option<(Seed, String)>,
-    /// The first run that was made again and was another then.
-    pub first_unrepeated: Option<Seed>,
-    /// What node code did that a run can't make deterministic: each kind once, with the first seed.
-    pub notes: Vec<(Seed, String)>,
-    /// Faults of the script that happened in none of the runs.
-    pub unreached_faults: Vec<String>,
-}
-
-impl Explored {
-    fn count(&mut self, counted: &Counted) {
-        self.runs += 1;
-        if self.runs == 1 {
-            self.unreached_faults.clone_from(&counted.unreached_faults);
-        } else {
-            self.unreached_faults.retain(|fault| counted.unreached_faults.contains(fault));
-        }
-        for escape in &counted.escapes {
-            if self.notes.len() < NOTES_MAX && !self.notes.iter().any(|(_, note)| note == escape) {
-                self.notes.push((counted.seed, escape.clone()));
-            }
-        }
-        if !counted.repeats {
-            self.first_unrepeated.get_or_insert(counted.seed);
-        }
-        match &counted.verdict {
-            Verdict::Pass => self.passed += 1,
-            Verdict::Unknown { message } => {
-                self.unknown += 1;
-                self.first_unknown.get_or_insert_with(|| (counted.seed, message.clone()));
-            }
-            Verdict::Fail(failure) => {
-                self.failed += 1;
-                let property: Arc<str> = match self.groups.get_key_value(&*failure.property) {
-                    Some((property, _)) => Arc::clone(property),
-                    None => failure.property.as_str().into(),
-                };
-                let group = self.groups.entry(Arc::clone(&property)).or_insert_with(|| Group {
-                    failures: 0,
-                    seed: counted.seed,
-                    message: failure.message.clone(),
-                });
-                group.failures += 1;
-                if self.failures.len() < FAILURES_LISTED_MAX {
-                    let perturbations = counted.perturbations.unwrap_or(0);
-                    self.failures.push(Listed { seed: counted.seed, property, perturbations });
-                }
-            }
-        }
-    }
 }
 
 /// Sees an exploration as it goes on.
@@ -323,7 +214,7 @@ impl Pool<'_> {
             repeats: true,
         };
         match counted.verdict.property() {
-            None if counted.verdict == Verdict::Pass && index % REPEATED_EVERY == REPEATED_EVERY - 1 => {
+            None if counted.verdict == Verdict::Pass && is_repeated(seed) => {
                 let again = self.simulation.try_run_plan(&plan, Record::Digest)?;
                 counted.repeats = outcome.digest == again.digest;
             }

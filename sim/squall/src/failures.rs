@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use squall_campaign::explain::{Explanation, explain};
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
 use squall_reports::printable;
 use squall_trace::trace::format_ns;
@@ -50,68 +50,31 @@ pub fn list(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What a run of a saved failure is, beside what was saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The same run.
-    Same,
-    /// Another run, in which the property fails too.
-    Differs,
-    /// The property doesn't fail any more.
-    Gone,
-    /// Some entries met nothing.
-    Stale { unused: usize, of: usize },
-}
-
-impl Found {
-    pub fn new(file: &FailureFile, outcome: &Outcome) -> Found {
-        let fails = outcome.verdict.property() == Some(&*file.property);
-        if outcome.digest == file.digest && fails {
-            Found::Same
-        } else if !outcome.unused_overrides.is_empty() {
-            Found::Stale { unused: outcome.unused_overrides.len(), of: file.perturbations() }
-        } else if fails {
-            Found::Differs
-        } else {
-            Found::Gone
-        }
-    }
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Found::Same => "same",
-            Found::Differs => "differs",
-            Found::Gone => "gone",
-            Found::Stale { .. } => "stale",
-        }
-    }
-
-    /// What was found, in a line or two.
-    pub fn in_words(self, file: &FailureFile, outcome: &Outcome) -> String {
-        let property = printable::line(&file.property, 60);
-        let now = match outcome.verdict.property() {
-            _ if outcome.verdict == Verdict::Pass => "every property holds".to_string(),
-            None => "nobody can say".to_string(),
-            Some(now) if now == file.property => format!("{property} still fails"),
-            Some(now) => format!("{} fails", printable::line(now, 60)),
-        };
-        match self {
-            Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
-            Found::Differs => format!(
-                "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {})",
-                file.digest, outcome.digest
-            ),
-            Found::Gone => format!("gone: {property} doesn't fail any more ({now})"),
-            Found::Stale { unused, of } => {
-                let mut text = format!(
-                    "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now})"
-                );
-                for planned in outcome.unused_overrides.iter().take(TOLD_MAX) {
-                    let says = file.sentence(planned).filter(|says| !says.is_empty());
-                    text.push_str(&format!("\n  unmatched: {}", printable::line(says.unwrap_or("(no sentence)"), 200)));
-                }
-                text
+/// What was found, in a line or two.
+pub fn found_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> String {
+    let property = printable::line(&file.property, 60);
+    let now = match outcome.verdict.property() {
+        _ if outcome.verdict == Verdict::Pass => "every property holds".to_string(),
+        None => "nobody can say".to_string(),
+        Some(now) if now == file.property => format!("{property} still fails"),
+        Some(now) => format!("{} fails", printable::line(now, 60)),
+    };
+    match found {
+        Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
+        Found::Differs => format!(
+            "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {})",
+            file.digest, outcome.digest
+        ),
+        Found::Gone => format!("gone: {property} doesn't fail any more ({now})"),
+        Found::Stale { unused, of } => {
+            let mut text = format!(
+                "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now})"
+            );
+            for planned in outcome.unused_overrides.iter().take(TOLD_MAX) {
+                let says = file.sentence(planned).filter(|says| !says.is_empty());
+                text.push_str(&format!("\n  unmatched: {}", printable::line(says.unwrap_or("(no sentence)"), 200)));
             }
+            text
         }
     }
 }

@@ -29,19 +29,19 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_reports::render_timeline;
-use squall_trace::{Plan, Record, Seed, Verdict};
+use squall_trace::{Digest, Plan, Record, Seed, Verdict};
 
 use crate::cli;
 use crate::explore::{NoWatch, Settings};
-use crate::failures::{self, Found, Patience, REGRESSIONS, entries_in_words};
+use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words};
 use crate::scenario::{Program, Scenario};
-use crate::seeds::SeedRange;
 use crate::testing::{
     self, Problem, SHRINK_FOR, STYLE, Search, describe_outcome, hang_after, is_hung, jobs, note, package_option,
     shrinks, target_directory, variable,
 };
+use squall_campaign::seeds::SeedRange;
 
 /// Set by `cargo squall`: the target is the command line then. How it was called, for commands that are shown.
 pub const COMMAND_LINE_VARIABLE: &str = "SQUALL_COMMAND_LINE";
@@ -52,13 +52,18 @@ const BLOCKS_MAX: u64 = 16;
 /// So many seeds at the least are in a block, but for the last one.
 const BLOCK_SEEDS_MIN: u64 = 100;
 
-/// Runs the tests that the process's arguments ask for, or, under `cargo squall`, its command. `target` is the name of the test target, and
-/// `directory` holds the scenario files.
-pub fn main(programs: impl IntoIterator<Item = Program>, target: &'static str, directory: &str) -> ExitCode {
-    let programs: Vec<Program> = programs.into_iter().collect();
+/// Runs the tests that the process's arguments ask for, or, under `cargo squall`, its command. `build` is
+/// [`build_identity!()`](crate::build_identity), `target` is the name of the test target, and `directory` holds the scenario files.
+pub fn main(
+    programs: impl IntoIterator<Item = Program>,
+    build: Digest,
+    target: &'static str,
+    directory: &str,
+) -> ExitCode {
     if std::env::var_os(COMMAND_LINE_VARIABLE).is_some() {
-        return cli::main(programs);
+        return cli::main(programs, build);
     }
+    let programs: Vec<Program> = programs.into_iter().map(|program| program.of_build(build)).collect();
     // Before any thread is started: runs may be copied from this process.
     cli::serve_if_wanted(&programs);
     cli::keep_run_threads_quiet();
@@ -171,7 +176,8 @@ impl Harness {
             Ok(told) => told,
             Err(reason) => return format!("it can't be shrunk: {reason}"),
         };
-        let file = FailureFile::shrunk(Some(scenario.path()), &told.shrunk);
+        let origin = Origin { file: Some(scenario.path()), build: scenario.build() };
+        let file = FailureFile::shrunk(origin, &told.shrunk);
         let directory = target_directory().join("squall").join(failures::file_name_of(scenario.name()));
         let path = directory.join(failures::file_name(&file.property, seed));
         let saved = match file.write(&path) {
@@ -198,7 +204,11 @@ impl Harness {
         }
         let as_expected = expect.is_some() && outcome.verdict.property() == expect;
         if matches!(found, Found::Stale { .. }) || !(as_expected || outcome.verdict == Verdict::Pass) {
-            text.push_str(&format!("{}\n{}", found.in_words(&saved.file, &outcome), entries_in_words(&saved.file)));
+            text.push_str(&format!(
+                "{}\n{}",
+                found_in_words(found, &saved.file, &outcome),
+                entries_in_words(&saved.file)
+            ));
             let _ = describe_outcome(&mut text, &outcome, "the saved failure");
             return Err(text);
         }

@@ -72,7 +72,6 @@ pub mod property;
 pub mod proptest;
 pub mod runner;
 pub mod scenario;
-mod seeds;
 pub mod testing;
 pub mod trace_file;
 
@@ -88,7 +87,7 @@ pub use squall_engine::{
     ClockSettings, Cluster, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net, node_name,
     publish, rand, task, time,
 };
-pub use squall_macros::test;
+pub use squall_macros::{build_identity, test};
 pub use testing::explore;
 
 /// Requests and answers: typed calls, timeouts, handlers that serve calls concurrently.

@@ -48,7 +48,7 @@ use squall_campaign::shrink::loosened;
 use squall_engine::latency::Latency;
 use squall_engine::{Link, World};
 use squall_trace::plan::Bases;
-use squall_trace::{Base, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict};
+use squall_trace::{Base, Digest, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict};
 
 use crate::failures::{self, Patience, REGRESSIONS, Told};
 use crate::runner::Simulation;
@@ -96,6 +96,13 @@ where
     #[must_use]
     pub fn config(mut self, config: Config) -> Check<S> {
         self.config = config;
+        self
+    }
+
+    /// Which build this is: [`build_identity!()`](crate::build_identity). Failures that are saved say it.
+    #[must_use]
+    pub fn build(mut self, build: Digest) -> Check<S> {
+        self.exploration = self.exploration.build(build);
         self
     }
 
@@ -163,7 +170,7 @@ where
         let shrunk = if testing::shrinks() && !is_hung(&case.outcome) { self.shrink(world, case) } else { Err(case) };
         match shrunk {
             Ok(Smallest { input, told }) => {
-                let mut file = FailureFile::shrunk(None, &told.shrunk);
+                let mut file = FailureFile::shrunk(self.exploration.origin(), &told.shrunk);
                 self.carry(&mut file, &input);
                 let saved = self.exploration.save::<F>(&file);
                 let _ = writeln!(text, "{saved}\n\n{found}, shrunk on both sides\ninput: {input:#?}");
@@ -173,7 +180,7 @@ where
             Err(case) => {
                 let input = case.tree.current();
                 let Outcome { digest, verdict, .. } = &case.outcome;
-                let mut file = FailureFile::whole(None, &case.plan, *digest, verdict);
+                let mut file = FailureFile::whole(self.exploration.origin(), &case.plan, *digest, verdict);
                 self.carry(&mut file, &input);
                 let saved = self.exploration.save::<F>(&file);
                 let _ = writeln!(text, "{saved}\n\ninput: {input:#?}");

@@ -35,20 +35,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_engine::World;
 use squall_reports::{Style, render_events, render_perturbations, render_timeline};
 use squall_trace::trace::format_ns;
-use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
+use squall_trace::{Digest, Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
 use crate::divergence::{first_divergence, same_verdict};
-use crate::explore::REPEATED_EVERY;
-use crate::failures::{self, Found, Patience, REGRESSIONS, entries_in_words};
+use crate::explore::is_repeated;
+use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words};
 pub use crate::isolation::Isolation;
 use crate::isolation::LEAVING_THREADS;
 use crate::process::{self, Processes, Wanted};
 use crate::runner::{HANG_AFTER, HANG_AFTER_VARIABLE, HANG_PROPERTY, Simulation, WorldError, parse_hang_after};
-pub use crate::seeds::SeedRange;
+pub use squall_campaign::seeds::SeedRange;
 
 /// How many seeds a test runs unless it says otherwise.
 pub const DEFAULT_SEEDS: u64 = 100;
@@ -90,6 +90,7 @@ pub struct Exploration {
     strategy: StrategyChoice,
     isolation: Isolation,
     memory_bytes_max: Option<u64>,
+    build: Option<Digest>,
 }
 
 impl Exploration {
@@ -105,6 +106,7 @@ impl Exploration {
             strategy: StrategyChoice::default(),
             isolation: Isolation::default(),
             memory_bytes_max: None,
+            build: None,
         }
     }
 
@@ -174,6 +176,17 @@ impl Exploration {
     pub fn memory_bytes_max(mut self, bytes: u64) -> Exploration {
         self.memory_bytes_max = Some(bytes);
         self
+    }
+
+    /// Which build this is: [`build_identity!()`](crate::build_identity). Failures that are saved say it.
+    #[must_use]
+    pub fn build(mut self, build: Digest) -> Exploration {
+        self.build = Some(build);
+        self
+    }
+
+    pub(crate) fn origin(&self) -> Origin<'static> {
+        Origin { file: None, build: self.build }
     }
 
     /// Runs the seeds, or what the environment says instead.
@@ -259,7 +272,7 @@ impl Exploration {
             panic!("{} does not repeat itself\n{}", path.display(), where_they_part(&outcome, &again));
         }
         let found = Found::new(&file, &outcome);
-        let said = format!("{}: {}", path.display(), found.in_words(&file, &outcome));
+        let said = format!("{}: {}", path.display(), found_in_words(found, &file, &outcome));
         if outcome.verdict == Verdict::Pass && !matches!(found, Found::Stale { .. }) {
             note(&format!("squall: {label}: {said}"));
             return;
@@ -288,7 +301,7 @@ impl Exploration {
             Ok(told) => told,
             Err(reason) => return Some(format!("it can't be shrunk: {reason}")),
         };
-        let saved = self.save::<F>(&FailureFile::shrunk(None, &told.shrunk));
+        let saved = self.save::<F>(&FailureFile::shrunk(self.origin(), &told.shrunk));
         Some(format!("{}\n{saved}", told.in_words().trim_end()))
     }
 
@@ -604,7 +617,7 @@ impl Search {
                 if let Ok(outcome) = &attempt
                     && outcome.verdict == Verdict::Pass
                 {
-                    if index % REPEATED_EVERY != REPEATED_EVERY - 1 {
+                    if !is_repeated(Seed(seed)) {
                         continue;
                     }
                     let first = outcome.digest;

@@ -146,7 +146,7 @@ fn a_run_that_doesn_t_repeat_itself_names_the_first_event_that_differs() {
     assert!(message.contains("first run  1 ms counter") && message.contains("second run 3 ms counter"), "{message}");
 }
 
-/// The first three runs agree; the run of the hundred and first seed, made twice, doesn't.
+/// The first three runs agree; that of the hundredth seed, made twice, doesn't.
 #[test]
 fn one_seed_in_a_hundred_is_run_twice() {
     // Each search has a counter of its own: the world is built anew for each run.
@@ -157,9 +157,9 @@ fn one_seed_in_a_hundred_is_run_twice() {
     }
     static FIRST: AtomicU64 = AtomicU64::new(0);
     static SECOND: AtomicU64 = AtomicU64::new(0);
-    assert_eq!(Exploration::new().seeds(0..100).find(|world| late(world, &FIRST)).ok(), Some(100));
-    let finding = Exploration::new().seeds(0..101).find(|world| late(world, &SECOND)).expect_err("it is noticed");
-    assert!(matches!(finding.problem, Problem::NotRepeated(_)) && finding.seed.0 == 100, "{finding}");
+    assert_eq!(Exploration::new().seeds(0..99).find(|world| late(world, &FIRST)).ok(), Some(99));
+    let finding = Exploration::new().seeds(0..100).find(|world| late(world, &SECOND)).expect_err("it is noticed");
+    assert!(matches!(finding.problem, Problem::NotRepeated(_)) && finding.seed.0 == 99, "{finding}");
 }
 
 #[test]

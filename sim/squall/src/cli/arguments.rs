@@ -8,8 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use squall_trace::{Seed, StrategyChoice};
 
 use super::output::MessageFormat;
+use super::shard::ShardChoice;
 use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
-use crate::seeds::SeedRange;
+use squall_campaign::seeds::SeedRange;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +18,8 @@ Examples:
   squall run scenarios/payments.toml --seed 7       one run, step by step
   squall explore scenarios/payments.toml            many seeds; shows the first that fails
   squall explore scenarios/payments.toml --seeds fresh --for 10m
+  squall explore scenarios/payments.toml --shard 3/8
+                                                    the third of eight parts; `squall merge` adds them up
   squall replay squall-regressions/payments/paid-once-0x2.toml
                                                     a saved failure: does it still fail?
   squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
@@ -64,6 +67,8 @@ pub enum Command {
     Run(Run),
     /// Many runs: what fails is shrunk to its cause and saved.
     Explore(Explore),
+    /// What the shards of an exploration come to together.
+    Merge(Merge),
     /// A saved failure again, compared with what was saved; or one run of a scenario twice.
     Replay(Replay),
     /// A saved failure with fewer and smaller perturbations.
@@ -248,6 +253,12 @@ pub struct Explore {
     #[arg(long, short, value_name = "N", env = "SQUALL_JOBS", value_parser = parse_count::<NonZeroUsize>, allow_negative_numbers = true)]
     pub jobs: Option<NonZeroUsize>,
 
+    /// Run one part of the seeds, counted from 1: 3/8 is the third of eight. `auto`, or auto/8, takes it from the environment of
+    /// a Slurm array, a Kubernetes indexed job or an AWS Batch array. What it comes to is written below --out [default:
+    /// target/squall], for `merge`.
+    #[arg(long, value_name = "M/N")]
+    pub shard: Option<ShardChoice>,
+
     /// Stop at that failure, counted in the order of the seeds.
     #[arg(long, value_name = "N", value_parser = parse_count::<NonZeroU64>, allow_negative_numbers = true)]
     pub max_failures: Option<NonZeroU64>,
@@ -272,6 +283,22 @@ pub struct Explore {
     /// Leave out the check that the first seed repeats itself.
     #[arg(long)]
     pub no_check: bool,
+}
+
+/// `squall merge`
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// The files of all shards, as `explore --shard` writes them.
+    #[arg(value_name = "SHARD", required = true)]
+    pub shards: Vec<PathBuf>,
+
+    /// Write the failures below this directory [default: squall-regressions; in CI target/squall].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Also write the result here, as JUnit's XML. What is there already is replaced.
+    #[arg(long, value_name = "OUT.xml")]
+    pub junit: Option<PathBuf>,
 }
 
 /// Which seeds to explore.

@@ -1,31 +1,33 @@
 //! `squall explore`: saved failures first, then many seeds; what fails is shrunk and saved; a summary.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
-use squall_campaign::failure_file::FailureFile;
-use squall_reports::github::{annotations, summary};
-use squall_reports::junit::{Case, Problem};
+use squall_campaign::failure_file::{FailureFile, Found, Origin};
+use squall_campaign::seeds::SeedRange;
+use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
 use super::arguments::{Explore, Patience as PatienceArguments, Seeds};
-use super::exit::{self, Stop};
+use super::campaign::{Campaign, PROCESSES, SavedAs, tell_kept};
+use super::exit::Stop;
 use super::interrupt;
 use super::output::{self, Output, without_controls};
 use super::run::{run_in_words, unwritable};
 use super::saved::{self, Saved};
+use super::shard::{self, Place, in_hex};
 use crate::determinism::{self, Checked};
 use crate::divergence::Divergence;
-use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Group, Listed, Settings, Watch, WatchEnded};
-use crate::failures::{self, Found, Patience};
+use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Group, Settings, Watch, WatchEnded};
+use crate::failures::{self, Patience, found_in_words};
 use crate::runner::{HANG_PROPERTY, Simulation};
 use crate::scenario::{Isolation, Program, Scenario, format_duration};
-use crate::seeds::SeedRange;
 use crate::trace_file;
 
 /// How many events of the first failure are shown.
@@ -33,9 +35,6 @@ const LINES_MAX: usize = 200;
 
 /// How many traces are written for each property, where they are asked for.
 const TRACES_OF_PROPERTY_MAX: u64 = 10;
-
-/// How many seeds are named for each property.
-const SEEDS_NAMED_MAX: usize = 5;
 
 /// How many fresh seeds are taken where time is no limit: a power of two.
 const FRESH_SEEDS: u64 = 1 << 10;
@@ -48,6 +47,8 @@ struct Started<'s> {
     event: &'static str,
     scenario: &'s str,
     seeds: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<ShardId>,
     jobs: usize,
     strategy: StrategyChoice,
 }
@@ -64,16 +65,6 @@ struct Failed<'f> {
     file: Option<String>,
 }
 
-/// A failure that was saved before, run again.
-#[derive(Serialize)]
-struct Regression<'r> {
-    event: &'static str,
-    file: String,
-    property: &'r str,
-    outcome: &'static str,
-    verdict: &'static str,
-}
-
 #[derive(Serialize)]
 struct Diverged<'d> {
     event: &'static str,
@@ -84,124 +75,198 @@ struct Diverged<'d> {
     second: &'d str,
 }
 
-#[derive(Serialize)]
-struct Finished {
-    event: &'static str,
-    runs: u64,
-    passed: u64,
-    failed: u64,
-    unknown: u64,
-    seconds: f64,
-    failures: Vec<FinishedFailure>,
-}
-
-#[derive(Serialize)]
-struct FinishedFailure {
-    seed: Seed,
-    property: String,
-    file: Option<String>,
-    perturbations: usize,
-}
-
 pub fn explore(
     programs: &[Program],
     arguments: &Explore,
     hang_after: Duration,
     output: &mut Output,
 ) -> Result<u8, Stop> {
+    let begun = Instant::now();
     let scenario = super::load(&arguments.world.file, programs, &arguments.world.set)?;
-    if let Some(directory) = &arguments.out {
+    let place = match arguments.shard {
+        Some(choice) => Some(Place::new(arguments.out.as_deref(), scenario.name(), shard::choose(choice, arguments)?)),
+        None => None,
+    };
+    for directory in arguments.out.as_deref().into_iter().chain(place.as_ref().map(Place::directory)) {
         prove_writable(directory)?;
     }
-    if let Some(parent) = arguments.junit.as_deref().map(|path| path.parent().unwrap_or(Path::new(""))) {
-        prove_writable(if parent == Path::new("") { Path::new(".") } else { parent })?;
+    if let Some(path) = &arguments.junit {
+        prove_writable_beside(path)?;
     }
     let seeds = choose_seeds(arguments, &scenario)?;
-    let jobs = arguments.jobs.map_or_else(processors, std::num::NonZeroUsize::get);
+    let setup = Setup {
+        squall: env!("CARGO_PKG_VERSION").to_string(),
+        build: scenario.build().expect("the command line knows which build it is of"),
+        scenario: scenario.name().to_string(),
+        file: arguments.world.file.clone(),
+        set: arguments.world.set.clone(),
+        fingerprint: scenario.fingerprint(),
+        expect: scenario.expect().map(str::to_string),
+        properties: scenario.property_names().to_vec(),
+        seeds,
+        strategy: arguments.world.strategy,
+        max_failures: arguments.max_failures.map(NonZeroU64::get),
+        time_ns: arguments.time.map(in_ns),
+        shrinks: !arguments.no_shrink,
+        hang_after_ns: in_ns(hang_after),
+    };
+    let part = place.as_ref().map_or(seeds, |place| place.shard().slice(seeds));
+    let jobs = arguments.jobs.map_or_else(processors, NonZeroUsize::get);
+    tell_started(&scenario, arguments, part, place.as_ref().map(Place::shard), jobs, output)?;
+
+    let mut search = Search { programs, arguments: arguments.clone(), hang_after, part, place, jobs };
+    let (findings, left_threads) = match search.run(output)? {
+        Some(findings) => (findings, false),
+        None => {
+            search.leave_threads(begun.elapsed());
+            (search.run(output)?.expect("who has left threads doesn't leave them again"), true)
+        }
+    };
+    let Findings { explored, kept, saved, traces, diverged, mut unsaved } = findings;
+    let (elapsed_ns, interrupted) = (in_ns(begun.elapsed()), interrupt::requested());
+    let shard = search.place.as_ref().map(Place::shard);
+    let campaign =
+        Campaign { setup, shard, explored, kept, saved, traces, elapsed_ns, diverged, left_threads, interrupted };
+    if let Some(place) = &search.place
+        && let Err(unwritten) = place.write(&campaign, output)
+    {
+        unsaved.get_or_insert(unwritten);
+    }
+    let code = campaign.conclude(arguments.out.as_deref(), arguments.junit.as_deref(), output)?;
+    match unsaved {
+        Some(unsaved) => {
+            output.flush()?;
+            Err(unsaved)
+        }
+        None => Ok(code),
+    }
+}
+
+fn in_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn tell_started(
+    scenario: &Scenario,
+    arguments: &Explore,
+    part: SeedRange,
+    shard: Option<ShardId>,
+    jobs: usize,
+    output: &mut Output,
+) -> Result<(), Stop> {
     let strategy = arguments.world.strategy.unwrap_or_default();
     output.json(&Started {
         event: "explore-started",
         scenario: scenario.name(),
-        seeds: format!("{}..{}", Seed(seeds.start()), Seed(seeds.end())),
+        seeds: in_hex(part),
+        shard,
         jobs,
         strategy,
     })?;
     let plural = if jobs == 1 { "job" } else { "jobs" };
     let limit = match arguments.time {
         Some(time) => format!("for {}", format_duration(time)),
-        None => format!("{} runs", seeds.len()),
+        None => format!("{} runs", part.len()),
     };
-    output.text(&format!("{}: seeds {seeds}, {limit}, {jobs} {plural}, strategy {strategy}", scenario.name()))?;
+    let shard = shard.map_or_else(String::new, |shard| format!(" (shard {shard})"));
+    output.text(&format!("{}: seeds {part}{shard}, {limit}, {jobs} {plural}, strategy {strategy}", scenario.name()))?;
     for (key, value) in scenario.parameters() {
         output.text(&without_controls(&format!("  {key} = {value}")))?;
     }
-    output.flush()?;
-
-    let begun = Instant::now();
-    let simulation = super::simulation(&scenario, hang_after);
-    let plan = |seed| scenario.plan(seed, strategy);
-    let checked = match seeds.len() {
-        0 => None,
-        _ if arguments.no_check => None,
-        _ => Some(check(arguments, hang_after, &simulation, &plan, Seed(seeds.start()))?),
-    };
-    let diverged = tell_checked(checked.as_ref(), Seed(seeds.start()), output)?;
-    tell_randomised(&simulation);
-    let may_leave_threads = scenario.isolation() == Isolation::Auto;
-    if diverged && may_leave_threads {
-        let arguments = in_processes(arguments, seeds, begun);
-        return explore(programs, &arguments, hang_after, output);
-    }
-
-    let kept = replay_kept(programs, &scenario, hang_after, output)?;
-
-    let mut watcher = Watcher {
-        arguments,
-        simulation: &simulation,
-        plan: &plan,
-        scenario: &scenario,
-        may_leave_threads,
-        progress: progress_bar(seeds, arguments),
-        saved: BTreeMap::new(),
-        traces: 0,
-        unsaved: None,
-        problem: None,
-        output,
-    };
-    let settings = Settings {
-        seeds,
-        jobs,
-        time_max: arguments.time,
-        failures_max: arguments.max_failures.map(std::num::NonZeroU64::get),
-    };
-    let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
-    watcher.progress.finish_and_clear();
-    let Watcher { saved, traces, unsaved, problem, output, .. } = watcher;
-    if let Some(problem) = problem {
-        return Err(problem);
-    }
-    let explored = explored?;
-    if may_leave_threads && explored.first_unrepeated.is_some() {
-        let arguments = in_processes(arguments, seeds, begun);
-        return explore(programs, &arguments, hang_after, output);
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    let campaign = Campaign { explored, first_seed: seeds.start(), kept, saved, traces, seconds };
-    campaign.tell(&scenario, arguments, output)?;
-    campaign.report(&scenario, arguments, diverged)?;
-    if let Some(unsaved) = unsaved {
-        output.flush()?;
-        return Err(unsaved);
-    }
-    Ok(campaign.exit_code(scenario.expect(), diverged))
+    output.flush()
 }
 
-/// A failure that was saved before, run again.
-struct Kept {
-    path: PathBuf,
-    said: String,
-    found: Found,
-    verdict: Verdict,
+/// An exploration that is under way.
+struct Search<'s> {
+    programs: &'s [Program],
+    arguments: Explore,
+    hang_after: Duration,
+    /// The seeds to run: all, or those of a shard.
+    part: SeedRange,
+    place: Option<Place>,
+    jobs: usize,
+}
+
+/// What a search came to.
+struct Findings {
+    explored: Explored,
+    kept: Vec<Kept>,
+    saved: BTreeMap<Seed, SavedAs>,
+    traces: usize,
+    /// The first seed, if its runs differ.
+    diverged: Option<Seed>,
+    /// The first failure that couldn't be saved.
+    unsaved: Option<Stop>,
+}
+
+impl Search<'_> {
+    /// From now on there is a process for each run. What was said so far stands above.
+    fn leave_threads(&mut self, elapsed: Duration) {
+        output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
+        self.arguments.world.set.push(PROCESSES.to_string());
+        self.arguments.time = self.arguments.time.map(|time| time.saturating_sub(elapsed));
+    }
+
+    /// Runs what was saved before, then the seeds. `None` where a run on a thread didn't repeat itself, and may in processes.
+    fn run(&self, output: &mut Output) -> Result<Option<Findings>, Stop> {
+        let Search { programs, arguments, hang_after, part, .. } = self;
+        let scenario = super::load(&arguments.world.file, programs, &arguments.world.set)?;
+        let may_leave_threads = scenario.isolation() == Isolation::Auto;
+        let simulation = super::simulation(&scenario, *hang_after);
+        let strategy = arguments.world.strategy.unwrap_or_default();
+        let plan = |seed| scenario.plan(seed, strategy);
+        let first = Seed(part.start());
+        let checked = match part.len() {
+            0 => None,
+            _ if arguments.no_check => None,
+            _ => Some(check(arguments, *hang_after, &simulation, &plan, first)?),
+        };
+        let diverged = tell_checked(checked.as_ref(), first, output)?.then_some(first);
+        tell_randomised(&simulation);
+        if diverged.is_some() && may_leave_threads {
+            return Ok(None);
+        }
+        // Of several shards one is enough.
+        let kept = match &self.place {
+            Some(place) if place.shard().index() > 1 => Vec::new(),
+            _ => replay_kept(programs, &scenario, *hang_after, output)?,
+        };
+        let directory = match &self.place {
+            Some(place) => place.failures(),
+            None => saved::new_directory(arguments.out.as_deref(), scenario.name()),
+        };
+        let mut watcher = Watcher {
+            arguments,
+            simulation: &simulation,
+            plan: &plan,
+            scenario: &scenario,
+            directory,
+            may_leave_threads,
+            progress: progress_bar(*part, arguments),
+            saved: BTreeMap::new(),
+            traces: 0,
+            unsaved: None,
+            problem: None,
+            output,
+        };
+        let settings = Settings {
+            seeds: *part,
+            jobs: self.jobs,
+            time_max: arguments.time,
+            failures_max: arguments.max_failures.map(NonZeroU64::get),
+        };
+        let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
+        watcher.progress.finish_and_clear();
+        let Watcher { saved, traces, unsaved, problem, .. } = watcher;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        let explored = explored?;
+        if may_leave_threads && explored.first_unrepeated.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Findings { explored, kept, saved, traces, diverged, unsaved }))
+    }
 }
 
 /// Runs what was saved before: what once failed is looked at first.
@@ -219,86 +284,13 @@ fn replay_kept(
         let Saved { file, scenario } = Saved::load(&path, programs)?;
         let outcome = super::simulation(&scenario, hang_after).try_run_plan(&file.plan(), Record::Digest)?;
         let found = Found::new(&file, &outcome);
-        let said = found.in_words(&file, &outcome);
-        output.text(&format!("{}: {said}", path.display()))?;
-        output.json(&Regression {
-            event: "regression",
-            file: path.display().to_string(),
-            property: &file.property,
-            outcome: found.word(),
-            verdict: outcome.verdict.word(),
-        })?;
-        all.push(Kept { path, said, found, verdict: outcome.verdict });
+        let said = found_in_words(found, &file, &outcome);
+        let kept = Kept { path, property: file.property, said, found, verdict: outcome.verdict };
+        tell_kept(&kept, output)?;
+        all.push(kept);
     }
     output.flush()?;
     Ok(all)
-}
-
-/// The same exploration, with a process for each run. What was said so far stands above.
-fn in_processes(arguments: &Explore, seeds: SeedRange, begun: Instant) -> Explore {
-    output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
-    let mut arguments = arguments.clone();
-    arguments.world.set.push("isolation=process".to_string());
-    arguments.seeds = Some(Seeds::Range(seeds));
-    arguments.time = arguments.time.map(|time| time.saturating_sub(begun.elapsed()));
-    arguments
-}
-
-/// All that came of it.
-struct Campaign {
-    explored: Explored,
-    first_seed: u64,
-    kept: Vec<Kept>,
-    /// The failure files by seed.
-    saved: BTreeMap<Seed, SavedAs>,
-    traces: usize,
-    seconds: f64,
-}
-
-/// What became of a failure.
-struct SavedAs {
-    path: PathBuf,
-    /// What is left of it, in words.
-    words: String,
-    perturbations: usize,
-}
-
-impl Campaign {
-    /// Whether a saved failure fails that isn't there to fail.
-    fn kept_fails(&self, expect: Option<&str>) -> bool {
-        self.kept.iter().any(|kept| kept.verdict.property().is_some_and(|property| Some(property) != expect))
-    }
-
-    fn exit_code(&self, expect: Option<&str>, diverged: bool) -> u8 {
-        if interrupt::requested() {
-            exit::INTERRUPTED
-        } else if diverged || self.explored.first_unrepeated.is_some() {
-            exit::NONDETERMINISM
-        } else if self.explored.runs == 0 && !self.kept_fails(expect) {
-            exit::NOTHING_RAN
-        } else if !self.came_as_expected(expect) {
-            exit::PROPERTY_FAILED
-        } else if self.explored.unknown > 0
-            || self.kept.iter().any(|kept| matches!(kept.verdict, Verdict::Unknown { .. }))
-        {
-            exit::INCONCLUSIVE
-        } else if self.kept.iter().any(|kept| matches!(kept.found, Found::Stale { .. })) {
-            exit::STALE
-        } else {
-            exit::PASS
-        }
-    }
-
-    /// The properties that failed.
-    fn failed(&self) -> BTreeSet<&str> {
-        let explored = self.explored.groups.keys().map(|property| &**property);
-        explored.chain(self.kept.iter().filter_map(|kept| kept.verdict.property())).collect()
-    }
-
-    /// Whether that property failed that was to fail, and nothing else did.
-    fn came_as_expected(&self, expect: Option<&str>) -> bool {
-        self.failed() == expect.into_iter().collect()
-    }
 }
 
 fn processors() -> usize {
@@ -306,12 +298,18 @@ fn processors() -> usize {
 }
 
 /// Whether files can be made below the directory, asked by making one.
-fn prove_writable(directory: &Path) -> Result<(), Stop> {
+pub fn prove_writable(directory: &Path) -> Result<(), Stop> {
     let probe = directory.join(format!(".squall.{}.probe", std::process::id()));
     std::fs::create_dir_all(directory)
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe))
         .map_err(|error| unwritable(directory, &error))
+}
+
+/// Whether a file can be made where that one is to be.
+pub fn prove_writable_beside(path: &Path) -> Result<(), Stop> {
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    prove_writable(directory)
 }
 
 fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, Stop> {
@@ -463,6 +461,8 @@ struct Watcher<'w> {
     simulation: &'w Simulation,
     plan: &'w dyn Fn(Seed) -> Plan,
     scenario: &'w Scenario,
+    /// Where failures are saved.
+    directory: PathBuf,
     /// Ends with the first run that doesn't repeat itself, to begin again with processes.
     may_leave_threads: bool,
     progress: ProgressBar,
@@ -511,15 +511,15 @@ impl<'w> Watcher<'w> {
         let told = match is_kept {
             // Each try would take as long as it takes to see that a run hangs.
             true if hung => {
-                let file = self.scenario_file();
-                self.keep(seed, FailureFile::whole(file, &(self.plan)(seed), counted.digest, &counted.verdict))?;
+                let plan = (self.plan)(seed);
+                self.keep(seed, FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict))?;
                 None
             }
             true => Some(self.shrink(seed)?),
             false => None,
         };
         let replay = match self.saved.get(&seed) {
-            Some(saved) => format!("squall replay {}", super::quoted(&saved.path.display().to_string())),
+            Some(saved) => saved.replay(),
             None => replay_command(self.arguments, seed),
         };
         self.output.json(&Failed {
@@ -575,11 +575,11 @@ impl<'w> Watcher<'w> {
         let (file, outcome, words) = match failures::shrink_and_explain(self.simulation, &plan, &mut patience) {
             Ok(shrunk) => {
                 let words = shrunk.in_words();
-                (FailureFile::shrunk(self.scenario_file(), &shrunk.shrunk), shrunk.shrunk.outcome, words)
+                (FailureFile::shrunk(self.origin(), &shrunk.shrunk), shrunk.shrunk.outcome, words)
             }
             Err(reason) => {
                 let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
-                let file = FailureFile::whole(self.scenario_file(), &plan, outcome.digest, &outcome.verdict);
+                let file = FailureFile::whole(self.origin(), &plan, outcome.digest, &outcome.verdict);
                 (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
             }
         };
@@ -593,20 +593,18 @@ impl<'w> Watcher<'w> {
         Ok(Told { shrunk: outcome, words })
     }
 
-    fn scenario_file(&self) -> Option<&'w Path> {
-        Some(&self.arguments.world.file)
+    fn origin(&self) -> Origin<'w> {
+        Origin { file: Some(&self.arguments.world.file), build: self.scenario.build() }
     }
 
     /// Saves a failure. Where, if it could be.
     fn keep(&mut self, seed: Seed, file: FailureFile) -> Result<Option<PathBuf>, Stop> {
-        let directory = saved::new_directory(self.arguments.out.as_deref(), self.scenario.name());
-        let path = directory.join(failures::file_name(&file.property, seed));
-        if let Err(error) = file.write(&path) {
+        let path = self.directory.join(failures::file_name(&file.property, seed));
+        if let Err(error) = file.write_unless_known(&path) {
             self.unsaved.get_or_insert(unwritable(&path, &error));
             return Ok(None);
         }
-        let words = failures::entries_in_words(&file);
-        self.saved.insert(seed, SavedAs { path: path.clone(), words, perturbations: file.perturbations() });
+        self.saved.insert(seed, SavedAs { path: path.clone(), file });
         Ok(Some(path))
     }
 
@@ -635,242 +633,6 @@ impl<'w> Watcher<'w> {
 
 fn replay_command(arguments: &Explore, seed: Seed) -> String {
     super::replay_command(&arguments.world.file, &arguments.world.set, arguments.world.strategy, seed)
-}
-
-impl Campaign {
-    fn tell(&self, scenario: &Scenario, arguments: &Explore, output: &mut Output) -> Result<(), Stop> {
-        let Campaign { explored, saved, seconds, .. } = self;
-        for (seed, note) in &explored.notes {
-            output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
-        }
-        for fault in &explored.unreached_faults {
-            output::complain(&format!(
-                "note: {} happened in no run: each ended before it, or the node was down already",
-                without_controls(fault)
-            ));
-        }
-        output.text(&self.in_words(scenario.expect(), arguments))?;
-        let of_seed = explored.failures.iter().map(|listed| {
-            let saved = saved.get(&listed.seed);
-            FinishedFailure {
-                seed: listed.seed,
-                property: listed.property.to_string(),
-                file: saved.map(|saved| saved.path.display().to_string()),
-                perturbations: saved.map_or(listed.perturbations, |saved| saved.perturbations),
-            }
-        });
-        output.json(&Finished {
-            event: "explore-finished",
-            runs: explored.runs,
-            passed: explored.passed,
-            failed: explored.failed,
-            unknown: explored.unknown,
-            seconds: *seconds,
-            failures: of_seed.collect(),
-        })
-    }
-
-    /// For CI systems: what JUnit's readers and GitHub show.
-    fn report(&self, scenario: &Scenario, arguments: &Explore, diverged: bool) -> Result<(), Stop> {
-        let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-        if arguments.junit.is_none() && !github {
-            return Ok(());
-        }
-        let cases = self.cases(scenario, arguments, diverged);
-        let name = scenario.name();
-        if let Some(path) = &arguments.junit {
-            let unwritten = |error| Stop::Own(format!("{} can't be written: {error}", path.display()));
-            let text = squall_reports::render_junit(name, self.seconds, &cases).map_err(unwritten)?;
-            write_whole(path, &text).map_err(|error| unwritable(path, &error))?;
-        }
-        if github {
-            for line in annotations(name, &arguments.world.file.display().to_string(), &cases) {
-                output::complain(&without_controls(&line));
-            }
-            let Explored { runs, passed, failed, unknown, .. } = &self.explored;
-            let runs = format!("{}: {passed} passed, {failed} failed, {unknown} unknown", counted_runs(*runs));
-            if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from)
-                && let Err(error) = append(&path, &summary(name, &runs, &cases))
-            {
-                output::complain(&format!("note: the step's summary {} can't be written: {error}", path.display()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Each property and each kept failure, with what is wrong with it. A failure that is there to be isn't wrong.
-    fn cases(&self, scenario: &Scenario, arguments: &Explore, diverged: bool) -> Vec<Case> {
-        let Campaign { explored, kept, saved, .. } = self;
-        let expect = scenario.expect();
-        let runs = counted_runs(explored.runs);
-        let mut cases = Vec::new();
-        for kept in kept {
-            let fails = kept.verdict.property().is_some_and(|property| Some(property) != expect);
-            let wrong =
-                fails || matches!(kept.verdict, Verdict::Unknown { .. }) || matches!(kept.found, Found::Stale { .. });
-            let replay = format!("squall replay {}", super::quoted(&kept.path.display().to_string()));
-            cases.push(Case {
-                name: kept.path.display().to_string(),
-                problem: wrong.then(|| Problem {
-                    kind: kept.found.word().to_string(),
-                    message: kept.said.lines().next().unwrap_or_default().to_string(),
-                    text: format!("{}\nreplay: {}", kept.said, super::as_called(&replay)),
-                }),
-            });
-        }
-        let failed = explored.groups.keys().map(|property| &**property);
-        let mut properties: BTreeSet<&str> =
-            scenario.property_names().iter().map(String::as_str).chain(failed).collect();
-        properties.extend(expect);
-        for property in properties {
-            let problem = match explored.groups.get(property) {
-                Some(group) if Some(property) != expect => {
-                    let replay = match saved.get(&group.seed) {
-                        Some(saved) => format!("squall replay {}", super::quoted(&saved.path.display().to_string())),
-                        None => replay_command(arguments, group.seed),
-                    };
-                    let words = saved.get(&group.seed).map_or("", |saved| &*saved.words);
-                    Some(Problem {
-                        kind: property.to_string(),
-                        message: group.message.lines().next().unwrap_or_default().to_string(),
-                        text: format!(
-                            "in {} of {runs}, first with seed {}\n{}\n{words}\nreplay: {}",
-                            group.failures,
-                            group.seed,
-                            group.message,
-                            super::as_called(&replay)
-                        ),
-                    })
-                }
-                None if Some(property) == expect && !self.failed().contains(property) => Some(Problem {
-                    kind: "not-found".to_string(),
-                    message: format!("expected {property} to fail, but in {runs} it didn't"),
-                    text: String::new(),
-                }),
-                _ => None,
-            };
-            cases.push(Case { name: property.to_string(), problem });
-        }
-        if let Some((seed, message)) = &explored.first_unknown {
-            cases.push(Case {
-                name: "conclusive".to_string(),
-                problem: Some(Problem {
-                    kind: "unknown".to_string(),
-                    message: format!("nobody knows in {} of {runs}, first with seed {seed}", explored.unknown),
-                    text: format!("{message}\nreplay: {}", super::as_called(&replay_command(arguments, *seed))),
-                }),
-            });
-        }
-        cases.push(Case {
-            name: "repeats itself".to_string(),
-            problem: explored.first_unrepeated.or(diverged.then_some(Seed(self.first_seed))).map(|seed| Problem {
-                kind: "nondeterminism".to_string(),
-                message: format!("seed {seed} was run a second time, and that run was another one"),
-                text: format!("replay: {}", super::as_called(&replay_command(arguments, seed))),
-            }),
-        });
-        cases
-    }
-
-    fn in_words(&self, expect: Option<&str>, arguments: &Explore) -> String {
-        let Campaign { explored, kept, saved, traces, seconds, .. } = self;
-        let mut text = String::new();
-        for (property, group) in &explored.groups {
-            let of_group = |listed: &&Listed| Arc::ptr_eq(&listed.property, property);
-            let seeds: Vec<String> = explored
-                .failures
-                .iter()
-                .filter(of_group)
-                .take(SEEDS_NAMED_MAX)
-                .map(|listed| listed.seed.to_string())
-                .collect();
-            let more = if group.failures > seeds.len() as u64 { ", …" } else { "" };
-            text.push_str(&format!(
-                "FAIL {} in {} of {}: seeds {}{more}\n",
-                printable::line(property, 60),
-                group.failures,
-                counted_runs(explored.runs),
-                seeds.join(", ")
-            ));
-            for said in printable::paragraph(&group.message, 100, 6) {
-                text.push_str(&format!("    {said}\n"));
-            }
-            let replay = match saved.get(&group.seed) {
-                Some(saved) => format!("squall replay {}", super::quoted(&saved.path.display().to_string())),
-                None => replay_command(arguments, group.seed),
-            };
-            text.push_str(&format!("    replay: {}\n", super::as_called(&replay)));
-        }
-        if let Some((seed, message)) = &explored.first_unknown {
-            let runs = counted_runs(explored.runs);
-            text.push_str(&format!("UNKNOWN in {} of {runs}, first with seed {seed}\n", explored.unknown));
-            for said in printable::paragraph(message, 100, 6) {
-                text.push_str(&format!("    {said}\n"));
-            }
-            text.push_str(&format!("    replay: {}\n", super::as_called(&replay_command(arguments, *seed))));
-        }
-        if let Some(seed) = explored.first_unrepeated {
-            text.push_str(&format!(
-                "NOT DETERMINISTIC: seed {seed} was run a second time, and that run had another digest\n"
-            ));
-        }
-        if let (Some(directory), 1..) = (&arguments.out, *traces) {
-            let plural = if *traces == 1 { "trace" } else { "traces" };
-            text.push_str(&format!("{traces} {plural} written to {}\n", directory.display()));
-        }
-        let Explored { runs, passed, failed, unknown, .. } = explored;
-        let interrupted = if interrupt::requested() { "interrupted after " } else { "" };
-        text.push_str(&format!(
-            "{interrupted}{} in {seconds:.2} s: {passed} passed, {failed} failed, {unknown} unknown\n",
-            counted_runs(*runs)
-        ));
-        if !kept.is_empty() {
-            let of = |found: &str| kept.iter().filter(|kept| kept.found.word() == found).count();
-            let (same, differs, gone, stale) = (of("same"), of("differs"), of("gone"), of("stale"));
-            let plural = if kept.len() == 1 { "failure" } else { "failures" };
-            text.push_str(&format!(
-                "{} saved {plural} before them: {same} the same, {differs} failing otherwise, {gone} gone, {stale} stale\n",
-                kept.len()
-            ));
-        }
-        let failed = self.failed();
-        match expect {
-            _ if explored.runs == 0 => text.push_str("nothing ran\n"),
-            None => {}
-            Some(property) if self.came_as_expected(expect) => {
-                text.push_str(&format!("as expected: {property} failed, and nothing else did\n"));
-            }
-            Some(property) if failed.contains(property) => {
-                text.push_str(&format!("expected only {property} to fail, but something else failed too\n"));
-            }
-            // There might have been more.
-            Some(_) if interrupt::requested() => {}
-            Some(property) => {
-                let runs = counted_runs(*runs);
-                text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));
-            }
-        }
-        text
-    }
-}
-
-/// Writes a text whole or not at all.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".squall-").suffix(".partial").tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-fn append(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    std::fs::File::options().append(true).create(true).open(path)?.write_all(text.as_bytes())
-}
-
-fn counted_runs(runs: u64) -> String {
-    if runs == 1 { "1 run".to_string() } else { format!("{runs} runs") }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `run`, `explore`, `replay`, `shrink`, `diff`, `regressions`.
+//! The command line: `squall list`, `run`, `explore`, `merge`, `replay`, `shrink`, `diff`, `regressions`.
 //!
 //! A program becomes the whole command line by [`main`]; a project's test target by `squall::main!`, under `cargo squall`. Data goes to
 //! standard output (text,
@@ -6,15 +6,18 @@
 //! [`exit`].
 
 mod arguments;
+mod campaign;
 mod diff;
 pub mod exit;
 mod explore;
 mod interrupt;
 mod list;
+mod merge;
 mod output;
 mod regressions;
 mod run;
 mod saved;
+mod shard;
 mod shrink;
 
 use std::process::ExitCode;
@@ -26,6 +29,8 @@ use crate::harness::COMMAND_LINE_VARIABLE;
 use crate::process::{self, Processes, Wanted};
 use crate::runner::{RUN_THREAD_NAME, Simulation};
 use crate::scenario::{Isolation, Program, Scenario};
+use squall_trace::Digest;
+
 use arguments::{Arguments, Command, Regressions, RegressionsCommand};
 use exit::Stop;
 use output::Output;
@@ -48,14 +53,15 @@ macro_rules! main {
     };
     ($programs:expr, in $directory:expr) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::harness::main($programs, ::core::env!("CARGO_CRATE_NAME"), $directory)
+            $crate::harness::main($programs, $crate::build_identity!(), ::core::env!("CARGO_CRATE_NAME"), $directory)
         }
     };
 }
 
-/// The `main` function of a program that is nothing but the command line: does what the process's arguments say, and gives the exit code. Wrong arguments end the process with code 2.
-pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
-    let programs: Vec<Program> = programs.into_iter().collect();
+/// The `main` function of a program that is nothing but the command line: does what the process's arguments say, and gives the exit
+/// code. `build` is [`build_identity!()`](crate::build_identity). Wrong arguments end the process with code 2.
+pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitCode {
+    let programs: Vec<Program> = programs.into_iter().map(|program| program.of_build(build)).collect();
     serve_if_wanted(&programs);
     let arguments = Arguments::parse();
     interrupt::install();
@@ -78,6 +84,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>) -> ExitCode {
         }
         Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, hang_after, &mut output),
         Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
+        Command::Merge(arguments) => merge::merge(&arguments, &mut output),
     };
     let code = match result.and_then(|code| output.flush().map(|()| code)) {
         Ok(code) => code,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_trace::{Plan, Record, Seed, StrategyChoice};
 
 use super::arguments::Refresh;
@@ -13,7 +13,7 @@ use super::interrupt;
 use super::output::Output;
 use super::run::unwritable;
 use super::saved::Saved;
-use crate::failures::{self, Found, Patience, REGRESSIONS};
+use crate::failures::{self, Patience, REGRESSIONS};
 use crate::runner::Simulation;
 use crate::scenario::Program;
 
@@ -44,12 +44,12 @@ pub fn refresh(
         if interrupt::requested() {
             break;
         }
-        let Saved { file, scenario } = Saved::load(path, programs)?;
-        let simulation = super::simulation(&scenario, hang_after);
+        let saved = Saved::load(path, programs)?;
+        let (file, simulation) = (&saved.file, super::simulation(&saved.scenario, hang_after));
         let outcome = simulation.try_run_plan(&file.plan(), Record::Digest)?;
-        let found = Found::new(&file, &outcome);
+        let found = Found::new(file, &outcome);
         let told = match found {
-            Found::Stale { .. } => match find_again(&simulation, &file, arguments)? {
+            Found::Stale { .. } => match find_again(&simulation, &saved, arguments)? {
                 Some(again) => {
                     again.write(path).map_err(|error| unwritable(path, &error))?;
                     refreshed += 1;
@@ -61,7 +61,7 @@ pub fn refresh(
                     output.text(&format!(
                         "{}: {}\n  and {} fails with none of {} seeds from {} on: if it is mended, the file can go",
                         path.display(),
-                        found.in_words(&file, &outcome),
+                        failures::found_in_words(found, file, &outcome),
                         file.property,
                         arguments.seeds,
                         file.seed
@@ -70,7 +70,7 @@ pub fn refresh(
                 }
             },
             found => {
-                output.text(&format!("{}: {}", path.display(), found.in_words(&file, &outcome)))?;
+                output.text(&format!("{}: {}", path.display(), failures::found_in_words(found, file, &outcome)))?;
                 found.word()
             }
         };
@@ -96,7 +96,9 @@ fn all_kept() -> Vec<PathBuf> {
 }
 
 /// The same property, failing nearby: with the entries that still match, with the seed's own weather, with the next seeds'.
-fn find_again(simulation: &Simulation, file: &FailureFile, arguments: &Refresh) -> Result<Option<FailureFile>, Stop> {
+fn find_again(simulation: &Simulation, saved: &Saved, arguments: &Refresh) -> Result<Option<FailureFile>, Stop> {
+    let Saved { file, scenario } = saved;
+    let origin = Origin { file: file.file.as_deref(), build: scenario.build() };
     let seeds = (0..=arguments.seeds).filter_map(|further| file.seed.0.checked_add(further));
     let drawn = |seed| Plan {
         parameters: file.parameters.clone(),
@@ -114,7 +116,7 @@ fn find_again(simulation: &Simulation, file: &FailureFile, arguments: &Refresh) 
         let mut patience =
             Patience::new(arguments.patience.shrink_for, arguments.patience.shrink_runs, interrupt::flag());
         if let Ok(told) = failures::shrink_and_explain(simulation, &plan, &mut patience) {
-            return Ok(Some(FailureFile::shrunk(file.file.as_deref(), &told.shrunk)));
+            return Ok(Some(FailureFile::shrunk(origin, &told.shrunk)));
         }
     }
     Ok(None)

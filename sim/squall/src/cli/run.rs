@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found};
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
@@ -15,7 +15,7 @@ use super::interrupt;
 use super::output::{self, Output};
 use super::saved::Saved;
 use crate::divergence::{Divergence, first_divergence, same_verdict};
-use crate::failures::{Found, entries_in_words};
+use crate::failures::{entries_in_words, found_in_words};
 use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario};
 use crate::trace_file::TraceFile;
@@ -106,7 +106,7 @@ fn replay_saved(
     let more = Replayed {
         before: entries_in_words(&saved.file),
         after: match &compared {
-            Compared::Same => found.in_words(&saved.file, &first),
+            Compared::Same => found_in_words(found, &saved.file, &first),
             Compared::Differs(_) => compared_in_words(&compared),
         },
         word: match &compared {

@@ -10,7 +10,7 @@ use crate::failures::{REGRESSIONS, file_name_of};
 use crate::scenario::{Program, Scenario};
 
 /// Where they are written in CI, to be uploaded.
-const CI_DIRECTORY: &str = "target/squall";
+pub const CI_DIRECTORY: &str = "target/squall";
 
 /// Where the failures of a scenario are kept.
 pub fn kept_directory(scenario: &str) -> PathBuf {

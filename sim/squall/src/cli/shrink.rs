@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::shrink::Minimal;
 use squall_trace::Record;
 
@@ -13,7 +13,7 @@ use super::interrupt;
 use super::output::Output;
 use super::run::unwritable;
 use super::saved::Saved;
-use crate::failures::{Found, Patience, shrink_and_explain};
+use crate::failures::{Patience, found_in_words, shrink_and_explain};
 use crate::runner::HANG_PROPERTY;
 use crate::scenario::Program;
 
@@ -38,7 +38,7 @@ pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, ou
     }
     let outcome = simulation.try_run_plan(&saved.plan(), Record::Digest)?;
     if outcome.verdict.property() != Some(&*saved.file.property) {
-        let said = Found::new(&saved.file, &outcome).in_words(&saved.file, &outcome);
+        let said = found_in_words(Found::new(&saved.file, &outcome), &saved.file, &outcome);
         return Err(Stop::Own(format!("{}: there is nothing to shrink; {said}", path.display())));
     }
     let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs, interrupt::flag());
@@ -47,7 +47,9 @@ pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, ou
         Err(reason) => return Err(Stop::Own(format!("{}: it can't be shrunk: {reason}", path.display()))),
     };
     let to = out.as_ref().unwrap_or(path);
-    FailureFile::shrunk(saved.file.file.as_deref(), &told.shrunk).write(to).map_err(|error| unwritable(to, &error))?;
+    let origin = Origin { file: saved.file.file.as_deref(), build: saved.scenario.build() };
+    let shrunk = FailureFile::shrunk(origin, &told.shrunk);
+    shrunk.write_unless_known(to).map_err(|error| unwritable(to, &error))?;
     output.text(&told.in_words())?;
     let replay = format!("squall replay {}", super::quoted(&to.display().to_string()));
     output.text(&format!("replay: {}", super::as_called(&replay)))?;

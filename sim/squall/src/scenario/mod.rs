@@ -64,20 +64,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use squall_engine::{World, describe, matches};
-use squall_trace::{Parameters, Plan, Seed, StrategyChoice};
+use squall_trace::{Digest, Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
 
 pub use crate::isolation::Isolation;
 pub use mistake::{Mistake, ScenarioError};
 pub use program::{NoArgs, Program, duration};
-pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration, parse_seeds};
+pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration};
 
 use crate::Simulation;
-use crate::seeds::SeedRange;
 use mistake::{Draft, Sources};
 use program::Built;
 use reader::{Fields, Reader};
 use sections::{LinkSettings, NamePlace, Settings};
+use squall_campaign::seeds::SeedRange;
 use units::nearest;
 
 /// The properties that every run has.
@@ -116,6 +116,8 @@ pub struct Scenario {
     seeds: SeedRange,
     expect: Option<String>,
     isolation: Isolation,
+    fingerprint: Digest,
+    build: Option<Digest>,
     parameters: Parameters,
     node_names: Vec<String>,
     property_names: Vec<String>,
@@ -212,6 +214,18 @@ impl Scenario {
     #[must_use]
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Of the file's text, however its lines end.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        self.fingerprint
+    }
+
+    /// Which build its program is of, where that is known: see [`Program::of_build`].
+    #[must_use]
+    pub fn build(&self) -> Option<Digest> {
+        self.build
     }
 
     /// The names of its nodes.
@@ -365,6 +379,8 @@ fn read(
         seeds: seeds?,
         expect: expect.map(|(name, _)| name.to_string()),
         isolation: isolation?,
+        fingerprint: Digest(xxhash_rust::xxh3::xxh3_128(text.replace("\r\n", "\n").as_bytes())),
+        build: program.build(),
         parameters,
         node_names,
         property_names,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use squall_engine::World;
+use squall_trace::Digest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -55,6 +56,7 @@ pub struct Program {
     pub name: &'static str,
     /// What it is, in a sentence.
     pub about: &'static str,
+    build: Option<Digest>,
     prepare: Arc<Prepare>,
 }
 
@@ -80,7 +82,19 @@ impl Program {
             let built: Built = Arc::new(move |world: &mut World| build(world, &args));
             Some(built)
         };
-        Program { name, about, prepare: Arc::new(prepare) }
+        Program { name, about, build: None, prepare: Arc::new(prepare) }
+    }
+
+    /// The same, known to be part of that build: a hash of lock file and sources, as [`build_identity!`](crate::build_identity) gives
+    /// it. Failures that are saved say it, and shards of different builds aren't added up.
+    #[must_use]
+    pub fn of_build(mut self, build: Digest) -> Program {
+        self.build = Some(build);
+        self
+    }
+
+    pub(super) fn build(&self) -> Option<Digest> {
+        self.build
     }
 
     pub(super) fn prepare(&self, reader: &mut Reader, table: DeTable<'_>, span: Range<usize>) -> Option<Built> {

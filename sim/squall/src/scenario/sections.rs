@@ -14,8 +14,8 @@ use toml::value::Datetime;
 use super::Isolation;
 use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, nanoseconds, shortened};
-use super::units::{epoch_ns, nearest, parse_seeds};
-use crate::seeds::SeedRange;
+use super::units::{epoch_ns, nearest};
+use squall_campaign::seeds::SeedRange;
 
 /// A world of more nodes than this needs more memory than most machines have.
 const COUNT_MAX: u64 = 100_000;
@@ -234,7 +234,7 @@ impl Settings {
 
 pub(super) fn read_seeds(reader: &mut Reader, value: &Value<'_>) -> Option<SeedRange> {
     let text = reader.text("seeds", "a range of seeds such as \"0..1000\" (the end is left out)", value)?;
-    match parse_seeds(text) {
+    match SeedRange::parse(text) {
         Ok(seeds) if seeds.is_empty() => {
             reader.note(
                 Draft::new(value.span(), format!("`seeds`: the range {text:?} is empty: nothing would run"))

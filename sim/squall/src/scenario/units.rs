@@ -1,12 +1,8 @@
 //! How values are written in a scenario file: durations, moments, ranges of seeds; and which name somebody meant.
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use squall_trace::Seed;
 use toml::value::{Datetime, Offset};
-
-use crate::seeds::SeedRange;
 
 /// The longest duration that a scenario file may name: 2^62 ns, about 146 years. A sum of two, or of one and a wall
 /// clock before the year 2262, still fits the engine's 64 bits.
@@ -104,40 +100,6 @@ fn finer_than_ns(text: &str) -> BadValue {
 pub fn format_duration(duration: Duration) -> String {
     let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     squall_trace::trace::format_ns(ns).replace(' ', "").replace('µ', "u")
-}
-
-/// Reads a range of seeds: `0..1000`, half open; each end as [`Seed`] is read.
-///
-/// # Errors
-/// Anything else, and an end before the start.
-pub fn parse_seeds(text: &str) -> Result<SeedRange, BadValue> {
-    let expected = |suggestion: Option<String>| BadValue {
-        message: format!("expected a range of seeds such as \"0..1000\" (the end is left out), found {text:?}"),
-        suggestion,
-    };
-    let Some((start, end)) = text.split_once("..") else {
-        let only = Seed::from_str(text.trim()).ok();
-        return Err(expected(only.map(|seed| match seed.0.checked_add(1) {
-            Some(next) if seed.0 == 0 => format!("0..{next}"),
-            _ => format!("0..{}", seed.0),
-        })));
-    };
-    if end.starts_with(['=', '.']) {
-        return Err(expected(None));
-    }
-    let read = |side: &str| {
-        Seed::from_str(side.trim())
-            .map(|seed| seed.0)
-            .map_err(|message| BadValue { message: format!("{message} in the range {text:?}"), suggestion: None })
-    };
-    let (start, end) = (read(start)?, read(end)?);
-    if start > end {
-        return Err(BadValue {
-            message: format!("the range of seeds {text:?} ends before it starts"),
-            suggestion: Some(format!("{end}..{start}")),
-        });
-    }
-    Ok(SeedRange::new(start, end))
 }
 
 /// Nanoseconds since the Unix epoch of a moment in RFC 3339.
@@ -277,18 +239,6 @@ mod tests {
         for ns in [0, 1, 999, 1_000, 1_500, 250_000, 1_500_000, 60_000_000_000, DURATION_NS_MAX] {
             let duration = Duration::from_nanos(ns);
             assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
-        }
-    }
-
-    #[test]
-    fn seeds_are_half_open_ranges() {
-        assert_eq!(parse_seeds("0..1000"), Ok(SeedRange::new(0, 1000)));
-        assert_eq!(parse_seeds("0x10 .. 0x20"), Ok(SeedRange::new(16, 32)));
-        assert_eq!(parse_seeds("5..5"), Ok(SeedRange::new(5, 5)));
-        assert_eq!(parse_seeds(&format!("0..{}", u64::MAX)), Ok(SeedRange::new(0, u64::MAX)));
-        for bad in ["", "..", "1..", "..1", "0..=9", "0...9", "10..5", "a..b", "-1..5", "0..18446744073709551616", "7"]
-        {
-            assert!(parse_seeds(bad).is_err(), "{bad:?} was read as a range");
         }
     }
 

@@ -1,0 +1,397 @@
+//! What many runs came to, as `explore` and `merge` tell it: the summary, JUnit's XML, GitHub's annotations, and the exit code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use squall_campaign::failure_file::{FailureFile, Found};
+use squall_campaign::shard::{Kept, Setup, ShardId};
+use squall_campaign::whole_file;
+use squall_reports::github::{annotations, summary};
+use squall_reports::junit::{Case, Problem};
+use squall_reports::printable;
+use squall_trace::{Seed, Verdict};
+
+use super::exit::{self, Stop};
+use super::output::{self, Output, without_controls};
+use super::run::unwritable;
+use crate::explore::{Explored, Listed};
+use crate::failures::entries_in_words;
+
+/// How many seeds are named for each property.
+const SEEDS_NAMED_MAX: usize = 5;
+
+/// The setting under which every run has a process.
+pub const PROCESSES: &str = "isolation=process";
+
+#[derive(Serialize)]
+struct Finished {
+    event: &'static str,
+    runs: u64,
+    passed: u64,
+    failed: u64,
+    unknown: u64,
+    seconds: f64,
+    failures: Vec<FinishedFailure>,
+}
+
+#[derive(Serialize)]
+struct FinishedFailure {
+    seed: Seed,
+    property: String,
+    file: Option<String>,
+    perturbations: usize,
+}
+
+/// A failure that was saved before, run again.
+#[derive(Serialize)]
+struct Regression<'r> {
+    event: &'static str,
+    file: String,
+    property: &'r str,
+    outcome: &'static str,
+    verdict: &'static str,
+}
+
+/// Tells what became of a failure that was saved before.
+pub fn tell_kept(kept: &Kept, output: &mut Output) -> Result<(), Stop> {
+    output.text(&format!("{}: {}", kept.path.display(), kept.said))?;
+    output.json(&Regression {
+        event: "regression",
+        file: kept.path.display().to_string(),
+        property: &kept.property,
+        outcome: kept.found.word(),
+        verdict: kept.verdict.word(),
+    })
+}
+
+/// All that came of an exploration.
+pub struct Campaign {
+    /// What was asked for.
+    pub setup: Setup,
+    /// The part that it is, if it isn't all.
+    pub shard: Option<ShardId>,
+    pub explored: Explored,
+    pub kept: Vec<Kept>,
+    /// The failures that were saved.
+    pub saved: BTreeMap<Seed, SavedAs>,
+    /// How many traces were written.
+    pub traces: usize,
+    pub elapsed_ns: u64,
+    /// The seed whose runs were compared before the others, if they differed.
+    pub diverged: Option<Seed>,
+    /// Whether it left threads for processes.
+    pub left_threads: bool,
+    pub interrupted: bool,
+}
+
+/// What became of a failure.
+pub struct SavedAs {
+    pub path: PathBuf,
+    pub file: FailureFile,
+}
+
+impl SavedAs {
+    /// The command that runs it again.
+    pub fn replay(&self) -> String {
+        format!("squall replay {}", super::quoted(&self.path.display().to_string()))
+    }
+}
+
+impl Campaign {
+    /// Tells it all, and gives the exit code. `out` is where traces were asked for, and `junit` where JUnit's XML was.
+    pub fn conclude(&self, out: Option<&Path>, junit: Option<&Path>, output: &mut Output) -> Result<u8, Stop> {
+        self.tell(out, output)?;
+        self.report(junit)?;
+        Ok(self.exit_code())
+    }
+
+    /// The property that must fail.
+    fn expect(&self) -> Option<&str> {
+        self.setup.expect.as_deref()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.elapsed_ns as f64 / 1e9
+    }
+
+    fn replay_command(&self, seed: Seed) -> String {
+        let Setup { file, set, strategy, .. } = &self.setup;
+        let mut set = set.clone();
+        if self.left_threads {
+            set.push(PROCESSES.to_string());
+        }
+        super::replay_command(file, &set, *strategy, seed)
+    }
+
+    /// The command that runs the failure of a seed again, whether it was saved or not.
+    fn replay_of(&self, seed: Seed) -> String {
+        self.saved.get(&seed).map_or_else(|| self.replay_command(seed), SavedAs::replay)
+    }
+
+    /// Whether it is a part that has no seeds.
+    fn is_empty_part(&self) -> bool {
+        self.shard.is_some_and(|shard| shard.slice(self.setup.seeds).is_empty())
+    }
+
+    /// Whether a saved failure fails that isn't there to fail.
+    fn kept_fails(&self) -> bool {
+        self.kept.iter().any(|kept| kept.verdict.property().is_some_and(|property| Some(property) != self.expect()))
+    }
+
+    fn exit_code(&self) -> u8 {
+        if self.interrupted {
+            exit::INTERRUPTED
+        } else if self.diverged.is_some() || self.explored.first_unrepeated.is_some() {
+            exit::NONDETERMINISM
+        } else if self.explored.runs == 0 && !self.kept_fails() && !self.is_empty_part() {
+            exit::NOTHING_RAN
+        } else if !self.came_as_expected() {
+            exit::PROPERTY_FAILED
+        } else if self.explored.unknown > 0
+            || self.kept.iter().any(|kept| matches!(kept.verdict, Verdict::Unknown { .. }))
+        {
+            exit::INCONCLUSIVE
+        } else if self.kept.iter().any(|kept| matches!(kept.found, Found::Stale { .. })) {
+            exit::STALE
+        } else {
+            exit::PASS
+        }
+    }
+
+    /// The properties that failed.
+    fn failed(&self) -> BTreeSet<&str> {
+        let explored = self.explored.groups.keys().map(|property| &**property);
+        explored.chain(self.kept.iter().filter_map(|kept| kept.verdict.property())).collect()
+    }
+
+    /// Whether that property failed that was to fail, and nothing else did. In a part it needn't.
+    fn came_as_expected(&self) -> bool {
+        let (failed, expected) = (self.failed(), self.expect().into_iter().collect::<BTreeSet<&str>>());
+        failed == expected || self.shard.is_some() && failed.is_empty()
+    }
+}
+
+impl Campaign {
+    fn tell(&self, out: Option<&Path>, output: &mut Output) -> Result<(), Stop> {
+        let Campaign { explored, saved, .. } = self;
+        for (seed, note) in &explored.notes {
+            output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
+        }
+        for fault in explored.unreached_faults() {
+            output::complain(&format!(
+                "note: {} happened in no run: each ended before it, or the node was down already",
+                without_controls(fault)
+            ));
+        }
+        output.text(&self.in_words(out))?;
+        let of_seed = explored.failures.iter().map(|listed| {
+            let saved = saved.get(&listed.seed);
+            FinishedFailure {
+                seed: listed.seed,
+                property: listed.property.to_string(),
+                file: saved.map(|saved| saved.path.display().to_string()),
+                perturbations: saved.map_or(listed.perturbations, |saved| saved.file.perturbations()),
+            }
+        });
+        output.json(&Finished {
+            event: "explore-finished",
+            runs: explored.runs,
+            passed: explored.passed,
+            failed: explored.failed,
+            unknown: explored.unknown,
+            seconds: self.seconds(),
+            failures: of_seed.collect(),
+        })
+    }
+
+    /// For CI systems: what JUnit's readers and GitHub show.
+    fn report(&self, junit: Option<&Path>) -> Result<(), Stop> {
+        let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        if junit.is_none() && !github {
+            return Ok(());
+        }
+        let cases = self.cases();
+        let name = &*self.setup.scenario;
+        if let Some(path) = junit {
+            let unwritten = |error| Stop::Own(format!("{} can't be written: {error}", path.display()));
+            let text = squall_reports::render_junit(name, self.seconds(), &cases).map_err(unwritten)?;
+            whole_file::write(path, |file| file.write_all(text.as_bytes()))
+                .map_err(|error| unwritable(path, &error))?;
+        }
+        if github {
+            for line in annotations(name, &self.setup.file.display().to_string(), &cases) {
+                output::complain(&without_controls(&line));
+            }
+            let Explored { runs, passed, failed, unknown, .. } = &self.explored;
+            let runs = format!("{}: {passed} passed, {failed} failed, {unknown} unknown", counted_runs(*runs));
+            if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from)
+                && let Err(error) = append(&path, &summary(name, &runs, &cases))
+            {
+                output::complain(&format!("note: the step's summary {} can't be written: {error}", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each property and each kept failure, with what is wrong with it. A failure that is there to be isn't wrong.
+    fn cases(&self) -> Vec<Case> {
+        let Campaign { explored, kept, saved, .. } = self;
+        let expect = self.expect();
+        let runs = counted_runs(explored.runs);
+        let mut cases = Vec::new();
+        for kept in kept {
+            let fails = kept.verdict.property().is_some_and(|property| Some(property) != expect);
+            let wrong =
+                fails || matches!(kept.verdict, Verdict::Unknown { .. }) || matches!(kept.found, Found::Stale { .. });
+            let replay = format!("squall replay {}", super::quoted(&kept.path.display().to_string()));
+            cases.push(Case {
+                name: kept.path.display().to_string(),
+                problem: wrong.then(|| Problem {
+                    kind: kept.found.word().to_string(),
+                    message: kept.said.lines().next().unwrap_or_default().to_string(),
+                    text: format!("{}\nreplay: {}", kept.said, super::as_called(&replay)),
+                }),
+            });
+        }
+        let failed = explored.groups.keys().map(|property| &**property);
+        let mut properties: BTreeSet<&str> = self.setup.properties.iter().map(String::as_str).chain(failed).collect();
+        properties.extend(expect);
+        for property in properties {
+            let problem = match explored.groups.get(property) {
+                Some(group) if Some(property) != expect => {
+                    let words = saved.get(&group.seed).map(|saved| entries_in_words(&saved.file)).unwrap_or_default();
+                    Some(Problem {
+                        kind: property.to_string(),
+                        message: group.message.lines().next().unwrap_or_default().to_string(),
+                        text: format!(
+                            "in {} of {runs}, first with seed {}\n{}\n{words}\nreplay: {}",
+                            group.failures,
+                            group.seed,
+                            group.message,
+                            super::as_called(&self.replay_of(group.seed))
+                        ),
+                    })
+                }
+                None if self.shard.is_none() && Some(property) == expect && !self.failed().contains(property) => {
+                    Some(Problem {
+                        kind: "not-found".to_string(),
+                        message: format!("expected {property} to fail, but in {runs} it didn't"),
+                        text: String::new(),
+                    })
+                }
+                _ => None,
+            };
+            cases.push(Case { name: property.to_string(), problem });
+        }
+        if let Some((seed, message)) = &explored.first_unknown {
+            cases.push(Case {
+                name: "conclusive".to_string(),
+                problem: Some(Problem {
+                    kind: "unknown".to_string(),
+                    message: format!("nobody knows in {} of {runs}, first with seed {seed}", explored.unknown),
+                    text: format!("{message}\nreplay: {}", super::as_called(&self.replay_command(*seed))),
+                }),
+            });
+        }
+        cases.push(Case {
+            name: "repeats itself".to_string(),
+            problem: explored.first_unrepeated.or(self.diverged).map(|seed| Problem {
+                kind: "nondeterminism".to_string(),
+                message: format!("seed {seed} was run a second time, and that run was another one"),
+                text: format!("replay: {}", super::as_called(&self.replay_command(seed))),
+            }),
+        });
+        cases
+    }
+
+    fn in_words(&self, out: Option<&Path>) -> String {
+        let Campaign { explored, kept, traces, .. } = self;
+        let seconds = self.seconds();
+        let mut text = String::new();
+        for (property, group) in &explored.groups {
+            let of_group = |listed: &&Listed| listed.property == *property;
+            let seeds: Vec<String> = explored
+                .failures
+                .iter()
+                .filter(of_group)
+                .take(SEEDS_NAMED_MAX)
+                .map(|listed| listed.seed.to_string())
+                .collect();
+            let more = if group.failures > seeds.len() as u64 { ", …" } else { "" };
+            text.push_str(&format!(
+                "FAIL {} in {} of {}: seeds {}{more}\n",
+                printable::line(property, 60),
+                group.failures,
+                counted_runs(explored.runs),
+                seeds.join(", ")
+            ));
+            for said in printable::paragraph(&group.message, 100, 6) {
+                text.push_str(&format!("    {said}\n"));
+            }
+            text.push_str(&format!("    replay: {}\n", super::as_called(&self.replay_of(group.seed))));
+        }
+        if let Some((seed, message)) = &explored.first_unknown {
+            let runs = counted_runs(explored.runs);
+            text.push_str(&format!("UNKNOWN in {} of {runs}, first with seed {seed}\n", explored.unknown));
+            for said in printable::paragraph(message, 100, 6) {
+                text.push_str(&format!("    {said}\n"));
+            }
+            text.push_str(&format!("    replay: {}\n", super::as_called(&self.replay_command(*seed))));
+        }
+        if let Some(seed) = explored.first_unrepeated {
+            text.push_str(&format!(
+                "NOT DETERMINISTIC: seed {seed} was run a second time, and that run had another digest\n"
+            ));
+        }
+        if let (Some(directory), 1..) = (out, *traces) {
+            let plural = if *traces == 1 { "trace" } else { "traces" };
+            text.push_str(&format!("{traces} {plural} written to {}\n", directory.display()));
+        }
+        let Explored { runs, passed, failed, unknown, .. } = explored;
+        let interrupted = if self.interrupted { "interrupted after " } else { "" };
+        text.push_str(&format!(
+            "{interrupted}{} in {seconds:.2} s: {passed} passed, {failed} failed, {unknown} unknown\n",
+            counted_runs(*runs)
+        ));
+        if !kept.is_empty() {
+            let of = |found: &str| kept.iter().filter(|kept| kept.found.word() == found).count();
+            let (same, differs, gone, stale) = (of("same"), of("differs"), of("gone"), of("stale"));
+            let plural = if kept.len() == 1 { "failure" } else { "failures" };
+            text.push_str(&format!(
+                "{} saved {plural} before them: {same} the same, {differs} failing otherwise, {gone} gone, {stale} stale\n",
+                kept.len()
+            ));
+        }
+        let failed = self.failed();
+        match self.expect() {
+            _ if self.is_empty_part() => text.push_str("there is no seed in this shard\n"),
+            _ if explored.runs == 0 => text.push_str("nothing ran\n"),
+            None => {}
+            // The others may have it.
+            Some(_) if self.shard.is_some() && failed.is_empty() => {}
+            Some(property) if self.came_as_expected() => {
+                text.push_str(&format!("as expected: {property} failed, and nothing else did\n"));
+            }
+            Some(property) if failed.contains(property) => {
+                text.push_str(&format!("expected only {property} to fail, but something else failed too\n"));
+            }
+            // There might have been more.
+            Some(_) if self.interrupted => {}
+            Some(property) => {
+                let runs = counted_runs(*runs);
+                text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));
+            }
+        }
+        text
+    }
+}
+
+fn append(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::File::options().append(true).create(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn counted_runs(runs: u64) -> String {
+    if runs == 1 { "1 run".to_string() } else { format!("{runs} runs") }
+}

@@ -1,0 +1,80 @@
+//! `squall merge`: one result from many shards, told as one process would have told it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use squall_campaign::shard::{self, Merged, Shard};
+
+use super::arguments::Merge;
+use super::campaign::{Campaign, SavedAs, tell_kept};
+use super::exit::Stop;
+use super::explore::{prove_writable, prove_writable_beside};
+use super::output::Output;
+use super::run::unwritable;
+use super::saved;
+use super::shard::in_hex;
+use crate::failures;
+
+#[derive(Serialize)]
+struct Started<'s> {
+    event: &'static str,
+    scenario: &'s str,
+    seeds: String,
+    shards: u32,
+}
+
+pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
+    if let Some(directory) = &arguments.out {
+        prove_writable(directory)?;
+    }
+    if let Some(path) = &arguments.junit {
+        prove_writable_beside(path)?;
+    }
+    let mut shards = Vec::new();
+    for path in &arguments.shards {
+        let shard = Shard::read(path).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
+        shards.push((path.clone(), shard));
+    }
+    let merged = shard::merge(shards).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
+    let Merged { setup, shards, kept, explored, saved: files, elapsed_ns, diverged, left_threads } = merged;
+    output.json(&Started { event: "merge-started", scenario: &setup.scenario, seeds: in_hex(setup.seeds), shards })?;
+    let plural = if shards == 1 { "shard" } else { "shards" };
+    output.text(&format!("{}: seeds {}, {shards} {plural}", setup.scenario, setup.seeds))?;
+    for kept in &kept {
+        tell_kept(kept, output)?;
+    }
+    let directory = saved::new_directory(arguments.out.as_deref(), &setup.scenario);
+    let (mut saved, mut unsaved) = (BTreeMap::new(), None);
+    for (seed, file) in files {
+        let path = directory.join(failures::file_name(&file.property, seed));
+        match file.write_unless_known(&path) {
+            Ok(()) => {
+                saved.insert(seed, SavedAs { path, file });
+            }
+            Err(error) => {
+                unsaved.get_or_insert(unwritable(&path, &error));
+            }
+        }
+    }
+    let campaign = Campaign {
+        setup,
+        shard: None,
+        explored,
+        kept,
+        saved,
+        traces: 0,
+        elapsed_ns,
+        diverged,
+        left_threads,
+        // Those aren't written.
+        interrupted: false,
+    };
+    let code = campaign.conclude(None, arguments.junit.as_deref(), output)?;
+    match unsaved {
+        Some(unsaved) => {
+            output.flush()?;
+            Err(unsaved)
+        }
+        None => Ok(code),
+    }
+}

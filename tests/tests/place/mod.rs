@@ -1,0 +1,80 @@
+//! A directory of its own, in which the command line is called with programs that misbehave.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub struct Place {
+    directory: TempDir,
+}
+
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    pub fn of(output: &Output) -> Finished {
+        Finished {
+            code: output.status.code().expect("it exits by itself"),
+            stdout: String::from_utf8(output.stdout.clone()).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr.clone()).expect("UTF-8"),
+        }
+    }
+
+    /// All lines as JSON; the last is the summary.
+    pub fn lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
+    pub fn summary(&self) -> Value {
+        self.lines().pop().unwrap_or_else(|| panic!("nothing was written; {}", self.stderr))
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Finished {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked at"), "{}", self.stderr);
+        self
+    }
+}
+
+impl Place {
+    pub fn new() -> Place {
+        Place { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A scenario file of that program.
+    pub fn scenario(&self, program: &str, more: &str) -> String {
+        let path = self.path(&format!("{program}.toml"));
+        std::fs::write(&path, format!("program = \"{program}\"\nseeds = \"0..100\"\n{more}")).expect("a file");
+        path.display().to_string()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
+        command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+        for variable in
+            ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI", "GITHUB_ACTIONS"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    pub fn squall(&self, arguments: &[&str]) -> Finished {
+        Finished::of(&self.command(arguments).output().expect("it starts"))
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Finished {
+        self.squall(&[arguments, &["--message-format", "json"]].concat())
+    }
+}
