@@ -138,6 +138,19 @@ fn each_way_to_end_a_process_has_its_name() {
     odd.squall(&["explore", &file, "--no-check"], 0);
 }
 
+/// On a thread it ends the program; but not without a word.
+#[cfg(unix)]
+#[test]
+fn an_overflow_on_a_thread_is_said() {
+    use std::os::unix::process::ExitStatusExt;
+    let odd = Odd::new();
+    let file = odd.scenario("overflowing", "");
+    let Output { status, stderr, .. } = odd.command(&["run", &file]).output().expect("it starts");
+    let said = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.signal(), Some(6), "{said}");
+    assert!(said.contains("thread 'squall run' has overflowed its stack"), "{said}");
+}
+
 /// What a system does that has no memory left.
 #[test]
 fn a_process_that_is_killed_is_a_failed_run() {

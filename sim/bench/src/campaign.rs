@@ -74,7 +74,7 @@ pub fn report(options: Options) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn measure(options: Options) -> Result<Figures, Box<dyn Error>> {
-    let simulation = short_run();
+    let simulation = short_run().on_bare_threads();
     explored(&simulation, options.seeds.min(100), 2)?;
     let (mut runs, mut one_job, mut two_jobs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {

@@ -66,6 +66,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod escape;
+mod fresh_thread;
 #[cfg(all(
     target_os = "linux",
     target_env = "gnu",
@@ -117,6 +118,7 @@ mod interpose {
 }
 
 pub use escape::Escape;
+pub use fresh_thread::{FreshThread, is_fresh_thread};
 pub use self_test::{SelfTestError, self_test};
 pub use thread::{Guard, Host, enter, outside_node_code, set_node_code};
 

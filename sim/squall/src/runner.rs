@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Death, Processes, Reported, Request};
 use squall_engine::{Heartbeat, RunOptions, World};
+use squall_hermetic::FreshThread;
 use squall_trace::digest::Digester;
 use squall_trace::target::{MessageCounts, NoObserver};
 use squall_trace::{
@@ -58,18 +59,32 @@ pub struct Simulation {
     processes: Option<Arc<Processes>>,
     /// Whether they have.
     in_processes: bool,
+    bare_threads: bool,
 }
 
 impl Simulation {
     /// The world that `build` describes.
     pub fn new(build: impl Fn(&mut World) + Send + Sync + 'static) -> Simulation {
-        Simulation { build: Arc::new(build), hang_after: HANG_AFTER, processes: None, in_processes: false }
+        Simulation {
+            build: Arc::new(build),
+            hang_after: HANG_AFTER,
+            processes: None,
+            in_processes: false,
+            bare_threads: false,
+        }
     }
 
     /// Another bound for one poll's real time.
     #[must_use]
     pub fn hang_after(mut self, real_time: Duration) -> Simulation {
         self.hang_after = real_time;
+        self
+    }
+
+    /// Runs on threads that cost half as much, but whose output a test doesn't capture ([`FreshThread::spawn_bare`]).
+    #[must_use]
+    pub fn on_bare_threads(mut self) -> Simulation {
+        self.bare_threads = true;
         self
     }
 
@@ -151,8 +166,8 @@ pub enum WorldError {
     NoProcess(String),
 }
 
-/// The name of every thread that is a run's.
-pub const RUN_THREAD_NAME: &str = "squall run";
+/// The name of a run's thread.
+const RUN_THREAD_NAME: &str = "squall run";
 
 impl std::fmt::Debug for Simulation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -166,13 +181,7 @@ const EVENTS_IN_TRANSIT: usize = 64;
 /// Events of interest cross from the run's thread to the observer's.
 struct Forward {
     interest: EventMask,
-    events: std::sync::mpsc::SyncSender<Message>,
-}
-
-enum Message {
-    Event(squall_trace::OwnedEvent),
-    /// The run is over.
-    Done(Box<Result<Outcome, WorldError>>),
+    events: std::sync::mpsc::SyncSender<squall_trace::OwnedEvent>,
 }
 
 impl Observer for Forward {
@@ -181,7 +190,7 @@ impl Observer for Forward {
     }
 
     fn on_event(&mut self, event: &Event<'_>) {
-        let _ = self.events.send(Message::Event(event.clone().into_owned()));
+        let _ = self.events.send(event.clone().into_owned());
     }
 }
 
@@ -232,11 +241,13 @@ impl Simulation {
         let Circumstances { tell_poll, events_max, on_look } = circumstances;
         let (sender, receiver) = sync_channel(EVENTS_IN_TRANSIT);
         let beat = Arc::new(Heartbeat::default());
+        let done = Arc::new(Mutex::new(None));
         let thread = {
             let (build, plan, beat) = (Arc::clone(&self.build), plan.clone(), Arc::clone(&beat));
             let interest = observer.interest();
-            std::thread::Builder::new().name(RUN_THREAD_NAME.to_string()).spawn(move || {
-                let mut forward = Forward { interest, events: sender.clone() };
+            let done = Arc::clone(&done);
+            let body = move || {
+                let mut forward = Forward { interest, events: sender };
                 let progress = Arc::clone(&beat);
                 let tell = tell_poll.map(|tell| move |label: &str| tell(label, progress.events()));
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -252,34 +263,46 @@ impl Simulation {
                         Err(WorldError::Broken(text.unwrap_or_else(|| "a panic without a text".to_string())))
                     }
                 };
-                let _ = sender.send(Message::Done(Box::new(outcome)));
-            })
+                *done.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            };
+            match self.bare_threads {
+                true => FreshThread::spawn_bare(RUN_THREAD_NAME, body),
+                false => FreshThread::spawn_captured(RUN_THREAD_NAME, body),
+            }
         };
-        let thread = thread.map_err(|error| WorldError::NoThread(error.to_string()))?;
+        let mut thread = thread.map_err(|error| WorldError::NoThread(error.to_string()))?;
         let (mut seen, mut seen_at) = (beat.events(), Instant::now());
         let look = (self.hang_after / LOOKS).max(Duration::from_millis(1));
+        let mut listens = observer.interest() != EventMask::NONE;
         loop {
-            match receiver.recv_timeout(look) {
-                Ok(Message::Event(event)) => observer.on_event(&event),
-                Ok(Message::Done(outcome)) => {
-                    // The thread's own destructors are part of the run: nothing of it outlives it.
-                    let _ = thread.join();
-                    return outcome.map(|outcome| Attempt::Done(Box::new(outcome)));
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(on_look) = on_look {
-                        on_look();
+            // The thread's own destructors are part of the run: nothing of it outlives it.
+            let ended = match listens {
+                false => thread.join_timeout(look),
+                true => match receiver.recv_timeout(look) {
+                    Ok(event) => {
+                        observer.on_event(&event);
+                        continue;
                     }
-                    let events = beat.events();
-                    if events != seen {
-                        (seen, seen_at) = (events, Instant::now());
-                    } else if seen_at.elapsed() >= self.hang_after {
-                        return Ok(Attempt::Hung { events });
+                    Err(RecvTimeoutError::Disconnected) => {
+                        listens = false;
+                        continue;
                     }
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(WorldError::Broken("the run's thread ended without a result".to_string()));
-                }
+                    Err(RecvTimeoutError::Timeout) => false,
+                },
+            };
+            if ended {
+                let outcome = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let outcome = outcome.unwrap_or_else(|| Err(WorldError::Broken("a run without a result".to_string())));
+                return outcome.map(|outcome| Attempt::Done(Box::new(outcome)));
+            }
+            if let Some(on_look) = on_look {
+                on_look();
+            }
+            let events = beat.events();
+            if events != seen {
+                (seen, seen_at) = (events, Instant::now());
+            } else if seen_at.elapsed() >= self.hang_after {
+                return Ok(Attempt::Hung { events });
             }
         }
     }

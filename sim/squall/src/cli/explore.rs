@@ -118,7 +118,7 @@ pub fn explore(
     let (findings, left_threads) = match search.run(output)? {
         Some(findings) => (findings, false),
         None => {
-            search.leave_threads(begun.elapsed());
+            search.leave_threads(begun.elapsed(), output)?;
             (search.run(output)?.expect("who has left threads doesn't leave them again"), true)
         }
     };
@@ -201,10 +201,12 @@ struct Findings {
 
 impl Search<'_> {
     /// From now on there is a process for each run. What was said so far stands above.
-    fn leave_threads(&mut self, elapsed: Duration) {
+    fn leave_threads(&mut self, elapsed: Duration, output: &mut Output) -> Result<(), Stop> {
         output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
         self.arguments.world.set.push(PROCESSES.to_string());
         self.arguments.time = self.arguments.time.map(|time| time.saturating_sub(elapsed));
+        output.text("  isolation = process")?;
+        output.flush()
     }
 
     /// Runs what was saved before, then the seeds. `None` where a run on a thread didn't repeat itself, and may in processes.

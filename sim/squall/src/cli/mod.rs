@@ -27,7 +27,7 @@ use clap::Parser;
 
 use crate::harness::COMMAND_LINE_VARIABLE;
 use crate::process::{self, Processes, Wanted};
-use crate::runner::{RUN_THREAD_NAME, Simulation};
+use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario};
 use squall_trace::Digest;
 
@@ -98,7 +98,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
 pub(crate) fn keep_run_threads_quiet() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().name() != Some(RUN_THREAD_NAME) {
+        if !squall_hermetic::is_fresh_thread() {
             previous(info);
         }
     }));
@@ -130,7 +130,7 @@ pub(crate) fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulatio
     };
     let processes = Processes::new(command).memory_bytes_max(scenario.memory_bytes_max());
     let all = scenario.isolation() == Isolation::Process;
-    scenario.simulation().hang_after(hang_after).with_processes(processes, all)
+    scenario.simulation().hang_after(hang_after).on_bare_threads().with_processes(processes, all)
 }
 
 pub(crate) use list::scenario_files;
