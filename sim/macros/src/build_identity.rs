@@ -1,416 +1,636 @@
-//! `build_identity!`: which build a program is, as a hash of its lock file and sources.
+//! `build_identity!()`: a hash of the sources that a program is built from.
 //!
-//! Hashed are the lock file; of the package in which the macro stands, its manifest and all of its Rust files; of each package that it
-//! reaches by path, its manifest, its build script and the Rust files of its library; and the manifest of each one's workspace. Packages
-//! of registries and of git are in the lock file. Nothing of it is an absolute path or a time, so every checkout has the same value.
+//! The value must be the same wherever the same commit is checked out, so no absolute path goes into it, nor anything
+//! that a build leaves behind. A file too many costs a refusal that nobody needed; a file too few lets two builds pass
+//! for one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::{env, fs, io, iter};
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Error, LitStr, Result};
+use syn::{Error, LitInt};
 use toml::{Table, Value};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a package's own tests and examples need too.
-const TABLES_OF_ITS_OWN: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
+/// What this compiler process has found, by the package's folder. One crate may ask hundreds of times.
+static KNOWN: Mutex<BTreeMap<OsString, u128>> = Mutex::new(BTreeMap::new());
 
-/// What a package needs where it is a dependency.
-const TABLES: [&str; 2] = ["dependencies", "build-dependencies"];
-
-/// What was found for the package that is compiled. A crate may have hundreds of tests, each of which says its build.
-static KNOWN: Mutex<Option<(PathBuf, u128)>> = Mutex::new(None);
-
-pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
+pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
     if !input.is_empty() {
-        return Err(Error::new_spanned(input, "build_identity!() takes nothing"));
+        return Err(Error::new_spanned(input, "`build_identity!()` takes nothing"));
     }
-    let failed = |text: String| Error::new(Span::call_site(), text);
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let package = package.ok_or_else(|| failed("CARGO_MANIFEST_DIR isn't set: cargo sets it".to_string()))?;
+    let failed = |message: String| Error::new(Span::call_site(), format!("build_identity: {message}"));
+    let folder = env::var_os("CARGO_MANIFEST_DIR")
+        .ok_or_else(|| failed("expected CARGO_MANIFEST_DIR to name the package's folder: build with cargo".into()))?;
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((of, identity)) = &*known
-        && *of == package
-    {
-        return Ok(digest(*identity));
-    }
-    let files = files(&package).map_err(failed)?;
-    let identity = hash(&files).map_err(failed)?;
-    *known = Some((package, identity));
-    let digest = digest(identity);
-    // Cargo builds again when one of them changes. Once in a crate is enough.
-    let paths = files.values().map(|path| path.to_str().ok_or_else(|| failed(format!("{path:?} is no text"))));
-    let paths = paths.map(|path| path.map(|path| LitStr::new(path, Span::call_site()))).collect::<Result<Vec<_>>>()?;
-    Ok(quote! {{
-        #(const _: &[u8] = ::core::include_bytes!(#paths);)*
-        #digest
-    }})
-}
-
-fn digest(identity: u128) -> TokenStream {
-    quote! { ::squall::trace::Digest(#identity) }
-}
-
-/// A name that is the same in every checkout, and where the file lies.
-type Files = BTreeMap<String, PathBuf>;
-
-fn hash(files: &Files) -> std::result::Result<u128, String> {
-    let mut hash = Xxh3::new();
-    for (name, path) in files {
-        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        // As git may write them elsewhere.
-        let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
-        for part in [name.as_str(), &text] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
+    let (hash, tracked) = match known.get(&folder) {
+        // The first expansion has named the files, and once is enough.
+        Some(hash) => (*hash, BTreeSet::new()),
+        None => {
+            let Identity { hash, files } = identity(Path::new(&folder)).map_err(failed)?;
+            known.insert(folder, hash);
+            (hash, files)
         }
-    }
-    Ok(hash.digest128())
-}
-
-/// All that a package is built from.
-fn files(package: &Path) -> std::result::Result<Files, String> {
-    let mut found = Found::default();
-    if let Some(lock) = package.ancestors().map(|above| above.join("Cargo.lock")).find(|lock| lock.is_file()) {
-        found.files.insert("Cargo.lock".to_string(), lock);
-    }
-    found.add_package(package, true)?;
-    Ok(found.files)
-}
-
-#[derive(Default)]
-struct Found {
-    files: Files,
-    packages: BTreeSet<PathBuf>,
-    workspaces: BTreeMap<PathBuf, Table>,
-}
-
-impl Found {
-    /// Adds a package and all that it reaches by path. `is_own` is that of the macro.
-    fn add_package(&mut self, directory: &Path, is_own: bool) -> std::result::Result<(), String> {
-        let directory = &plain(directory);
-        if !self.packages.insert(directory.clone()) {
-            return Ok(());
+    };
+    let hash = LitInt::new(&format!("{hash:#034x}u128"), Span::call_site());
+    // On stable Rust a macro can't name a file that it depends on, other than by having it included.
+    Ok(quote! {
+        {
+            #(const _: &[u8] = ::core::include_bytes!(#tracked);)*
+            ::squall::trace::Digest(#hash)
         }
-        let manifest = read_manifest(directory)?;
-        let of_package = manifest.get("package").and_then(Value::as_table);
-        let name = of_package.and_then(|package| package.get("name")).and_then(Value::as_str).unwrap_or("?");
-        // Two may have one name. The order in which they are found is the same everywhere.
-        let numbered = &*format!("{name} {}", self.packages.len());
-        self.files.insert(format!("{numbered}/Cargo.toml"), directory.join("Cargo.toml"));
+    })
+}
+
+/// What `folder`'s package is built from.
+#[derive(Debug)]
+struct Identity {
+    hash: u128,
+    /// The hashed files, by their absolute paths.
+    files: BTreeSet<String>,
+}
+
+/// The files of a package that are hashed.
+struct Package {
+    name: String,
+    /// By their paths in the package. The workspace's manifest and the lock file are named `workspace/…` wherever they
+    /// lie.
+    files: BTreeMap<String, PathBuf>,
+}
+
+fn identity(folder: &Path) -> Result<Identity, String> {
+    let mut folders = vec![normalized(folder)];
+    let mut packages = Vec::new();
+    // The list grows by what is reached. What is on it already isn't visited again, so cycles end.
+    while let Some(folder) = folders.get(packages.len()) {
+        let is_own = packages.is_empty();
+        let manifest = Manifest::read(folder)?;
+        let root = manifest.workspace_root()?;
+        let mut reached = manifest.dependencies(&root, is_own)?;
         if is_own {
-            self.add_sources(numbered, directory, directory);
-        } else {
-            let library = manifest.get("lib").and_then(|library| library.get("path")).and_then(Value::as_str);
-            let library = directory.join(library.unwrap_or("src/lib.rs"));
-            self.add_sources(numbered, directory, library.parent().unwrap_or(directory));
-            let script = of_package.and_then(|package| package.get("build")).and_then(Value::as_str);
-            self.add_source(numbered, directory, directory.join(script.unwrap_or("build.rs")));
+            reached.extend(root.patches()?);
         }
-        let root = of_package.and_then(|package| package.get("workspace")).and_then(Value::as_str);
-        let root = root.map(|root| plain(&directory.join(root))).or_else(|| workspace_of(directory));
-        if let Some(root) = &root {
-            self.add_workspace(root)?;
-        }
-        for dependency in self.dependencies(directory, &manifest, root.as_deref(), is_own) {
-            self.add_package(&dependency, false)
-                .map_err(|problem| format!("{problem}\n  which {name} depends on by path"))?;
-        }
-        Ok(())
-    }
-
-    /// Profiles, shared versions and patches. The packages that are patched by path.
-    fn add_workspace(&mut self, root: &Path) -> std::result::Result<(), String> {
-        if self.workspaces.contains_key(root) {
-            return Ok(());
-        }
-        let manifest = read_manifest(root)?;
-        let number = self.workspaces.len();
-        self.files.insert(format!("workspace {number}"), root.join("Cargo.toml"));
-        self.workspaces.insert(root.to_path_buf(), manifest.clone());
-        let patches = manifest.get("patch").and_then(Value::as_table);
-        for patch in patches.into_iter().flat_map(Table::values).filter_map(Value::as_table).flat_map(Table::values) {
-            if let Some(path) = patch.get("path").and_then(Value::as_str) {
-                self.add_package(&root.join(path), false)
-                    .map_err(|problem| format!("{problem}\n  which {} patches by path", root.display()))?;
+        packages.push(manifest.package(&root, is_own)?);
+        for folder in reached {
+            if !folders.contains(&folder) {
+                folders.push(folder);
             }
         }
-        Ok(())
+    }
+    // Not in the order in which they are reached, since toml's features decide the order of a table's entries. Packages
+    // that share a name stay in it.
+    packages.sort_by(|one, other| one.name.cmp(&other.name));
+
+    let mut hasher = Xxh3::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let mut files = BTreeSet::new();
+    for package in &packages {
+        for (place, path) in &package.files {
+            add(package.name.as_bytes());
+            add(place.as_bytes());
+            add(&with_plain_line_ends(fs::read(path).map_err(|error| unreadable(path, &error))?));
+            let path = path.to_str().ok_or_else(|| format!("{}: expected a path in UTF-8", path.display()))?;
+            files.insert(path.to_owned());
+        }
+    }
+    Ok(Identity { hash: hasher.digest128(), files })
+}
+
+/// A `Cargo.toml`.
+#[derive(Clone)]
+struct Manifest {
+    folder: PathBuf,
+    path: PathBuf,
+    table: Table,
+}
+
+impl Manifest {
+    fn read(folder: &Path) -> Result<Manifest, String> {
+        let path = folder.join("Cargo.toml");
+        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        let table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Manifest { folder: folder.to_owned(), path, table })
     }
 
-    /// Where the packages lie that a package depends on by path.
-    fn dependencies(&self, directory: &Path, manifest: &Table, root: Option<&Path>, is_own: bool) -> Vec<PathBuf> {
-        let tables: &[&str] = if is_own { &TABLES_OF_ITS_OWN } else { &TABLES };
-        let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
-        let levels = targets.filter_map(Value::as_table).chain([manifest]);
-        let all = levels.flat_map(|level| tables.iter().filter_map(|table| level.get(*table)));
-        let all = all.filter_map(Value::as_table).flatten();
-        let shared =
-            root.and_then(|root| Some((root, self.workspaces.get(root)?.get("workspace")?.get("dependencies")?)));
-        let place = |(name, dependency): (&String, &Value)| {
-            if let Some(path) = dependency.get("path").and_then(Value::as_str) {
-                return Some(directory.join(path));
-            }
-            let is_shared = dependency.get("workspace").and_then(Value::as_bool) == Some(true);
-            let (root, shared) = shared.filter(|_| is_shared)?;
-            Some(root.join(shared.get(name)?.get("path")?.as_str()?))
-        };
-        all.filter_map(place).collect()
+    /// What `[package]` says of `key`.
+    fn says(&self, key: &str) -> Option<&str> {
+        self.table.get("package")?.get(key)?.as_str()
     }
 
-    /// Adds the Rust files below `folder`, but not those of other packages, of hidden folders and of what was built.
-    fn add_sources(&mut self, name: &str, package: &Path, folder: &Path) {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            // A link to a folder may lead round in a circle.
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
-                // Cargo marks what it builds in.
-                let holds = |name: &str| path.join(name).is_file();
-                if !is_hidden && entry.file_name() != "target" && !holds("CACHEDIR.TAG") && !holds("Cargo.toml") {
-                    self.add_sources(name, package, &path);
+    /// The manifest of its workspace's root, which is itself if there is no other. As cargo looks for it.
+    fn workspace_root(&self) -> Result<Manifest, String> {
+        if self.table.contains_key("workspace") {
+            return Ok(self.clone());
+        }
+        if let Some(path) = self.says("workspace") {
+            return Manifest::read(&normalized(&self.folder.join(path)));
+        }
+        for above in self.folder.ancestors().skip(1) {
+            if above.join("Cargo.toml").is_file() {
+                let manifest = Manifest::read(above)?;
+                if manifest.takes_in(&self.folder) {
+                    return Ok(manifest);
                 }
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                self.add_source(name, package, path);
             }
         }
+        Ok(self.clone())
     }
 
-    /// Adds a file, if it is there.
-    fn add_source(&mut self, name: &str, package: &Path, path: PathBuf) {
-        if path.is_file() {
-            let inside = path.strip_prefix(package).unwrap_or(&path);
-            let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-            self.files.insert(format!("{name}/{}", parts.join("/")), path);
+    /// Whether it is the root of a workspace that doesn't exclude `folder`.
+    fn takes_in(&self, folder: &Path) -> bool {
+        let Some(workspace) = self.table.get("workspace") else { return false };
+        let lists = |key: &str| {
+            let list = workspace.get(key).and_then(Value::as_array);
+            let mut paths = list.into_iter().flatten().filter_map(Value::as_str);
+            paths.any(|path| folder.starts_with(normalized(&self.folder.join(path))))
+        };
+        lists("members") || !lists("exclude")
+    }
+
+    /// The folders of the packages that it depends on by path. Tests are built of the program's own package alone.
+    fn dependencies(&self, root: &Manifest, is_own: bool) -> Result<Vec<PathBuf>, String> {
+        // The names with underscores are those of editions before 2024.
+        let mut kinds = vec!["dependencies", "build-dependencies", "build_dependencies"];
+        if is_own {
+            kinds.extend(["dev-dependencies", "dev_dependencies"]);
+        }
+        let for_targets = entries(self.table.get("target")).filter_map(|(_, target)| target.as_table());
+        let mut folders = Vec::new();
+        for table in iter::once(&self.table).chain(for_targets) {
+            for (name, said) in kinds.iter().flat_map(|kind| entries(table.get(*kind))) {
+                let shared = said.get("workspace").and_then(Value::as_bool) == Some(true);
+                folders.extend(if shared {
+                    let said = root.table.get("workspace").and_then(|table| table.get("dependencies")?.get(name));
+                    let said = said.ok_or_else(|| {
+                        format!(
+                            "{}: expected `{name}` in [workspace.dependencies] of {}",
+                            self.path.display(),
+                            root.path.display(),
+                        )
+                    })?;
+                    root.folder_of(name, said)?
+                } else {
+                    self.folder_of(name, said)?
+                });
+            }
+        }
+        Ok(folders)
+    }
+
+    /// The folders of the packages that stand in for others in the whole workspace.
+    fn patches(&self) -> Result<Vec<PathBuf>, String> {
+        let patches = entries(self.table.get("patch")).flat_map(|(_, source)| entries(Some(source)));
+        let mut folders = Vec::new();
+        for (name, said) in patches.chain(entries(self.table.get("replace"))) {
+            folders.extend(self.folder_of(name, said)?);
+        }
+        Ok(folders)
+    }
+
+    /// Where the dependency `name` lies, if what is said of it is a path.
+    fn folder_of(&self, name: &str, said: &Value) -> Result<Option<PathBuf>, String> {
+        let Some(path) = said.get("path").and_then(Value::as_str) else { return Ok(None) };
+        let folder = normalized(&self.folder.join(path));
+        let manifest = folder.join("Cargo.toml");
+        if !manifest.is_file() {
+            return Err(format!(
+                "{}: expected the manifest of `{name}` at {}, found none: correct its path",
+                self.path.display(),
+                manifest.display(),
+            ));
+        }
+        Ok(Some(folder))
+    }
+
+    /// The package's files: all sources if it is the program's own, else those of its library and its build script.
+    fn package(&self, root: &Manifest, is_own: bool) -> Result<Package, String> {
+        let name = self.says("name");
+        let name = name.ok_or_else(|| format!("{}: expected the `name` of a [package]", self.path.display()))?;
+        let mut files = BTreeMap::from([("Cargo.toml".to_owned(), self.path.clone())]);
+        let build_script = self.says("build").unwrap_or("build.rs");
+        let build_script_path = normalized(&self.folder.join(build_script));
+        if build_script_path.is_file() {
+            files.insert(build_script.to_owned(), build_script_path);
+        }
+        if root.folder != self.folder {
+            files.insert("workspace/Cargo.toml".to_owned(), root.path.clone());
+        }
+        let mut sources = "";
+        if is_own {
+            let lock_file = root.folder.join("Cargo.lock");
+            if lock_file.is_file() {
+                files.insert("workspace/Cargo.lock".to_owned(), lock_file);
+            }
+        } else {
+            let library = self.table.get("lib").and_then(|table| table.get("path")?.as_str());
+            sources = library.unwrap_or("src/lib.rs").rsplit_once('/').map_or("", |(folder, _)| folder);
+        }
+        let folder = normalized(&self.folder.join(sources));
+        if folder.is_dir() {
+            gather(&folder, sources, &mut Vec::new(), &mut files)?;
+        }
+        Ok(Package { name: name.to_owned(), files })
+    }
+}
+
+/// The entries of a table. What is none has none: cargo has told of it.
+fn entries(table: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    table.and_then(Value::as_table).into_iter().flatten()
+}
+
+/// Adds the Rust files in `folder`, which is `place` in its package. `above` are the folders that are being read.
+fn gather(
+    folder: &Path,
+    place: &str,
+    above: &mut Vec<PathBuf>,
+    files: &mut BTreeMap<String, PathBuf>,
+) -> Result<(), String> {
+    let entries = match fs::read_dir(folder) {
+        // What can't be read isn't built from: a service's data, perhaps.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        entries => entries.map_err(|error| unreadable(folder, &error))?,
+    };
+    let real = fs::canonicalize(folder).map_err(|error| unreadable(folder, &error))?;
+    if above.contains(&real) {
+        // A symbolic link leads back up.
+        return Ok(());
+    }
+    above.push(real);
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Editors leave files there that come and go.
+        if name.starts_with('.') {
+            continue;
+        }
+        let place = if place.is_empty() { name.to_string() } else { format!("{place}/{name}") };
+        if path.is_dir() {
+            // Below `src`, `target` is a module like others. A target directory of another name has cargo's tag in it.
+            let built = place == "target" || path.join("CACHEDIR.TAG").is_file();
+            if !built && !path.join("Cargo.toml").is_file() {
+                gather(&path, &place, above, files)?;
+            }
+        } else if name.ends_with(".rs") {
+            files.insert(place, path);
         }
     }
+    above.pop();
+    Ok(())
 }
 
-fn read_manifest(directory: &Path) -> std::result::Result<Table, String> {
-    let path = directory.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    text.parse().map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The nearest folder with a manifest that says `[workspace]`.
-fn workspace_of(directory: &Path) -> Option<PathBuf> {
-    let is_root = |directory: &&Path| read_manifest(directory).is_ok_and(|manifest| manifest.contains_key("workspace"));
-    directory.ancestors().find(is_root).map(Path::to_path_buf)
-}
-
-/// A path without `..`, so that a package has one name, however it is reached.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
+/// Without `.` and `..`, so that a folder has one name. Links aren't followed: cargo doesn't either.
+fn normalized(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
             Component::CurDir => {}
-            part => plain.push(part),
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
         }
     }
-    plain
+    normal
+}
+
+/// Git may check the same text out with either kind of line end.
+fn with_plain_line_ends(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.contains(&b'\r') {
+        let mut next = bytes.clone().into_iter().skip(1).chain([0]);
+        bytes.retain(|byte| (*byte, next.next()) != (b'\r', Some(b'\n')));
+    }
+    bytes
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{}: expected to read it: {error}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
-
     use super::*;
 
-    /// A project with all that matters, in a folder of its own.
-    fn project() -> TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (path, text) in [
-            ("Cargo.toml", WORKSPACE),
-            ("Cargo.lock", "[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n"),
-            ("app/Cargo.toml", APP),
-            ("app/src/main.rs", "fn main() {}\n"),
-            ("app/src/deep/er.rs", "// deep\n"),
-            ("app/tests/scenarios.rs", "// scenarios\n"),
-            ("app/target/built.rs", "// built\n"),
-            ("app/.hidden/secret.rs", "// hidden\n"),
-            ("app/elsewhere/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n"),
-            ("app/elsewhere/built.rs", "// built\n"),
-            ("app/nested/Cargo.toml", "[package]\nname = \"nested\"\n"),
-            ("app/nested/src/lib.rs", "// nested\n"),
-            ("near/Cargo.toml", NEAR),
-            ("near/src/lib.rs", "// near\n"),
-            ("near/build.rs", "// script\n"),
-            ("near/tests/x.rs", "// a test\n"),
-            ("far/Cargo.toml", FAR),
-            ("far/rust/lib.rs", "// far\n"),
-            ("far/generate.rs", "// script\n"),
-            ("shared/Cargo.toml", "[package]\nname = \"shared\"\nversion = \"0.0.0\"\n"),
-            ("shared/src/lib.rs", "// shared\n"),
-            ("patched/Cargo.toml", "[package]\nname = \"patched\"\nversion = \"0.0.0\"\n"),
-            ("patched/src/lib.rs", "// patched\n"),
-            ("helper/Cargo.toml", "[package]\nname = \"shared\"\nversion = \"0.0.0\"\n"),
-            ("helper/src/lib.rs", "// helper\n"),
-            ("stranger/Cargo.toml", "[package]\nname = \"stranger\"\nversion = \"0.0.0\"\n"),
-            ("stranger/src/lib.rs", "// stranger\n"),
-            ("windows/Cargo.toml", "[package]\nname = \"windows\"\nversion = \"0.0.0\"\n"),
-            ("windows/src/lib.rs", "// windows\n"),
-        ] {
-            write(&folder, path, text);
+    use tempfile::TempDir;
+
+    /// A folder with the files of a workspace, whose package `app` is asked for its identity.
+    struct Tree(TempDir);
+
+    impl Tree {
+        fn of(files: &[(&str, &str)]) -> Tree {
+            let tree = Tree(tempfile::tempdir().expect("a directory"));
+            for (place, text) in files {
+                tree.write(place, text);
+            }
+            tree
         }
-        folder
-    }
 
-    const WORKSPACE: &str = "\
-[workspace]
-members = [\"app\", \"near\"]
-[workspace.dependencies]
-shared = { path = \"shared\" }
-[patch.crates-io]
-patched = { path = \"patched\" }
-";
-    const APP: &str = "\
-[package]
-name = \"app\"
-[dependencies]
-serde = \"1\"
-near = { path = \"../near\" }
-shared.workspace = true
-[dev-dependencies]
-helper = { path = \"../helper\" }
-[target.'cfg(windows)'.dependencies]
-windows = { path = \"../windows\" }
-";
-    const NEAR: &str = "\
-[package]
-name = \"near\"
-[dependencies]
-far = { path = \"./../far\" }
-[dev-dependencies]
-stranger = { path = \"../stranger\" }
-";
-    const FAR: &str = "\
-[package]
-name = \"far\"
-build = \"generate.rs\"
-[lib]
-path = \"rust/lib.rs\"
-[build-dependencies]
-near = { path = \"../near\" }
-";
+        fn path(&self, place: &str) -> PathBuf {
+            normalized(&self.0.path().join(place))
+        }
 
-    fn write(folder: &TempDir, path: &str, text: &str) {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        std::fs::write(path, text).expect("a file");
-    }
+        fn write(&self, place: &str, text: &str) {
+            let path = self.path(place);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
 
-    fn identity(folder: &TempDir) -> u128 {
-        hash(&files(&folder.path().join("app")).expect("it is whole")).expect("it can be read")
-    }
+        fn identity(&self) -> Identity {
+            identity(&self.path("app")).expect("an identity")
+        }
 
-    #[test]
-    fn it_is_the_same_in_every_checkout() {
-        let project = project();
-        let first = identity(&project);
-        assert_eq!(identity(&self::project()), first, "in another folder");
-        for path in ["app/src/main.rs", "near/src/lib.rs", "Cargo.lock"] {
-            let text = std::fs::read_to_string(project.path().join(path)).expect("a file");
-            write(&project, path, &text.replace('\n', "\r\n"));
-            assert_eq!(identity(&project), first, "{path} with other ends of lines");
+        fn hash(&self) -> u128 {
+            self.identity().hash
+        }
+
+        fn error(&self) -> String {
+            identity(&self.path("app")).expect_err("an error")
         }
     }
 
-    #[test]
-    fn it_follows_all_that_the_program_is_built_from() {
-        let first = identity(&project());
-        for path in [
+    /// What counts, in a workspace that has a dependency of each kind.
+    const COUNTS: &[(&str, &str)] = &[
+        (
             "Cargo.toml",
-            "Cargo.lock",
+            "[workspace]\nmembers = ['app']\n[workspace.dependencies]\nshared = { path = 'shared' }\nserde = '1'\n\
+             [patch.crates-io]\npatched = { path = 'patched' }\n[replace]\n'old:1.0.0' = { path = 'replaced' }\n",
+        ),
+        ("Cargo.lock", "version = 4\n"),
+        (
             "app/Cargo.toml",
-            "app/src/main.rs",
-            "app/src/deep/er.rs",
-            "app/src/new.rs",
-            "app/tests/scenarios.rs",
+            "[package]\nname = 'app'\n[dependencies]\nnear = { path = '../near' }\nshared.workspace = true\n\
+             serde = { workspace = true }\nregistry = '1'\n[dev-dependencies]\nfor_tests = { path = '../for_tests' }\n\
+             [build-dependencies]\nfor_build = { path = '../for_build' }\n\
+             [target.'cfg(unix)'.dependencies]\nfor_unix = { path = '../for_unix' }\n",
+        ),
+        ("app/src/main.rs", "mod deep;\n"),
+        ("app/src/deep/inner.rs", "fn inner() {}\n"),
+        ("app/src/target/inner.rs", "fn inner_target() {}\n"),
+        ("app/tests/test.rs", "fn test() {}\n"),
+        (
             "near/Cargo.toml",
-            "near/src/lib.rs",
-            "near/build.rs",
+            "[package]\nname = 'near'\n[dependencies]\nfar = { path = '../far' }\n\
+             [dev-dependencies]\nfor_tests_of_near = { path = '../for_tests_of_near' }\n\
+             [build-dependencies]\nfor_build_of_near = { path = '../for_build_of_near' }\n",
+        ),
+        ("near/build.rs", "fn main() {}\n"),
+        ("near/src/lib.rs", "mod near;\n"),
+        (
             "far/Cargo.toml",
-            "far/rust/lib.rs",
-            "far/rust/new/mod.rs",
-            "far/generate.rs",
-            "shared/src/lib.rs",
-            "patched/src/lib.rs",
-            "helper/src/lib.rs",
-            "windows/src/lib.rs",
-        ] {
-            let project = project();
-            let text = std::fs::read_to_string(project.path().join(path)).unwrap_or_default();
-            write(&project, path, &format!("{text}# // more\n"));
-            assert_ne!(identity(&project), first, "{path} was changed");
+            "[package]\nname = 'far'\nbuild = 'make/far.rs'\n[lib]\npath = 'code/far.rs'\n[dependencies]\n\
+             own_workspace = { path = '../elsewhere/own' }\n",
+        ),
+        ("far/make/far.rs", "fn main() {}\n"),
+        ("far/code/far.rs", "mod far;\n"),
+        ("far/code/deep/inner.rs", "fn inner_far() {}\n"),
+        ("shared/Cargo.toml", "[package]\nname = 'shared'\n"),
+        ("shared/src/lib.rs", "mod shared;\n"),
+        ("patched/Cargo.toml", "[package]\nname = 'patched'\n[lib]\npath = 'lib.rs'\n"),
+        ("patched/lib.rs", "mod patched;\n"),
+        ("replaced/Cargo.toml", "[package]\nname = 'old'\n"),
+        ("replaced/src/lib.rs", "mod replaced;\n"),
+        // The program depends on itself through what its tests need.
+        ("for_tests/Cargo.toml", "[package]\nname = 'for_tests'\n[dependencies]\napp = { path = '../app' }\n"),
+        ("for_tests/src/lib.rs", "mod for_tests;\n"),
+        ("for_build/Cargo.toml", "[package]\nname = 'for_build'\n"),
+        ("for_build/src/lib.rs", "mod for_build;\n"),
+        ("for_unix/Cargo.toml", "[package]\nname = 'for_unix'\n"),
+        ("for_unix/src/lib.rs", "mod for_unix;\n"),
+        ("for_build_of_near/Cargo.toml", "[package]\nname = 'for_build_of_near'\n"),
+        ("for_build_of_near/src/lib.rs", "mod for_build_of_near;\n"),
+        ("elsewhere/root/Cargo.toml", "[workspace]\n[workspace.dependencies]\nlast = { path = '../last' }\n"),
+        (
+            "elsewhere/own/Cargo.toml",
+            "[package]\nname = 'own'\nworkspace = '../root'\n[dependencies]\nlast = { workspace = true }\n",
+        ),
+        ("elsewhere/own/src/lib.rs", "mod own;\n"),
+        ("elsewhere/last/Cargo.toml", "[package]\nname = 'last'\n"),
+        ("elsewhere/last/src/lib.rs", "mod last;\n"),
+    ];
+
+    /// What doesn't count, in the same workspace. Most of it isn't even Rust or TOML.
+    const LEFT_OUT: &[(&str, &str)] = &[
+        ("README.md", "What it is\n"),
+        ("app/notes.txt", "What to do\n"),
+        ("app/target/debug/build/app/out/made.rs", "made\n"),
+        ("app/output/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n"),
+        ("app/output/debug/build/app/out/made.rs", "made\n"),
+        ("app/.hidden/hidden.rs", "hidden\n"),
+        ("app/src/.main.rs", "an editor's\n"),
+        ("app/nested/Cargo.toml", "[package]\nname = 'nested'\n"),
+        ("app/nested/src/lib.rs", "nested\n"),
+        // Cargo reads the workspace's alone.
+        ("app/Cargo.lock", "version = 3\n"),
+        ("near/tests/test.rs", "a test\n"),
+        ("near/examples/example.rs", "an example\n"),
+        ("far/build.rs", "not the build script\n"),
+        ("far/src/lib.rs", "not the library\n"),
+        ("patched/target/debug/build/patched/out/made.rs", "made\n"),
+        ("for_tests_of_near/Cargo.toml", "[package]\nname = 'for_tests_of_near'\n"),
+        ("for_tests_of_near/src/lib.rs", "not reached\n"),
+        ("elsewhere/root/Cargo.lock", "version = 4\n"),
+    ];
+
+    fn whole() -> Tree {
+        let tree = Tree::of(COUNTS);
+        for (place, text) in LEFT_OUT {
+            tree.write(place, text);
         }
+        tree
     }
 
     #[test]
-    fn it_does_not_follow_what_the_program_is_not_built_from() {
-        let first = identity(&project());
-        for path in [
-            "app/target/built.rs",
-            "app/.hidden/secret.rs",
-            "app/elsewhere/built.rs",
-            "app/nested/src/lib.rs",
-            "app/notes.txt",
-            "near/tests/x.rs",
-            "near/examples/new.rs",
-            "stranger/src/lib.rs",
-            "far/build.rs",
-            "README.md",
-        ] {
-            let project = project();
-            write(&project, path, "// other\n");
-            assert_eq!(identity(&project), first, "{path} was changed");
+    fn two_folders_with_the_same_files_are_the_same_build() {
+        assert_eq!(whole().hash(), whole().hash());
+    }
+
+    #[test]
+    fn what_counts_changes_the_identity_and_is_tracked() {
+        let tree = whole();
+        let Identity { hash, files } = tree.identity();
+        for (place, text) in COUNTS {
+            tree.write(place, &format!("{text}# changed"));
+            assert_ne!(tree.hash(), hash, "{place}");
+            tree.write(place, text);
         }
+        assert_eq!(tree.hash(), hash);
+        let expected: BTreeSet<PathBuf> = COUNTS.iter().map(|(place, _)| tree.path(place)).collect();
+        assert_eq!(files.iter().map(PathBuf::from).collect::<BTreeSet<PathBuf>>(), expected);
     }
 
     #[test]
-    fn what_stands_where_counts() {
-        let first = identity(&project());
-        // What two files hold, swapped; and a line moved from the end of one file to the start of the next.
-        for (one, other) in
-            [("// deep\nfn main() {}\n", ""), ("fn main() {}\n", "// deep\n"), ("", "// deep\nfn main() {}\n")]
-        {
-            let project = project();
-            write(&project, "app/src/deep/er.rs", one);
-            write(&project, "app/src/main.rs", other);
-            assert_ne!(identity(&project), first);
+    fn what_is_left_out_changes_nothing() {
+        let tree = whole();
+        let hash = tree.hash();
+        for (place, text) in LEFT_OUT {
+            tree.write(place, &format!("{text}# changed"));
+            assert_eq!(tree.hash(), hash, "{place}");
         }
-        let project = project();
-        std::fs::rename(project.path().join("near/src/lib.rs"), project.path().join("near/src/moved.rs"))
-            .expect("moved");
-        assert_ne!(identity(&project), first);
+        assert_eq!(Tree::of(COUNTS).hash(), hash);
     }
 
     #[test]
-    fn a_dependency_that_is_not_there_is_told() {
-        let project = project();
-        std::fs::remove_file(project.path().join("far/Cargo.toml")).expect("removed");
-        let error = files(&project.path().join("app")).unwrap_err();
-        assert!(error.contains("far/Cargo.toml: ") && error.contains("which near depends on by path"), "{error}");
-        assert!(error.contains("which app depends on by path"), "{error}");
+    fn a_file_that_is_added_or_taken_away_or_renamed_changes_the_identity() {
+        let tree = whole();
+        let before = tree.hash();
+        tree.write("near/src/new.rs", "");
+        assert_ne!(tree.hash(), before, "added");
+        fs::remove_file(tree.path("near/src/new.rs")).expect("it is there");
+        assert_eq!(tree.hash(), before);
+        fs::rename(tree.path("near/src/lib.rs"), tree.path("near/src/new.rs")).expect("it is there");
+        assert_ne!(tree.hash(), before, "renamed");
+        fs::rename(tree.path("near/src/new.rs"), tree.path("near/src/lib.rs")).expect("it is there");
+        fs::remove_file(tree.path("Cargo.lock")).expect("it is there");
+        assert_ne!(tree.hash(), before, "taken away");
     }
 
     #[test]
-    fn a_package_without_a_lock_file_and_workspace_has_one_too() {
-        let folder = tempfile::tempdir().expect("a folder");
-        write(&folder, "app/Cargo.toml", "[package]\nname = \"app\"\n");
-        write(&folder, "app/src/lib.rs", "// lib\n");
-        let first = identity(&folder);
-        write(&folder, "app/src/lib.rs", "// other\n");
-        assert_ne!(identity(&folder), first);
+    fn line_ends_are_alike_but_other_carriage_returns_are_not() {
+        let tree = whole();
+        let hash = tree.hash();
+        for (place, text) in COUNTS {
+            tree.write(place, &text.replace('\n', "\r\n"));
+        }
+        assert_eq!(tree.hash(), hash);
+        tree.write("app/src/main.rs", "mod\rdeep;\n");
+        let inside = tree.hash();
+        tree.write("app/src/main.rs", "mod\ndeep;\n");
+        assert_ne!(tree.hash(), inside);
+        assert_eq!(with_plain_line_ends(b"\r\r\n\n\r".to_vec()), b"\r\n\n\r");
     }
 
     #[test]
-    fn it_takes_nothing() {
-        let error = expand(quote! { 7 }).unwrap_err();
-        assert!(error.to_string().contains("takes nothing"), "{error}");
+    fn files_do_not_run_into_each_other() {
+        let package = ("app/Cargo.toml", "[package]\nname = 'app'\n");
+        let of = |one, other| Tree::of(&[package, ("app/src/a.rs", one), ("app/src/b.rs", other)]).hash();
+        let before = of("one,", "two");
+        assert_ne!(of("two", "one,"), before, "swapped");
+        assert_ne!(of("one", ",two"), before, "moved");
+        // Nor do a file's name and what is in it.
+        assert_ne!(
+            Tree::of(&[package, ("app/a.rs", "b.rs")]).hash(),
+            Tree::of(&[package, ("app/a.rsb.rs", "")]).hash(),
+        );
+    }
+
+    #[test]
+    fn circles_of_dependencies_end() {
+        let tree = Tree::of(&[
+            ("app/Cargo.toml", "[package]\nname = 'app'\n[dependencies]\nnear = { path = '../near' }\n"),
+            ("app/tests/test.rs", ""),
+            ("near/Cargo.toml", "[package]\nname = 'near'\n[build-dependencies]\napp = { path = '../near/../app' }\n"),
+        ]);
+        // The package itself stays the one of which all counts.
+        assert_eq!(tree.identity().files.len(), 3);
+    }
+
+    #[test]
+    fn two_versions_of_a_package_do_not_run_into_each_other() {
+        let tree = Tree::of(&[
+            (
+                "app/Cargo.toml",
+                "[package]\nname = 'app'\n[dependencies]\nold = { package = 'twice', path = '../old' }\n\
+                 new = { package = 'twice', path = '../new' }\n",
+            ),
+            ("old/Cargo.toml", "[package]\nname = 'twice'\nversion = '1.0.0'\n"),
+            ("old/src/lib.rs", "old"),
+            ("new/Cargo.toml", "[package]\nname = 'twice'\nversion = '2.0.0'\n"),
+            ("new/src/lib.rs", "new"),
+        ]);
+        let before = tree.hash();
+        tree.write("old/src/lib.rs", "new");
+        tree.write("new/src/lib.rs", "old");
+        assert_ne!(tree.hash(), before);
+    }
+
+    #[test]
+    fn a_package_without_a_workspace_has_its_own_lock_file() {
+        let tree = Tree::of(&[
+            ("app/Cargo.toml", "[package]\nname = 'app'\n[patch.crates-io]\npatched = { path = '../patched' }\n"),
+            ("app/src/main.rs", ""),
+            ("patched/Cargo.toml", "[package]\nname = 'patched'\n"),
+            ("patched/src/lib.rs", ""),
+        ]);
+        let without = tree.hash();
+        tree.write("app/Cargo.lock", "version = 4\n");
+        let with = tree.hash();
+        assert_ne!(with, without);
+        tree.write("patched/src/lib.rs", "changed");
+        let patched = tree.hash();
+        assert_ne!(patched, with);
+        // A workspace above that excludes it is none of its business, unless it is a member by name.
+        tree.write("Cargo.toml", "[workspace]\nexclude = ['app', 'patched']\n");
+        assert_eq!(tree.hash(), patched);
+        tree.write("Cargo.toml", "[workspace]\nexclude = ['app', 'patched']\nmembers = ['app']\n");
+        assert_ne!(tree.hash(), patched);
+    }
+
+    #[test]
+    fn a_missing_dependency_is_told_with_its_place() {
+        let tree = whole();
+        fs::remove_file(tree.path("far/Cargo.toml")).expect("it is there");
+        let error = tree.error();
+        assert!(error.starts_with(tree.path("near/Cargo.toml").to_str().expect("a path in UTF-8")), "{error}");
+        let expected = format!("expected the manifest of `far` at {}", tree.path("far/Cargo.toml").display());
+        assert!(error.contains(&expected), "{error}");
+
+        let tree = whole();
+        tree.write("Cargo.toml", "[workspace]\nmembers = ['app']\n");
+        let error = tree.error();
+        let expected = format!("in [workspace.dependencies] of {}", tree.path("Cargo.toml").display());
+        assert!(error.contains(&expected), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_that_is_none_is_told_with_its_place() {
+        for (text, expected) in [("[package", "TOML parse error"), ("[lib]", "expected the `name` of a [package]")] {
+            let tree = whole();
+            tree.write("shared/Cargo.toml", text);
+            let error = tree.error();
+            assert!(error.starts_with(tree.path("shared/Cargo.toml").to_str().expect("a path in UTF-8")), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+        let nothing = Tree::of(&[]);
+        let error = nothing.error();
+        assert!(error.starts_with(nothing.path("app/Cargo.toml").to_str().expect("a path in UTF-8")), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_in_circles() {
+        let tree = whole();
+        tree.write("one/source.rs", "one");
+        tree.write("other/source.rs", "other");
+        let link = |place: &str| {
+            _ = fs::remove_file(tree.path("app/src/linked"));
+            std::os::unix::fs::symlink(tree.path(place), tree.path("app/src/linked")).expect("a link");
+            tree.hash()
+        };
+        assert_ne!(link("one"), link("other"));
+        let above = link("app");
+        assert_eq!(link("app/src"), above);
+        // A folder that has two names is a module twice.
+        link("app/src/deep");
+        let files = tree.identity().files;
+        let inner = files.iter().filter(|file| file.ends_with("inner.rs") && file.contains("app/src/"));
+        assert_eq!(inner.count(), 3, "deep, linked and target: {files:?}");
+    }
+
+    #[test]
+    fn the_first_expansion_names_the_files_and_the_others_only_the_value() {
+        let first = expand(TokenStream::new()).expect("it expands").to_string();
+        let second = expand(TokenStream::new()).expect("it expands").to_string();
+        assert!(first.contains("include_bytes"), "{first}");
+        assert!(first.contains("build_identity.rs\""), "{first}");
+        assert!(second.starts_with("{ :: squall :: trace :: Digest (0x"), "{second}");
+        assert!(first.ends_with(&second[1..]), "{first} {second}");
+        let error = expand(quote! { "scenarios" }).expect_err("it takes nothing").to_string();
+        assert!(error.contains("takes nothing"), "{error}");
     }
 }

@@ -53,31 +53,6 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(options.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Which build this program is: a `squall::trace::Digest` of the lock file and of the sources and manifests of the package in which it stands
-/// and of all packages that it reaches by path. It is the same in every checkout of the same commit.
-///
-/// Shards of an exploration are only added up if they are of one build, and failure files say it. `squall::main!` and
-/// `#[squall::test]` take it by themselves.
-///
-/// ```
-/// let build = squall::build_identity!();
-/// assert_eq!(build.to_string().len(), 32);
-/// ```
-///
-/// Of the package itself all Rust files count, of the others those of the library and the build script. What `include_str!` brings in, what a
-/// build script reads, the compiler and the profile don't. Cargo builds again when one of the files is changed or removed; a new one that no other
-/// names is noticed with the next change.
-///
-/// What isn't known is refused:
-///
-/// ```compile_fail
-/// let build = squall::build_identity!("mine");
-/// ```
-#[proc_macro]
-pub fn build_identity(input: TokenStream) -> TokenStream {
-    build_identity::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
-}
-
 /// Makes a type a request of `squall::rpc`. `#[rtype(Answer)]`, or `#[rtype("Answer")]` as madsim spells it, names the
 /// type of its answer. The method's name is the type's path.
 ///
@@ -99,4 +74,61 @@ pub fn build_identity(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Request, attributes(rtype))]
 pub fn derive_request(item: TokenStream) -> TokenStream {
     request::expand(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Says which build a program is: a hash of its lock file and of the sources of the packages that it is built from, a
+/// `squall::trace::Digest`.
+///
+/// The same commit gives the same value in any folder, on any machine, by any build of it. Write it in the program
+/// itself, not in a library that programs share: what it tells of is the package in which it is expanded.
+///
+/// ```
+/// use squall::trace::Digest;
+///
+/// const BUILD: Digest = squall::build_identity!();
+///
+/// macro_rules! which_build {
+///     () => {
+///         squall::build_identity!()
+///     };
+/// }
+/// assert_eq!(which_build!(), BUILD);
+/// assert_eq!(BUILD.to_string(), format!("{:032x}", squall::build_identity!().0));
+/// ```
+///
+/// It takes nothing:
+///
+/// ```compile_fail
+/// squall::build_identity!("scenarios");
+/// ```
+///
+/// # What counts
+///
+/// - The workspace's `Cargo.lock`, which stands for the packages of registries and of git.
+/// - Of the package itself: `Cargo.toml` and all `*.rs` files of its folder, tests included.
+/// - Of each package that is reached from it by `path` dependencies (those of the workspace, of other platforms,
+///   optional and patched ones too): `Cargo.toml`, the build script, and all `*.rs` files of the folder that the
+///   library's root is in. The dev-dependencies of the package itself count, those of the others don't.
+/// - The `Cargo.toml` of each such package's workspace: profiles, shared versions, patches.
+///
+/// Hidden folders and files, target directories, and packages that aren't reached are left out, and a line end counts
+/// the same as LF or CRLF.
+///
+/// # Limits
+///
+/// - What else a build reads doesn't count: files of `include_str!` and `include_bytes!`; what `#[path]`, `include!` or
+///   the `path` of a target name outside of those folders; what build scripts read, or are made of beside their own
+///   file.
+/// - Neither do the compiler, the profile that is chosen, features given to cargo, flags or the environment.
+/// - Cargo builds again when one of the files changes. A file that is added and that no other names, such as a new
+///   `tests/*.rs`, is seen only by the next compilation; until then a build that is there already and a new one differ.
+/// - The first expansion in a compiler process reads the files, and the others repeat its answer.
+///
+/// # Errors
+///
+/// The program isn't compiled if a manifest, a path dependency or a file that counts can't be read, if a path among
+/// them isn't UTF-8, or if cargo isn't what builds it.
+#[proc_macro]
+pub fn build_identity(input: TokenStream) -> TokenStream {
+    build_identity::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
