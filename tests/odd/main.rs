@@ -34,6 +34,7 @@ fn programs() -> Vec<Program> {
         Program::new("selecting", "Which branch an unbiased select! takes is made known", selecting),
         Program::new("late-counting", "A static outlives the run, and shows after fifty runs", late_counting),
         Program::new("killing", "A client has its own process killed", killing),
+        Program::new("losing", "Fails once forty-one of thirty thousand messages are lost", losing),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -214,6 +215,39 @@ fn drawing(world: &mut World, _: &NoArgs) {
 fn impossible(world: &mut World, _: &NoArgs) {
     world.client("client", || async {});
     world.link("client", "nobody");
+}
+
+/// To find the few that it takes needs many runs, each of which takes a while.
+fn losing(world: &mut World, _: &NoArgs) {
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    const SENT: usize = 30_000;
+    world.node("server", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        for heard in 1.. {
+            endpoint.recv_from(1, &mut [0; 8]).await?;
+            squall::publish("heard", heard);
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        for _ in 0..SENT {
+            endpoint.send_to("server:80", 1, b"there").await?;
+        }
+        squall::time::sleep(1.secs()).await;
+        squall::publish("sent", SENT);
+        Ok::<(), std::io::Error>(())
+    });
+    world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(2));
+    let heard = always("few-are-lost", 0).on("heard", |heard, now: usize| {
+        *heard = now;
+        Ok(())
+    });
+    world.check(heard.on("sent", |heard, sent: usize| {
+        ensure!(sent - *heard <= 40, "{} messages are lost", sent - *heard);
+        Ok(())
+    }));
 }
 
 fn two_faults(world: &mut World, _: &NoArgs) {

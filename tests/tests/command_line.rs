@@ -436,6 +436,55 @@ fn an_interrupt_finishes_and_tells_what_was_found() {
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }
 
+/// What is being shrunk is saved as far as it came.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_while_shrinking_keeps_the_best_so_far() {
+    use std::io::{BufRead, BufReader, Read};
+    let place = Place::new();
+    let file = place.scenario("losing", "");
+    let arguments = ["explore", &file, "--seeds", "0..1", "--no-check", "--message-format", "json"];
+    let mut command = place.command(&arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut first = String::new();
+    lines.read_line(&mut first).expect("a line");
+    std::thread::sleep(std::time::Duration::from_millis(1_000));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let summary: Value = serde_json::from_str(rest.lines().last().expect("a summary")).expect("JSON");
+    let saved = summary["failures"][0]["file"].as_str().expect("a path");
+    let text = std::fs::read_to_string(place.path(saved)).expect("a file");
+    assert!(text.contains("minimal = \"unproved\""), "the search ended by itself: {}", &text[..800]);
+    assert_eq!(place.json(&["replay", saved]).expect(100).summary()["outcome"], "same");
+}
+
+/// Both save the same failures at the same time.
+#[test]
+fn two_explorations_at_once_leave_whole_files() {
+    use squall_campaign::failure_file::FailureFile;
+    let place = Place::new();
+    let file = place.scenario("two-faults", "");
+    for _ in 0..10 {
+        let _ = std::fs::remove_dir_all(place.path("squall-regressions"));
+        let explore =
+            || place.command(&["explore", &file, "--no-check"]).stdout(Stdio::piped()).spawn().expect("it starts");
+        for child in [explore(), explore(), explore()] {
+            let output = child.wait_with_output().expect("it ends");
+            assert_eq!(output.status.code(), Some(100));
+        }
+        let saved = std::fs::read_dir(place.path("squall-regressions/two-faults")).expect("a directory");
+        let saved: Vec<_> = saved.map(|entry| entry.expect("an entry").path()).collect();
+        assert_eq!(saved.len(), 2, "{saved:?}");
+        for path in saved {
+            FailureFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
 /// Killed at a hundred moments, it never leaves half of a file, and every failure that was printed is there.
 #[cfg(unix)]
 #[test]
