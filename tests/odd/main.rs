@@ -34,6 +34,11 @@ fn programs() -> Vec<Program> {
         Program::new("selecting", "Which branch an unbiased select! takes is made known", selecting),
         Program::new("late-counting", "A static outlives the run, and shows after fifty runs", late_counting),
         Program::new("killing", "A client has its own process killed", killing),
+        Program::new(
+            "counting-and-failing",
+            "A static outlives the run, and one seed in ten fails",
+            counting_and_failing,
+        ),
         Program::new("losing", "Fails once forty-one of thirty thousand messages are lost", losing),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
@@ -54,6 +59,14 @@ fn counting(world: &mut World, _: &NoArgs) {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     world.client("client", || async {
         squall::publish("runs", RUNS.fetch_add(1, Ordering::Relaxed));
+    });
+}
+
+fn counting_and_failing(world: &mut World, args: &NoArgs) {
+    counting(world, args);
+    world.client("other", || async {
+        let drawn = rand_core::Rng::next_u64(&mut squall::rand::rng()) % 10;
+        assert!(drawn > 0, "drew nothing");
     });
 }
 

@@ -199,6 +199,16 @@ fn shards_that_left_threads_are_added_up_with_others() {
     let shards = explore(&place, &file, 2, &["--seeds", "0..300"], &[0]);
     let said = place.squall(&merge(&shards, &[])).expect(100).stdout;
     assert!(said.contains("300 runs in "), "{said}");
+    // What wasn't saved is run again as it was run.
+    let file = place.scenario("counting-and-failing", "isolation = \"auto\"\n");
+    let shards = explore(&place, &file, 2, &["--no-shrink"], &[100]);
+    for finished in [place.squall(&merge(&shards, &[])), place.squall(&["explore", &file, "--no-shrink"])] {
+        let said = finished.expect(100).stdout;
+        let replay = said.lines().find_map(|line| line.split_once(" replay ")).expect("a command").1;
+        assert!(replay.ends_with(" --set isolation=process"), "{replay}");
+        let arguments: Vec<&str> = ["replay"].into_iter().chain(replay.split(' ')).collect();
+        place.squall(&arguments).expect(100);
+    }
     let file = place.scenario("two-faults", "isolation = \"process\"\n");
     let one = place.json(&["explore", &file, "--out", "one"]).expect(100);
     let shards = explore(&place, &file, 3, &[], &[100]);
@@ -226,7 +236,7 @@ fn what_does_not_belong_together_is_refused() {
     let text = text.expect("UTF-8");
     let other = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}: {text}");
-        let packed = zstd::encode_all(text.replacen(from, to, 1).as_bytes(), 3).expect("zstd");
+        let packed = zstd::encode_all(text.replace(from, to).as_bytes(), 3).expect("zstd");
         std::fs::write(place.path("other.jsonl.zst"), packed).expect("a file");
         [shards[0].clone(), "other.jsonl.zst".to_string(), shards[2].clone()]
     };
@@ -246,12 +256,22 @@ fn what_does_not_belong_together_is_refused() {
         (&["--seeds", "0..101"], "the range of seeds differs"),
         (&["--strategy", "fifo"], "the strategy differs"),
         (&["--max-failures", "5"], "the number of failures to stop at differs"),
+        (&["--hang-after", "9s"], "the time that is a hang, in nanoseconds, differs"),
+        (&["--no-shrink"], "the choice to shrink differs"),
+        (&["--for", "1h", "--seeds", "0..100"], "the time limit in nanoseconds differs"),
     ] {
         let arguments = ["explore", &file, "--shard", "2/3", "--out", "others"];
         place.squall(&[&arguments[..], more].concat()).expect(100);
         let other = "others/two-faults/shard-2-of-3.jsonl.zst".to_string();
         refused(&[shards[0].clone(), other, shards[2].clone()], said);
     }
+    // Whoever sent it doesn't write on the terminal.
+    let sent = other("\"expect\":null", "\"expect\":\"two\\u001b[2Jfaults\"");
+    let finished = place.squall(&merge(&sent, &[])).expect(2);
+    assert!(
+        complaint(&finished).contains("the property that is to fail differs") && !finished.stderr.contains('\u{1b}'),
+        "{finished:?}"
+    );
     // Another text of the scenario's file.
     place.scenario("two-faults", "about = \"Another one\"\n");
     place.squall(&["explore", &file, "--shard", "2/3", "--out", "others"]).expect(100);
@@ -349,7 +369,7 @@ fn a_shard_that_is_interrupted_is_missing() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("shard 1/2 was interrupted, and isn't written"), "{said}");
+    assert!(said.contains("shard 1/2 isn't whole, and isn't written"), "{said}");
     let printed: Value = serde_json::from_str(&printed).expect("JSON");
     let path = printed["file"].as_str().expect("a path");
     assert!(path.starts_with("target/squall/two-faults/shard-1-of-2/"), "{path}");
@@ -370,6 +390,19 @@ fn a_place_that_can_not_be_written_is_told_before_anything_runs() {
         let finished = place.squall(arguments).expect(1);
         assert!(finished.stderr.contains("taken") && finished.stdout.is_empty(), "{}", finished.stderr);
     }
+    // A failure that can't be saved isn't lost by a shard that doesn't have it.
+    let failing = place.scenario("two-faults", "");
+    std::fs::create_dir_all(place.path("my shards/two-faults")).expect("a directory");
+    std::fs::write(place.path("my shards/two-faults/shard-1-of-1"), "in the way").expect("a file");
+    let explore_one = ["explore", &failing, "--shard", "1/1", "--out", "my shards"];
+    let finished = place.squall(&explore_one).expect(1);
+    assert!(finished.stderr.contains("shard 1/1 isn't whole, and isn't written"), "{}", finished.stderr);
+    assert!(!place.path("my shards/two-faults/shard-1-of-1.jsonl.zst").exists());
+    std::fs::remove_file(place.path("my shards/two-faults/shard-1-of-1")).expect("it is there");
+    let finished = place.squall(&explore_one).expect(100);
+    let pasted = "merge 'my shards/two-faults'/shard-*-of-1.jsonl.zst";
+    assert!(finished.stdout.contains(pasted), "{}", finished.stdout);
+
     let shards = explore(&place, &file, 1, &[], &[0]);
     let finished = place.squall(&merge(&shards, &["--out", "taken"])).expect(1);
     assert!(finished.stderr.contains("taken can't be written"), "{}", finished.stderr);

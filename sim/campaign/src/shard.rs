@@ -149,12 +149,14 @@ impl Setup {
             value.map_or_else(|| "none".to_string(), |value| value.to_string())
         }
         type Part = (&'static str, fn(&Setup) -> String);
-        let parts: [Part; 11] = [
+        let parts: [Part; 13] = [
             ("version of Squall", |setup| setup.squall.clone()),
             ("build, the program's lock file and sources,", |setup| setup.build.to_string()),
             ("scenario", |setup| setup.scenario.clone()),
             ("list of settings", |setup| format!("{:?}", setup.set)),
             ("text of the scenario's file", |setup| setup.fingerprint.to_string()),
+            ("property that is to fail", |setup| setup.expect.clone().unwrap_or_else(|| "none".to_string())),
+            ("list of properties", |setup| format!("{:?}", setup.properties)),
             ("range of seeds", |setup| setup.seeds.to_string()),
             ("strategy", |setup| setup.strategy.unwrap_or_default().to_string()),
             ("number of failures to stop at", |setup| or_none(setup.max_failures)),
@@ -210,7 +212,7 @@ struct Version {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "kebab-case")]
+#[serde(tag = "line", rename_all = "kebab-case", deny_unknown_fields)]
 enum Line {
     Header {
         format: u32,
@@ -391,10 +393,15 @@ fn read_shard(lines: &mut Lines<impl BufRead>) -> Result<Shard, String> {
     loop {
         match parse(&lines.expect()?)? {
             Line::Header { .. } => return Err("it is a second header".to_string()),
+            Line::Kept(_) if id.index > 1 => {
+                return Err("only the first shard runs failures that were kept".to_string());
+            }
             Line::Kept(found) => kept.push(found),
             Line::Failure(listed) => failures.push(listed),
             Line::Saved { seed, text } => {
-                saved.insert(seed, FailureFile::from_text(&text)?);
+                if saved.insert(seed, FailureFile::from_text(&text)?).is_some() {
+                    return Err(format!("the failure of seed {seed} was saved before it"));
+                }
             }
             Line::Sum { ran, explored, elapsed_ns, diverged, left_threads, lines: before } => {
                 if before != lines.number - 1 {
@@ -404,7 +411,22 @@ fn read_shard(lines: &mut Lines<impl BufRead>) -> Result<Shard, String> {
                 if ran.start() != slice.start() || ran.end() > slice.end() {
                     return Err(format!("it ran the seeds {ran}, and shard {id} of {} is {slice}", setup.seeds));
                 }
+                let stopped = setup.max_failures == Some(explored.failed);
+                if ran.end() < slice.end() && !stopped && setup.time_ns.is_none() {
+                    return Err(format!("it ran the seeds {ran} of {slice}, and nothing was to end it before"));
+                }
+                if let Some(seed) = diverged
+                    && seed.0 != slice.start()
+                {
+                    return Err(format!("it compared the runs of seed {seed}, which isn't its first"));
+                }
                 let explored = explored.with_failures(failures, ran)?;
+                let strange = |(seed, file): &(&Seed, &FailureFile)| {
+                    !setup.shrinks || !is_saved(file, **seed, &setup, &explored.failures)
+                };
+                if let Some((seed, _)) = saved.iter().find(strange) {
+                    return Err(format!("what was saved as the failure of seed {seed} isn't that"));
+                }
                 if setup.max_failures.is_some_and(|max| explored.failed > max) {
                     return Err("it counted more failures than it was to stop at".to_string());
                 }
@@ -416,6 +438,13 @@ fn read_shard(lines: &mut Lines<impl BufRead>) -> Result<Shard, String> {
             }
         }
     }
+}
+
+/// Whether a failure file is of that seed's failure, one of those that are listed.
+fn is_saved(file: &FailureFile, seed: Seed, setup: &Setup, failures: &[Listed]) -> bool {
+    let listed = failures.binary_search_by_key(&seed, |listed| listed.seed).map(|place| &failures[place]);
+    let of_failure = listed.is_ok_and(|listed| *listed.property == *file.property);
+    of_failure && file.seed == seed && file.scenario == setup.scenario && file.build == Some(setup.build)
 }
 
 /// What shards come to together.

@@ -38,6 +38,7 @@ pub struct Counted {
 
 /// A failure in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Listed {
     /// The seed that failed.
     pub seed: Seed,
@@ -51,6 +52,7 @@ pub struct Listed {
 
 /// The failures of one property.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Group {
     /// How many.
     pub failures: u64,
@@ -71,6 +73,7 @@ struct Unreached {
 
 /// What came of all seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Explored {
     /// Runs that were counted.
     pub runs: u64,
@@ -225,7 +228,7 @@ impl Explored {
     /// What can't be.
     pub fn with_failures(mut self, failures: Vec<Listed>, ran: SeedRange) -> Result<Explored, String> {
         let sum = [self.passed, self.failed, self.unknown].into_iter().try_fold(0, u64::checked_add);
-        if sum != Some(self.runs) || self.runs != ran.len() {
+        if sum != Some(self.runs) || self.runs != ran.len() || (self.unknown > 0) != self.first_unknown.is_some() {
             return Err("its numbers of runs don't add up".to_string());
         }
         let in_groups = self.groups.values().map(|group| group.failures).try_fold(0, u64::checked_add);

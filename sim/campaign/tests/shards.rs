@@ -77,8 +77,9 @@ fn explore(id: ShardId, setup: &Setup, run: &dyn Fn(u64) -> Run) -> Shard {
             let is_first = explored.groups[&*failure.property].failures == 1;
             if is_first && explored.failed <= FAILURES_LISTED_MAX as u64 {
                 let plan = Plan::seeded("payments", Seed(seed));
-                saved
-                    .insert(Seed(seed), FailureFile::whole(Origin::default(), &plan, counted.digest, &counted.verdict));
+                let origin = Origin { file: Some(&setup.file), build: Some(setup.build) };
+                let file = FailureFile::whole(origin, &plan, counted.digest, &counted.verdict);
+                saved.insert(Seed(seed), file);
             }
         }
         if setup.max_failures == Some(explored.failed) {
@@ -250,7 +251,9 @@ fn what_does_not_belong_together_is_refused_with_both_names() {
     // Machines may have the file in different places.
     assert!(merged_with(&|shard| shard.setup.file = "/elsewhere/payments.toml".into()).is_ok());
     type Change = fn(&mut Setup);
-    let changes: [(Change, &str); 11] = [
+    let changes: [(Change, &str); 13] = [
+        (|setup| setup.expect = Some("paid-once".to_string()), "property that is to fail"),
+        (|setup| setup.properties.clear(), "list of properties"),
         (|setup| setup.squall = "0.2.0".to_string(), "version of Squall"),
         (|setup| setup.build = Digest(9), "build"),
         (|setup| setup.scenario = "lock".to_string(), "scenario"),
@@ -352,7 +355,7 @@ fn a_damaged_file_is_told_with_its_place() {
         (format!("{text}{}\n", lines[5]), "line 7: nothing is expected behind the sum"),
         (format!("{}\n{text}", lines[0]), "line 2: it is a second header"),
         (
-            format!("{}\n", [&lines[..1], &lines[2..]].concat().join("\n")),
+            format!("{}\n", [&lines[..2], &lines[3..]].concat().join("\n")),
             "line 5: 4 lines come before it, and there were 5",
         ),
     ] {
@@ -364,7 +367,7 @@ fn a_damaged_file_is_told_with_its_place() {
         (r#""shard":"2/3""#, r#""shard":"4/3""#, "there is no shard 4 of 3"),
         (r#""shard":"2/3""#, r#""shard":"1/3""#, "it ran the seeds 10..20, and shard 1/3 of 0..30 is 0..10"),
         (r#""end":"0x14"}"#, r#""end":"0x15"}"#, "it ran the seeds 10..21"),
-        (r#""end":"0x14"}"#, r#""end":"0x13"}"#, "don't add up"),
+        (r#""end":"0x14"}"#, r#""end":"0x13"}"#, "it ran the seeds 10..19 of 10..20, and nothing was to end it"),
         (r#""passed":7"#, r#""passed":8"#, "don't add up"),
         (r#""failures":3"#, r#""failures":4"#, "it lists 3 failures of 3"),
         (r#""seed":"0xc","property""#, r#""seed":"0x9","property""#, "failure of seed 0x9 is out of order"),
@@ -380,6 +383,34 @@ fn a_damaged_file_is_told_with_its_place() {
         (r#""groups":{"#, r#""groups":{"other":{"failures":0,"seed":"0xc","message":""},"#, "without failures"),
         (r#""first_unrepeated":null"#, r#""first_unrepeated":"0x14""#, "it tells of seed 0x14, which it didn't run"),
         (r#""line":"failure""#, r#""line":"feature""#, "line 2: unknown variant"),
+        (
+            r#""end":"0x14"},"explored":{"runs":10,"passed":7"#,
+            r#""end":"0x13"},"explored":{"runs":9,"passed":6"#,
+            "it ran the seeds 10..19 of 10..20",
+        ),
+        (r#""line":"failure""#, r#""line":"failure","more":1"#, "unknown field"),
+        (r#""explored":{"#, r#""explored":{"more":1,"#, "unknown field"),
+        (r#""line":"sum""#, r#""line":"sum","more":1"#, "unknown field"),
+        (r#""diverged":null"#, r#""diverged":"0xb""#, "it compared the runs of seed 0xb, which isn't its first"),
+        (r#""first_unknown":null"#, r#""first_unknown":["0xb","why"]"#, "don't add up"),
+        (
+            r#""line":"saved","seed":"0xc""#,
+            r#""line":"saved","seed":"0xf""#,
+            "what was saved as the failure of seed 0xf isn't that",
+        ),
+        (r#"seed = \"0xc\""#, r#"seed = \"0x777\""#, "what was saved as the failure of seed 0xc isn't that"),
+        (
+            r#"property = \"property-2\""#,
+            r#"property = \"property-3\""#,
+            "what was saved as the failure of seed 0xc isn't that",
+        ),
+        (
+            r#"scenario = \"payments\""#,
+            r#"scenario = \"others\""#,
+            "what was saved as the failure of seed 0xc isn't that",
+        ),
+        (r#"build = \"0"#, r#"build = \"1"#, "what was saved as the failure of seed 0xc isn't that"),
+        (r#""shrinks":true"#, r#""shrinks":false"#, "what was saved as the failure of seed 0xc isn't that"),
         (r#""max_failures":null"#, r#""max_failures":2"#, "more failures than it was to stop at"),
         (
             r#""max_failures":null"#,

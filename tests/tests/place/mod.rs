@@ -10,6 +10,7 @@ pub struct Place {
     directory: TempDir,
 }
 
+#[derive(Debug)]
 pub struct Finished {
     pub code: i32,
     pub stdout: String,

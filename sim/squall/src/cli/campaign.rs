@@ -56,7 +56,7 @@ struct Regression<'r> {
 
 /// Tells what became of a failure that was saved before.
 pub fn tell_kept(kept: &Kept, output: &mut Output) -> Result<(), Stop> {
-    output.text(&format!("{}: {}", kept.path.display(), kept.said))?;
+    output.text(&without_controls(&format!("{}: {}", kept.path.display(), kept.said)))?;
     output.json(&Regression {
         event: "regression",
         file: kept.path.display().to_string(),

@@ -127,10 +127,13 @@ pub fn explore(
     let shard = search.place.as_ref().map(Place::shard);
     let campaign =
         Campaign { setup, shard, explored, kept, saved, traces, elapsed_ns, diverged, left_threads, interrupted };
-    if let Some(place) = &search.place
-        && let Err(unwritten) = place.write(&campaign, output)
-    {
-        unsaved.get_or_insert(unwritten);
+    if let Some(place) = &search.place {
+        // One without a failure that was found isn't all that it says it is, and neither is one that was interrupted.
+        if interrupted || unsaved.is_some() {
+            place.tell_unwritten();
+        } else if let Err(unwritten) = place.write(&campaign, output) {
+            unsaved = Some(unwritten);
+        }
     }
     let code = campaign.conclude(arguments.out.as_deref(), arguments.junit.as_deref(), output)?;
     match unsaved {
@@ -301,11 +304,9 @@ fn processors() -> usize {
 
 /// Whether files can be made below the directory, asked by making one.
 pub fn prove_writable(directory: &Path) -> Result<(), Stop> {
-    let probe = directory.join(format!(".squall.{}.probe", std::process::id()));
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|error| unwritable(directory, &error))
+    // Another process may ask at the same time, in another container with the same number.
+    let probe = || tempfile::Builder::new().prefix(".squall-").suffix(".probe").tempfile_in(directory);
+    std::fs::create_dir_all(directory).and_then(|()| probe()?.close()).map_err(|error| unwritable(directory, &error))
 }
 
 /// Whether a file can be made where that one is to be.

@@ -9,7 +9,7 @@ use super::arguments::Merge;
 use super::campaign::{Campaign, SavedAs, tell_kept};
 use super::exit::Stop;
 use super::explore::{prove_writable, prove_writable_beside};
-use super::output::Output;
+use super::output::{Output, without_controls};
 use super::run::unwritable;
 use super::saved;
 use super::shard::in_hex;
@@ -23,6 +23,11 @@ struct Started<'s> {
     shards: u32,
 }
 
+/// A wrong input. What is in it, somebody may have sent.
+fn wrong(error: impl std::fmt::Display) -> Stop {
+    Stop::Input(miette::miette!("{}", without_controls(&error.to_string())))
+}
+
 pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
     if let Some(directory) = &arguments.out {
         prove_writable(directory)?;
@@ -32,14 +37,14 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
     }
     let mut shards = Vec::new();
     for path in &arguments.shards {
-        let shard = Shard::read(path).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
+        let shard = Shard::read(path).map_err(wrong)?;
         shards.push((path.clone(), shard));
     }
-    let merged = shard::merge(shards).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
+    let merged = shard::merge(shards).map_err(wrong)?;
     let Merged { setup, shards, kept, explored, saved: files, elapsed_ns, diverged, left_threads } = merged;
     output.json(&Started { event: "merge-started", scenario: &setup.scenario, seeds: in_hex(setup.seeds), shards })?;
     let plural = if shards == 1 { "shard" } else { "shards" };
-    output.text(&format!("{}: seeds {}, {shards} {plural}", setup.scenario, setup.seeds))?;
+    output.text(&without_controls(&format!("{}: seeds {}, {shards} {plural}", setup.scenario, setup.seeds)))?;
     for kept in &kept {
         tell_kept(kept, output)?;
     }

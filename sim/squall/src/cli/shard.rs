@@ -215,12 +215,13 @@ impl Place {
         self.directory.join(self.name())
     }
 
-    /// Writes what came of the shard, and tells where. One that was interrupted isn't written: it isn't all that it says it is.
+    /// Tells that it isn't written.
+    pub fn tell_unwritten(&self) {
+        output::complain(&format!("note: shard {} isn't whole, and isn't written: run it again", self.id));
+    }
+
+    /// Writes what came of the shard, and tells where.
     pub fn write(&self, campaign: &Campaign, output: &mut Output) -> Result<(), Stop> {
-        if campaign.interrupted {
-            output::complain(&format!("note: shard {} was interrupted, and isn't written: run it again", self.id));
-            return Ok(());
-        }
         let path = self.directory.join(format!("{}.jsonl.zst", self.name()));
         let shard = Shard {
             id: self.id,
@@ -240,8 +241,9 @@ impl Place {
             ran: in_hex(shard.ran()),
             file: path.display().to_string(),
         })?;
-        let all = self.directory.join(format!("shard-*-of-{}.jsonl.zst", self.id.count()));
-        let merge = super::as_called(&format!("squall merge {}", all.display()));
+        // The star is the shell's.
+        let directory = super::quoted(&self.directory.display().to_string());
+        let merge = super::as_called(&format!("squall merge {directory}/shard-*-of-{}.jsonl.zst", self.id.count()));
         output.text(&format!("shard {} written to {}\nwhen all are there: {merge}\n", self.id, path.display()))?;
         output.text("")
     }
