@@ -28,6 +28,9 @@ const ZSTD_LEVEL: i32 = 3;
 /// Who reads a file that somebody sent isn't to run out of memory over one line.
 const LINE_BYTES_MAX: u64 = 128 << 20;
 
+/// Nobody keeps more failures than that, and whoever sent a file with more means no good.
+const KEPT_MAX: usize = 100_000;
+
 /// How many missing shards are named.
 const MISSING_NAMED_MAX: usize = 10;
 
@@ -396,11 +399,21 @@ fn read_shard(lines: &mut Lines<impl BufRead>) -> Result<Shard, String> {
             Line::Kept(_) if id.index > 1 => {
                 return Err("only the first shard runs failures that were kept".to_string());
             }
+            Line::Kept(_) if kept.len() == KEPT_MAX => {
+                return Err(format!("more than {KEPT_MAX} failures that were kept"));
+            }
             Line::Kept(found) => kept.push(found),
+            Line::Failure(_) if failures.len() == FAILURES_LISTED_MAX => {
+                return Err(format!("more than {FAILURES_LISTED_MAX} failures are listed"));
+            }
             Line::Failure(listed) => failures.push(listed),
             Line::Saved { seed, text } => {
-                if saved.insert(seed, FailureFile::from_text(&text)?).is_some() {
-                    return Err(format!("the failure of seed {seed} was saved before it"));
+                // Few lines make much memory of few bytes.
+                let is_listed = failures.binary_search_by_key(&seed, |listed| listed.seed).is_ok();
+                if !is_listed || saved.insert(seed, FailureFile::from_text(&text)?).is_some() {
+                    return Err(format!(
+                        "it saves a failure of seed {seed}, which isn't listed, or was saved before it"
+                    ));
                 }
             }
             Line::Sum { ran, explored, elapsed_ns, diverged, left_threads, lines: before } => {

@@ -317,6 +317,28 @@ fn the_list_ends_where_one_process_ends_it() {
     }
 }
 
+/// A few bytes of zstd may be many lines.
+#[test]
+fn a_file_of_endless_lines_is_refused_early() {
+    let mut lines = Vec::new();
+    let setup = setup(SeedRange::new(0, 30), None);
+    explore(id(1, 1), &setup, &failing).write_lines(&mut lines).unwrap();
+    let text = String::from_utf8(lines).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    assert!(lines[1].contains("\"kept\"") && lines[2].contains("\"failure\"") && lines[12].contains("\"saved\""));
+    for (repeated, times, said) in [
+        (1, 100_010, "more than 100000 failures that were kept"),
+        (2, FAILURES_LISTED_MAX + 10, "more than 10000 failures are listed"),
+        (12, 2, "or was saved before it"),
+    ] {
+        let before = lines[..repeated].iter().copied();
+        let again = std::iter::repeat_n(lines[repeated], times);
+        let text: String = before.chain(again).collect();
+        let (line, problem) = Shard::from_lines(text.as_bytes()).unwrap_err();
+        assert!(problem.contains(said) && line <= (repeated + times) as u64, "{line}: {problem}");
+    }
+}
+
 #[test]
 fn a_damaged_file_is_told_with_its_place() {
     let directory = tempfile::tempdir().unwrap();

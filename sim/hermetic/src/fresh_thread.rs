@@ -55,7 +55,8 @@ impl FreshThread {
         Ok(FreshThread(Kind::Captured { handle: Some(handle), ended }))
     }
 
-    /// One on the stack of the last one that ended, if it was joined by this thread. It has no name, and what it prints isn't captured.
+    /// One on the stack of the last one that ended, if it was joined by this thread. std doesn't know its name, and a test doesn't capture
+    /// what it prints.
     /// A panic of `body` ends it without a word more than the panic hook's. If its stack overflows, the process is aborted and says so, as
     /// with std's threads.
     ///
@@ -76,7 +77,8 @@ impl FreshThread {
         FreshThread::spawn_captured(name, body)
     }
 
-    /// Waits until it has ended, the destructors of its thread-locals included, or until that time is over. Whether it has ended.
+    /// Waits until it has ended, the destructors of its thread-locals included, or until that time is over: by the system's wall clock, so
+    /// longer where that is set back. Whether it has ended.
     pub fn join_timeout(&mut self, timeout: Duration) -> bool {
         match &mut self.0 {
             Kind::Captured { handle, ended } => {
@@ -108,6 +110,9 @@ mod bare {
     /// As std's.
     const STACK_BYTES: usize = 2 << 20;
 
+    /// No system maps more, and it says so.
+    const STACK_BYTES_MAX: usize = 1 << 46;
+
     /// What std takes another size of stacks from.
     const STACK_BYTES_VARIABLE: &str = "RUST_MIN_STACK";
 
@@ -136,7 +141,7 @@ mod bare {
             static BYTES: OnceLock<usize> = OnceLock::new();
             let wanted = *BYTES.get_or_init(|| {
                 let said = std::env::var(STACK_BYTES_VARIABLE).ok().and_then(|bytes| bytes.parse().ok());
-                said.unwrap_or(STACK_BYTES)
+                said.unwrap_or(STACK_BYTES).min(STACK_BYTES_MAX)
             });
             let bytes = wanted.saturating_add(LIBRARY_BYTES).next_multiple_of(PAGE_BYTES);
             let mut stack = Stack { lowest: ptr::null_mut(), bytes };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use squall_campaign::shard::{self, Merged, Shard};
+use squall_campaign::shard::{self, MergeError, Merged, Shard};
 
 use super::arguments::Merge;
 use super::campaign::{Campaign, SavedAs, tell_kept};
@@ -24,8 +24,20 @@ struct Started<'s> {
 }
 
 /// A wrong input. What is in it, somebody may have sent.
-fn wrong(error: impl std::fmt::Display) -> Stop {
-    Stop::Input(miette::miette!("{}", without_controls(&error.to_string())))
+fn wrong(error: &impl std::fmt::Display, help: &str) -> Stop {
+    Stop::Input(miette::miette!(help = help, "{}", without_controls(&error.to_string())))
+}
+
+fn remedy(error: &MergeError) -> &'static str {
+    match error {
+        MergeError::Nothing | MergeError::Gap { .. } => {
+            "run those that are missing by `explore --shard`, and give the files of all to `merge`"
+        }
+        MergeError::Mixed { .. } | MergeError::Overlap { .. } => {
+            "run all shards from one checkout, with the same arguments but for the number before the slash"
+        }
+        MergeError::Twice { .. } => "both say the same but for their times, if the program repeats itself",
+    }
 }
 
 pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
@@ -37,10 +49,10 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
     }
     let mut shards = Vec::new();
     for path in &arguments.shards {
-        let shard = Shard::read(path).map_err(wrong)?;
+        let shard = Shard::read(path).map_err(|error| wrong(&error, "run that shard again"))?;
         shards.push((path.clone(), shard));
     }
-    let merged = shard::merge(shards).map_err(wrong)?;
+    let merged = shard::merge(shards).map_err(|error| wrong(&error, remedy(&error)))?;
     let Merged { setup, shards, kept, explored, saved: files, elapsed_ns, diverged, left_threads } = merged;
     output.json(&Started { event: "merge-started", scenario: &setup.scenario, seeds: in_hex(setup.seeds), shards })?;
     let plural = if shards == 1 { "shard" } else { "shards" };
