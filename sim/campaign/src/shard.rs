@@ -408,9 +408,9 @@ fn read_shard(lines: &mut Lines<impl BufRead>) -> Result<Shard, String> {
             }
             Line::Failure(listed) => failures.push(listed),
             Line::Saved { seed, text } => {
-                // Few lines make much memory of few bytes.
-                let is_listed = failures.binary_search_by_key(&seed, |listed| listed.seed).is_ok();
-                if !is_listed || saved.insert(seed, FailureFile::from_text(&text)?).is_some() {
+                // Few bytes make many lines.
+                let again = saved.insert(seed, FailureFile::from_text(&text)?).is_some();
+                if again || saved.len() > failures.len() {
                     return Err(format!(
                         "it saves a failure of seed {seed}, which isn't listed, or was saved before it"
                     ));

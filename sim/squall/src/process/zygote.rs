@@ -99,10 +99,8 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
             Forked::Parent(child) => {
                 drop(theirs);
                 let ended = pass_on(&mut ours, &mut control, child, silence_max, &mut buffer)?;
-                if ended != Ended::Exited(0) {
-                    // What it printed is told apart from what others print.
-                    io::stderr().write_all(MARK)?;
-                }
+                // What it printed is told apart from what others print. One may end by itself as if all were well, so it is always marked.
+                io::stderr().write_all(MARK)?;
                 control.write_all(&ended.encode())?;
             }
         }
