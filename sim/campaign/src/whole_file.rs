@@ -4,13 +4,19 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+/// The directory that a file is in.
+#[must_use]
+pub fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
 /// Makes the file at `path`, and the directories that it needs, of what `write` writes. What was there before stays until all of the
 /// new one is there. It is readable by whom the process's umask says.
 ///
 /// # Errors
 /// What the system says, or what `write` fails with. Nothing is left then.
 pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     std::fs::create_dir_all(directory)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".squall-").suffix(".partial");

@@ -76,7 +76,10 @@ fn address_on_the_stack() -> usize {
 fn a_stack_is_used_again_once_its_thread_has_ended() {
     // Each test has a thread, and so a stack to spare, of its own.
     let first = run(bare, address_on_the_stack);
+    // Where it was given back, this takes its place.
+    let in_the_way = vec![1u8; 2 << 20];
     assert_eq!(run(bare, address_on_the_stack), first);
+    drop(in_the_way);
 
     let goes_on = Arc::new(AtomicBool::new(true));
     let (sender, receiver) = channel();

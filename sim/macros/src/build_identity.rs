@@ -404,10 +404,10 @@ mod tests {
         ("for_unix/src/lib.rs", "mod for_unix;\n"),
         ("for_build_of_near/Cargo.toml", "[package]\nname = 'for_build_of_near'\n"),
         ("for_build_of_near/src/lib.rs", "mod for_build_of_near;\n"),
-        ("elsewhere/root/Cargo.toml", "[workspace]\n[workspace.dependencies]\nlast = { path = '../last' }\n"),
+        ("elsewhere/top/Cargo.toml", "[workspace]\n[workspace.dependencies]\nlast = { path = '../last' }\n"),
         (
             "elsewhere/own/Cargo.toml",
-            "[package]\nname = 'own'\nworkspace = '../root'\n[dependencies]\nlast = { workspace = true }\n",
+            "[package]\nname = 'own'\nworkspace = '../top'\n[dependencies]\nlast = { workspace = true }\n",
         ),
         ("elsewhere/own/src/lib.rs", "mod own;\n"),
         ("elsewhere/last/Cargo.toml", "[package]\nname = 'last'\n"),
@@ -434,7 +434,7 @@ mod tests {
         ("patched/target/debug/build/patched/out/made.rs", "made\n"),
         ("for_tests_of_near/Cargo.toml", "[package]\nname = 'for_tests_of_near'\n"),
         ("for_tests_of_near/src/lib.rs", "not reached\n"),
-        ("elsewhere/root/Cargo.lock", "version = 4\n"),
+        ("elsewhere/top/Cargo.lock", "version = 4\n"),
     ];
 
     fn whole() -> Tree {

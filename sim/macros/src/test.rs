@@ -184,13 +184,14 @@ mod tests {
 
     #[test]
     fn options_reach_the_exploration() {
-        let item = quote! { #[ignore] fn calm(world: &mut World) -> () {} };
+        let item = quote! { #[should_panic] fn calm(world: &mut World) -> () {} };
         let options = quote! { seeds = 5..1_000, strategy = "pct:3:50", isolation = "auto", };
         let text = expand(options, item).expect("it expands").to_string();
         assert!(text.contains(". seeds (5 .. 1_000)"), "{text}");
         assert!(text.contains(". strategy_named (\"pct:3:50\")"), "{text}");
         assert!(text.contains(". isolation_named (\"auto\")"), "{text}");
-        assert!(text.contains("# [ignore]"), "{text}");
+        assert!(text.contains("# [should_panic]"), "{text}");
+        assert!(text.contains(". build (:: squall :: build_identity ! ())"), "{text}");
     }
 
     #[test]

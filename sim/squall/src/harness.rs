@@ -16,7 +16,7 @@
 //!
 //! | variable | does |
 //! |---|---|
-//! | `SQUALL_SEED=0x2a` | runs that seed alone, in the block that it belongs to, and prints its timeline |
+//! | `SQUALL_SEED=0x2a` | runs that seed alone, in the block that it belongs to, and prints its timeline; outside of all blocks nothing runs, and the trials pass |
 //! | `SQUALL_SEEDS=0..5000` | runs these seeds instead of each scenario's own |
 //! | `SQUALL_REPLAY=FILE` | there is one trial, `replay`: the failure that was saved in that file, with its timeline |
 //! | `SQUALL_SHRINK=0` | leaves failures as they are: they are neither shrunk nor saved |

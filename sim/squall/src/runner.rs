@@ -4,7 +4,7 @@
 //! its own (std draws the keys of its hash maps once a thread), and whoever waits for it notices a task that never yields.
 //! The thread is one of this process, or of a process of its own ([`crate::process`]), which may end as it likes.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -181,7 +181,8 @@ const EVENTS_IN_TRANSIT: usize = 64;
 /// Events of interest cross from the run's thread to the observer's.
 struct Forward {
     interest: EventMask,
-    events: std::sync::mpsc::SyncSender<squall_trace::OwnedEvent>,
+    /// None where nobody is interested.
+    events: Option<SyncSender<squall_trace::OwnedEvent>>,
 }
 
 impl Observer for Forward {
@@ -190,7 +191,9 @@ impl Observer for Forward {
     }
 
     fn on_event(&mut self, event: &Event<'_>) {
-        let _ = self.events.send(event.clone().into_owned());
+        if let Some(events) = &self.events {
+            let _ = events.send(event.clone().into_owned());
+        }
     }
 }
 
@@ -239,12 +242,12 @@ impl Simulation {
         circumstances: Circumstances<'_>,
     ) -> Result<Attempt, WorldError> {
         let Circumstances { tell_poll, events_max, on_look } = circumstances;
-        let (sender, receiver) = sync_channel(EVENTS_IN_TRANSIT);
+        let interest = observer.interest();
+        let (sender, mut receiver) = (interest != EventMask::NONE).then(|| sync_channel(EVENTS_IN_TRANSIT)).unzip();
         let beat = Arc::new(Heartbeat::default());
         let done = Arc::new(Mutex::new(None));
         let thread = {
             let (build, plan, beat) = (Arc::clone(&self.build), plan.clone(), Arc::clone(&beat));
-            let interest = observer.interest();
             let done = Arc::clone(&done);
             let body = move || {
                 let mut forward = Forward { interest, events: sender };
@@ -273,18 +276,17 @@ impl Simulation {
         let mut thread = thread.map_err(|error| WorldError::NoThread(error.to_string()))?;
         let (mut seen, mut seen_at) = (beat.events(), Instant::now());
         let look = (self.hang_after / LOOKS).max(Duration::from_millis(1));
-        let mut listens = observer.interest() != EventMask::NONE;
         loop {
             // The thread's own destructors are part of the run: nothing of it outlives it.
-            let ended = match listens {
-                false => thread.join_timeout(look),
-                true => match receiver.recv_timeout(look) {
+            let ended = match &receiver {
+                None => thread.join_timeout(look),
+                Some(events) => match events.recv_timeout(look) {
                     Ok(event) => {
                         observer.on_event(&event);
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => {
-                        listens = false;
+                        receiver = None;
                         continue;
                     }
                     Err(RecvTimeoutError::Timeout) => false,

@@ -92,19 +92,25 @@ pub struct SavedAs {
     pub file: FailureFile,
 }
 
-impl SavedAs {
-    /// The command that runs it again.
-    pub fn replay(&self) -> String {
-        format!("squall replay {}", super::quoted(&self.path.display().to_string()))
-    }
-}
-
 impl Campaign {
-    /// Tells it all, and gives the exit code. `out` is where traces were asked for, and `junit` where JUnit's XML was.
-    pub fn conclude(&self, out: Option<&Path>, junit: Option<&Path>, output: &mut Output) -> Result<u8, Stop> {
+    /// Tells it all, and gives the exit code. `out` is where traces were asked for, and `junit` where JUnit's XML was. `unsaved` is the first
+    /// that was found and couldn't be saved: that is told last, and decides the code.
+    pub fn conclude(
+        &self,
+        out: Option<&Path>,
+        junit: Option<&Path>,
+        unsaved: Option<Stop>,
+        output: &mut Output,
+    ) -> Result<u8, Stop> {
         self.tell(out, output)?;
         self.report(junit)?;
-        Ok(self.exit_code())
+        match unsaved {
+            Some(unsaved) => {
+                output.flush()?;
+                Err(unsaved)
+            }
+            None => Ok(self.exit_code()),
+        }
     }
 
     /// The property that must fail.
@@ -127,7 +133,10 @@ impl Campaign {
 
     /// The command that runs the failure of a seed again, whether it was saved or not.
     fn replay_of(&self, seed: Seed) -> String {
-        self.saved.get(&seed).map_or_else(|| self.replay_command(seed), SavedAs::replay)
+        match self.saved.get(&seed) {
+            Some(saved) => super::replay_saved_command(&saved.path),
+            None => self.replay_command(seed),
+        }
     }
 
     /// Whether it is a part that has no seeds.
@@ -245,7 +254,7 @@ impl Campaign {
             let fails = kept.verdict.property().is_some_and(|property| Some(property) != expect);
             let wrong =
                 fails || matches!(kept.verdict, Verdict::Unknown { .. }) || matches!(kept.found, Found::Stale { .. });
-            let replay = format!("squall replay {}", super::quoted(&kept.path.display().to_string()));
+            let replay = super::replay_saved_command(&kept.path);
             cases.push(Case {
                 name: kept.path.display().to_string(),
                 problem: wrong.then(|| Problem {

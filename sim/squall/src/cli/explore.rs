@@ -11,6 +11,7 @@ use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::shard::{Kept, Setup, ShardId};
+use squall_campaign::whole_file;
 use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
@@ -114,7 +115,7 @@ pub fn explore(
     let jobs = arguments.jobs.map_or_else(processors, NonZeroUsize::get);
     tell_started(&scenario, arguments, part, place.as_ref().map(Place::shard), jobs, output)?;
 
-    let mut search = Search { programs, arguments: arguments.clone(), hang_after, part, place, jobs };
+    let mut search = Search { programs, arguments: arguments.clone(), scenario, hang_after, part, place, jobs };
     let (findings, left_threads) = match search.run(output)? {
         Some(findings) => (findings, false),
         None => {
@@ -135,14 +136,7 @@ pub fn explore(
             unsaved = Some(unwritten);
         }
     }
-    let code = campaign.conclude(arguments.out.as_deref(), arguments.junit.as_deref(), output)?;
-    match unsaved {
-        Some(unsaved) => {
-            output.flush()?;
-            Err(unsaved)
-        }
-        None => Ok(code),
-    }
+    campaign.conclude(arguments.out.as_deref(), arguments.junit.as_deref(), unsaved, output)
 }
 
 fn in_ns(time: Duration) -> u64 {
@@ -183,6 +177,7 @@ fn tell_started(
 struct Search<'s> {
     programs: &'s [Program],
     arguments: Explore,
+    scenario: Scenario,
     hang_after: Duration,
     /// The seeds to run: all, or those of a shard.
     part: SeedRange,
@@ -206,7 +201,9 @@ impl Search<'_> {
     /// From now on there is a process for each run. What was said so far stands above.
     fn leave_threads(&mut self, elapsed: Duration, output: &mut Output) -> Result<(), Stop> {
         output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
-        self.arguments.world.set.push(PROCESSES.to_string());
+        let world = &mut self.arguments.world;
+        world.set.push(PROCESSES.to_string());
+        self.scenario = super::load(&world.file, self.programs, &world.set)?;
         self.arguments.time = self.arguments.time.map(|time| time.saturating_sub(elapsed));
         output.text("  isolation = process")?;
         output.flush()
@@ -214,10 +211,9 @@ impl Search<'_> {
 
     /// Runs what was saved before, then the seeds. `None` where a run on a thread didn't repeat itself, and may in processes.
     fn run(&self, output: &mut Output) -> Result<Option<Findings>, Stop> {
-        let Search { programs, arguments, hang_after, part, .. } = self;
-        let scenario = super::load(&arguments.world.file, programs, &arguments.world.set)?;
+        let Search { programs, arguments, scenario, hang_after, part, .. } = self;
         let may_leave_threads = scenario.isolation() == Isolation::Auto;
-        let simulation = super::simulation(&scenario, *hang_after);
+        let simulation = super::simulation(scenario, *hang_after);
         let strategy = arguments.world.strategy.unwrap_or_default();
         let plan = |seed| scenario.plan(seed, strategy);
         let first = Seed(part.start());
@@ -234,7 +230,7 @@ impl Search<'_> {
         // Of several shards one is enough.
         let kept = match &self.place {
             Some(place) if place.shard().index() > 1 => Vec::new(),
-            _ => replay_kept(programs, &scenario, *hang_after, output)?,
+            _ => replay_kept(programs, scenario, *hang_after, output)?,
         };
         let directory = match &self.place {
             Some(place) => place.failures(),
@@ -244,7 +240,7 @@ impl Search<'_> {
             arguments,
             simulation: &simulation,
             plan: &plan,
-            scenario: &scenario,
+            scenario,
             directory,
             may_leave_threads,
             progress: progress_bar(*part, arguments),
@@ -311,8 +307,7 @@ pub fn prove_writable(directory: &Path) -> Result<(), Stop> {
 
 /// Whether a file can be made where that one is to be.
 pub fn prove_writable_beside(path: &Path) -> Result<(), Stop> {
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    prove_writable(directory)
+    prove_writable(whole_file::directory_of(path))
 }
 
 fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, Stop> {
@@ -522,7 +517,7 @@ impl<'w> Watcher<'w> {
             false => None,
         };
         let replay = match self.saved.get(&seed) {
-            Some(saved) => saved.replay(),
+            Some(saved) => super::replay_saved_command(&saved.path),
             None => replay_command(self.arguments, seed),
         };
         self.output.json(&Failed {

@@ -86,12 +86,5 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
         // Those aren't written.
         interrupted: false,
     };
-    let code = campaign.conclude(None, arguments.junit.as_deref(), output)?;
-    match unsaved {
-        Some(unsaved) => {
-            output.flush()?;
-            Err(unsaved)
-        }
-        None => Ok(code),
-    }
+    campaign.conclude(None, arguments.junit.as_deref(), unsaved, output)
 }

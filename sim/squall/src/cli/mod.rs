@@ -153,6 +153,11 @@ fn load(file: &std::path::Path, programs: &[Program], set: &[String]) -> Result<
     Scenario::load(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
 }
 
+/// The command that runs a saved failure again.
+fn replay_saved_command(file: &std::path::Path) -> String {
+    format!("squall replay {}", quoted(&file.display().to_string()))
+}
+
 /// The command that repeats one run of a scenario.
 fn replay_command(
     file: &std::path::Path,

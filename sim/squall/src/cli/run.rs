@@ -95,7 +95,7 @@ fn replay_saved(
     }
     let trace_file = open_trace(arguments.trace.as_deref())?;
     let once = Once {
-        replay: format!("squall replay {}", super::quoted(&path.display().to_string())),
+        replay: super::replay_saved_command(path),
         plan: saved.plan(),
         simulation: super::simulation(&saved.scenario, hang_after),
         scenario: saved.scenario,

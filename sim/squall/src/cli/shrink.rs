@@ -51,7 +51,7 @@ pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, ou
     let shrunk = FailureFile::shrunk(origin, &told.shrunk);
     shrunk.write_unless_known(to).map_err(|error| unwritable(to, &error))?;
     output.text(&told.in_words())?;
-    let replay = format!("squall replay {}", super::quoted(&to.display().to_string()));
+    let replay = super::replay_saved_command(to);
     output.text(&format!("replay: {}", super::as_called(&replay)))?;
     output.json(&Finished {
         event: "shrink-finished",
