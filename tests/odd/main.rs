@@ -40,6 +40,24 @@ fn programs() -> Vec<Program> {
             counting_and_failing,
         ),
         Program::new("losing", "Fails once forty-one of thirty thousand messages are lost", losing),
+        Program::new(
+            "talkative",
+            "Sends a hundred thousand messages and spawns as many tasks, and holds nothing",
+            talkative,
+        ),
+        Program::new("group-killing", "A client kills its process group, with one seed in three", group_killing),
+        Program::new("leaving", "A client starts a process and leaves it", leaving),
+        Program::new("describing", "The description of the world doesn't come back", describing),
+        Program::new(
+            "heap-addressed",
+            "Addresses of the heap are made known, and a lost answer is a failure",
+            heap_addressed,
+        ),
+        Program::new(
+            "late-ending",
+            "Ends the process where `at` says: in a property, at its end, in a destructor",
+            late_ending,
+        ),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -139,6 +157,127 @@ fn killing(world: &mut World, _: &NoArgs) {
         squall::time::sleep(Duration::from_millis(1)).await;
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     });
+}
+
+fn talkative(world: &mut World, _: &NoArgs) {
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    world.node("server", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        let mut text = [0; 64];
+        loop {
+            endpoint.recv_from(1, &mut text).await?;
+            squall::publish("heard", text[0]);
+        }
+        #[expect(unreachable_code, reason = "it says what the loop's errors are")]
+        Ok::<(), std::io::Error>(())
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        for _ in 0..100_000 {
+            endpoint.send_to("server:80", 1, &[7; 64]).await?;
+            squall::spawn(squall::time::sleep(1.ms())).await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(4));
+}
+
+fn group_killing(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        squall::time::sleep(Duration::from_millis(1)).await;
+        if rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(3) {
+            let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+        }
+    });
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Seconds {
+    seconds: String,
+}
+
+fn leaving(world: &mut World, args: &Seconds) {
+    let seconds = args.seconds.clone();
+    world.client("client", move || {
+        let seconds = seconds.clone();
+        async move {
+            squall::publish("left", std::process::Command::new("sleep").arg(seconds).spawn().is_ok());
+        }
+    });
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct How {
+    how: String,
+}
+
+impl Default for How {
+    fn default() -> How {
+        How { how: "exit".to_string() }
+    }
+}
+
+fn describing(world: &mut World, args: &How) {
+    eprintln!("describing by {}", args.how);
+    match &*args.how {
+        "exit" => std::process::exit(0),
+        "abort" => std::process::abort(),
+        "leave" => drop(std::process::Command::new("sleep").arg("38.25").spawn()),
+        _ => {}
+    }
+    world.client("client", || async {});
+}
+
+/// What is recorded must not move the heap.
+fn heap_addressed(world: &mut World, _: &NoArgs) {
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    world.node("server", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        let mut question = [0; 8];
+        while let Ok((_, from)) = endpoint.recv_from(1, &mut question).await {
+            endpoint.send_to(from, 2, b"yes").await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        let mut held = Vec::new();
+        for number in 0..50_usize {
+            endpoint.send_to("server:80", 1, b"well?").await?;
+            held.push(vec![0_u8; 40 * number % 700 + 1]);
+            squall::publish("held", held.last().map(|held| held.as_ptr() as usize));
+            let answer = squall::time::timeout(50.ms(), endpoint.recv_from(2, &mut [0; 8])).await;
+            assert!(answer.is_ok(), "no answer");
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(permille(2));
+}
+
+fn late_ending(world: &mut World, args: &How) {
+    struct Aborts;
+    impl Drop for Aborts {
+        fn drop(&mut self) {
+            std::process::abort();
+        }
+    }
+    world.client("client", || async {
+        squall::publish("began", 1);
+        squall::time::sleep(Duration::from_millis(5)).await;
+        squall::publish("slept", 1);
+    });
+    match &*args.how {
+        "property" => world.check(always("sleeps", ()).on("slept", |(), _: u64| std::process::abort())),
+        "end" => world.check(always("ends", ()).at_end(|()| std::process::abort())),
+        _ => {
+            world.node("holder", || async {
+                let _held = Aborts;
+                std::future::pending::<()>().await;
+            });
+        }
+    }
 }
 
 fn hashing(world: &mut World, _: &NoArgs) {

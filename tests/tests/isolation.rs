@@ -197,3 +197,99 @@ fn a_memory_limit_without_a_process_is_refused_with_its_place() {
     let file = odd.scenario("calm", "isolation = \"process\"\nlimit = { memory = \"64MiB\" }\n");
     odd.squall(&["run", &file], 0);
 }
+
+/// What is recorded of a run isn't the program's memory. Of what a program holds itself, nothing is left out.
+#[test]
+fn the_limit_on_memory_is_the_program_s_own() {
+    let odd = Odd::new();
+    let limits = "seeds = \"0..1\"\nisolation = \"process\"\nlimit = { memory = \"64MiB\" }\n";
+    let talkative = odd.scenario("talkative", limits);
+    let summary = odd.json(&["replay", &talkative, "--seed", "0"], 0);
+    // At a hundred bytes each they alone would be more than the limit.
+    assert!(summary["events"].as_u64().is_some_and(|events| events > 700_000), "{summary}");
+    let greedy = odd.scenario("greedy", limits);
+    odd.squall(&["run", &greedy], 100);
+}
+
+/// A run is found with its digest, shrunk with its perturbations and shown with all its events: the heap is the same each time.
+#[test]
+fn what_is_recorded_does_not_move_the_heap() {
+    let odd = Odd::new();
+    let file = odd.scenario("heap-addressed", "isolation = \"process\"\n");
+    let summary = odd.json(&["explore", &file, "--seeds", "0..60"], 100);
+    let saved = summary["failures"][0]["file"].as_str().expect("it is saved");
+    assert_eq!(odd.json(&["replay", saved], 100)["outcome"], "same", "{summary}");
+}
+
+/// Neither the run's process alone nor what it started is left, and neither takes others along.
+#[test]
+fn a_run_has_a_process_group_of_its_own() {
+    let odd = Odd::new();
+    let file = odd.scenario("group-killing", "seeds = \"0..30\"\nisolation = \"process\"\n");
+    let summary = odd.json(&["explore", &file, "--no-shrink"], 100);
+    let (passed, failed) = (summary["passed"].as_u64().unwrap(), summary["failed"].as_u64().unwrap());
+    assert!(passed > 0 && failed > 0 && passed + failed == 30, "{summary}");
+    assert_eq!(summary["failures"][0]["property"], "killed");
+
+    let seconds = format!("9{}.5", std::process::id());
+    let left = odd.scenario("leaving", &format!("isolation = \"process\"\nargs = {{ seconds = \"{seconds}\" }}\n"));
+    odd.squall(&["explore", &left, "--seeds", "0..5"], 100);
+    assert_none_is_left(&seconds);
+}
+
+#[track_caller]
+fn assert_none_is_left(argument: &str) {
+    let is_left = || {
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+            std::fs::read(entry.path().join("cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).split('\0').any(|word| word == argument))
+        })
+    };
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while is_left() {
+        assert!(std::time::Instant::now() < patience, "`sleep {argument}` is left");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// It is called in this process, to know the properties, before any run: wherever runs are to happen.
+#[test]
+fn a_description_that_does_not_come_back_is_told() {
+    let odd = Odd::new();
+    for isolation in ["thread", "process", "auto"] {
+        for (how, said) in [("exit", "it ended the process, with code 0"), ("abort", "by signal 6 (abort)")] {
+            let more = format!("isolation = \"{isolation}\"\nargs = {{ how = \"{how}\" }}\n");
+            let file = odd.scenario("describing", &more);
+            for command in ["explore", "run", "list"] {
+                let (stdout, stderr) = odd.squall(&[command, &file], 2);
+                // The diagnostic's lines are as long as they may be.
+                let stderr = stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+                assert!(stderr.contains("describing.toml: the program's description of its world doesn't"), "{stderr}");
+                assert!(stderr.contains(said) && stderr.contains(&format!("describing by {how}")), "{stdout}{stderr}");
+            }
+        }
+    }
+    // What it starts is ended with the copy in which it is tried; in a run it is told.
+    let file = odd.scenario("describing", "args = { how = \"calm\" }\n");
+    odd.squall(&["run", &file], 0);
+}
+
+/// What comes after the last event, or beside the tasks, is told with its place and its time too.
+#[test]
+fn a_run_may_end_its_process_anywhere() {
+    let odd = Odd::new();
+    for (how, who) in
+        [("property", "the property sleeps"), ("end", "the property ends"), ("drop", "a destructor at the run's end")]
+    {
+        let more = format!("isolation = \"process\"\nargs = {{ how = \"{how}\" }}\n");
+        let file = odd.scenario("late-ending", &more);
+        let (stdout, stderr) = odd.squall(&["explore", &file, "--seeds", "0..3", "--no-shrink"], 100);
+        assert!(stdout.contains("FAIL abort at 5 ms"), "{stdout}");
+        assert!(
+            stdout.contains(&format!("{who} made the process end by signal 6 (abort), called at event")),
+            "{stdout}"
+        );
+        assert!(stdout.contains("client publishes began: 1") || how == "drop", "{stdout}");
+        assert!(stdout.contains("repeats itself") && !stderr.contains("wasn't made"), "{stdout}{stderr}");
+    }
+}

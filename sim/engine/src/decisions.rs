@@ -8,6 +8,7 @@ use squall_trace::plan::{ANY_FINGERPRINT, Bases, Redraw};
 use squall_trace::{Base, Override, Perturbation, Plan, Ready, Record, Site, SiteKind, Strategy, ValueQuestion};
 
 use crate::agenda::{Agenda, Identity, Now, Waiting};
+use crate::journal::SharedRecorder;
 
 struct PlannedOverride {
     planned: Override,
@@ -28,20 +29,20 @@ pub(crate) struct Decisions {
     strategy_chooses_order: bool,
     /// Nobody but the seed answers about messages, and nothing is recorded: the path of exploring.
     plain: bool,
-    recording: bool,
-    perturbations: Vec<Perturbation>,
+    /// Takes what wasn't calm, where that is recorded.
+    recorder: Option<SharedRecorder>,
     /// How many ready events have been chosen.
     chosen: u64,
 }
 
 impl Decisions {
-    pub(crate) fn new(plan: &Plan, record: Record) -> Decisions {
+    pub(crate) fn new(plan: &Plan, record: Record, recorder: SharedRecorder) -> Decisions {
         let strategy = plan.strategy.build(plan.seed);
         let mut overrides: BTreeMap<Site, SmallVec<[PlannedOverride; 1]>> = BTreeMap::new();
         for planned in &plan.overrides {
             overrides.entry(planned.site).or_default().push(PlannedOverride { planned: *planned, used: false });
         }
-        let recording = record > Record::Digest;
+        let recorder = (record > Record::Digest).then_some(recorder);
         let strategy_chooses_values = strategy.chooses_values();
         let strategy_chooses_order = strategy.chooses_order() && plan.bases.get(SiteKind::Order) == Base::Drawn;
         let overrides_order = overrides.keys().any(|site| site.kind == SiteKind::Order);
@@ -51,7 +52,7 @@ impl Decisions {
             bases: plan.bases,
             plain: overrides.is_empty()
                 && !strategy_chooses_values
-                && !recording
+                && recorder.is_none()
                 && plan.bases == Bases::drawn()
                 && plan.redraw.is_none(),
             asks_order: strategy_chooses_order || overrides_order,
@@ -59,8 +60,7 @@ impl Decisions {
             strategy,
             strategy_chooses_values,
             overrides,
-            recording,
-            perturbations: Vec::new(),
+            recorder,
             chosen: 0,
         }
     }
@@ -108,8 +108,11 @@ impl Decisions {
             };
             if self.strategy_chooses_values { self.strategy.value(&ValueQuestion { site, calm, drawn }) } else { drawn }
         });
-        if self.recording && value != calm {
-            self.perturbations.push(Perturbation { site, fingerprint: fingerprint(), value, calm, at_ns: now_ns });
+        if let Some(recorder) = &self.recorder
+            && value != calm
+        {
+            let perturbation = Perturbation { site, fingerprint: fingerprint(), value, calm, at_ns: now_ns };
+            recorder.borrow_mut().on_perturbation(&perturbation, false);
         }
         value
     }
@@ -158,19 +161,11 @@ impl Decisions {
     /// Records that an entry is put off, at that time: it may never come (its task ends before, or the run), and has let
     /// others come first all the same.
     fn record_put_off(&mut self, head: &Waiting, rank: u32, now_ns: u64, identify: impl Fn(Now) -> Option<Identity>) {
-        if !self.recording {
-            return;
-        }
+        let Some(recorder) = &self.recorder else { return };
         let Some(Identity { site, fingerprint }) = identify(head.now) else { return };
-        let value = u64::from(rank);
+        let perturbation = Perturbation { site, fingerprint, value: u64::from(rank), calm: 0, at_ns: now_ns };
         // Put off again: the higher rank says all.
-        if head.rank > 0
-            && let Some(known) = self.perturbations.iter_mut().rev().find(|known| known.site == site)
-        {
-            known.value = value;
-            return;
-        }
-        self.perturbations.push(Perturbation { site, fingerprint, value, calm: 0, at_ns: now_ns });
+        recorder.borrow_mut().on_perturbation(&perturbation, head.rank > 0);
     }
 
     fn wanted_rank(&mut self, head: &Waiting, identity: Identity, company: usize, now_ns: u64) -> Option<u32> {
@@ -198,10 +193,9 @@ impl Decisions {
         self.chosen += 1;
     }
 
-    /// What wasn't calm, and which overrides met nothing.
-    pub(crate) fn finish(self) -> (Vec<Perturbation>, Vec<Override>) {
-        let unused = self.overrides.values().flatten().filter(|entry| !entry.used).map(|entry| entry.planned).collect();
-        (self.perturbations, unused)
+    /// Which overrides met nothing.
+    pub(crate) fn finish(self) -> Vec<Override> {
+        self.overrides.values().flatten().filter(|entry| !entry.used).map(|entry| entry.planned).collect()
     }
 }
 

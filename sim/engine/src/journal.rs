@@ -1,23 +1,31 @@
 //! What a run leaves behind: its digest always, its events and names where they are asked for.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use squall_trace::event::{Place, canonical};
 use squall_trace::{
-    Digester, Event, EventKind, EventMask, FlowId, FlowInfo, Names, NodeId, OwnedEvent, Record, TaskEnd, TaskId,
-    TaskInfo,
+    Digester, Event, EventKind, EventMask, FlowId, FlowInfo, NodeId, NodeInfo, OwnedEvent, Record, Recorder, TaskEnd,
+    TaskId, TaskInfo,
 };
 
+/// Who takes what is recorded.
+pub(crate) type SharedRecorder = Rc<RefCell<dyn Recorder>>;
+
 /// Takes every event of a run.
-#[derive(Debug)]
 pub(crate) struct Journal {
     digester: Digester,
     log_digester: Digester,
     record: Record,
-    events: Vec<OwnedEvent>,
+    recorder: SharedRecorder,
     /// What properties and the observer want to see.
     watched: EventMask,
     /// Events that they haven't seen yet. They are user code, so they see events when the world isn't borrowed.
     passing: Vec<OwnedEvent>,
-    names: Names,
+    nodes: Vec<NodeInfo>,
+    /// The operations of workloads that flows belong to, where names are wanted.
+    operations: BTreeMap<FlowId, u64>,
 }
 
 fn event_at(step: u64, place: Place, kind: EventKind<'_>) -> Event<'_> {
@@ -29,20 +37,20 @@ pub(crate) struct JournalEnd {
     pub digest: squall_trace::Digest,
     pub log_digest: squall_trace::Digest,
     pub checkpoints: Vec<squall_trace::Checkpoint>,
-    pub events: Vec<OwnedEvent>,
-    pub names: Names,
+    pub nodes: Vec<NodeInfo>,
 }
 
 impl Journal {
-    pub(crate) fn new(record: Record, watched: EventMask) -> Journal {
+    pub(crate) fn new(record: Record, recorder: SharedRecorder, watched: EventMask) -> Journal {
         Journal {
             digester: Digester::new(record == Record::Full),
             log_digester: Digester::new(false),
             record,
-            events: Vec::new(),
+            recorder,
             watched,
             passing: Vec::new(),
-            names: Names::default(),
+            nodes: Vec::new(),
+            operations: BTreeMap::new(),
         }
     }
 
@@ -142,16 +150,11 @@ impl Journal {
 
     #[cold]
     fn keep(&mut self, event: Event<'_>) {
-        let event = event.into_owned();
-        let watched = self.watched.contains_code(event.kind.code());
-        match (self.record == Record::Full, watched) {
-            (true, true) => {
-                self.passing.push(event.clone());
-                self.events.push(event);
-            }
-            (true, false) => self.events.push(event),
-            (false, true) => self.passing.push(event),
-            (false, false) => {}
+        if self.record == Record::Full {
+            self.recorder.borrow_mut().on_event(&event);
+        }
+        if self.watched.contains_code(event.kind.code()) {
+            self.passing.push(event.into_owned());
         }
     }
 
@@ -173,30 +176,34 @@ impl Journal {
         std::mem::take(&mut self.passing)
     }
 
-    pub(crate) fn name_node(&mut self, info: squall_trace::NodeInfo) {
-        self.names.nodes.push(info);
+    pub(crate) fn name_node(&mut self, info: NodeInfo) {
+        self.nodes.push(info);
     }
 
     pub(crate) fn name_task(&mut self, id: TaskId, info: impl FnOnce() -> TaskInfo) {
         if self.wants_names() {
-            self.names.tasks.entry(id).or_insert_with(info);
+            self.recorder.borrow_mut().on_task(id, &info());
         }
     }
 
     pub(crate) fn name_flow(&mut self, id: FlowId, info: impl FnOnce() -> FlowInfo) {
         if self.wants_names() {
-            self.names.flows.entry(id).or_insert_with(info);
+            let info = info();
+            if let Some(operation) = info.operation {
+                self.operations.insert(id, operation);
+            }
+            self.recorder.borrow_mut().on_flow(id, &info);
         }
     }
 
     /// The operation of a workload that a flow belongs to, if it is known.
     pub(crate) fn operation_of(&self, flow: FlowId) -> Option<u64> {
-        self.names.flows.get(&flow)?.operation
+        self.operations.get(&flow).copied()
     }
 
     pub(crate) fn finish(self) -> JournalEnd {
         let (digest, checkpoints) = self.digester.finish();
         let (log_digest, _) = self.log_digester.finish();
-        JournalEnd { digest, log_digest, checkpoints, events: self.events, names: self.names }
+        JournalEnd { digest, log_digest, checkpoints, nodes: self.nodes }
     }
 }

@@ -10,8 +10,8 @@ use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::target::Outcome;
 use squall_trace::verdict::Judgement;
 use squall_trace::{
-    EndReason, Ending, EventMask, Failure, FlowId, NodeId, NodeInfo, Observer, OwnedEvent, Plan, Property, Record,
-    Seed, Trace, Verdict,
+    EndReason, Ending, EventMask, Failure, FlowId, Names, NodeId, NodeInfo, Observer, OwnedEvent, Plan, Property,
+    Record, Recorded, Recorder, Seed, Trace, Verdict,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -58,16 +58,40 @@ impl Heartbeat {
 pub struct RunOptions<'o> {
     /// How much to keep.
     pub record: Record,
+    /// Takes what is kept, if the outcome isn't to hold it: that then has neither events nor perturbations, and the names of nodes
+    /// alone.
+    pub recorder: Option<Rc<RefCell<dyn Recorder>>>,
     /// Sees events as they pass.
     pub observer: &'o mut dyn Observer,
     /// For a watchdog.
     pub beat: Arc<Heartbeat>,
     /// Ends the run after so many events, if its own limit doesn't before: to look at the beginning of a run that never
-    /// ends, or that ends its process.
+    /// ends, or that ends its process. No property is asked at such an end.
     pub events_max: Option<u64>,
-    /// Called with a task's label before each poll, and with the name of whatever else of the program's is called, where a
-    /// hang is being looked for: slow.
-    pub before_poll: Option<&'o dyn Fn(&str)>,
+    /// Told of each poll, and of whatever else of the program's is called, before it is, where somebody looks for the one that
+    /// doesn't come back: slow.
+    pub before_call: Option<&'o dyn Fn(&Call<'_>)>,
+}
+
+/// A part of the program that is about to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call<'c> {
+    /// A task's label, or in words what else it is.
+    pub who: &'c str,
+    /// The number of the last event: of a poll, its own.
+    pub events: u64,
+    /// Virtual nanoseconds since the run's start.
+    pub at_ns: u64,
+}
+
+/// Who is told of calls, if anybody is.
+type BeforeCall<'o> = Option<&'o dyn Fn(&Call<'_>)>;
+
+fn tell(before_call: BeforeCall<'_>, who: impl FnOnce() -> String) {
+    if let Some(tell) = before_call {
+        let (events, at_ns) = with(|kernel| (kernel.journal.step(), kernel.now_ns));
+        tell(&Call { who: &who(), events, at_ns });
+    }
 }
 
 /// Fills a world by `build` and runs it by `plan`.
@@ -87,7 +111,9 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         "Squall needs unwinding: a panic in a node must not end the process; take panic = \"abort\" out of the profile"
     );
     crate::panics::install_hook();
-    let RunOptions { record, observer, beat, events_max, before_poll } = options;
+    let RunOptions { record, recorder, observer, beat, events_max, before_call } = options;
+    let recorded = Rc::new(RefCell::new(Recorded::default()));
+    let recorder = recorder.unwrap_or_else(|| Rc::<RefCell<Recorded>>::clone(&recorded));
     let mut world = World::new();
     let host = Rc::new(RunHost::new(plan));
     let entered = squall_hermetic::enter(Rc::<RunHost>::clone(&host));
@@ -98,15 +124,15 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
     tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
-        let World { nodes, network, links, faults, mut properties, limits, end_at, clock, .. } = world;
+        let World { nodes, network, links, faults, properties, limits, end_at, clock, .. } = world;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
         let mut kernel = Box::new(Kernel::new(
             plan,
-            Decisions::new(plan, record),
-            Journal::new(record, watched),
+            Decisions::new(plan, record, Rc::clone(&recorder)),
+            Journal::new(record, recorder, watched),
             Network::new(network, links),
             settings,
             Arc::clone(&beat),
@@ -120,12 +146,13 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         }
         kernel.escapes.append(&mut host.of_description.borrow_mut());
         let installed = kernel::install(kernel);
-        let reason = drive(&mut properties, observer, before_poll);
-        let outcome = finish(installed, plan, record, reason, &mut properties, observer, before_poll);
+        let mut audience = Audience { properties, observer, before_call };
+        let reason = drive(&mut audience);
+        let outcome = finish(installed, plan, record, reason, events_max, &mut audience);
         // Properties are the program's: they may hold what its nodes hold.
-        drop(properties);
+        drop(audience);
         beat.finish();
-        Ok(outcome)
+        Ok(outcome.with_recorded(recorded.take()))
     })
 }
 
@@ -261,21 +288,53 @@ fn programs_code<R>(code: impl FnOnce() -> R) -> Result<R, String> {
 /// A property's own code: where it panics, the property is broken.
 fn property_code<R>(
     property: &mut dyn Property,
-    before: Option<&dyn Fn(&str)>,
+    before_call: BeforeCall<'_>,
     code: impl FnOnce(&mut dyn Property) -> R,
 ) -> Result<R, String> {
-    if let Some(tell) = before {
-        tell(&format!("the property {}", property.name()));
-    }
+    tell(before_call, || format!("the property {}", property.name()));
     programs_code(|| code(property)).map_err(|text| format!("the property's own code panicked: {text}"))
 }
 
+/// Who sees what happens.
+struct Audience<'o> {
+    properties: Vec<Box<dyn Property>>,
+    observer: &'o mut dyn Observer,
+    before_call: BeforeCall<'o>,
+}
+
+impl Audience<'_> {
+    /// Calls and drops what waits for the world not to be borrowed, until nothing does.
+    fn settle(&mut self) {
+        loop {
+            let (outbox, passing) = with(|kernel| (kernel.take_outbox(), kernel.journal.take_passing()));
+            if outbox.is_empty() && passing.is_empty() {
+                return;
+            }
+            self.show(&passing);
+            outbox.settle();
+        }
+    }
+
+    fn show(&mut self, passing: &[OwnedEvent]) {
+        for event in passing {
+            if self.observer.interest().contains_code(event.kind.code()) {
+                self.observer.on_event(event);
+            }
+            for property in &mut self.properties {
+                if !property.interest().contains_code(event.kind.code()) {
+                    continue;
+                }
+                let seen = property_code(&mut **property, self.before_call, |property| property.on_event(event));
+                if let Err(message) = seen.and_then(|seen| seen) {
+                    with(|kernel| kernel.property_broken(property.name(), message, event));
+                }
+            }
+        }
+    }
+}
+
 /// Does one step after another until the run is over.
-fn drive(
-    properties: &mut [Box<dyn Property>],
-    observer: &mut dyn Observer,
-    before_poll: Option<&dyn Fn(&str)>,
-) -> EndReason {
+fn drive(audience: &mut Audience<'_>) -> EndReason {
     let mut polled: Option<Polling> = None;
     loop {
         // The only place where the loop's part is called: it is in line here.
@@ -287,47 +346,11 @@ fn drive(
         });
         match step {
             Step::Poll(polling) => {
-                if let Some(tell) = before_poll {
-                    tell(&with(|kernel| kernel.current_label()));
-                }
+                tell(audience.before_call, || with(|kernel| kernel.current_label()));
                 polled = Some(polling.poll());
             }
-            Step::Pause(Pause::Settle) => settle(properties, observer, before_poll),
+            Step::Pause(Pause::Settle) => audience.settle(),
             Step::Pause(Pause::End(reason)) => return reason,
-        }
-    }
-}
-
-/// Calls and drops what waits for the world not to be borrowed, until nothing does.
-fn settle(properties: &mut [Box<dyn Property>], observer: &mut dyn Observer, before: Option<&dyn Fn(&str)>) {
-    loop {
-        let (outbox, passing) = with(|kernel| (kernel.take_outbox(), kernel.journal.take_passing()));
-        if outbox.is_empty() && passing.is_empty() {
-            return;
-        }
-        show(&passing, properties, observer, before);
-        outbox.settle();
-    }
-}
-
-fn show(
-    passing: &[OwnedEvent],
-    properties: &mut [Box<dyn Property>],
-    observer: &mut dyn Observer,
-    before: Option<&dyn Fn(&str)>,
-) {
-    for event in passing {
-        if observer.interest().contains_code(event.kind.code()) {
-            observer.on_event(event);
-        }
-        for property in &mut *properties {
-            if !property.interest().contains_code(event.kind.code()) {
-                continue;
-            }
-            let seen = property_code(&mut **property, before, |property| property.on_event(event));
-            if let Err(message) = seen.and_then(|seen| seen) {
-                with(|kernel| kernel.property_broken(property.name(), message, event));
-            }
         }
     }
 }
@@ -337,9 +360,8 @@ fn finish(
     plan: &Plan,
     record: Record,
     reason: EndReason,
-    properties: &mut [Box<dyn Property>],
-    observer: &mut dyn Observer,
-    before: Option<&dyn Fn(&str)>,
+    events_max: Option<u64>,
+    audience: &mut Audience<'_>,
 ) -> Outcome {
     let waiting = with(|kernel| match reason {
         EndReason::Deadlock | EndReason::TimeLimit | EndReason::EventLimit => kernel.describe_waiting(),
@@ -350,22 +372,22 @@ fn finish(
         kernel.account_for_the_rest();
         Ending { reason, at_ns: kernel.now_ns, events: kernel.journal.step() }
     });
-    settle(properties, observer, before);
+    audience.settle();
     // Everything is dropped with the world still in place. Nothing of it counts, and nothing is left in the digest.
-    if let Some(tell) = before {
-        tell("a destructor at the run's end");
-    }
+    tell(audience.before_call, || "a destructor at the run's end".to_string());
     with(Kernel::condemn_all);
-    settle(properties, observer, before);
+    audience.settle();
     drop_leftovers();
-    settle(properties, observer, before);
+    audience.settle();
     let mut verdict = with(|kernel| match kernel.failure.clone() {
         Some(failure) => Verdict::Fail(failure),
         None => verdict_of_end(kernel, &ending, &waiting),
     });
-    if !matches!(verdict, Verdict::Fail(_)) {
-        for property in properties {
-            verdict = verdict.worse(judge(&mut **property, &ending, before));
+    // Of a beginning that somebody looks at, the end isn't the run's: there is nothing to judge.
+    let is_cut = events_max.is_some_and(|max| ending.events >= max);
+    if !is_cut && !matches!(verdict, Verdict::Fail(_)) {
+        for property in &mut audience.properties {
+            verdict = verdict.worse(judge(&mut **property, &ending, audience.before_call));
         }
     }
     // What a property did in its last look that can't be repeated.
@@ -374,13 +396,13 @@ fn finish(
     }
     let kernel = installed.take();
     let Kernel { journal, decisions, network, escapes, unreached_faults, .. } = *kernel;
-    let (perturbations, unused_overrides) = decisions.finish();
+    let unused_overrides = decisions.finish();
     let journal = journal.finish();
     let trace = (record == Record::Full).then(|| Trace {
         plan: plan.clone(),
-        names: journal.names.clone(),
-        events: journal.events,
-        perturbations: perturbations.clone(),
+        names: Names::default(),
+        events: Vec::new(),
+        perturbations: Vec::new(),
         checkpoints: journal.checkpoints,
         digest: journal.digest,
         log_digest: journal.log_digest,
@@ -392,11 +414,11 @@ fn finish(
         digest: journal.digest,
         log_digest: journal.log_digest,
         messages: network.counts,
-        perturbations,
+        perturbations: Vec::new(),
         unused_overrides,
         escapes,
         unreached_faults,
-        names: journal.names,
+        names: Names { nodes: journal.nodes, ..Names::default() },
         trace,
     }
 }
@@ -443,8 +465,8 @@ fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
     }
 }
 
-fn judge(property: &mut dyn Property, ending: &Ending, before: Option<&dyn Fn(&str)>) -> Verdict {
-    let judged = property_code(property, before, |property| property.on_end(ending));
+fn judge(property: &mut dyn Property, ending: &Ending, before_call: BeforeCall<'_>) -> Verdict {
+    let judged = property_code(property, before_call, |property| property.on_end(ending));
     match judged.unwrap_or_else(Judgement::Broken) {
         Judgement::Held => Verdict::Pass,
         Judgement::Broken(message) => Verdict::Fail(Failure {

@@ -16,10 +16,11 @@ fn run() -> Outcome {
     };
     let options = RunOptions {
         record: Record::Digest,
+        recorder: None,
         observer: &mut NoObserver,
         beat: Arc::new(Heartbeat::default()),
         events_max: None,
-        before_poll: None,
+        before_call: None,
     };
     squall_engine::run(&build, &Plan::seeded("fresh", Seed(1)), options).expect("the world can be")
 }

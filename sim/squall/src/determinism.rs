@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use squall_trace::{Plan, Record, Trace};
+use squall_trace::{Plan, Record, Trace, Verdict};
 
 use crate::divergence::{Divergence, first_divergence};
 use crate::runner::{Simulation, WorldError};
@@ -47,15 +47,26 @@ pub fn check_in_this_process(
     plan: &Plan,
     other: &Plan,
 ) -> Result<(Checked, Option<Trace>), WorldError> {
-    let Some(first) = simulation.try_run_plan(plan, Record::Full)?.trace else {
-        return Ok((Checked::NotDone("the run hangs, and leaves nothing to compare".to_string()), None));
+    let first = simulation.try_run_plan(plan, Record::Full)?;
+    let Some(first) = first.trace else {
+        let text = format!("{}, and leaves nothing to compare", verdict_in_words(&first.verdict));
+        return Ok((Checked::NotDone(text), None));
     };
     simulation.try_run_plan(other, Record::Full)?;
-    let Some(second) = simulation.try_run_plan(plan, Record::Full)?.trace else {
-        return Ok((Checked::NotDone("the run hung when it was repeated".to_string()), None));
+    let second = simulation.try_run_plan(plan, Record::Full)?;
+    let Some(second) = second.trace else {
+        let text = format!("when it was repeated, {}, and left nothing to compare", verdict_in_words(&second.verdict));
+        return Ok((Checked::NotDone(text), None));
     };
     let checked = compared(&first, &second, "run again in the same process after another seed");
     Ok((checked, Some(first)))
+}
+
+fn verdict_in_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Fail(failure) => format!("the run fails ({})", failure.property),
+        Verdict::Pass | Verdict::Unknown { .. } => "nobody knows what the run comes to".to_string(),
+    }
 }
 
 /// Compares with the run of a fresh process. `command` is to run the same plan and to write its trace to `path`.

@@ -116,7 +116,7 @@ impl Harness {
     }
 
     fn scenario_trials(&self, name: &str, file: &Path, trials: &mut Vec<Trial>) {
-        let scenario = match Scenario::load(file, &self.programs, &[]) {
+        let scenario = match cli::load_scenario(file, &self.programs, &[]) {
             Ok(scenario) => scenario,
             Err(error) => {
                 let text = format!("{:?}", miette::Report::new(error));

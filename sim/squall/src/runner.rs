@@ -4,18 +4,20 @@
 //! its own (std draws the keys of its hash maps once a thread), and whoever waits for it notices a task that never yields.
 //! The thread is one of this process, or of a process of its own ([`crate::process`]), which may end as it likes.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::process::{Death, Processes, Reported, Request};
-use squall_engine::{Heartbeat, RunOptions, World};
+use crate::process::{Called, Death, Processes, Reported, Request};
+use squall_engine::{Call, Heartbeat, RunOptions, World};
 use squall_hermetic::FreshThread;
 use squall_trace::digest::Digester;
 use squall_trace::target::{MessageCounts, NoObserver};
 use squall_trace::{
-    Capabilities, EndReason, Ending, Event, EventMask, Failure, Names, NodeId, Observer, Outcome, Plan, Record, Target,
-    Verdict,
+    Capabilities, EndReason, Ending, Event, EventMask, Failure, Names, NodeId, Observer, Outcome, Plan, Record,
+    Recorder, Target, Verdict,
 };
 
 /// How long one poll may take in real time before it counts as a hang, unless [`HANG_AFTER_VARIABLE`] says otherwise.
@@ -218,14 +220,16 @@ pub(crate) enum Attempt {
     Hung { events: u64 },
 }
 
-/// Told who is polled next, and the number of the last event.
-pub(crate) type TellPoll = Box<dyn Fn(&str, u64) + Send>;
+/// Told what is called next.
+pub(crate) type TellCall = Box<dyn Fn(&Call<'_>) + Send>;
 
 /// What a thread's run is told besides.
 #[derive(Default)]
 pub(crate) struct Circumstances<'c> {
     /// Slow.
-    pub tell_poll: Option<TellPoll>,
+    pub tell_call: Option<TellCall>,
+    /// Takes what is recorded, in place of the outcome.
+    pub recorder: Option<Box<RefCell<dyn Recorder + Send>>>,
     /// Ends the run after so many events.
     pub events_max: Option<u64>,
     /// Called now and then while the run goes on.
@@ -241,7 +245,7 @@ impl Simulation {
         observer: &mut dyn Observer,
         circumstances: Circumstances<'_>,
     ) -> Result<Attempt, WorldError> {
-        let Circumstances { tell_poll, events_max, on_look } = circumstances;
+        let Circumstances { tell_call, recorder, events_max, on_look } = circumstances;
         let interest = observer.interest();
         let (sender, mut receiver) = (interest != EventMask::NONE).then(|| sync_channel(EVENTS_IN_TRANSIT)).unzip();
         let beat = Arc::new(Heartbeat::default());
@@ -251,11 +255,12 @@ impl Simulation {
             let done = Arc::clone(&done);
             let body = move || {
                 let mut forward = Forward { interest, events: sender };
-                let progress = Arc::clone(&beat);
-                let tell = tell_poll.map(|tell| move |label: &str| tell(label, progress.events()));
+                let recorder = recorder
+                    .map(|recorder| Rc::<RefCell<dyn Recorder + Send>>::from(recorder) as Rc<RefCell<dyn Recorder>>);
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    let before_poll = tell.as_ref().map(|tell| tell as &dyn Fn(&str));
-                    let options = RunOptions { record, observer: &mut forward, beat, events_max, before_poll };
+                    let before_call = tell_call.as_ref().map(|tell| &**tell as &dyn Fn(&Call<'_>));
+                    let options =
+                        RunOptions { record, recorder, observer: &mut forward, beat, events_max, before_call };
                     squall_engine::run(&*build, &plan, options)
                 }));
                 let outcome = match outcome {
@@ -312,21 +317,18 @@ impl Simulation {
     /// Runs the plan again, slowly, with each poll's task noted down: if it hangs again, that task is named. The hung
     /// threads can't be ended; they are left behind until the process ends.
     fn confirm_hang(&self, plan: &Plan, events: u64) -> Result<Outcome, WorldError> {
-        let last = Arc::new(Mutex::new(String::new()));
-        let tell_poll = {
+        let last = Arc::new(Mutex::new(Called::default()));
+        let tell_call = {
             let last = Arc::clone(&last);
-            move |label: &str, _: u64| {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                last.clear();
-                last.push_str(label);
-            }
+            move |call: &Call<'_>| *last.lock().unwrap_or_else(PoisonError::into_inner) = call.into()
         };
-        let circumstances = Circumstances { tell_poll: Some(Box::new(tell_poll)), ..Circumstances::default() };
+        let circumstances = Circumstances { tell_call: Some(Box::new(tell_call)), ..Circumstances::default() };
         match self.attempt(plan, Record::Digest, &mut NoObserver, circumstances)? {
             Attempt::Done(outcome) => Ok(self.hung_once(*outcome, events)),
             Attempt::Hung { events: again } => {
-                let who = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Ok(hung_outcome(self.hang_in_words(&who, again), again))
+                let called = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let failure = failure(HANG_PROPERTY, self.hang_in_words(&called.who, again), again, called.at_ns);
+                Ok(without_run(Verdict::Fail(failure), again))
             }
         }
     }
@@ -345,7 +347,7 @@ impl Simulation {
     fn hang_in_words(&self, who: &str, events: u64) -> String {
         let who = if who.is_empty() { "the world's description" } else { who };
         format!(
-            "{who} has not yielded for {:?} of real time (polled at event {events}, twice): it loops without an await, or \
+            "{who} has not yielded for {:?} of real time (called at event {events}, twice): it loops without an await, or \
              waits for something outside of the run",
             self.hang_after
         )
@@ -363,7 +365,7 @@ impl Simulation {
             events_max: None,
             memory_bytes_max: None,
             quiet: false,
-            tell_polls_from: None,
+            tell_calls_from: None,
         }
     }
 
@@ -378,17 +380,19 @@ impl Simulation {
         // Where it has hung before, those are named who are polled at the end.
         let interest = observer.interest();
         let request =
-            Request { interest, quiet: hung_at.is_some(), tell_polls_from: hung_at, ..self.request(plan, record) };
+            Request { interest, quiet: hung_at.is_some(), tell_calls_from: hung_at, ..self.request(plan, record) };
         match (processes.run(request, observer)?, hung_at) {
             (Reported::Done(outcome), None) => Ok(*outcome),
             (Reported::Done(outcome), Some(events)) => Ok(self.hung_once(*outcome, events)),
             (Reported::Hung { events, .. }, None) => {
                 self.run_in_process(processes, plan, record, &mut NoObserver, Some(events))
             }
-            (Reported::Hung { events, who }, Some(_)) => {
-                let message = self.hang_in_words(&who.unwrap_or_default(), events);
+            (Reported::Hung { events, called }, Some(_)) => {
+                let Called { who, at_ns, .. } = called.unwrap_or_default();
                 // The event of the poll itself comes before what the poll does.
-                self.run_up_to(processes, plan, record, events.saturating_sub(1), HANG_PROPERTY, message)
+                let before = events.saturating_sub(1);
+                let failure = failure(HANG_PROPERTY, self.hang_in_words(&who, events), before, at_ns);
+                self.run_up_to(processes, plan, record, failure)
             }
             (Reported::Died(death), _) => self.dead_outcome(processes, plan, record, death),
             (Reported::Silent, _) => Ok(silent_outcome()),
@@ -429,13 +433,17 @@ impl Simulation {
                 None => dead = middle,
             }
         }
-        let named = Request { tell_polls_from: Some(alive), quiet: true, ..self.request(plan, Record::Digest) };
-        let who = match processes.run(named, &mut NoObserver)? {
-            Reported::Died(Death { who: Some(who), .. }) => who,
-            _ if alive == 0 => "the world's description".to_string(),
-            _ => "a task".to_string(),
+        let named = Request { tell_calls_from: Some(alive), quiet: true, ..self.request(plan, Record::Digest) };
+        let called = match processes.run(named, &mut NoObserver)? {
+            Reported::Died(Death { called: Some(called), .. }) => called,
+            _ if alive == 0 => Called { who: "the world's description".to_string(), ..Called::default() },
+            _ => Called { who: "a task".to_string(), events: alive, at_ns: 0 },
         };
-        let mut message = format!("{who} {} (polled after event {alive})", death.how);
+        let Called { who, events, at_ns } = called;
+        let mut message = match events {
+            0 => format!("{who} {}, before the first event", death.how),
+            _ => format!("{who} {}, called at event {events}", death.how),
+        };
         let printed: Vec<&str> = death.printed.lines().rev().take(PRINTED_LINES_MAX).collect();
         if !printed.is_empty() {
             message.push_str("; it printed at last:");
@@ -444,26 +452,21 @@ impl Simulation {
                 message.push_str(line);
             }
         }
-        self.run_up_to(processes, plan, record, alive, death.property, message)
+        self.run_up_to(processes, plan, record, failure(death.property, message, alive, at_ns))
     }
 
-    /// The outcome of a run that fails at its `events`-th event, after which nothing can be seen.
+    /// The outcome of a run that fails after so many events (its failure's step), after which nothing can be seen.
     fn run_up_to(
         &self,
         processes: &Processes,
         plan: &Plan,
         record: Record,
-        events: u64,
-        property: &str,
-        message: String,
+        mut failure: Failure,
     ) -> Result<Outcome, WorldError> {
-        let failure = |at_ns, node| {
-            let property = property.to_string();
-            Verdict::Fail(Failure { property, message: message.clone(), step: events, at_ns, node, task: None })
-        };
+        let events = failure.step;
         if events == 0 {
             // The world's description, or the first that is polled.
-            return Ok(without_run(failure(0, None), 0));
+            return Ok(without_run(Verdict::Fail(failure), 0));
         }
         let with_names = record.max(Record::Perturbations);
         let request = Request { events_max: Some(events), quiet: true, ..self.request(plan, with_names) };
@@ -472,16 +475,19 @@ impl Simulation {
                 let mut outcome = *outcome;
                 // The task's label begins with its node's name.
                 let node = outcome.names.nodes.iter().position(|node| {
-                    message.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with([' ', '/']))
+                    failure.message.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with([' ', '/']))
                 });
-                outcome.verdict = failure(outcome.ending.at_ns, node.map(|index| NodeId(index as u32)));
-                outcome.ending.reason = EndReason::Failed;
+                failure.node = node.map(|index| NodeId(index as u32));
+                // The clock went on after the last event, perhaps.
+                failure.at_ns = failure.at_ns.max(outcome.ending.at_ns);
+                outcome.ending = Ending { reason: EndReason::Failed, at_ns: failure.at_ns, ..outcome.ending };
+                outcome.verdict = Verdict::Fail(failure);
                 if let Some(trace) = &mut outcome.trace {
                     trace.verdict = outcome.verdict.clone();
                 }
                 Ok(outcome.reduced(record))
             }
-            _ => Ok(without_run(failure(0, None), events)),
+            _ => Ok(without_run(Verdict::Fail(failure), events)),
         }
     }
 }
@@ -498,10 +504,8 @@ fn silent_outcome() -> Outcome {
     without_run(Verdict::Unknown { message: message.to_string() }, 0)
 }
 
-fn hung_outcome(message: String, events: u64) -> Outcome {
-    let property = HANG_PROPERTY.to_string();
-    let failure = Failure { property, message, step: events, at_ns: 0, node: None, task: None };
-    without_run(Verdict::Fail(failure), events)
+fn failure(property: &str, message: String, step: u64, at_ns: u64) -> Failure {
+    Failure { property: property.to_string(), message, step, at_ns, node: None, task: None }
 }
 
 /// What there is to say of a run of which nothing is left.

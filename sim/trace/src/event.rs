@@ -467,16 +467,21 @@ pub mod canonical {
 /// Payloads as hex text in JSON.
 mod hex {
     use std::borrow::Cow;
-    use std::fmt::Write;
+    use std::fmt;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::with_capacity(bytes.len() * 2);
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
+        /// Written without a copy: a run's process may be short of memory.
+        struct Hex<'b>(&'b [u8]);
+
+        impl fmt::Display for Hex<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
         }
-        serializer.serialize_str(&text)
+
+        serializer.collect_str(&Hex(bytes))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'static, [u8]>, D::Error> {

@@ -38,6 +38,6 @@ pub use plan::{Base, Override, Parameters, Perturbation, Plan, Redraw};
 pub use ratio::Ratio;
 pub use site::{Site, SiteKind};
 pub use strategy::{Ready, Strategy, StrategyChoice, ValueQuestion};
-pub use target::{Capabilities, Observer, Outcome, Record, Target};
+pub use target::{Capabilities, Observer, Outcome, Record, Recorded, Recorder, Target};
 pub use trace::{FlowInfo, FlowRole, Names, NodeInfo, TaskInfo, Trace};
 pub use verdict::{EndReason, Ending, Failure, Property, Verdict};

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::event::{Event, EventMask};
+use crate::event::{Event, EventMask, OwnedEvent};
+use crate::id::{FlowId, TaskId};
 use crate::plan::{Override, Perturbation, Plan};
-use crate::trace::{Names, Trace};
+use crate::trace::{FlowInfo, Names, TaskInfo, Trace};
 use crate::verdict::{Ending, Verdict};
 
 /// How much of a run to keep.
@@ -38,6 +39,55 @@ impl Observer for NoObserver {
     fn on_event(&mut self, _event: &Event<'_>) {}
 }
 
+/// Takes what is recorded of a run, as it happens.
+pub trait Recorder {
+    /// One event.
+    fn on_event(&mut self, event: &Event<'_>);
+
+    /// A decision that wasn't calm. `again`: it takes the place of the last one at the same site.
+    fn on_perturbation(&mut self, perturbation: &Perturbation, again: bool);
+
+    /// Who a task is.
+    fn on_task(&mut self, id: TaskId, info: &TaskInfo);
+
+    /// What a flow is. It may be told more than once.
+    fn on_flow(&mut self, id: FlowId, info: &FlowInfo);
+}
+
+/// Keeps what is recorded in memory.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// What happened.
+    pub events: Vec<OwnedEvent>,
+    /// What wasn't calm.
+    pub perturbations: Vec<Perturbation>,
+    /// Tasks and flows.
+    pub names: Names,
+}
+
+impl Recorder for Recorded {
+    fn on_event(&mut self, event: &Event<'_>) {
+        self.events.push(event.clone().into_owned());
+    }
+
+    fn on_perturbation(&mut self, perturbation: &Perturbation, again: bool) {
+        if again && let Some(known) = self.perturbations.iter_mut().rev().find(|known| known.site == perturbation.site)
+        {
+            known.value = perturbation.value;
+            return;
+        }
+        self.perturbations.push(*perturbation);
+    }
+
+    fn on_task(&mut self, id: TaskId, info: &TaskInfo) {
+        self.names.tasks.entry(id).or_insert_with(|| info.clone());
+    }
+
+    fn on_flow(&mut self, id: FlowId, info: &FlowInfo) {
+        self.names.flows.entry(id).or_insert_with(|| info.clone());
+    }
+}
+
 /// What is left of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -66,6 +116,20 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// With what a recorder took in the run's stead.
+    #[must_use]
+    pub fn with_recorded(mut self, recorded: Recorded) -> Outcome {
+        let Recorded { events, perturbations, names } = recorded;
+        self.names = Names { nodes: self.names.nodes, ..names };
+        self.perturbations = perturbations;
+        if let Some(trace) = &mut self.trace {
+            trace.events = events;
+            trace.names = self.names.clone();
+            trace.perturbations = self.perturbations.clone();
+        }
+        self
+    }
+
     /// With no more than was to be kept.
     #[must_use]
     pub fn reduced(mut self, record: Record) -> Outcome {

@@ -28,7 +28,7 @@ use clap::Parser;
 use crate::harness::COMMAND_LINE_VARIABLE;
 use crate::process::{self, Processes, Wanted};
 use crate::runner::Simulation;
-use crate::scenario::{Isolation, Program, Scenario};
+use crate::scenario::{Isolation, Program, Scenario, ScenarioError};
 use squall_trace::Digest;
 
 use arguments::{Arguments, Command, Regressions, RegressionsCommand};
@@ -150,7 +150,21 @@ pub(crate) fn load_saved(path: &std::path::Path, programs: &[Program]) -> Result
 
 /// A scenario file, read and checked.
 fn load(file: &std::path::Path, programs: &[Program], set: &[String]) -> Result<Scenario, Stop> {
-    Scenario::load(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
+    load_scenario(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
+}
+
+/// The same, where the program's description of its world is known to come back: it mustn't take this process with it.
+pub(crate) fn load_scenario(
+    file: &std::path::Path,
+    programs: &[Program],
+    set: &[String],
+) -> Result<Scenario, ScenarioError> {
+    // What runs are copied from has been tried already, and does as little as it can.
+    if process::wanted().is_none() {
+        process::comes_back(|| drop(Scenario::load(file, programs, set)))
+            .map_err(|how| ScenarioError::ended_the_process(file, &how))?;
+    }
+    Scenario::load(file, programs, set)
 }
 
 /// The command that runs a saved failure again.

@@ -271,7 +271,10 @@ impl Once {
         let path = file.path().to_path_buf();
         match &outcome.trace {
             Some(trace) => file.write(trace).map_err(|error| unwritable(&path, &error)),
-            None => Err(Stop::Own(format!("{}: the run hangs, and leaves no trace to be written", path.display()))),
+            None => {
+                let property = outcome.verdict.property().unwrap_or("unknown");
+                Err(Stop::Own(format!("{} can't be written: the run ({property}) leaves no trace", path.display())))
+            }
         }
     }
 }

@@ -20,6 +20,10 @@ pub(crate) fn wanted() -> Option<Wanted> {
     None
 }
 
+pub(crate) fn comes_back(_code: impl FnOnce()) -> Result<(), String> {
+    Ok(())
+}
+
 pub(crate) fn serve(_simulation: &Simulation) -> ! {
     std::process::exit(1)
 }

@@ -18,20 +18,25 @@ mod pool;
 #[cfg(unix)]
 mod protocol;
 #[cfg(unix)]
+mod trial;
+#[cfg(unix)]
 mod zygote;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use squall_engine::Call;
 use squall_trace::{EventMask, Outcome, Plan, Record};
 
 #[cfg(not(unix))]
 pub use elsewhere::Processes;
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{serve, wanted};
+pub(crate) use elsewhere::{comes_back, serve, wanted};
 #[cfg(unix)]
 pub use pool::Processes;
+#[cfg(unix)]
+pub(crate) use trial::comes_back;
 #[cfg(unix)]
 pub(crate) use zygote::{serve, wanted};
 
@@ -48,8 +53,8 @@ pub(crate) enum Wanted {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub plan: Plan,
-    /// What is sent back. The child records everything in any case: what is recorded changes the layout of the heap, on which
-    /// programs may depend.
+    /// What is sent back, as it happens. The child keeps none of it: its memory is the program's, and what is recorded would change
+    /// the layout of the heap, on which programs may depend.
     pub record: Record,
     pub interest: EventMask,
     pub hang_after: Duration,
@@ -57,17 +62,33 @@ pub(crate) struct Request {
     pub memory_bytes_max: Option<u64>,
     /// What it prints was seen already.
     pub quiet: bool,
-    /// Say who is polled from that event on.
-    pub tell_polls_from: Option<u64>,
+    /// Say what is called from that event on.
+    pub tell_calls_from: Option<u64>,
+}
+
+/// A part of the program that was called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Called {
+    pub who: String,
+    /// The number of the last event before, or of the poll itself.
+    pub events: u64,
+    /// Virtual nanoseconds since the run's start.
+    pub at_ns: u64,
+}
+
+impl From<&Call<'_>> for Called {
+    fn from(call: &Call<'_>) -> Called {
+        Called { who: call.who.to_string(), events: call.events, at_ns: call.at_ns }
+    }
 }
 
 /// What came of a run in a process of its own.
 pub(crate) enum Reported {
     Done(Box<Outcome>),
-    /// A poll doesn't come back. `who` is polled, if that was asked for.
+    /// A call doesn't come back: that one, if it was asked for.
     Hung {
         events: u64,
-        who: Option<String>,
+        called: Option<Called>,
     },
     Died(Death),
     /// It was ended because it said nothing.
@@ -80,8 +101,8 @@ pub(crate) struct Death {
     pub property: &'static str,
     /// How it ended, in words: "was ended by signal 6 (abort)".
     pub how: String,
-    /// Who was polled, if that was asked for.
-    pub who: Option<String>,
+    /// What was called, if that was asked for.
+    pub called: Option<Called>,
     /// The last lines that it printed.
     pub printed: String,
 }

@@ -9,11 +9,11 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use squall_trace::Observer;
+use squall_trace::{Observer, Record, Recorded, Recorder};
 
-use super::protocol::{ENDED, Ended, FORK, Hello, Reply, SAID, read_frame, write_frame};
+use super::protocol::{ENDED, Ended, FORK, Hello, Reply, SAID, read_line, write_line};
 use super::zygote::MARK;
-use super::{Death, Reported, Request};
+use super::{Called, Death, Reported, Request};
 use crate::runner::WorldError;
 
 /// How long a zygote may take to start.
@@ -124,7 +124,7 @@ impl Zygote {
     }
 
     fn hello(&mut self) -> io::Result<Hello> {
-        let hello: Option<Hello> = read_frame(&mut self.control)?;
+        let hello: Option<Hello> = read_line(&mut BufReader::new(&mut self.control))?;
         let hello = hello.ok_or_else(|| io::Error::other("it ended before it was ready"))?;
         if hello.version != env!("CARGO_PKG_VERSION") {
             return Err(io::Error::other("the program was built again meanwhile"));
@@ -141,39 +141,50 @@ impl Zygote {
         let mut order = [FORK; 5];
         order[1..].copy_from_slice(&silence_ms.to_le_bytes());
         self.control.write_all(&order)?;
-        write_frame(&mut self.control, request)?;
-        let mut said = Said { control: &mut self.control, left: 0, ended: None };
-        let mut who = None;
+        write_line(&mut io::BufWriter::new(&mut self.control), request)?;
+        let mut said = BufReader::new(Said { control: &mut self.control, left: 0, ended: None });
+        let mut recorded = Recorded::default();
+        let mut called = None;
         let mut result = None;
-        loop {
-            match read_frame::<Reply>(&mut said) {
-                Ok(Some(Reply::Alive)) => {}
-                Ok(Some(Reply::Event(event))) => observer.on_event(&event),
-                Ok(Some(Reply::Polls { label })) => who = Some(label),
-                Ok(Some(Reply::Done(outcome))) => result = Some(Ok(Reported::Done(outcome))),
-                Ok(Some(Reply::NoRun(error))) => result = Some(Err(error.into())),
-                Ok(Some(Reply::Hung { events })) => result = Some(Ok(Reported::Hung { events, who: who.take() })),
-                Ok(None) => break,
-                Err(error) => return Err(error),
+        while let Some(reply) = read_line::<Reply<'_>>(&mut said)? {
+            match reply {
+                Reply::Alive => {}
+                Reply::Event(event) => {
+                    if observer.interest().contains_code(event.kind.code()) {
+                        observer.on_event(&event);
+                    }
+                    if request.record == Record::Full {
+                        recorded.on_event(&event);
+                    }
+                }
+                Reply::Perturbation { perturbation, again } => recorded.on_perturbation(&perturbation, again),
+                Reply::Task(id, info) => recorded.on_task(id, &info),
+                Reply::Flow(id, info) => recorded.on_flow(id, &info),
+                Reply::Calls(now) => called = Some(now),
+                Reply::Done(outcome) => {
+                    let recorded = std::mem::take(&mut recorded);
+                    let outcome = outcome.with_recorded(recorded).reduced(request.record);
+                    result = Some(Ok(Reported::Done(Box::new(outcome))));
+                }
+                Reply::NoRun(error) => result = Some(Err(error.into())),
+                Reply::Hung { events } => result = Some(Ok(Reported::Hung { events, called: called.take() })),
             }
         }
-        let ended = said.ended.ok_or_else(|| io::Error::other("it ended while a run was on"))?;
+        let ended = said.into_inner().ended.ok_or_else(|| io::Error::other("it ended while a run was on"))?;
         if let Some(result) = result {
             return Ok(result);
         }
         Ok(Ok(match ended {
             Ended::Silent => Reported::Silent,
-            _ => Reported::Died(self.death(ended, request.memory_bytes_max, who)),
+            _ => Reported::Died(self.death(ended, request.memory_bytes_max, called)),
         }))
     }
 
-    fn death(&self, ended: Ended, memory_bytes_max: Option<u64>, who: Option<String>) -> Death {
+    fn death(&self, ended: Ended, memory_bytes_max: Option<u64>, called: Option<Called>) -> Death {
         let printed = self.output.since_cleared();
-        // What Rust says when there is no memory; what it then does is to abort.
-        let no_memory = printed.contains("memory allocation of ") && printed.contains(" bytes failed");
         let (property, how) = match ended {
             Ended::Exited(_) => ("exit", "ended the process".to_string()),
-            Ended::Signalled(_) if no_memory => match memory_bytes_max {
+            Ended::Signalled(SIGABRT) if ends_for_want_of_memory(&printed) => match memory_bytes_max {
                 Some(bytes) => ("memory", format!("wanted more memory than the limit, {bytes} bytes, allows")),
                 None => ("memory", "wanted more memory than there is".to_string()),
             },
@@ -187,7 +198,7 @@ impl Zygote {
             },
             Ended::Silent => ("killed", "said nothing".to_string()),
         };
-        Death { property, how, who, printed }
+        Death { property, how, called, printed }
     }
 
     fn broken(&self, error: &io::Error) -> WorldError {
@@ -197,10 +208,17 @@ impl Zygote {
     }
 }
 
+const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
+/// Whether a line is what Rust says when there is no memory: what it then does, after a backtrace perhaps, is to abort.
+fn ends_for_want_of_memory(printed: &str) -> bool {
+    let bytes = |line: &'_ str| line.strip_prefix("memory allocation of ")?.strip_suffix(" bytes failed")?.parse().ok();
+    printed.lines().filter_map(bytes).any(|bytes: u64| bytes > 0)
+}
+
 /// The signals by which a program's own mistakes end it.
-fn signal_name(signal: i32) -> Option<&'static str> {
+pub(super) fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         4 => "illegal instruction",
         5 => "trap",

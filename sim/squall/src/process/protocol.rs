@@ -1,11 +1,13 @@
-//! What parent, zygote and child say to each other: frames of JSON, each with its length before it.
+//! What parent, zygote and child say to each other: JSON, one value a line.
 
-use std::io::{self, Read, Write};
+use std::borrow::Cow;
+use std::io::{self, BufRead, Write};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use squall_trace::{Outcome, OwnedEvent};
+use squall_trace::{Event, FlowId, FlowInfo, Outcome, Perturbation, TaskId, TaskInfo};
 
+use super::Called;
 use crate::runner::WorldError;
 
 /// The first byte of an order to fork. Four bytes follow: after how many milliseconds of silence a child is ended.
@@ -16,9 +18,6 @@ pub const SAID: u8 = b'S';
 
 /// The child has ended: [`Ended::encode`].
 pub const ENDED: u8 = b'E';
-
-/// No frame is longer, however much a run records.
-const FRAME_BYTES_MAX: u32 = u32::MAX;
 
 /// The zygote's first words.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,14 +30,19 @@ pub struct Hello {
 
 /// What a child says.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Reply {
+pub enum Reply<'r> {
     /// It still watches its run.
     Alive,
-    Event(OwnedEvent),
-    /// Is polled now.
-    Polls {
-        label: String,
+    Event(Cow<'r, Event<'r>>),
+    Perturbation {
+        perturbation: Perturbation,
+        again: bool,
     },
+    Task(TaskId, Cow<'r, TaskInfo>),
+    Flow(FlowId, Cow<'r, FlowInfo>),
+    /// It calls a part of the program now.
+    Calls(Called),
+    /// Without what was recorded, which was said as it happened.
     Done(Box<Outcome>),
     /// There was no run.
     NoRun(NoRun),
@@ -111,29 +115,18 @@ impl Ended {
     }
 }
 
-/// Writes a frame, in one piece.
-pub fn write_frame(out: &mut impl Write, frame: &impl Serialize) -> io::Result<()> {
-    let mut bytes = vec![0; 4];
-    serde_json::to_writer(&mut bytes, frame)?;
-    let length = u32::try_from(bytes.len() - 4).ok().filter(|length| *length < FRAME_BYTES_MAX);
-    let length = length.ok_or_else(|| io::Error::other("a run left more than 4 GiB"))?;
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    out.write_all(&bytes)
+/// Writes a line.
+pub fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
 }
 
-/// Reads a frame. `None` at the end.
-pub fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
-    let mut length = [0; 4];
-    match from.read_exact(&mut length) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
+/// Reads a line. `None` at the end, also in the midst of one.
+pub fn read_line<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    from.read_until(b'\n', &mut line)?;
+    match line.strip_suffix(b"\n") {
+        Some(line) => Ok(Some(serde_json::from_slice(line)?)),
+        None => Ok(None),
     }
-    let length = u32::from_le_bytes(length);
-    let mut bytes = Vec::new();
-    from.take(u64::from(length)).read_to_end(&mut bytes)?;
-    if bytes.len() != length as usize {
-        return Ok(None);
-    }
-    Ok(Some(serde_json::from_slice(&bytes)?))
 }

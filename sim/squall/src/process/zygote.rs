@@ -1,6 +1,8 @@
 //! The process that forks, and the child that runs.
 
-use std::io::{self, Read, Write};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -8,15 +10,21 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, kill_process, setrlimit, waitpid};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group,
+    set_parent_process_death_signal, setpgid, setrlimit, waitid, waitpid,
+};
 use squall_hermetic::process::{
     Forked, exit_at_once, fork, is_address_randomisation_off, switch_off_address_randomisation,
 };
-use squall_trace::{Event, EventMask, Observer, Record};
+use squall_trace::target::NoObserver;
+use squall_trace::{Event, EventMask, FlowId, FlowInfo, Perturbation, Record, Recorder, TaskId, TaskInfo};
 
-use super::protocol::{Ended, FORK, Hello, Reply, SAID, read_frame, write_frame};
+use super::protocol::{Ended, FORK, Hello, NoRun, Reply, SAID, read_line, write_line};
 use super::{Request, Wanted};
-use crate::runner::{Attempt, Circumstances, Simulation, TellPoll};
+use squall_engine::Call;
+
+use crate::runner::{Attempt, Circumstances, Simulation, TellCall};
 
 /// Set for a zygote: which world it is to know.
 const VARIABLE: &str = "SQUALL_ZYGOTE";
@@ -78,7 +86,7 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
     rustix::stdio::dup2_stdout(io::stderr())?;
     // What a test's harness has printed so far is nobody's business.
     io::stderr().write_all(MARK)?;
-    write_frame(&mut control, &Hello { version: env!("CARGO_PKG_VERSION").to_string(), randomised })?;
+    write_line(&mut control, &Hello { version: env!("CARGO_PKG_VERSION").to_string(), randomised })?;
     let mut buffer = [0; 1 << 16];
     loop {
         let mut order = [0; 5];
@@ -127,27 +135,21 @@ fn pass_on(
                 let passed = to.write_all(&head).and_then(|()| to.write_all(&buffer[..length]));
                 if let Err(error) = passed {
                     // Nobody listens any more.
-                    let _ = kill_process(pid, Signal::KILL);
+                    let _ = end(pid);
                     return Err(error);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 silent = true;
-                let _ = kill_process(pid, Signal::KILL);
+                let _ = kill_process_group(pid, Signal::KILL);
                 break;
             }
             // It ended with something unread: as good as an end.
             Err(_) => break,
         }
     }
-    let status = loop {
-        match waitpid(Some(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => break status,
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let status = end(pid)?;
     Ok(match (silent, status.terminating_signal()) {
         (true, _) => Ended::Silent,
         (false, Some(signal)) => Ended::Signalled(signal),
@@ -155,10 +157,30 @@ fn pass_on(
     })
 }
 
+/// Waits for a child to end, then ends what it has started and left behind in its group.
+pub(super) fn end(pid: Pid) -> io::Result<WaitStatus> {
+    // Its number is its group's: it stays taken until the child is waited for.
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {}
+    let _ = kill_process_group(pid, Signal::KILL);
+    loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// So much of what a child says is kept back before it is sent.
+const SAID_BYTES: usize = 1 << 16;
+
 /// Runs one plan in a child and says what came of it.
 fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream) {
-    let Ok(Some(request)) = read_frame::<Request>(control) else { return };
-    let reply = Arc::new(Reporter { stream: Mutex::new(reply) });
+    // A group of its own: what kills it kills nobody else, and what it starts can be ended with it.
+    let _ = setpgid(None, None);
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let Ok(Some(request)) = read_line::<Request>(&mut BufReader::new(control)) else { return };
+    let reply = Arc::new(Reporter { stream: Mutex::new(BufWriter::with_capacity(SAID_BYTES, reply)) });
     if request.quiet
         && let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null")
     {
@@ -169,53 +191,89 @@ fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream)
         let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
         if let Err(error) = setrlimit(Resource::Data, limit) {
             let text = format!("a limit on memory of {bytes} bytes can't be set: {error}");
-            return reply.say(&Reply::NoRun(super::protocol::NoRun::NoProcess(text)));
+            return reply.say(&Reply::NoRun(NoRun::NoProcess(text)));
         }
     }
-    let tell_poll = request.tell_polls_from.map(|from| {
+    let tell_call = request.tell_calls_from.map(|from| {
         let reply = Arc::clone(&reply);
-        Box::new(move |label: &str, events: u64| {
-            if events >= from {
-                reply.say(&Reply::Polls { label: label.to_string() });
+        Box::new(move |call: &Call<'_>| {
+            if call.events >= from {
+                reply.say(&Reply::Calls(call.into()));
             }
-        }) as TellPoll
+        }) as TellCall
     });
     let on_look = || reply.say(&Reply::Alive);
-    let circumstances = Circumstances { tell_poll, events_max: request.events_max, on_look: Some(&on_look) };
+    let passes_on = PassesOn { record: request.record, interest: request.interest, reply: Arc::clone(&reply) };
+    let circumstances = Circumstances {
+        tell_call,
+        events_max: request.events_max,
+        on_look: Some(&on_look),
+        recorder: Some(Box::new(RefCell::new(passes_on))),
+    };
     let simulation = simulation.clone().hang_after(request.hang_after);
-    let mut pass = PassEvents { interest: request.interest, reply: Arc::clone(&reply) };
-    match simulation.attempt(&request.plan, Record::Full, &mut pass, circumstances) {
-        Ok(Attempt::Done(outcome)) => reply.say(&Reply::Done(Box::new(outcome.reduced(request.record)))),
+    match simulation.attempt(&request.plan, Record::Full, &mut NoObserver, circumstances) {
+        Ok(Attempt::Done(outcome)) => reply.say(&Reply::Done(outcome)),
         Ok(Attempt::Hung { events }) => reply.say(&Reply::Hung { events }),
         Err(error) => reply.say(&Reply::NoRun(error.into())),
     }
 }
 
 struct Reporter {
-    stream: Mutex<UnixStream>,
+    stream: Mutex<BufWriter<UnixStream>>,
 }
 
 impl Reporter {
-    fn say(&self, reply: &Reply) {
-        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        if write_frame(&mut *stream, reply).is_err() {
+    /// Says what can wait until there is more of it.
+    fn pass(&self, reply: &Reply<'_>) {
+        self.write(|stream| write_line(stream, reply));
+    }
+
+    fn say(&self, reply: &Reply<'_>) {
+        self.write(|stream| write_line(stream, reply).and_then(|()| stream.flush()));
+    }
+
+    fn write(&self, write: impl FnOnce(&mut BufWriter<UnixStream>) -> io::Result<()>) {
+        // The program's code may be under way: that this waits for whoever reads is none of its doing.
+        let written = squall_hermetic::outside_node_code(|| {
+            let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+            write(&mut stream)
+        });
+        if written.is_err() {
             // Nobody listens.
             exit_at_once(1);
         }
     }
 }
 
-struct PassEvents {
+/// Passes on what is to be recorded, and what somebody wants to see.
+struct PassesOn {
+    record: Record,
     interest: EventMask,
     reply: Arc<Reporter>,
 }
 
-impl Observer for PassEvents {
-    fn interest(&self) -> EventMask {
-        self.interest
+impl Recorder for PassesOn {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if self.record == Record::Full || self.interest.contains_code(event.kind.code()) {
+            self.reply.pass(&Reply::Event(Cow::Borrowed(event)));
+        }
     }
 
-    fn on_event(&mut self, event: &Event<'_>) {
-        self.reply.say(&Reply::Event(event.clone().into_owned()));
+    fn on_perturbation(&mut self, perturbation: &Perturbation, again: bool) {
+        if self.record >= Record::Perturbations {
+            self.reply.pass(&Reply::Perturbation { perturbation: *perturbation, again });
+        }
+    }
+
+    fn on_task(&mut self, id: TaskId, info: &TaskInfo) {
+        if self.record >= Record::Perturbations {
+            self.reply.pass(&Reply::Task(id, Cow::Borrowed(info)));
+        }
+    }
+
+    fn on_flow(&mut self, id: FlowId, info: &FlowInfo) {
+        if self.record >= Record::Perturbations {
+            self.reply.pass(&Reply::Flow(id, Cow::Borrowed(info)));
+        }
     }
 }

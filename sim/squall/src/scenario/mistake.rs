@@ -132,6 +132,12 @@ impl ScenarioError {
         lines.join("\n")
     }
 
+    /// Of a program that takes its process with it when it describes its world, in the way that `how` says.
+    pub(crate) fn ended_the_process(path: &std::path::Path, how: &str) -> ScenarioError {
+        let message = format!("{}: the program's description of its world doesn't come back: {how}", path.display());
+        ScenarioError::from(Mistake::nowhere(message, None))
+    }
+
     pub(super) fn new(mut mistakes: Vec<Mistake>) -> ScenarioError {
         if mistakes.is_empty() {
             mistakes.push(Mistake::nowhere("the scenario can't be read", None));
