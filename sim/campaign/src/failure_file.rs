@@ -153,6 +153,16 @@ fn read_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Err
     deserializer.deserialize_any(Number)
 }
 
+/// The property of a file whose run nobody knows the verdict of.
+pub const UNKNOWN_PROPERTY: &str = "unknown";
+
+fn property_of(verdict: &Verdict) -> Option<&str> {
+    match verdict {
+        Verdict::Unknown { .. } => Some(UNKNOWN_PROPERTY),
+        _ => verdict.property(),
+    }
+}
+
 /// What a run of a saved failure is, beside what was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -176,7 +186,8 @@ impl Found {
     /// Compares a run with what was saved of it.
     #[must_use]
     pub fn new(file: &FailureFile, outcome: &Outcome) -> Found {
-        let fails = outcome.verdict.property() == Some(&*file.property);
+        let property = property_of(&outcome.verdict);
+        let fails = property == Some(&*file.property);
         if outcome.digest == file.digest && fails {
             Found::Same
         } else if !outcome.unused_overrides.is_empty() {
@@ -265,7 +276,7 @@ impl FailureFile {
             build: origin.build,
             scenario: plan.scenario.clone(),
             file: origin.file.map(Path::to_path_buf),
-            property: verdict.property().unwrap_or_default().to_string(),
+            property: property_of(verdict).unwrap_or_default().to_string(),
             message: verdict.message().unwrap_or_default().to_string(),
             seed: plan.seed,
             strategy: plan.strategy,

@@ -74,8 +74,20 @@ fn run() -> Result<u8, String> {
     };
     let mut command = Command::new(&executable);
     command.args(&asked.rest).env("SQUALL_COMMAND_LINE", called);
-    let status = command.status().map_err(|error| format!("{} can't be started: {error}", executable.display()))?;
-    Ok(exit_code(status))
+    become_it(command).map_err(|error| format!("{} can't be started: {error}", executable.display()))
+}
+
+/// Runs the command in this process's stead: a Ctrl-C is then for it, and so is the prompt once it has ended.
+#[cfg(unix)]
+fn become_it(mut command: Command) -> std::io::Result<u8> {
+    use std::os::unix::process::CommandExt;
+    Err(command.exec())
+}
+
+/// Runs the command and gives its exit code.
+#[cfg(not(unix))]
+fn become_it(mut command: Command) -> std::io::Result<u8> {
+    command.status().map(exit_code)
 }
 
 /// Own options come first; from the first word that is none of them on, everything is the command's.

@@ -73,6 +73,20 @@ pub fn exit_at_once(code: i32) -> ! {
     std::process::exit(code)
 }
 
+/// What becomes of a process that writes more to a file than its limit (`ulimit -f`) allows: it is told so by an error, or, as the
+/// system has it unless told otherwise, it is ended. Holds for the programs that it executes as well.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub fn end_by_file_size_limit(ends: bool) {
+    // SAFETY: neither disposition is a function of ours that would have to be safe in a signal handler.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, if ends { libc::SIG_DFL } else { libc::SIG_IGN });
+    }
+}
+
+/// What becomes of a process that writes more to a file than its limit allows: not decided here.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub fn end_by_file_size_limit(_ends: bool) {}
+
 /// Whether this process began with address randomisation off.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[must_use]

@@ -55,15 +55,21 @@ pub fn found_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> St
     let property = printable::line(&file.property, 60);
     let now = match outcome.verdict.property() {
         _ if outcome.verdict == Verdict::Pass => "every property holds".to_string(),
-        None => "nobody can say".to_string(),
+        None => "nobody knows what the run comes to".to_string(),
         Some(now) if now == file.property => format!("{property} still fails"),
         Some(now) => format!("{} fails", printable::line(now, 60)),
     };
     match found {
+        Found::Same if outcome.verdict.property().is_none() => {
+            format!("same: {now}, and it is the one that was saved")
+        }
         Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
         Found::Differs => format!(
             "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {})",
             file.digest, outcome.digest
+        ),
+        Found::Gone if file.perturbations() == 0 && file.weather == Base::Calm => format!(
+            "gone: {property} doesn't fail any more ({now}); the file has no perturbation: if it had any, they were cut off"
         ),
         Found::Gone => format!("gone: {property} doesn't fail any more ({now})"),
         Found::Stale { unused, of } => {

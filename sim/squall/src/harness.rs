@@ -16,7 +16,7 @@
 //!
 //! | variable | does |
 //! |---|---|
-//! | `SQUALL_SEED=0x2a` | runs that seed alone, in the block that it belongs to, and prints its timeline; outside of all blocks nothing runs, and the trials pass |
+//! | `SQUALL_SEED=0x2a` | runs that seed alone, in the block that it belongs to or in one of its own, and prints its timeline; the other blocks are ignored |
 //! | `SQUALL_SEEDS=0..5000` | runs these seeds instead of each scenario's own |
 //! | `SQUALL_REPLAY=FILE` | there is one trial, `replay`: the failure that was saved in that file, with its timeline |
 //! | `SQUALL_SHRINK=0` | leaves failures as they are: they are neither shrunk nor saved |
@@ -31,15 +31,17 @@ use std::sync::atomic::AtomicBool;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_reports::render_timeline;
-use squall_trace::{Digest, Plan, Record, Seed, Verdict};
+use squall_trace::{Digest, Outcome, Plan, Record, Seed, Trace, Verdict};
 
-use crate::cli;
-use crate::explore::{NoWatch, Settings};
+use crate::cli::{self, Saved};
+use crate::explore::{Explored, NoWatch, Settings};
 use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words};
-use crate::scenario::{Program, Scenario};
+use crate::isolation::LEAVING_THREADS;
+use crate::runner::Simulation;
+use crate::scenario::{Isolation, Program, Scenario};
 use crate::testing::{
-    self, Problem, SHRINK_FOR, STYLE, Search, describe_outcome, hang_after, is_hung, jobs, note, package_option,
-    shrinks, target_directory, variable,
+    self, Problem, SHRINK_FOR, STYLE, Search, describe_outcome, hang_after, is_hung, is_same, jobs, note,
+    package_option, shrinks, target_directory, variable,
 };
 use squall_campaign::seeds::SeedRange;
 
@@ -66,6 +68,8 @@ pub fn main(
     let programs: Vec<Program> = programs.into_iter().map(|program| program.of_build(build)).collect();
     // Before any thread is started: runs may be copied from this process.
     cli::serve_if_wanted(&programs);
+    // A file that can't be written is an error like any other.
+    squall_hermetic::process::end_by_file_size_limit(false);
     cli::keep_run_threads_quiet();
     let arguments = Arguments::from_args();
     let harness = Harness { programs, target };
@@ -130,75 +134,155 @@ impl Harness {
             trials.push(trial(format!("{name}::regression::{stem}"), run));
         }
         let seeds = variable::<SeedRange>("SQUALL_SEEDS").unwrap_or(scenario.seeds());
+        let alone = variable::<Seed>("SQUALL_SEED");
         if let Some(property) = scenario.expect().map(str::to_string) {
-            let name = format!("{name}::expects::{property}");
-            return trials.push(trial(name, move || expects(&scenario, seeds, &property)));
+            let (harness, name) = (self.clone(), format!("{name}::expects::{property}"));
+            let trial_name = name.clone();
+            let run = move || match alone {
+                Some(seed) => harness.alone(&scenario, seed, Some(&property), &trial_name),
+                None => harness.expects(&scenario, seeds, &property),
+            };
+            return trials.push(trial(name, run));
         }
-        for block in blocks(seeds) {
+        let blocks = blocks(seeds);
+        if let Some(seed) = alone
+            && !blocks.iter().any(|block| block.contains(seed))
+        {
+            let (harness, scenario, name) = (self.clone(), scenario.clone(), format!("{name}::seeds::{seed}"));
+            let trial_name = name.clone();
+            trials.push(trial(name, move || harness.alone(&scenario, seed, None, &trial_name)));
+        }
+        for block in blocks {
             let (harness, scenario, name) = (self.clone(), scenario.clone(), format!("{name}::seeds::{block}"));
             let trial_name = name.clone();
-            trials.push(trial(name, move || harness.block(&scenario, block, &trial_name)));
+            let run = move || match alone {
+                Some(seed) => harness.alone(&scenario, seed, None, &trial_name),
+                None => harness.block(&scenario, block, &trial_name),
+            };
+            // Nothing of one that doesn't have the seed is run: it hasn't passed.
+            let is_ignored = alone.is_some_and(|seed| !block.contains(seed));
+            trials.push(trial(name, run).with_ignored_flag(is_ignored));
         }
     }
 
     /// Runs a block of seeds up to the first that doesn't pass.
     fn block(&self, scenario: &Scenario, block: SeedRange, trial: &str) -> Tried {
-        let simulation = cli::simulation(scenario, hang_after());
-        let search = Search { simulation: simulation.clone(), plan: scenario.plan(Seed(0), Default::default()) };
-        let found = match variable::<Seed>("SQUALL_SEED") {
-            Some(seed) if !block.contains(seed) => return Ok(()),
-            Some(seed) => search
-                .check_first(seed, |trace| note(render_timeline(trace, STYLE).trim_end()))
-                .map(|problem| (seed, problem)),
-            None => search.first_problem(block, 1),
+        let find = |search: &Search| search.first_problem(block, 1);
+        match self.find(scenario, &find)? {
+            Some(finding) => Err(self.tell(&finding, trial)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs one seed and prints its timeline. It must pass, or fail as its scenario is there to fail.
+    fn alone(&self, scenario: &Scenario, seed: Seed, expect: Option<&str>, trial: &str) -> Tried {
+        let show = |trace: &Trace| note(render_timeline(trace, STYLE).trim_end());
+        let find = |search: &Search| search.check_first(seed, show).map(|problem| (seed, problem));
+        match self.find(scenario, &find)? {
+            Some(Finding { problem: Problem::Judged(outcome), .. })
+                if expect.is_some() && outcome.verdict.property() == expect =>
+            {
+                Ok(())
+            }
+            Some(finding) => Err(self.tell(&finding, trial)),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks for a seed that doesn't pass: on threads, and where those don't repeat a run and may be left, in processes.
+    fn find(
+        &self,
+        scenario: &Scenario,
+        find: &dyn Fn(&Search) -> Option<(Seed, Problem)>,
+    ) -> Result<Option<Finding>, String> {
+        let in_world = |scenario: Scenario| {
+            let simulation = cli::simulation(&scenario, hang_after());
+            let search = Search { simulation, plan: scenario.plan(Seed(0), Default::default()) };
+            let (seed, problem) = find(&search)?;
+            Some(Finding { scenario, simulation: search.simulation, seed, problem })
         };
-        let Some((seed, problem)) = found else { return Ok(()) };
+        match in_world(scenario.clone()) {
+            Some(Finding { seed, problem: Problem::NotRepeated(parted), .. })
+                if scenario.isolation() == Isolation::Auto =>
+            {
+                note(&format!("squall: {}, seed {seed}: {LEAVING_THREADS}\n{parted}\n", scenario.name()));
+                Ok(in_world(self.leave_threads(scenario)?))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn leave_threads(&self, scenario: &Scenario) -> Result<Scenario, String> {
+        cli::leave_threads(scenario, &self.programs).map_err(|error| format!("{:?}", miette::Report::new(error)))
+    }
+
+    /// What is said of a seed that doesn't pass. A failure is shrunk and saved.
+    fn tell(&self, finding: &Finding, trial: &str) -> String {
+        let Finding { scenario, seed, problem, .. } = finding;
         let mut text = format!("SQUALL_SEED={seed} {}\n\n", self.command(trial));
         // Writing to a String can't fail.
         let _ = problem.describe(&mut text, &format!("seed {seed} of {}", scenario.path().display()));
-        if let Problem::Judged(outcome) = &problem
+        if let Problem::Judged(outcome) = problem
             && matches!(outcome.verdict, Verdict::Fail(_))
-            && !is_hung(outcome)
             && shrinks()
         {
             text.push('\n');
-            text.push_str(&self.shrunk(scenario, &simulation, seed));
+            text.push_str(&self.shrunk(finding, outcome));
         }
-        Err(text)
+        text
     }
 
     /// What a failing seed comes down to, and the command that runs exactly that.
-    fn shrunk(&self, scenario: &Scenario, simulation: &crate::Simulation, seed: Seed) -> String {
+    fn shrunk(&self, finding: &Finding, outcome: &Outcome) -> String {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        let plan: Plan = scenario.plan(seed, Default::default());
-        let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
-        let told = match failures::shrink_and_explain(simulation, &plan, &mut patience) {
-            Ok(told) => told,
-            Err(reason) => return format!("it can't be shrunk: {reason}"),
-        };
+        let Finding { scenario, simulation, seed, .. } = finding;
+        let plan: Plan = scenario.plan(*seed, Default::default());
         let origin = Origin { file: Some(scenario.path()), build: scenario.build() };
-        let file = FailureFile::shrunk(origin, &told.shrunk);
+        // Each try would take as long as it takes to see that a run hangs.
+        let (file, words) = if is_hung(outcome) {
+            (FailureFile::whole(origin, &plan, outcome.digest, &outcome.verdict), String::new())
+        } else {
+            let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
+            match failures::shrink_and_explain(simulation, &plan, &mut patience) {
+                Ok(told) => (FailureFile::shrunk(origin, &told.shrunk), format!("{}\n", told.in_words().trim_end())),
+                Err(reason) => (
+                    FailureFile::whole(origin, &plan, outcome.digest, &outcome.verdict),
+                    format!("it can't be shrunk: {reason}\n"),
+                ),
+            }
+        };
         let directory = target_directory().join("squall").join(failures::file_name_of(scenario.name()));
-        let path = directory.join(failures::file_name(&file.property, seed));
+        let path = directory.join(failures::file_name(&file.property, *seed));
         let saved = match file.write(&path) {
-            Ok(()) => format!("SQUALL_REPLAY={} {}", path.display(), self.command("replay")),
+            Ok(()) => self.replay_command(&path),
             Err(error) => format!("(it can't be saved: {}: {error})", path.display()),
         };
-        format!("{}\n{saved}", told.in_words().trim_end())
+        format!("{words}{saved}")
     }
 
     /// Runs a saved failure, twice. It must be mended by now, or fail as its scenario is there to fail.
     fn replay(&self, path: &Path, expect: Option<&str>, shown: bool) -> Tried {
-        let saved = cli::load_saved(path, &self.programs)?;
-        let simulation = cli::simulation(&saved.scenario, hang_after());
-        let run = || simulation.try_run_plan(&saved.plan(), Record::Full).map_err(|error| error.to_string());
-        let (outcome, again) = (run()?, run()?);
+        let mut saved = cli::load_saved(path, &self.programs)?;
+        let run_twice = |saved: &Saved| {
+            let simulation = cli::simulation(&saved.scenario, hang_after());
+            let run = || simulation.try_run_plan(&saved.plan(), Record::Full).map_err(|error| error.to_string());
+            Ok::<(Outcome, Outcome), String>((run()?, run()?))
+        };
+        let differs = |(outcome, again): &(Outcome, Outcome)| !is_same(outcome, again);
+        let mut both = run_twice(&saved)?;
+        if differs(&both) && saved.scenario.isolation() == Isolation::Auto {
+            note(&format!("squall: {}: {LEAVING_THREADS}", path.display()));
+            saved.scenario = self.leave_threads(&saved.scenario)?;
+            both = run_twice(&saved)?;
+        }
+        let differs = differs(&both);
+        let (outcome, again) = both;
         if let (true, Some(trace)) = (shown, &outcome.trace) {
             note(render_timeline(trace, STYLE).trim_end());
         }
         let found = Found::new(&saved.file, &outcome);
-        let mut text = format!("SQUALL_REPLAY={} {}\n\n", path.display(), self.command("replay"));
-        if outcome.digest != again.digest {
+        let mut text = format!("{}\n\n", self.replay_command(path));
+        if differs {
             text.push_str(&format!("it does not repeat itself\n{}", testing::where_they_part(&outcome, &again)));
             return Err(text);
         }
@@ -218,17 +302,41 @@ impl Harness {
     fn command(&self, trial: &str) -> String {
         format!("cargo test {}--test {} -- {trial} --exact", package_option(), self.target)
     }
+
+    fn replay_command(&self, path: &Path) -> String {
+        format!("SQUALL_REPLAY={} {}", cli::quoted(&path.display().to_string()), self.command("replay"))
+    }
+
+    /// Runs a scenario that is there to fail.
+    fn expects(&self, scenario: &Scenario, seeds: SeedRange, property: &str) -> Tried {
+        let mut explored = explored(scenario, seeds)?;
+        if let (Some(seed), Isolation::Auto) = (explored.first_unrepeated, scenario.isolation()) {
+            note(&format!("squall: {}, seed {seed}: {LEAVING_THREADS}", scenario.name()));
+            explored = self::explored(&self.leave_threads(scenario)?, seeds)?;
+        }
+        came_as_expected(&explored, property)
+    }
 }
 
-/// Runs a scenario that is there to fail.
-fn expects(scenario: &Scenario, seeds: SeedRange, property: &str) -> Tried {
+/// A seed of a scenario that doesn't pass.
+struct Finding {
+    scenario: Scenario,
+    simulation: Simulation,
+    seed: Seed,
+    problem: Problem,
+}
+
+fn explored(scenario: &Scenario, seeds: SeedRange) -> Result<Explored, String> {
     static NEVER: AtomicBool = AtomicBool::new(false);
     let jobs = usize::try_from(jobs()).unwrap_or(usize::MAX);
     let settings = Settings { seeds, jobs, time_max: None, failures_max: None };
     let plan = |seed| scenario.plan(seed, Default::default());
     let simulation = cli::simulation(scenario, hang_after());
     let explored = crate::explore::explore(&simulation, &plan, settings, &NEVER, &mut NoWatch);
-    let explored = explored.map_err(|error| error.to_string())?;
+    explored.map_err(|error| error.to_string())
+}
+
+fn came_as_expected(explored: &Explored, property: &str) -> Tried {
     let failed: Vec<&str> = explored.groups.keys().map(|property| &**property).collect();
     let seen = || format!("{} runs: {} failed, {} unknown", explored.runs, explored.failed, explored.unknown);
     if let Some(seed) = explored.first_unrepeated {

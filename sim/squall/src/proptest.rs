@@ -28,8 +28,8 @@
 //! | `SQUALL_REPLAY=FILE` | runs the failure that was saved in that file and prints its timeline |
 //! | `SQUALL_SHRINK=0` | saves a failure as it was found |
 //!
-//! What isn't right yet: no case is run twice, so a failure that depends on earlier runs may replay as gone; floats may come back a little
-//! other than they were, and NaN not at all; two checks in one test share the files that are kept.
+//! The first case is run twice, with another seed in between; of the others one in a hundred is, and every one that doesn't pass. Two runs
+//! that differ fail the test. An input that JSON can't hold as it is (NaN, a map whose keys are no text) is told, but not saved.
 //!
 //! Runs happen on threads, one after another. The strategies [`workloads`], [`link_weather`] and [`plans`] serve in any property test.
 
@@ -46,16 +46,16 @@ use ::proptest::strategy::{Strategy, ValueTree};
 use ::proptest::test_runner::{Config, TestRunner};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use squall_campaign::failure_file::FailureFile;
-use squall_campaign::shrink::loosened;
+use squall_campaign::failure_file::{FailureFile, Found};
+use squall_campaign::shrink::{Budget, loosened};
 use squall_engine::latency::Latency;
 use squall_engine::{Link, World};
 use squall_trace::plan::Bases;
 use squall_trace::{Base, Digest, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict};
 
 use crate::failures::{self, Patience, REGRESSIONS, Told};
-use crate::runner::Simulation;
-use crate::testing::{self, Exploration, SHRINK_FOR, describe_outcome, hang_after, is_hung};
+use crate::runner::{HANG_PROPERTY, Simulation};
+use crate::testing::{self, Exploration, Problem, SHRINK_FOR, Search, describe_outcome, hang_after, is_hung};
 
 /// The parameter of a plan that is its input, as JSON.
 const INPUT_PARAMETER: &str = "input";
@@ -126,11 +126,11 @@ where
         F: Fn(&mut World, &S::Value) + Send + Sync + 'static,
     {
         let build = Arc::new(build);
-        let world = move |input: S::Value| -> Simulation {
-            let build = Arc::clone(&build);
+        let world = move |input: &Arc<S::Value>| -> Simulation {
+            let (build, input) = (Arc::clone(&build), Arc::clone(input));
             Simulation::new(move |world| build(world, &input)).hang_after(hang_after())
         };
-        let saved_world = |file: &FailureFile| world(input_of(file).unwrap_or_else(|error| panic!("{error}")));
+        let saved_world = |file: &FailureFile| Ok(world(&Arc::new(input_of(file)?)));
         if let Some(file) = self.exploration.asked_for::<F>() {
             return self.exploration.replay::<F>(&saved_world, &file, true);
         }
@@ -142,16 +142,22 @@ where
         assert!(cases > 0, "squall: {label} has no case to run: PROPTEST_CASES is 0");
         // A failure is saved by Squall, with its input.
         let mut runner = TestRunner::new(Config { failure_persistence: None, ..self.config.clone() });
+        let mut is_first = true;
         for case in 0..cases {
             let tree = self.inputs.new_tree(&mut runner);
             let tree = tree.unwrap_or_else(|reason| panic!("squall: {label}: the strategy gives no input: {reason}"));
             for _ in 0..self.seeds_per_case {
                 let seed = any::<u64>().new_tree(&mut runner).map_or(u64::from(case), |seed| seed.current());
                 let plan = Plan::seeded(label.clone(), Seed(seed));
-                let outcome = run(&world(tree.current()), &plan, Record::Digest);
-                if outcome.verdict != Verdict::Pass {
-                    let case = Box::new(Case { tree, plan, outcome, number: case + 1, of: cases });
-                    let message = self.failed::<F>(&world, case);
+                let search = Search { simulation: world(&Arc::new(tree.current())), plan: plan.clone() };
+                let problem = match is_first {
+                    true => search.check_first(Seed(seed), |_trace| {}),
+                    false => search.check(Seed(seed), case % REPEATED_EVERY == REPEATED_EVERY - 1),
+                };
+                is_first = false;
+                if let Some(problem) = problem {
+                    let found = format!("case {} of {cases}, seed {}", case + 1, plan.seed);
+                    let message = self.failed::<F>(&world, Case { tree, plan, found }, &problem);
                     panic!("{message}");
                 }
             }
@@ -159,136 +165,168 @@ where
         eprintln!("squall: {label}: {cases} cases passed");
     }
 
-    /// What is said of a case that doesn't pass, saved if it fails.
-    fn failed<F>(&self, world: &dyn Fn(S::Value) -> Simulation, case: Box<Case<S::Tree>>) -> String {
+    /// What is said of a case that doesn't pass. Where there is a run, it is saved.
+    fn failed<F: 'static>(&self, world: &WorldOf<'_, S::Value>, mut case: Case<S::Tree>, problem: &Problem) -> String {
         let mut text = String::new();
-        let (number, of) = (case.number, case.of);
-        let found = format!("case {number} of {of}, seed {}", case.plan.seed);
-        // Writing to a String can't fail.
-        if !matches!(case.outcome.verdict, Verdict::Fail(_)) {
-            let _ = describe_outcome(&mut text, &case.outcome, &found);
-            let _ = write!(text, "\ninput: {:#?}", case.tree.current());
-            return text;
-        }
-        let shrunk = if testing::shrinks() && !is_hung(&case.outcome) { self.shrink(world, case) } else { Err(case) };
-        match shrunk {
-            Ok(Smallest { input, told }) => {
-                let mut file = FailureFile::shrunk(self.exploration.origin(), &told.shrunk);
-                self.carry(&mut file, &input);
-                let saved = self.exploration.save::<F>(&file);
+        let found = case.found.clone();
+        let outcome = match problem {
+            Problem::Judged(outcome) => outcome,
+            Problem::NoWorld(_) | Problem::NotRepeated(_) => {
+                if let Problem::NoWorld(_) = problem {
+                    self.shrink_input(&mut case.tree, &mut |input| {
+                        world(&input).try_run_plan(&case.plan, Record::Digest).is_err().then_some(())
+                    });
+                }
+                // Writing to a String can't fail.
+                let _ = problem.describe(&mut text, &found);
+                let _ = write!(text, "\ninput: {:#?}", case.tree.current());
+                return text;
+            }
+        };
+        let is_shrunk = testing::shrinks() && matches!(outcome.verdict, Verdict::Fail(_)) && !is_hung(outcome);
+        match is_shrunk.then(|| self.shrink(world, &mut case, outcome)).flatten() {
+            Some(Smallest { input, told }) => {
+                let file = FailureFile::shrunk(self.exploration.origin(), &told.shrunk);
+                let saved = self.save::<F>(world, file, &input);
                 let _ = writeln!(text, "{saved}\n\n{found}, shrunk on both sides\ninput: {input:#?}");
                 let _ = writeln!(text, "{}", told.in_words().trim_end());
                 let _ = describe_outcome(&mut text, &told.shrunk.outcome, "what is left");
             }
-            Err(case) => {
+            None => {
                 let input = case.tree.current();
-                let Outcome { digest, verdict, .. } = &case.outcome;
-                let mut file = FailureFile::whole(self.exploration.origin(), &case.plan, *digest, verdict);
-                self.carry(&mut file, &input);
-                let saved = self.exploration.save::<F>(&file);
+                let Outcome { digest, verdict, .. } = &**outcome;
+                let file = FailureFile::whole(self.exploration.origin(), &case.plan, *digest, verdict);
+                let saved = self.save::<F>(world, file, &input);
                 let _ = writeln!(text, "{saved}\n\ninput: {input:#?}");
-                let outcome =
-                    if is_hung(&case.outcome) { case.outcome } else { run(&world(input), &case.plan, Record::Full) };
-                let _ = describe_outcome(&mut text, &outcome, &found);
+                let _ = describe_outcome(&mut text, outcome, &found);
             }
         }
         text.trim_end().to_string()
     }
 
-    fn carry(&self, file: &mut FailureFile, input: &S::Value) {
-        match serde_json::to_string(input) {
-            Ok(json) => {
+    /// Saves a failure with its input, and sees that the file repeats it. The command that replays it, or why there is none.
+    fn save<F: 'static>(&self, world: &WorldOf<'_, S::Value>, mut file: FailureFile, input: &S::Value) -> String {
+        let again = match written(input) {
+            Ok((json, again)) => {
                 file.parameters.insert(INPUT_PARAMETER.to_string(), json);
+                again
             }
-            Err(error) => {
-                panic!("squall: an input can't be written as JSON, so no failure can be saved: {error}: {input:#?}")
-            }
+            Err(why) => return format!("(it can't be saved: {why})"),
+        };
+        let saved = self.exploration.save::<F>(&file);
+        if file.property == HANG_PROPERTY {
+            // To run it again would take as long as it takes to see that it hangs.
+            return saved;
+        }
+        match world(&Arc::new(again)).try_run_plan(&file.plan(), Record::Digest) {
+            Ok(outcome) if Found::new(&file, &outcome) == Found::Same => saved,
+            _ => format!("{saved}\n\nnote: the file doesn't repeat the run that it was made of"),
         }
     }
 
-    /// Weather, input, weather. The case itself if its weather can't be shrunk.
-    fn shrink(
+    /// Takes an input to smaller ones as long as `fails` says something of them: what it said of the smallest.
+    fn shrink_input<R>(
         &self,
-        world: &dyn Fn(S::Value) -> Simulation,
-        mut case: Box<Case<S::Tree>>,
-    ) -> Result<Smallest<S::Value>, Box<Case<S::Tree>>> {
+        tree: &mut S::Tree,
+        fails: &mut dyn FnMut(Arc<S::Value>) -> Option<R>,
+    ) -> Option<(Arc<S::Value>, R)> {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        let property = case.outcome.verdict.property().unwrap_or_default().to_string();
         let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
-        let weather =
-            |input, plan: &Plan, patience: &mut Patience| failures::shrink_and_explain(&world(input), plan, patience);
-        let Ok(mut told) = weather(case.tree.current(), &case.plan, &mut patience) else { return Err(case) };
-        // The smallest input so far needn't be where the tree stands: it goes on from inputs that pass as well.
-        let mut smallest: Option<S::Value> = None;
-        let mut plan = told.shrunk.plan.clone();
-        // The plan of a run with the same failure, if there is one.
-        let fails = |input: S::Value, held: &Plan| -> Option<Plan> {
-            let simulation = world(input);
-            let moved = (0..=PLACES_MAX).map_while(|earlier| loosened(held, earlier));
-            moved.chain([case.plan.clone()]).find_map(|plan| {
-                let outcome = run(&simulation, &plan, Record::Perturbations);
-                let fails = outcome.verdict.property() == Some(&*property);
-                fails.then(|| plan.only(&outcome.perturbations))
-            })
-        };
-        let original = case.tree.current();
+        // The smallest so far needn't be where the tree stands: it goes on from inputs that pass as well.
+        let mut smallest = None;
         let mut tries = 0;
-        let mut moved = case.tree.simplify();
-        while moved && tries < self.config.max_shrink_iters() {
+        let mut moved = tree.simplify();
+        while moved && tries < self.config.max_shrink_iters() && patience.allows(u64::from(tries)) {
             tries += 1;
-            if !squall_campaign::shrink::Budget::allows(&mut patience, u64::from(tries)) {
-                break;
-            }
-            moved = match fails(case.tree.current(), &plan) {
-                Some(found) => {
-                    plan = found;
-                    smallest = Some(case.tree.current());
-                    case.tree.simplify()
+            let input = Arc::new(tree.current());
+            moved = match fails(Arc::clone(&input)) {
+                Some(said) => {
+                    smallest = Some((input, said));
+                    tree.simplify()
                 }
-                None => case.tree.complicate(),
+                None => tree.complicate(),
             };
         }
-        let Some(input) = smallest else { return Ok(Smallest { input: original, told }) };
-        // A plan of its own, so that what was made longer by the search for the input is no reason to stop here.
-        let again = input_again(&input);
-        let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
-        match again.and_then(|again| weather(again, &plan, &mut patience).ok()) {
-            Some(smaller) => {
-                told = smaller;
-                Ok(Smallest { input, told })
-            }
-            // It fails in part by what isn't in the plan.
-            None => Ok(Smallest { input: original, told }),
-        }
+        smallest
+    }
+
+    /// Weather, input, weather. `None` if the case's weather can't be shrunk.
+    fn shrink(
+        &self,
+        world: &WorldOf<'_, S::Value>,
+        case: &mut Case<S::Tree>,
+        outcome: &Outcome,
+    ) -> Option<Smallest<S::Value>> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        let property = outcome.verdict.property().unwrap_or_default().to_string();
+        // Each search has a patience of its own: what one took is no reason for the next to stop.
+        let weather = |input: &Arc<S::Value>, plan: &Plan| {
+            let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
+            failures::shrink_and_explain(&world(input), plan, &mut patience)
+        };
+        let original = Arc::new(case.tree.current());
+        let told = weather(&original, &case.plan).ok()?;
+        let mut plan = told.shrunk.plan.clone();
+        // The plan of a run with the same failure, if there is one.
+        let smallest = self.shrink_input(&mut case.tree, &mut |input| {
+            let simulation = world(&input);
+            let moved = (0..=PLACES_MAX).map_while(|earlier| loosened(&plan, earlier));
+            let found = moved.chain([case.plan.clone()]).find_map(|plan| {
+                let outcome = simulation.try_run_plan(&plan, Record::Perturbations).ok()?;
+                let fails = outcome.verdict.property() == Some(&*property);
+                fails.then(|| plan.only(&outcome.perturbations))
+            })?;
+            plan.clone_from(&found);
+            Some(found)
+        });
+        let smaller = smallest.and_then(|(input, plan)| {
+            let told = weather(&input, &plan).ok()?;
+            Some(Smallest { input, told })
+        });
+        // Where it fails in part by what isn't in the plan, it is as large as it was.
+        smaller.or(Some(Smallest { input: original, told }))
     }
 }
+
+/// The world that belongs to an input.
+type WorldOf<'w, V> = dyn Fn(&Arc<V>) -> Simulation + 'w;
+
+/// Of so many cases one that passes is run again.
+const REPEATED_EVERY: u32 = 100;
 
 /// How many places earlier in their flow messages are looked for when the input is shrunk.
 const PLACES_MAX: u64 = 32;
-
-fn run(simulation: &Simulation, plan: &Plan, record: Record) -> Outcome {
-    simulation.try_run_plan(plan, record).unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// A case that doesn't pass.
 struct Case<T> {
     tree: T,
     plan: Plan,
-    outcome: Outcome,
-    /// From 1.
-    number: u32,
-    of: u32,
+    /// Which one it is, in words.
+    found: String,
 }
 
 /// What is left of a failing case.
 struct Smallest<V> {
-    input: V,
+    input: Arc<V>,
     told: Told,
 }
 
-/// A copy by way of JSON, as a replay will read it.
-fn input_again<V: Serialize + DeserializeOwned>(input: &V) -> Option<V> {
-    serde_json::from_str(&serde_json::to_string(input).ok()?).ok()
+/// An input as a failure file carries it, and as it is read from there.
+fn written<V: Serialize + DeserializeOwned + Debug>(input: &V) -> Result<(String, V), String> {
+    let json = serde_json::to_string(input).map_err(|error| format!("the input can't be written as JSON: {error}"))?;
+    let again: V = serde_json::from_str(&json)
+        .map_err(|error| format!("the input can't be read again from JSON, {json}: {error}"))?;
+    // A map of std tells its entries in any order.
+    let told = |input: &V| {
+        let mut told = format!("{input:?}").into_bytes();
+        told.sort_unstable();
+        (told, serde_json::to_value(input).ok())
+    };
+    if told(&again) == told(input) {
+        Ok((json, again))
+    } else {
+        Err(format!("the input isn't the same when it is read again from JSON, {json}"))
+    }
 }
 
 /// The input that a failure file carries.

@@ -46,7 +46,8 @@ pub fn parse_hang_after(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The property that fails where a poll doesn't come back. Such a run leaves a digest of nothing and no trace.
+/// The property that fails where a poll doesn't come back. Such a run is recorded as far as it came, whatever was asked for; where there
+/// are no processes, it leaves a digest of nothing and no trace.
 pub const HANG_PROPERTY: &str = "hang";
 
 /// A world as a function: called at the start of each run, on the run's thread.
@@ -392,7 +393,8 @@ impl Simulation {
                 // The event of the poll itself comes before what the poll does.
                 let before = events.saturating_sub(1);
                 let failure = failure(HANG_PROPERTY, self.hang_in_words(&who, events), before, at_ns);
-                self.run_up_to(processes, plan, record, failure)
+                // To ask again for what is recorded would take as long as it takes to see that it hangs.
+                self.run_up_to(processes, plan, Record::Full, failure)
             }
             (Reported::Died(death), _) => self.dead_outcome(processes, plan, record, death),
             (Reported::Silent, _) => Ok(silent_outcome()),

@@ -24,6 +24,7 @@
 //! | `SQUALL_HANG_AFTER=30` | lets one poll take so many seconds of real time before it counts as a hang; 10 otherwise |
 //! | `SQUALL_JOBS=2` | runs so many at once; otherwise as many as there are processors |
 
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -201,10 +202,10 @@ impl Exploration {
         let label = self.label::<F>();
         let Asked::Here(mut simulation) = self.simulation(build) else { return };
         if let Some(file) = self.asked_for::<F>() {
-            return self.replay::<F>(&|_| simulation.clone(), &file, true);
+            return self.replay::<F>(&|_| Ok(simulation.clone()), &file, true);
         }
         for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(&label))) {
-            self.replay::<F>(&|_| simulation.clone(), &path, false);
+            self.replay::<F>(&|_| Ok(simulation.clone()), &path, false);
         }
         let only = variable::<Seed>("SQUALL_SEED");
         if let Some(seed) = only {
@@ -237,7 +238,7 @@ impl Exploration {
 
     /// The file that the environment asks to be replayed, if it is a failure of this test: else the variable is another's.
     #[track_caller]
-    pub(crate) fn asked_for<F>(&self) -> Option<PathBuf> {
+    pub(crate) fn asked_for<F: 'static>(&self) -> Option<PathBuf> {
         let path = PathBuf::from(std::env::var_os("SQUALL_REPLAY")?);
         let label = self.label::<F>();
         match FailureFile::read(&path) {
@@ -255,20 +256,36 @@ impl Exploration {
     /// # Panics
     /// If it still fails, doesn't repeat itself, or is stale.
     #[track_caller]
-    pub(crate) fn replay<F>(&self, world_of: &dyn Fn(&FailureFile) -> Simulation, path: &Path, shown: bool) {
+    pub(crate) fn replay<F: 'static>(
+        &self,
+        world_of: &dyn Fn(&FailureFile) -> Result<Simulation, String>,
+        path: &Path,
+        shown: bool,
+    ) {
         let label = self.label::<F>();
         let file = FailureFile::read(path).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(file.scenario, label, "{}: it is a failure of another test", path.display());
-        let mut simulation = world_of(&file);
+        let mut simulation = world_of(&file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         if file.parameters.get(ISOLATION_PARAMETER).is_some_and(|isolation| isolation == "process") {
             simulation = simulation.in_processes();
         }
-        let run = || simulation.try_run_plan(&file.plan(), Record::Full).unwrap_or_else(|error| panic!("{error}"));
-        let (outcome, again) = (run(), run());
+        let run_twice = |simulation: &Simulation| {
+            let run = || {
+                let outcome = simulation.try_run_plan(&file.plan(), Record::Full);
+                outcome.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            };
+            (run(), run())
+        };
+        let (mut outcome, mut again) = run_twice(&simulation);
+        if !is_same(&outcome, &again) && self.isolation == Isolation::Auto && !simulation.is_in_processes() {
+            note(&format!("squall: {label}: {LEAVING_THREADS}\n{}\n", where_they_part(&outcome, &again)));
+            simulation = simulation.in_processes();
+            (outcome, again) = run_twice(&simulation);
+        }
         if let (true, Some(trace)) = (shown, &outcome.trace) {
             note(render_timeline(trace, STYLE).trim_end());
         }
-        if outcome.digest != again.digest {
+        if !is_same(&outcome, &again) {
             panic!("{} does not repeat itself\n{}", path.display(), where_they_part(&outcome, &again));
         }
         let found = Found::new(&file, &outcome);
@@ -284,10 +301,10 @@ impl Exploration {
     }
 
     /// What a failure comes down to, and where that was saved. `None` where nothing can be said beside the seed.
-    fn shrunk<F>(&self, simulation: &Simulation, finding: &Finding) -> Option<String> {
+    fn shrunk<F: 'static>(&self, simulation: &Simulation, finding: &Finding) -> Option<String> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         let Problem::Judged(outcome) = &finding.problem else { return None };
-        if !shrinks() || !matches!(outcome.verdict, Verdict::Fail(_)) || is_hung(outcome) {
+        if !shrinks() || !matches!(outcome.verdict, Verdict::Fail(_)) {
             return None;
         }
         let mut plan = Plan::seeded(self.label::<F>(), finding.seed);
@@ -296,17 +313,23 @@ impl Exploration {
             // Elsewhere it may not be the same run.
             plan.parameters.insert(ISOLATION_PARAMETER.to_string(), Isolation::Process.to_string());
         }
+        let whole = || FailureFile::whole(self.origin(), &plan, outcome.digest, &outcome.verdict);
+        if is_hung(outcome) {
+            // Each try would take as long as it takes to see that a run hangs.
+            return Some(self.save::<F>(&whole()));
+        }
         let mut patience = Patience::new(SHRINK_FOR, u64::MAX, &NEVER);
-        let told = match failures::shrink_and_explain(simulation, &plan, &mut patience) {
-            Ok(told) => told,
-            Err(reason) => return Some(format!("it can't be shrunk: {reason}")),
-        };
-        let saved = self.save::<F>(&FailureFile::shrunk(self.origin(), &told.shrunk));
-        Some(format!("{}\n{saved}", told.in_words().trim_end()))
+        Some(match failures::shrink_and_explain(simulation, &plan, &mut patience) {
+            Ok(told) => {
+                let saved = self.save::<F>(&FailureFile::shrunk(self.origin(), &told.shrunk));
+                format!("{}\n{saved}", told.in_words().trim_end())
+            }
+            Err(reason) => format!("it can't be shrunk: {reason}\n{}", self.save::<F>(&whole())),
+        })
     }
 
     /// Saves a failure. The command that replays it, or why it isn't saved.
-    pub(crate) fn save<F>(&self, file: &FailureFile) -> String {
+    pub(crate) fn save<F: 'static>(&self, file: &FailureFile) -> String {
         let name = failures::file_name(&file.property, file.seed);
         let path = target_directory().join("squall").join(failures::file_name_of(&file.scenario)).join(name);
         match file.write(&path) {
@@ -315,8 +338,8 @@ impl Exploration {
         }
     }
 
-    fn replay_command<F>(&self, path: &Path) -> String {
-        let path = path.display();
+    fn replay_command<F: 'static>(&self, path: &Path) -> String {
+        let path = crate::cli::quoted(&path.display().to_string());
         match self.test::<F>() {
             Some(test) => format!("SQUALL_REPLAY={path} cargo test {}{test} -- --exact", package_option()),
             None => format!("SQUALL_REPLAY={path} cargo test"),
@@ -387,7 +410,7 @@ impl Exploration {
     }
 
     #[track_caller]
-    fn find_in<F>(&self, simulation: Simulation) -> Result<u64, Box<Finding>> {
+    fn find_in<F: 'static>(&self, simulation: Simulation) -> Result<u64, Box<Finding>> {
         let jobs = jobs();
         let label = self.label::<F>();
         assert!(!self.seeds.is_empty(), "squall: {label} has no seed to run: the range {} is empty", self.seeds);
@@ -399,7 +422,7 @@ impl Exploration {
     }
 
     /// Runs one seed and prints its timeline.
-    fn only<F>(&self, seed: Seed, simulation: Simulation) -> Result<u64, Box<Finding>> {
+    fn only<F: 'static>(&self, seed: Seed, simulation: Simulation) -> Result<u64, Box<Finding>> {
         let show = |trace: &Trace| note(render_timeline(trace, STYLE).trim_end());
         match self.search::<F>(simulation).check_first(seed, show) {
             None => {
@@ -410,22 +433,38 @@ impl Exploration {
         }
     }
 
-    fn search<F>(&self, simulation: Simulation) -> Search {
+    fn search<F: 'static>(&self, simulation: Simulation) -> Search {
         let mut plan = Plan::seeded(self.label::<F>(), Seed(0));
         plan.strategy = self.strategy;
         Search { simulation, plan }
     }
 
     /// The test's path, as well as it is known. `F` is the closure that describes the world.
-    fn test<F>(&self) -> Option<String> {
+    fn test<F: 'static>(&self) -> Option<String> {
         self.test.clone().or_else(|| test_around(std::any::type_name::<F>()))
     }
 
-    pub(crate) fn label<F>(&self) -> String {
-        self.test::<F>().unwrap_or_else(|| format!("the exploration at {}", self.place))
+    /// What its failures are called: the test, and where that explores several worlds, the how-manieth of them this is.
+    pub(crate) fn label<F: 'static>(&self) -> String {
+        thread_local! {
+            /// In the order in which they were come by.
+            static WORLDS: RefCell<BTreeMap<String, Vec<(String, TypeId)>>> = const { RefCell::new(BTreeMap::new()) };
+        }
+        let place = self.place.to_string();
+        let Some(test) = self.test::<F>() else { return format!("the exploration at {place}") };
+        // A function that several explorations share has one place, and is given closures of several types.
+        let world = (place, TypeId::of::<F>());
+        let before = WORLDS.with_borrow_mut(|worlds| {
+            let worlds = worlds.entry(test.clone()).or_default();
+            worlds.iter().position(|known| *known == world).unwrap_or_else(|| {
+                worlds.push(world);
+                worlds.len() - 1
+            })
+        });
+        if before == 0 { test } else { format!("{test}.{}", before + 1) }
     }
 
-    fn finding<F>(&self, seed: Seed, problem: Problem, seeds: Option<SeedRange>) -> Finding {
+    fn finding<F: 'static>(&self, seed: Seed, problem: Problem, seeds: Option<SeedRange>) -> Finding {
         let test = self.test::<F>();
         let mut message = match &test {
             Some(test) => format!("SQUALL_SEED={seed} cargo test {}{test} -- --exact\n\n", package_option()),
@@ -576,6 +615,18 @@ impl Search {
         })
     }
 
+    /// Runs a seed once, or twice. What is the matter with it, if anything.
+    pub fn check(&self, seed: Seed, is_repeated: bool) -> Option<Problem> {
+        let found = self.attempt(seed, Record::Digest);
+        if !is_repeated && matches!(&found, Ok(outcome) if outcome.verdict == Verdict::Pass) {
+            return None;
+        }
+        match self.confirm(seed, found) {
+            Problem::Judged(outcome) if outcome.verdict == Verdict::Pass => None,
+            problem => Some(problem),
+        }
+    }
+
     /// Runs a seed twice, with another one in between, and compares. What is the matter with it, if anything.
     pub fn check_first(&self, seed: Seed, show: impl FnOnce(&Trace)) -> Option<Problem> {
         let first = match self.attempt(seed, Record::Full) {
@@ -651,9 +702,7 @@ impl Search {
             Err(message) => return Problem::NoWorld(message.to_string()),
         };
         match self.attempt(seed, Record::Full) {
-            Ok(full) if full.digest == found.digest && same_verdict(&full.verdict, &found.verdict) => {
-                Problem::Judged(Box::new(full))
-            }
+            Ok(full) if is_same(&full, &found) => Problem::Judged(Box::new(full)),
             Ok(full) => {
                 // The run that was found has no record: a third one has to stand for it.
                 let text = match self.attempt(seed, Record::Full) {
@@ -674,6 +723,11 @@ pub(crate) fn shrinks() -> bool {
 
 pub(crate) fn is_hung(outcome: &Outcome) -> bool {
     outcome.verdict.property() == Some(HANG_PROPERTY)
+}
+
+/// Whether two runs of a plan are one, as far as anybody sees.
+pub(crate) fn is_same(first: &Outcome, second: &Outcome) -> bool {
+    first.digest == second.digest && same_verdict(&first.verdict, &second.verdict)
 }
 
 /// In words, over a few lines.
@@ -710,8 +764,18 @@ fn seeds_passed(count: u64) -> String {
 /// Cargo's target directory, in which test binaries lie; the temporary one for a program that lies elsewhere.
 pub(crate) fn target_directory() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    let marked = program.ancestors().find(|above| above.join("CACHEDIR.TAG").is_file());
-    marked.map_or_else(std::env::temp_dir, Path::to_path_buf)
+    target_directory_of(&program).map_or_else(std::env::temp_dir, Path::to_path_buf)
+}
+
+fn target_directory_of(program: &Path) -> Option<&Path> {
+    // Cargo leaves the one mark in directories that it makes, and the other in each that it uses.
+    let is_marked = |above: &Path| above.join("CACHEDIR.TAG").is_file() || above.join(".rustc_info.json").is_file();
+    let marked = program.ancestors().skip(1).find(|above| is_marked(above));
+    // Copied to elsewhere: TARGET/PROFILE/deps/PROGRAM.
+    marked.or_else(|| {
+        let deps = program.parent().filter(|above| above.file_name().is_some_and(|name| name == "deps"))?;
+        deps.parent()?.parent()
+    })
 }
 
 /// To whoever set a variable, past the capturing of the test's output.
@@ -802,6 +866,24 @@ pub(crate) fn package_option() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_target_directory_is_found_however_it_was_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, deps) = (directory.path().join("target"), directory.path().join("target/debug/deps"));
+        std::fs::create_dir_all(&deps).unwrap();
+        let program = deps.join("scenarios-0123");
+        assert_eq!(target_directory_of(&program), Some(&*target), "by its place");
+        let elsewhere = directory.path().join("bin/scenarios");
+        assert_eq!(target_directory_of(&elsewhere), None);
+        for mark in [".rustc_info.json", "CACHEDIR.TAG"] {
+            let nested = directory.path().join(mark.trim_start_matches('.')).join("x86_64-unknown-linux-gnu/debug");
+            std::fs::create_dir_all(&nested).unwrap();
+            let target = nested.ancestors().nth(2).unwrap();
+            std::fs::write(target.join(mark), "").unwrap();
+            assert_eq!(target_directory_of(&nested.join("deps/scenarios-0123")), Some(target), "{mark}");
+        }
+    }
 
     #[test]
     fn the_test_around_a_closure_is_found_by_its_type() {

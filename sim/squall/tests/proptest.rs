@@ -81,6 +81,115 @@ fn child_counts_cases() {
     }
 }
 
+/// Fails for a world that `build` describes.
+fn child_check<S>(inputs: S, build: impl Fn(&mut World, &S::Value) + Send + Sync + 'static)
+where
+    S: Strategy,
+    S::Value: Serialize + serde::de::DeserializeOwned + Send + Sync + 'static,
+{
+    if is_child() {
+        check(inputs, build);
+    }
+}
+
+/// A client that fails where `fails` says so, and tells why.
+fn failing(world: &mut World, why: Option<String>) {
+    world.client("client", move || {
+        let why = why.clone();
+        async move {
+            squall::time::sleep(1.ms()).await;
+            assert!(why.is_none(), "{}", why.unwrap_or_default());
+        }
+    });
+}
+
+#[test]
+fn child_floats() {
+    // An unlucky number of digits: read by the shortest way, some of these come back as a neighbour.
+    child_check(0.0..2.0_f64, |world, input| {
+        let why = (*input > 0.1).then(|| format!("bits {:x}", input.to_bits()));
+        failing(world, why);
+    });
+}
+
+#[test]
+fn child_nan() {
+    child_check(Just(f64::NAN), |world, _| failing(world, Some("not a number".to_string())));
+}
+
+#[test]
+fn child_no_number() {
+    child_check(Just(Some(f64::NAN)), |world, _| failing(world, Some("not a number either".to_string())));
+}
+
+#[test]
+fn child_odd_keys() {
+    let keys = prop::collection::btree_map((0..9u8, 0..9u8), 0..9u8, 1..4);
+    child_check(keys, |world, _| failing(world, Some("keys are no text".to_string())));
+}
+
+#[test]
+fn child_std_map() {
+    let map = prop::collection::hash_map(0..900u32, 0..9u8, 40..50);
+    child_check(map, |world, _| failing(world, Some("in any order".to_string())));
+}
+
+#[test]
+fn child_indescribable() {
+    child_check(0..1_000u64, |world, input| {
+        assert!(*input < 100, "{input} nodes are too many");
+        world.client("client", || async {});
+    });
+}
+
+#[test]
+fn child_forgetful() {
+    static WORLDS: AtomicU64 = AtomicU64::new(0);
+    child_check(0..9u8, |world, _| {
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        world.client("client", move || async move { squall::publish("number", number) });
+    });
+}
+
+/// The first check sees nothing of it, the one of the hundredth case does.
+#[test]
+fn child_forgetful_later() {
+    static WORLDS: AtomicU64 = AtomicU64::new(0);
+    child_check(0..9u8, |world, _| {
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed).saturating_sub(50);
+        world.client("client", move || async move { squall::publish("number", number) });
+    });
+}
+
+/// Fails when it is run for the twentieth time, whatever it is.
+#[test]
+fn child_failing_once() {
+    static WORLDS: AtomicU64 = AtomicU64::new(0);
+    child_check(0..9u8, |world, _| {
+        let fails = WORLDS.fetch_add(1, Ordering::Relaxed) == 20;
+        failing(world, fails.then(|| "once".to_string()));
+    });
+}
+
+#[test]
+fn child_two_checks() {
+    let mends = std::env::var_os("SQUALL_PROPTEST_MENDED").is_some();
+    child_check(0..9u8, move |world, _| failing(world, (!mends).then(|| "the first".to_string())));
+    child_check(prop::collection::vec(0..9u8, 1..3), |world, _| failing(world, Some("the second".to_string())));
+}
+
+#[test]
+fn child_unknown() {
+    child_check(1..9u8, |world, _| {
+        world.limits().virtual_ns = 1_000_000_000;
+        world.client("client", || async {
+            loop {
+                squall::time::sleep(100.ms()).await;
+            }
+        });
+    });
+}
+
 fn child(directory: &Path, test: &str, variables: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().expect("the test's path"));
     command.args([test, "--exact", "--nocapture"]).env(CHILD, "1").current_dir(directory);
@@ -157,14 +266,132 @@ fn without_shrinking_the_case_is_saved_as_it_was_found() {
 #[test]
 fn the_number_of_cases_is_proptest_s() {
     let directory = tempfile::tempdir().expect("a directory");
-    for (cases, worlds) in [("1", "worlds: 3\n"), ("40", "worlds: 120\n")] {
+    // The first is run twice, with another in between.
+    for (cases, worlds) in [("1", "worlds: 5\n"), ("40", "worlds: 122\n")] {
         let (passed, text) = child(directory.path(), "child_counts_cases", &[("PROPTEST_CASES", cases)]);
         assert!(passed && text.contains(worlds), "{text}");
     }
     let (passed, text) = child(directory.path(), "child_counts_cases", &[("PROPTEST_CASES", "0")]);
     assert!(!passed && text.contains("has no case to run"), "{text}");
     let (_, text) = child(directory.path(), "child_counts_cases", &[]);
-    assert!(text.contains("worlds: 768\n"), "proptest's own number: {text}");
+    // Three seeds each of the hundredth and the two-hundredth are run again.
+    assert!(text.contains("worlds: 776\n"), "proptest's own number, 256: {text}");
+}
+
+/// A saved failure is the very run that was found, for inputs of all kinds; and what JSON can't hold isn't lost.
+#[test]
+fn an_input_comes_back_as_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let saved = |test: &str, rng_seed: &str| {
+        let variables = [("PROPTEST_RNG_SEED", rng_seed), ("SQUALL_SHRINK", "0")];
+        let (passed, text) = child(directory.path(), test, &variables);
+        assert!(!passed && !text.contains("doesn't repeat the run"), "{text}");
+        text
+    };
+    for (test, rng_seeds) in [("child_floats", 30), ("child_std_map", 2)] {
+        for rng_seed in 0..rng_seeds {
+            let path = saved_file(&saved(test, &rng_seed.to_string())).display().to_string();
+            let (passed, text) = child(directory.path(), test, &[("SQUALL_REPLAY", &path)]);
+            assert!(!passed && text.contains("same: panic fails"), "{text}");
+            let told = std::fs::read_to_string(&path).expect("it was saved");
+            let told = told.lines().find(|line| line.starts_with("message = ")).expect("a message").to_string();
+            let panicked = told.split("panicked: ").nth(1).and_then(|said| said.split(", at ").next()).expect("a text");
+            assert!(text.contains(panicked), "{panicked}\n{text}");
+        }
+    }
+    for (test, why, input) in [
+        ("child_nan", "(it can't be saved: the input can't be read again from JSON, null: ", "input: NaN"),
+        (
+            "child_no_number",
+            "(it can't be saved: the input isn't the same when it is read again from JSON, null)",
+            "NaN",
+        ),
+        ("child_odd_keys", "(it can't be saved: the input can't be written as JSON: key must be a string)", "input: {"),
+    ] {
+        for shrink in ["0", "1"] {
+            let variables = [("PROPTEST_RNG_SEED", "1"), ("SQUALL_SHRINK", shrink)];
+            let (passed, text) = child(directory.path(), test, &variables);
+            assert!(!passed && text.contains(why) && text.contains(input), "{text}");
+            assert!(text.contains("property panic failed with") && text.contains("case 1 of 256, seed 0x"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_input_whose_world_can_not_be_described_is_told_and_shrunk() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (passed, text) = child(directory.path(), "child_indescribable", &[("PROPTEST_RNG_SEED", "1")]);
+    assert!(!passed && text.contains("input: 100\n"), "the smallest: {text}");
+    assert!(text.contains("can't be run: its world can't be described\n") && text.contains("are too many"), "{text}");
+    assert!(text.contains(" of 256, seed 0x"), "{text}");
+}
+
+#[test]
+fn a_case_that_does_not_repeat_itself_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (test, case) in [
+        ("child_forgetful", "case 1 of"),
+        ("child_forgetful_later", "case 100 of"),
+        ("child_failing_once", "case 19 of"),
+    ] {
+        let (passed, text) = child(directory.path(), test, &[("PROPTEST_RNG_SEED", "1")]);
+        assert!(!passed && text.contains("does not repeat itself"), "{text}");
+        assert!(text.contains(case) && text.contains("second run") && text.contains("input: "), "{text}");
+    }
+}
+
+/// Each has files of its own, in the order in which they come.
+#[test]
+fn two_checks_in_one_test_do_not_meet() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (passed, text) = child(directory.path(), "child_two_checks", &[]);
+    assert!(!passed && text.contains("the first"), "{text}");
+    let first = saved_file(&text);
+    let (passed, text) = child(directory.path(), "child_two_checks", &[("SQUALL_PROPTEST_MENDED", "1")]);
+    assert!(!passed && text.contains("the second"), "{text}");
+    let second = saved_file(&text);
+    for (file, name) in [(&first, "child_two_checks"), (&second, "child_two_checks.2")] {
+        assert_eq!(file.parent().and_then(Path::file_name), Some(name.as_ref()));
+        let kept = directory.path().join("squall-regressions").join(name);
+        std::fs::create_dir_all(&kept).expect("a directory");
+        std::fs::copy(file, kept.join("kept.toml")).expect("a copy");
+    }
+    let mended = [("SQUALL_PROPTEST_MENDED", "1")];
+    let (passed, text) = child(directory.path(), "child_two_checks", &mended);
+    assert!(!passed && text.contains("child_two_checks/kept.toml: gone"), "{text}");
+    assert!(text.contains("child_two_checks.2/kept.toml: same"), "{text}");
+    let second = second.display().to_string();
+    let (passed, text) = child(directory.path(), "child_two_checks", &[mended[0], ("SQUALL_REPLAY", &second)]);
+    assert!(!passed && text.contains("same: panic fails") && text.contains("the second"), "{text}");
+}
+
+#[test]
+fn an_unknown_case_can_be_run_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (passed, text) = child(directory.path(), "child_unknown", &[]);
+    assert!(!passed && text.contains("Unknown is no pass") && text.contains("input: "), "{text}");
+    let path = saved_file(&text).display().to_string();
+    let (passed, text) = child(directory.path(), "child_unknown", &[("SQUALL_REPLAY", &path)]);
+    assert!(
+        !passed && text.contains("same: nobody knows what the run comes to, and it is the one that was saved"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_path_with_a_space_can_be_pasted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Where the program isn't below a target directory.
+    let program = directory.path().join("a program");
+    std::fs::copy(std::env::current_exe().expect("the test's path"), &program).expect("a copy");
+    let temporary = directory.path().join("a place");
+    std::fs::create_dir(&temporary).expect("a directory");
+    let mut command = Command::new(&program);
+    command.args(["child_deposits", "--exact"]).env(CHILD, "1").env("TMPDIR", &temporary).current_dir(directory.path());
+    let output = command.env("PROPTEST_RNG_SEED", "1").env_remove("SQUALL_REPLAY").output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = format!("SQUALL_REPLAY='{}/squall/child_deposits/", temporary.display());
+    assert!(text.contains(&expected) && text.contains(".toml' cargo test "), "{text}");
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Campaign {
         output: &mut Output,
     ) -> Result<u8, Stop> {
         self.tell(out, output)?;
+        output.flush()?;
         self.report(junit)?;
         match unsaved {
             Some(unsaved) => {
@@ -223,12 +224,6 @@ impl Campaign {
         }
         let cases = self.cases();
         let name = &*self.setup.scenario;
-        if let Some(path) = junit {
-            let unwritten = |error| Stop::Own(format!("{} can't be written: {error}", path.display()));
-            let text = squall_reports::render_junit(name, self.seconds(), &cases).map_err(unwritten)?;
-            whole_file::write(path, |file| file.write_all(text.as_bytes()))
-                .map_err(|error| unwritable(path, &error))?;
-        }
         if github {
             for line in annotations(name, &self.setup.file.display().to_string(), &cases) {
                 output::complain(&without_controls(&line));
@@ -240,6 +235,12 @@ impl Campaign {
             {
                 output::complain(&format!("note: the step's summary {} can't be written: {error}", path.display()));
             }
+        }
+        if let Some(path) = junit {
+            let unwritten = |error| Stop::Own(format!("{} can't be written: {error}", path.display()));
+            let text = squall_reports::render_junit(name, self.seconds(), &cases).map_err(unwritten)?;
+            whole_file::write(path, |file| file.write_all(text.as_bytes()))
+                .map_err(|error| unwritable(path, &error))?;
         }
         Ok(())
     }

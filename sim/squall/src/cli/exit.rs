@@ -39,6 +39,15 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// The reason alone.
+    pub fn in_words(self) -> String {
+        match self {
+            Stop::Input(report) => format!("{report:?}"),
+            Stop::Own(message) | Stop::Nothing(message) => message,
+            Stop::ClosedPipe => "closed pipe".to_string(),
+        }
+    }
+
     /// Tells the reason, and gives the exit code.
     pub fn tell(self) -> u8 {
         match self {

@@ -282,8 +282,7 @@ fn replay_kept(
         if interrupt::requested() {
             break;
         }
-        let Saved { file, scenario } = Saved::load(&path, programs)?;
-        let outcome = super::simulation(&scenario, hang_after).try_run_plan(&file.plan(), Record::Digest)?;
+        let (Saved { file, .. }, _, outcome) = Saved::load(&path, programs)?.run_first(programs, hang_after)?;
         let found = Found::new(&file, &outcome);
         let said = found_in_words(found, &file, &outcome);
         let kept = Kept { path, property: file.property, said, found, verdict: outcome.verdict };
@@ -466,7 +465,7 @@ struct Watcher<'w> {
     progress: ProgressBar,
     saved: BTreeMap<Seed, SavedAs>,
     traces: usize,
-    /// The first failure that couldn't be saved: it is told, and the search goes on.
+    /// The first failure, or trace of one, that couldn't be saved: it is told, and the search goes on.
     unsaved: Option<Stop>,
     /// Why nothing more was to be counted.
     problem: Option<Stop>,
@@ -558,8 +557,12 @@ impl<'w> Watcher<'w> {
             && let Some(trace) = self.simulation.try_run_plan(&(self.plan)(seed), Record::Full)?.trace
         {
             let path = directory.join(format!("{}-{seed}.trace.zst", self.scenario.name()));
-            trace_file::write(&path, &trace).map_err(|error| unwritable(&path, &error))?;
-            self.traces += 1;
+            match trace_file::write(&path, &trace) {
+                Ok(()) => self.traces += 1,
+                Err(error) => {
+                    self.unsaved.get_or_insert(unwritable(&path, &error));
+                }
+            }
         }
         Ok(())
     }

@@ -29,9 +29,10 @@ use crate::harness::COMMAND_LINE_VARIABLE;
 use crate::process::{self, Processes, Wanted};
 use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario, ScenarioError};
-use squall_trace::Digest;
+use squall_trace::{Digest, Parameters};
 
 use arguments::{Arguments, Command, Regressions, RegressionsCommand};
+use campaign::PROCESSES;
 use exit::Stop;
 use output::Output;
 
@@ -63,6 +64,8 @@ macro_rules! main {
 pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitCode {
     let programs: Vec<Program> = programs.into_iter().map(|program| program.of_build(build)).collect();
     serve_if_wanted(&programs);
+    // A file that can't be written is an error like any other.
+    squall_hermetic::process::end_by_file_size_limit(false);
     let arguments = Arguments::parse();
     interrupt::install();
     keep_run_threads_quiet();
@@ -86,7 +89,9 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
         Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
         Command::Merge(arguments) => merge::merge(&arguments, &mut output),
     };
-    let code = match result.and_then(|code| output.flush().map(|()| code)) {
+    // What was found is told, whatever ends the command.
+    let flushed = output.flush();
+    let code = match result.and_then(|code| flushed.map(|()| code)) {
         Ok(code) => code,
         Err(stop) => stop.tell(),
     };
@@ -119,9 +124,21 @@ pub(crate) fn serve_if_wanted(programs: &[Program]) {
     }
 }
 
+/// The settings over the scenario's own, as they are given.
+fn settings(parameters: &Parameters) -> Vec<String> {
+    parameters.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+/// The same scenario with a process for each run.
+pub(crate) fn leave_threads(scenario: &Scenario, programs: &[Program]) -> Result<Scenario, ScenarioError> {
+    let mut set = settings(scenario.parameters());
+    set.push(PROCESSES.to_string());
+    Scenario::load(scenario.path(), programs, &set)
+}
+
 /// The world of a scenario as it is to be run: on threads, with processes for what hangs, or in processes.
 pub(crate) fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulation {
-    let set = scenario.parameters().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let set = settings(scenario.parameters());
     let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
     let command = move || {
         let mut command = std::process::Command::new(std::env::current_exe()?);
@@ -141,11 +158,7 @@ pub(crate) use saved::Saved;
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn load_saved(path: &std::path::Path, programs: &[Program]) -> Result<Saved, String> {
-    Saved::load(path, programs).map_err(|stop| match stop {
-        Stop::Input(report) => format!("{report:?}"),
-        Stop::Own(message) | Stop::Nothing(message) => message,
-        Stop::ClosedPipe => "closed pipe".to_string(),
-    })
+    Saved::load(path, programs).map_err(Stop::in_words)
 }
 
 /// A scenario file, read and checked.
@@ -211,7 +224,7 @@ fn called(program: &str, by_cargo: bool, is_debug: bool) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./=:,+-@%".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_string();

@@ -44,9 +44,8 @@ pub fn refresh(
         if interrupt::requested() {
             break;
         }
-        let saved = Saved::load(path, programs)?;
-        let (file, simulation) = (&saved.file, super::simulation(&saved.scenario, hang_after));
-        let outcome = simulation.try_run_plan(&file.plan(), Record::Digest)?;
+        let (saved, simulation, outcome) = Saved::load(path, programs)?.run_first(programs, hang_after)?;
+        let file = &saved.file;
         let found = Found::new(file, &outcome);
         let told = match found {
             Found::Stale { .. } => match find_again(&simulation, &saved, arguments)? {

@@ -14,10 +14,11 @@ use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
 use super::saved::Saved;
-use crate::divergence::{Divergence, first_divergence, same_verdict};
+use crate::divergence::{Divergence, first_divergence};
 use crate::failures::{entries_in_words, found_in_words};
 use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario};
+use crate::testing::is_same;
 use crate::trace_file::TraceFile;
 
 /// How many decisions that weren't calm are put in words where a run doesn't pass.
@@ -54,11 +55,18 @@ pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, ou
         return replay_saved(programs, arguments, hang_after, output);
     }
     if arguments.seed.is_none() {
-        let file = arguments.world.file.display();
-        return Err(Stop::Input(miette::miette!(
-            help = "give --seed N, or a failure file, which has its own",
-            "{file}: a replay of a scenario needs a seed"
-        )));
+        let path = &arguments.world.file;
+        let file = path.display();
+        return Err(Stop::Input(match std::fs::read(path) {
+            Err(error) => miette::miette!("{file} can't be read: {error}"),
+            Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => {
+                miette::miette!("{file}: it is empty, and so neither a failure file nor a scenario")
+            }
+            Ok(_) => miette::miette!(
+                help = "give --seed N, or a failure file, which has its own",
+                "{file}: a replay of a scenario needs a seed"
+            ),
+        }));
     }
     let seed = arguments.seed;
     let once = Once::prepare(programs, &arguments.world, seed, hang_after, arguments.trace.as_deref())?;
@@ -137,7 +145,7 @@ enum Compared {
 
 impl Compared {
     fn new(first: &Outcome, second: &Outcome) -> Compared {
-        if first.digest == second.digest && same_verdict(&first.verdict, &second.verdict) {
+        if is_same(first, second) {
             return Compared::Same;
         }
         let divergence = match (&first.trace, &second.trace) {

@@ -1,13 +1,17 @@
 //! Failure files of scenarios: where they lie, and the scenario that one is of.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use squall_campaign::failure_file::FailureFile;
-use squall_trace::Plan;
+use squall_trace::{Outcome, Plan, Record};
 
 use super::exit::Stop;
+use super::output;
 use crate::failures::{REGRESSIONS, file_name_of};
-use crate::scenario::{Program, Scenario};
+use crate::runner::Simulation;
+use crate::scenario::{Isolation, Program, Scenario};
+use crate::testing::is_same;
 
 /// Where they are written in CI, to be uploaded.
 pub const CI_DIRECTORY: &str = "target/squall";
@@ -39,7 +43,11 @@ impl Saved {
         let file = FailureFile::read(path).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
         let Some(scenario_file) = &file.file else {
             return Err(Stop::Input(miette::miette!(
-                help = format!("SQUALL_REPLAY={} cargo test {} -- --exact", path.display(), file.scenario),
+                help = format!(
+                    "SQUALL_REPLAY={} cargo test {} -- --exact",
+                    super::quoted(&path.display().to_string()),
+                    file.scenario
+                ),
                 "{}: it is a failure of the test {}, not of a scenario",
                 path.display(),
                 file.scenario
@@ -53,8 +61,7 @@ impl Saved {
                 scenario_file.display()
             )));
         };
-        let set: Vec<String> = file.parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let scenario = super::load(&scenario_path, programs, &set)?;
+        let scenario = super::load(&scenario_path, programs, &super::settings(&file.parameters))?;
         if scenario.name() != file.scenario {
             return Err(Stop::Input(miette::miette!(
                 "{}: it is a failure of scenario {:?}, and {} is {:?}",
@@ -65,6 +72,29 @@ impl Saved {
             )));
         }
         Ok(Saved { file, scenario })
+    }
+
+    /// Runs it once. Where threads may be left, it is run again, and left they are if that is another run: from there on the failure is
+    /// one of processes.
+    pub fn run_first(
+        mut self,
+        programs: &[Program],
+        hang_after: Duration,
+    ) -> Result<(Saved, Simulation, Outcome), Stop> {
+        let mut simulation = super::simulation(&self.scenario, hang_after);
+        let mut outcome = simulation.try_run_plan(&self.plan(), Record::Digest)?;
+        if self.scenario.isolation() == Isolation::Auto {
+            let again = simulation.try_run_plan(&self.plan(), Record::Digest)?;
+            if !is_same(&outcome, &again) {
+                output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
+                self.scenario = super::leave_threads(&self.scenario, programs)
+                    .map_err(|error| Stop::Input(miette::Report::new(error)))?;
+                self.file.parameters.clone_from(self.scenario.parameters());
+                simulation = super::simulation(&self.scenario, hang_after);
+                outcome = simulation.try_run_plan(&self.plan(), Record::Digest)?;
+            }
+        }
+        Ok((self, simulation, outcome))
     }
 
     /// The plan that it holds.

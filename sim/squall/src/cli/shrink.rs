@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::shrink::Minimal;
-use squall_trace::Record;
 
 use super::arguments::Shrink;
 use super::exit::{self, Stop};
@@ -30,13 +29,11 @@ struct Finished {
 
 pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
     let Shrink { file: path, out, patience } = arguments;
-    let saved = Saved::load(path, programs)?;
-    let mut simulation = super::simulation(&saved.scenario, hang_after);
+    let (saved, mut simulation, outcome) = Saved::load(path, programs)?.run_first(programs, hang_after)?;
     if saved.file.property == HANG_PROPERTY {
         // A thread that hangs can't be ended, and there will be many.
         simulation = simulation.in_processes();
     }
-    let outcome = simulation.try_run_plan(&saved.plan(), Record::Digest)?;
     if outcome.verdict.property() != Some(&*saved.file.property) {
         let said = found_in_words(Found::new(&saved.file, &outcome), &saved.file, &outcome);
         return Err(Stop::Own(format!("{}: there is nothing to shrink; {said}", path.display())));

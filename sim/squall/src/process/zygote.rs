@@ -15,7 +15,7 @@ use rustix::process::{
     set_parent_process_death_signal, setpgid, setrlimit, waitid, waitpid,
 };
 use squall_hermetic::process::{
-    Forked, exit_at_once, fork, is_address_randomisation_off, switch_off_address_randomisation,
+    Forked, end_by_file_size_limit, exit_at_once, fork, is_address_randomisation_off, switch_off_address_randomisation,
 };
 use squall_trace::target::NoObserver;
 use squall_trace::{Event, EventMask, FlowId, FlowInfo, Perturbation, Record, Recorder, TaskId, TaskInfo};
@@ -179,6 +179,8 @@ fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream)
     // A group of its own: what kills it kills nobody else, and what it starts can be ended with it.
     let _ = setpgid(None, None);
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // The program's own files are as they are elsewhere.
+    end_by_file_size_limit(true);
     let Ok(Some(request)) = read_line::<Request>(&mut BufReader::new(control)) else { return };
     let reply = Arc::new(Reporter { stream: Mutex::new(BufWriter::with_capacity(SAID_BYTES, reply)) });
     if request.quiet
