@@ -10,6 +10,10 @@ use squall::trace::verdict::Judgement;
 use squall::trace::{Ending, Event, EventMask, Property};
 
 fn main() -> std::process::ExitCode {
+    // The same as a project's own target of scenarios.
+    if std::env::var_os("SQUALL_ODD_RUNNER").is_some() {
+        return squall::harness::main(programs(), squall::build_identity!(), "odd", "scenarios");
+    }
     squall::cli::main(programs(), squall::build_identity!())
 }
 
@@ -39,6 +43,7 @@ fn programs() -> Vec<Program> {
             "A static outlives the run, and one seed in ten fails",
             counting_and_failing,
         ),
+        Program::new("undecided", "Fails with one seed in three, and with another one in three never ends", undecided),
         Program::new("losing", "Fails once forty-one of thirty thousand messages are lost", losing),
         Program::new(
             "talkative",
@@ -156,6 +161,18 @@ fn killing(world: &mut World, _: &NoArgs) {
     world.client("client", || async {
         squall::time::sleep(Duration::from_millis(1)).await;
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+}
+
+fn undecided(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        match rand_core::Rng::next_u64(&mut squall::rand::rng()) % 3 {
+            0 => panic!("decided"),
+            1 => loop {
+                squall::time::sleep(Duration::from_secs(1)).await;
+            },
+            _ => {}
+        }
     });
 }
 
