@@ -44,6 +44,9 @@ fn programs() -> Vec<Program> {
             counting_and_failing,
         ),
         Program::new("undecided", "Fails with one seed in three, and with another one in three never ends", undecided),
+        Program::new("writing", "A client writes to a file", writing),
+        Program::new("stopping", "A client stops its process", stopping),
+        Program::new("leaving-at-once", "A client ends the process without ado, as if all were well", leaving_at_once),
         Program::new("losing", "Fails once forty-one of thirty thousand messages are lost", losing),
         Program::new(
             "talkative",
@@ -161,6 +164,24 @@ fn killing(world: &mut World, _: &NoArgs) {
     world.client("client", || async {
         squall::time::sleep(Duration::from_millis(1)).await;
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+}
+
+fn writing(world: &mut World, _: &NoArgs) {
+    world.client("client", || async { std::fs::write("written", "more than nothing") });
+}
+
+fn stopping(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+    });
+}
+
+fn leaving_at_once(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        squall::time::sleep(Duration::from_millis(1)).await;
+        eprintln!("leaving at once");
+        squall_hermetic::process::exit_at_once(0)
     });
 }
 

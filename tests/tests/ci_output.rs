@@ -123,3 +123,67 @@ fn github_gets_annotations_and_a_summary() {
     let (_, stderr) = squall(place.path(), &["explore", &calm], &variables, 0);
     assert!(stderr.contains("note: the step's summary"), "{stderr}");
 }
+
+/// Of a failure that was kept, neither stale nor unknown is right: for the exit code, for JUnit, for GitHub.
+#[test]
+fn what_is_kept_and_is_neither_mended_nor_failing_is_told() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = scenario(&place, "undecided", "limit = { virtual = \"5s\" }\n");
+    let directory = place.path();
+    let run = |seed: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_squall-odd"))
+            .args(["run", &file, "--seed", seed])
+            .current_dir(directory)
+            .output()
+            .expect("it starts");
+        output.status.code()
+    };
+    let seed_of = |code| (0..50).map(|seed| format!("{seed:#x}")).find(|seed| run(seed) == Some(code)).expect("a seed");
+    let (passing, failing, unknown) = (seed_of(0), seed_of(100), seed_of(120));
+    squall(directory, &["explore", &file, "--seed", &failing], &[], 100);
+    let saved = directory.join(format!("squall-regressions/undecided/panic-{failing}.toml"));
+    let text = std::fs::read_to_string(&saved).expect("it was saved");
+    let other_seed = |seed: &str| text.replace(&format!("seed = \"{failing}\""), &format!("seed = \"{seed}\""));
+    let nothing_like_it = "\n[[perturbation]]\nsays = \"a message that nobody sends is lost\"\nkind = \"loss\"\n\
+                           flow = \"0000000000000001\"\nnumber = 1\nfingerprint = \"0000000000000002\"\nvalue = 1\n";
+    for (kept, code, word) in [
+        (other_seed(&unknown), 120, "gone"),
+        (other_seed(&passing) + nothing_like_it, 125, "stale"),
+        (other_seed(&passing), 0, ""),
+    ] {
+        std::fs::write(&saved, kept).expect("a file");
+        let arguments = ["explore", &file, "--seed", &passing, "--no-check", "--junit", "result.xml"];
+        let (_, stderr) = squall(directory, &arguments, &[("GITHUB_ACTIONS", "true")], code);
+        let failed = failures(&suite(&directory.join("result.xml")));
+        if code == 0 {
+            assert!(failed.is_empty() && !stderr.contains("::error"), "{failed:?}{stderr}");
+        } else {
+            assert!(failed.len() == 1 && failed[0].1.contains(word), "{failed:?}");
+            assert!(stderr.contains("::error ") && stderr.contains(word), "{stderr}");
+        }
+    }
+}
+
+/// A stale file is looked for with the seed's own weather, then with the next seeds'.
+#[test]
+fn a_stale_failure_is_found_again_with_another_seed() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = scenario(&place, "two-faults", "");
+    squall(place.path(), &["explore", &file, "--seeds", "1..2"], &[], 100);
+    let saved = place.path().join("squall-regressions/two-faults/error-0x1.toml");
+    let text = std::fs::read_to_string(&saved).expect("it was saved");
+    let stale = text.replace("seed = \"0x1\"", "seed = \"0x2\"")
+        + "\n[[perturbation]]\nsays = \"gone\"\nkind = \"loss\"\nflow = \"0000000000000001\"\nnumber = 1\n\
+           fingerprint = \"0000000000000002\"\nvalue = 1\n";
+    std::fs::write(&saved, &stale).expect("a file");
+    let path = "squall-regressions/two-faults/error-0x1.toml";
+    // Neither 0x2 nor 0x3 fails so.
+    let (stdout, _) = squall(place.path(), &["regressions", "refresh", path, "--seeds", "1"], &[], 125);
+    assert!(stdout.contains("fails with none of 1 seeds from 0x2 on"), "{stdout}");
+    assert_eq!(std::fs::read_to_string(&saved).expect("text"), stale, "it stays as it was");
+    let (stdout, _) = squall(place.path(), &["regressions", "refresh", path], &[], 0);
+    assert!(stdout.contains("refreshed"), "{stdout}");
+    let refreshed = std::fs::read_to_string(&saved).expect("text");
+    assert!(!refreshed.contains("seed = \"0x2\"") && !refreshed.contains("[[perturbation]]"), "{refreshed}");
+    squall(place.path(), &["replay", path], &[], 100);
+}

@@ -293,3 +293,50 @@ fn a_run_may_end_its_process_anywhere() {
         assert!(stdout.contains("repeats itself") && !stderr.contains("wasn't made"), "{stdout}{stderr}");
     }
 }
+
+/// A process that somebody stops says nothing more: nobody knows what would have come of its run.
+#[test]
+fn a_run_that_is_stopped_is_unknown() {
+    let odd = Odd::new();
+    let file = odd.scenario("stopping", "isolation = \"process\"\n");
+    let run = odd.json(&["run", &file, "--hang-after", "100ms"], 120);
+    let message = run["message"].as_str().expect("a message");
+    assert!(message.contains("said nothing for so long that it was ended"), "{run}");
+}
+
+#[test]
+fn a_run_that_ends_without_ado_is_a_failed_run() {
+    let odd = Odd::new();
+    let file = odd.scenario("leaving-at-once", "isolation = \"process\"\n");
+    let run = odd.json(&["run", &file], 100);
+    assert_eq!(run["property"], "exit");
+    let message = run["message"].as_str().expect("a message");
+    assert!(message.contains("client ended the process") && message.contains("\n  leaving at once"), "{run}");
+}
+
+/// It is run again to find the event at which it ends: that isn't to be heard.
+#[test]
+fn what_a_run_prints_is_printed_once() {
+    let odd = Odd::new();
+    let file = odd.scenario("leaving-at-once", "isolation = \"process\"\n");
+    let (_, stderr) = odd.squall(&["run", &file], 100);
+    assert_eq!(stderr.matches("leaving at once").count(), 1, "{stderr}");
+}
+
+/// A Ctrl-C on the terminal is for the command line: no run looks as if it had been killed.
+#[test]
+fn an_interrupt_reaches_no_run() {
+    use std::os::unix::process::CommandExt;
+    let odd = Odd::new();
+    let file = odd.scenario("talkative", "isolation = \"process\"\n");
+    let mut command = odd.command(&["explore", &file, "--for", "10m", "--no-check", "--message-format", "json"]);
+    let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let group = format!("-{}", child.id());
+    assert!(Command::new("kill").args(["-INT", "--", &group]).status().expect("kill").success());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert_eq!(status.code(), Some(130), "{stdout}{}", String::from_utf8_lossy(&stderr));
+    let summary: Value = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
+    assert!(summary["runs"].as_u64() > Some(0) && summary["runs"] == summary["passed"], "{summary}");
+}

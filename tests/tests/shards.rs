@@ -165,6 +165,17 @@ fn a_shard_without_seeds_passes() {
     assert!(finished.stdout.contains("there is no seed in this shard"), "{}", finished.stdout);
     let shards = explore(&place, &file, 3, &["--seeds", "0..2"], &[0]);
     assert_eq!(place.json(&merge(&shards, &[])).expect(0).summary()["runs"], 2);
+    // Without a seed it runs what is kept, and says what became of that.
+    let kept = place.path("squall-regressions/two-faults");
+    let faults = place.scenario("two-faults", "");
+    place.squall(&["explore", &faults, "--seeds", "1..2"]).expect(100);
+    assert!(kept.join("error-0x1.toml").is_file());
+    let empty = place.squall(&["explore", &faults, "--seeds", "0..1", "--shard", "1/2"]).expect(100);
+    assert!(empty.stdout.contains("there is no seed in this shard"), "{}", empty.stdout);
+    assert!(empty.stdout.contains("error-0x1.toml: same: error fails"), "{}", empty.stdout);
+    // So does one process that runs no seed.
+    let none = place.squall(&["explore", &faults, "--seeds", "7..7"]).expect(100);
+    assert!(none.stdout.contains("nothing ran") && none.stdout.contains("same: error fails"), "{}", none.stdout);
     // All of them: nothing ran, as one process says.
     let shards = explore(&place, &file, 2, &["--seeds", "7..7"], &[0]);
     place.squall(&["explore", &file, "--seeds", "7..7"]).expect(4);

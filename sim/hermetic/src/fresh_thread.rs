@@ -262,10 +262,7 @@ mod bare {
             let error = unsafe {
                 let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
                 libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut until);
-                let nanoseconds = until.tv_nsec + libc::c_long::from(timeout.subsec_nanos());
-                let seconds = libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX);
-                until.tv_nsec = nanoseconds % 1_000_000_000;
-                until.tv_sec = until.tv_sec.saturating_add(seconds).saturating_add(nanoseconds / 1_000_000_000);
+                until = later(until, timeout);
                 libc::pthread_timedjoin_np(self.id, ptr::null_mut(), &raw const until)
             };
             if error == libc::ETIMEDOUT {
@@ -275,6 +272,16 @@ mod bare {
             // The kernel has left the stack: that is what joining waits for.
             SPARE.set(self.stack.take());
             true
+        }
+    }
+
+    fn later(time: libc::timespec, by: Duration) -> libc::timespec {
+        const SECOND_NS: libc::c_long = 1_000_000_000;
+        let nanoseconds = time.tv_nsec + libc::c_long::from(by.subsec_nanos());
+        let seconds = libc::time_t::try_from(by.as_secs()).unwrap_or(libc::time_t::MAX);
+        libc::timespec {
+            tv_sec: time.tv_sec.saturating_add(seconds).saturating_add(nanoseconds / SECOND_NS),
+            tv_nsec: nanoseconds % SECOND_NS,
         }
     }
 
@@ -368,6 +375,57 @@ mod bare {
                     handler(signal);
                 }
             }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_time_after_another_has_less_than_a_second_of_nanoseconds() {
+            for (time, by, after) in [
+                ((5, 0), Duration::ZERO, (5, 0)),
+                ((5, 999_999_998), Duration::from_nanos(1), (5, 999_999_999)),
+                ((5, 999_999_999), Duration::from_nanos(1), (6, 0)),
+                ((5, 999_999_999), Duration::new(3, 999_999_999), (9, 999_999_998)),
+                ((5, 1), Duration::MAX, (i64::MAX, 0)),
+            ] {
+                let later = later(libc::timespec { tv_sec: time.0, tv_nsec: time.1 }, by);
+                assert_eq!((later.tv_sec, later.tv_nsec), after, "{time:?} {by:?}");
+            }
+        }
+
+        /// An overflow of the handler's stack faults too, and so does one of the thread's.
+        #[test]
+        fn a_page_that_faults_lies_below_each_stack() {
+            let maps = || std::fs::read_to_string("/proc/self/maps").expect("the mappings");
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let mut thread = Thread::spawn(
+                "test",
+                Box::new(move || {
+                    // SAFETY: zeroes are a description of a stack, which is asked for.
+                    let handler = unsafe {
+                        let mut handler: libc::stack_t = std::mem::zeroed();
+                        libc::sigaltstack(ptr::null(), &raw mut handler);
+                        handler.ss_sp as usize
+                    };
+                    sender.send((handler, GUARD.get(), maps())).expect("somebody listens");
+                }),
+            )
+            .expect("a thread");
+            let (handler, guard, maps) = receiver.recv().expect("an answer");
+            assert!(thread.join_timeout(Duration::from_secs(60)));
+            let faults = |address: usize| {
+                maps.lines().any(|line| {
+                    let (range, rest) = line.split_once(' ').expect("a range");
+                    let (from, to) = range.split_once('-').expect("two ends");
+                    let number = |text| usize::from_str_radix(text, 16).expect("a number");
+                    (number(from)..number(to)).contains(&address) && rest.starts_with("---p")
+                })
+            };
+            assert!(faults(handler - 1) && !faults(handler), "{handler:x} in\n{maps}");
+            assert!(faults(guard) && !faults(guard - 1) && !faults(guard + PAGE_BYTES), "{guard:x} in\n{maps}");
         }
     }
 }
