@@ -324,6 +324,30 @@ fn child_spinning(world: &mut World) {
     });
 }
 
+/// A static outlives the run, and one seed in ten fails, in a process of its own only.
+#[squall::test(seeds = 100, isolation = "auto")]
+fn child_counting(world: &mut World) {
+    counting(world);
+    if std::env::var_os(CHILD).is_some() {
+        world.client("other", || async {
+            squall::time::sleep(1.ms()).await;
+            assert!(rand_core::Rng::next_u64(&mut squall::rand::rng()) % 10 > 0, "drew nothing");
+        });
+    }
+}
+
+/// Both fail in a process of its own, unless the first is mended.
+#[test]
+fn child_two_explorations() {
+    if std::env::var_os(CHILD).is_some() {
+        let mended = std::env::var_os("SQUALL_TESTING_MENDED").is_some();
+        squall::explore(100, move |world| if mended { sleeper(world) } else { payments(world) });
+        squall::explore(10, |world| {
+            world.client("client", || async { panic!("in any weather") });
+        });
+    }
+}
+
 /// Runs a test of this file in a process of its own.
 fn child(test: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Output, String) {
     child_in(Path::new(env!("CARGO_MANIFEST_DIR")), test, variables, arguments)
@@ -405,6 +429,60 @@ fn a_task_that_never_yields_fails_the_test_and_is_named() {
     assert!(text.contains("spinner has not yielded for 100ms of real time"), "{text}");
     // It ran a second time, to be sure, and not for two periods each.
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    // What came before is shown, and the seed is saved.
+    assert!(text.contains("spinner starts"), "{text}");
+    let command = text.lines().find(|line| line.starts_with("SQUALL_REPLAY=")).expect("a command");
+    let file = command.strip_prefix("SQUALL_REPLAY=").and_then(|rest| rest.split(' ').next()).expect("a file");
+    let variables = [("SQUALL_HANG_AFTER", "100ms"), ("SQUALL_REPLAY", file)];
+    let (output, text) = child("child_spinning", &variables, &[]);
+    assert!(!output.status.success() && text.contains("same: hang fails"), "{text}");
+}
+
+/// What `auto` found in processes is run again in processes.
+#[test]
+fn a_failure_of_auto_is_replayed_where_it_was_found() {
+    const LEAVING: &str = "from here on each run has a process of its own";
+    let (output, text) = child("child_counting", &[], &[]);
+    assert!(!output.status.success() && text.contains("drew nothing") && text.contains(LEAVING), "{text}");
+    let command = text.lines().find(|line| line.starts_with("SQUALL_REPLAY=")).expect("a command");
+    let file = command.strip_prefix("SQUALL_REPLAY=").and_then(|rest| rest.split(' ').next()).expect("a file");
+    let (output, text) = child("child_counting", &[("SQUALL_REPLAY", file)], &[]);
+    // At once: nobody has to find out again that threads don't do.
+    assert!(!output.status.success() && text.contains("same: panic fails") && !text.contains(LEAVING), "{text}");
+    // One of threads, where they have to be left.
+    let of_threads = std::fs::read_to_string(file).expect("it was saved").replace("isolation = \"process\"", "");
+    let place = tempfile::tempdir().expect("a directory");
+    let edited = place.path().join("edited.toml");
+    std::fs::write(&edited, of_threads).expect("a file");
+    let (output, text) = child("child_counting", &[("SQUALL_REPLAY", &edited.display().to_string())], &[]);
+    assert!(!output.status.success() && text.contains("same: panic fails") && text.contains(LEAVING), "{text}");
+}
+
+/// Each has files of its own.
+#[test]
+fn two_explorations_in_one_test_do_not_meet() {
+    let place = tempfile::tempdir().expect("a directory");
+    let run = |variables: &[(&str, &str)]| child_in(place.path(), "child_two_explorations", variables, &[]).1;
+    let saved = |text: &str| {
+        let command = text.lines().find(|line| line.starts_with("SQUALL_REPLAY=")).expect("a command");
+        std::path::PathBuf::from(command["SQUALL_REPLAY=".len()..].split(' ').next().expect("a path"))
+    };
+    let first = saved(&run(&[]));
+    assert_eq!(first.parent().and_then(Path::file_name), Some("child_two_explorations".as_ref()));
+    let kept = place.path().join("squall-regressions/child_two_explorations");
+    std::fs::create_dir_all(&kept).expect("a directory");
+    std::fs::copy(&first, kept.join("kept.toml")).expect("a copy");
+    let text = run(&[]);
+    assert!(text.contains("child_two_explorations/kept.toml: same: paid-once fails"), "{text}");
+    // The second doesn't run it again.
+    std::fs::remove_dir_all(&kept).expect("it was there");
+    let second = saved(&run(&[("SQUALL_TESTING_MENDED", "1")]));
+    assert_eq!(second.parent().and_then(Path::file_name), Some("child_two_explorations.2".as_ref()));
+    let kept = place.path().join("squall-regressions/child_two_explorations.2");
+    std::fs::create_dir_all(&kept).expect("a directory");
+    std::fs::copy(&second, kept.join("kept.toml")).expect("a copy");
+    let text = run(&[("SQUALL_TESTING_MENDED", "1")]);
+    assert!(text.contains("child_two_explorations.2/kept.toml: same: panic fails"), "{text}");
 }
 
 #[test]
