@@ -340,3 +340,35 @@ fn an_interrupt_reaches_no_run() {
     let summary: Value = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
     assert!(summary["runs"].as_u64() > Some(0) && summary["runs"] == summary["passed"], "{summary}");
 }
+
+/// Neither the process that runs are copied from, nor a run that hangs, nor what it has started.
+#[test]
+fn nothing_is_left_of_an_exploration_that_is_killed() {
+    let odd = Odd::new();
+    let file = odd.scenario("spinning", "isolation = \"process\"\n");
+    let directory = odd.0.path().display().to_string();
+    let left = || {
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+            let path = entry.path();
+            // One that has ended and isn't waited for yet has no environment.
+            std::fs::read(path.join("environ")).is_ok_and(|text| String::from_utf8_lossy(&text).contains(&directory))
+        })
+    };
+    // The environment of a zygote names the scenario by this path.
+    let path = odd.0.path().join(&file).display().to_string();
+    let mut command = odd.command(&["explore", &path, "--hang-after", "60s", "--no-check"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !left() {
+        assert!(std::time::Instant::now() < patience, "no run was begun");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while left() {
+        assert!(std::time::Instant::now() < patience, "a process is left");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

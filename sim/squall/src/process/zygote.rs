@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group,
     set_parent_process_death_signal, setpgid, setrlimit, waitid, waitpid,
 };
 use squall_hermetic::process::{
@@ -135,6 +135,7 @@ fn pass_on(
                 let passed = to.write_all(&head).and_then(|()| to.write_all(&buffer[..length]));
                 if let Err(error) = passed {
                     // Nobody listens any more.
+                    kill(pid);
                     let _ = end(pid);
                     return Err(error);
                 }
@@ -142,7 +143,7 @@ fn pass_on(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 silent = true;
-                let _ = kill_process_group(pid, Signal::KILL);
+                kill(pid);
                 break;
             }
             // It ended with something unread: as good as an end.
@@ -155,6 +156,12 @@ fn pass_on(
         (false, Some(signal)) => Ended::Signalled(signal),
         (false, None) => Ended::Exited(status.exit_status().unwrap_or(-1)),
     })
+}
+
+/// Ends a child and what is in its group, whether it has come to make one or not.
+fn kill(pid: Pid) {
+    let _ = kill_process(pid, Signal::KILL);
+    let _ = kill_process_group(pid, Signal::KILL);
 }
 
 /// Waits for a child to end, then ends what it has started and left behind in its group.
