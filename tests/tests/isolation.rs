@@ -372,3 +372,24 @@ fn nothing_is_left_of_an_exploration_that_is_killed() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
+
+/// Of a run in a process the same is recorded as of one on a thread: every event, and every decision that wasn't calm, also those that were made
+/// again.
+#[test]
+fn a_process_tells_what_a_thread_does() {
+    let odd = Odd::new();
+    let file = odd.scenario("losing", "");
+    let told = |isolation: &str| {
+        let set = format!("isolation={isolation}");
+        let trace = format!("{isolation}.trace.zst");
+        let arguments = ["run", &file, "--seed", "3", "--set", &set, "--trace", &trace, "--strategy", "pct:40:90000"];
+        let output = odd.command(&arguments).output().expect("it starts");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let figures = stdout.lines().find(|line| line.contains("decisions not calm")).expect("figures").to_string();
+        assert!(!figures.contains("; 0 decisions not calm"), "{figures}");
+        figures
+    };
+    assert_eq!(told("thread"), told("process"));
+    let (stdout, _) = odd.squall(&["diff", "thread.trace.zst", "process.trace.zst"], 0);
+    assert!(stdout.contains("same: every event and the verdict agree"), "{stdout}");
+}
