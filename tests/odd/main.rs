@@ -358,6 +358,11 @@ fn endless(world: &mut World, _: &NoArgs) {
 
 fn spinning(world: &mut World, _: &NoArgs) {
     world.client("client", || async {
+        // What came before is to be seen, also what began at another instant.
+        squall::publish("began", 1);
+        squall::time::sleep(Duration::from_millis(3)).await;
+        squall::publish("slept", 1);
+        squall::task::yield_now().await;
         loop {
             std::hint::spin_loop();
         }

@@ -127,7 +127,7 @@ fn a_task_that_never_yields_does_not_keep_the_process() {
     assert_eq!(run.summary()["property"], "hang");
     // What came before the hang.
     let trace = squall::trace_file::read(Path::new(&trace)).expect("a trace");
-    assert_eq!((trace.events.len(), trace.verdict.property()), (1, Some("hang")));
+    assert_eq!((trace.events.len(), trace.verdict.property()), (5, Some("hang")));
     let arguments = ["explore", &file, "--max-failures", "1", "--jobs", "1", "--no-check"];
     let explored = place.json(&[&arguments, &quick[..]].concat()).expect(100);
     assert_eq!(explored.summary()["runs"], 1);

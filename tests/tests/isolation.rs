@@ -168,7 +168,7 @@ fn a_hang_is_confirmed_shown_and_saved() {
     for isolation in ["thread", "process"] {
         let file = odd.scenario("spinning", &format!("seeds = \"0..2\"\nisolation = \"{isolation}\"\n"));
         let (stdout, _) = odd.squall(&["run", &file, "--hang-after", "100ms"], 100);
-        assert!(stdout.contains("client starts") && stdout.contains("FAIL hang"), "{stdout}");
+        assert!(stdout.contains("client publishes slept: 1") && stdout.contains("FAIL hang at 3 ms"), "{stdout}");
         assert!(stdout.contains("client has not yielded for 100ms"), "{stdout}");
         let summary = odd.json(&["explore", &file, "--hang-after", "100ms", "--no-check"], 100);
         let saved = summary["failures"][0]["file"].as_str().expect("it is saved");

@@ -145,7 +145,10 @@ where
         let mut is_first = true;
         for case in 0..cases {
             let tree = self.inputs.new_tree(&mut runner);
-            let tree = tree.unwrap_or_else(|reason| panic!("squall: {label}: the strategy gives no input: {reason}"));
+            let tree = match tree {
+                Ok(tree) => tree,
+                Err(reason) => panic!("squall: {label}: the strategy gives no input: {reason}"),
+            };
             for _ in 0..self.seeds_per_case {
                 let seed = any::<u64>().new_tree(&mut runner).map_or(u64::from(case), |seed| seed.current());
                 let plan = Plan::seeded(label.clone(), Seed(seed));

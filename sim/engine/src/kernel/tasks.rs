@@ -372,6 +372,7 @@ impl Kernel {
         // Only what programs do makes events without end, so here is the place to look at the limit.
         if self.journal.step() >= self.limits.events {
             self.attention = true;
+            return None;
         }
         let slot = self.get_task(task)?;
         let future = slot.future.take()?;
