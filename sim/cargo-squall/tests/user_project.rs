@@ -220,3 +220,18 @@ fn a_project_without_scenarios_is_told_how_to_have_some() {
     assert!(run(&mut squall(&["squall"]), 2).contains("Usage: cargo squall"));
     assert!(run(&mut squall(&["squall", "--help"]), 0).contains("Usage: cargo squall"));
 }
+
+/// It becomes the command line, so a Ctrl-C is for that: what was found is told before the prompt is back.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_is_for_the_command_line() {
+    run(&mut squall(&["list"]), 0);
+    let mut explore = squall(&["explore", "scenarios/ledger.toml", "--for", "10m", "--no-check"]);
+    let child = explore.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn();
+    let child = child.expect("it starts");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("interrupted after "), "{}", said(&output));
+}
