@@ -10,7 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::process::{Called, Death, Processes, Reported, Request};
+use crate::process::{Called, Death, Processes, Reported, Request, printed_at_last};
 use squall_engine::{Call, Heartbeat, RunOptions, World};
 use squall_hermetic::FreshThread;
 use squall_trace::digest::Digester;
@@ -446,14 +446,7 @@ impl Simulation {
             0 => format!("{who} {}, before the first event", death.how),
             _ => format!("{who} {}, called at event {events}", death.how),
         };
-        let printed: Vec<&str> = death.printed.lines().rev().take(PRINTED_LINES_MAX).collect();
-        if !printed.is_empty() {
-            message.push_str("; it printed at last:");
-            for line in printed.iter().rev() {
-                message.push_str("\n  ");
-                message.push_str(line);
-            }
-        }
+        message.push_str(&printed_at_last(&death.printed));
         self.run_up_to(processes, plan, record, failure(death.property, message, alive, at_ns))
     }
 
@@ -496,9 +489,6 @@ impl Simulation {
 
 /// Further than that nobody looks for the event at which a run ends its process.
 const EVENTS_SEARCHED_MAX: u64 = 1 << 40;
-
-/// How many lines are told of what a run printed that ended its process.
-const PRINTED_LINES_MAX: usize = 6;
 
 fn silent_outcome() -> Outcome {
     let message =

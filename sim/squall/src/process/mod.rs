@@ -107,6 +107,16 @@ pub(crate) struct Death {
     pub printed: String,
 }
 
+/// How many lines are told of what a process printed before it ended.
+const PRINTED_LINES_MAX: usize = 6;
+
+/// What a process printed at last, to stand behind how it ended. Empty if that is nothing.
+pub(crate) fn printed_at_last(printed: &str) -> String {
+    let lines: Vec<&str> = printed.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(PRINTED_LINES_MAX)..];
+    if last.is_empty() { String::new() } else { format!("; it printed at last:\n  {}", last.join("\n  ")) }
+}
+
 /// The properties that fail where a run ends its process: by a signal of its own making, by leaving, by another's, by wanting
 /// more memory than there is.
 pub const DEATH_PROPERTIES: [&str; 4] = ["abort", "exit", "killed", "memory"];

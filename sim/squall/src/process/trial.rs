@@ -10,13 +10,11 @@ use rustix::process::{
 use squall_hermetic::process::{Forked, exit_at_once, fork};
 
 use super::pool::signal_name;
+use super::printed_at_last;
 use super::zygote::{MARK, end};
 
 /// How often it is looked whether a copy has ended that something it started still prints for.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// How many lines are told of what it printed.
-const PRINTED_LINES_MAX: usize = 6;
 
 /// Calls `code` in a copy of this process. What that prints isn't seen, unless it ends there: then how, and what it printed at last. Where
 /// this process can't be copied, nothing is tried.
@@ -80,7 +78,7 @@ fn printed_by(pid: Pid, from: &mut UnixStream) -> Vec<u8> {
 }
 
 fn in_words(status: WaitStatus, printed: &str) -> String {
-    let mut text = match (status.exit_status(), status.terminating_signal()) {
+    let how = match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("it ended the process, with code {code}"),
         (None, Some(signal)) => match signal_name(signal) {
             Some(name) => format!("it made the process end by signal {signal} ({name})"),
@@ -88,14 +86,5 @@ fn in_words(status: WaitStatus, printed: &str) -> String {
         },
         (None, None) => "the process ended".to_string(),
     };
-    let lines: Vec<&str> = printed.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(PRINTED_LINES_MAX)..];
-    if !last.is_empty() {
-        text.push_str("; it printed at last:");
-        for line in last {
-            text.push_str("\n  ");
-            text.push_str(line);
-        }
-    }
-    text
+    how + &printed_at_last(printed)
 }
