@@ -87,11 +87,17 @@ pub struct Call<'c> {
 /// Who is told of calls, if anybody is.
 type BeforeCall<'o> = Option<&'o dyn Fn(&Call<'_>)>;
 
+#[inline]
 fn tell(before_call: BeforeCall<'_>, who: impl FnOnce() -> String) {
-    if let Some(tell) = before_call {
-        let (events, at_ns) = with(|kernel| (kernel.journal.step(), kernel.now_ns));
-        tell(&Call { who: &who(), events, at_ns });
+    if let Some(before_call) = before_call {
+        tell_of_call(before_call, &who());
     }
+}
+
+#[cold]
+fn tell_of_call(before_call: &dyn Fn(&Call<'_>), who: &str) {
+    let (events, at_ns) = with(|kernel| (kernel.journal.step(), kernel.now_ns));
+    before_call(&Call { who, events, at_ns });
 }
 
 /// Fills a world by `build` and runs it by `plan`.
@@ -335,6 +341,7 @@ impl Audience<'_> {
 
 /// Does one step after another until the run is over.
 fn drive(audience: &mut Audience<'_>) -> EndReason {
+    let before_call = audience.before_call;
     let mut polled: Option<Polling> = None;
     loop {
         // The only place where the loop's part is called: it is in line here.
@@ -346,7 +353,7 @@ fn drive(audience: &mut Audience<'_>) -> EndReason {
         });
         match step {
             Step::Poll(polling) => {
-                tell(audience.before_call, || with(|kernel| kernel.current_label()));
+                tell(before_call, || with(|kernel| kernel.current_label()));
                 polled = Some(polling.poll());
             }
             Step::Pause(Pause::Settle) => audience.settle(),
