@@ -53,6 +53,7 @@ fn programs() -> Vec<Program> {
             "Sends a hundred thousand messages and spawns as many tasks, and holds nothing",
             talkative,
         ),
+        Program::new("bulky", "Sends sixty-four messages of a MiB in one poll", bulky),
         Program::new("group-killing", "A client kills its process group, with one seed in three", group_killing),
         Program::new("leaving", "A client starts a process and leaves it", leaving),
         Program::new("describing", "The description of the world doesn't come back", describing),
@@ -219,6 +220,17 @@ fn talkative(world: &mut World, _: &NoArgs) {
         Ok::<(), std::io::Error>(())
     });
     world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(4));
+}
+
+fn bulky(world: &mut World, _: &NoArgs) {
+    use squall::net::Endpoint;
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        for number in 0..64 {
+            endpoint.send_to("client:80", 1, &vec![number; 1 << 20]).await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
 }
 
 fn group_killing(world: &mut World, _: &NoArgs) {

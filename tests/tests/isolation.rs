@@ -393,3 +393,12 @@ fn a_process_tells_what_a_thread_does() {
     let (stdout, _) = odd.squall(&["diff", "thread.trace.zst", "process.trace.zst"], 0);
     assert!(stdout.contains("same: every event and the verdict agree"), "{stdout}");
 }
+
+/// What is recorded takes its time to be told, and that is none of the program's: its poll doesn't hang.
+#[test]
+fn to_tell_much_is_no_hang() {
+    let odd = Odd::new();
+    let file = odd.scenario("bulky", "isolation = \"process\"\n");
+    let run = odd.json(&["run", &file, "--hang-after", "500ms"], 0);
+    assert_eq!(run["messages"], 64);
+}

@@ -233,8 +233,8 @@ pub(crate) struct Circumstances<'c> {
     pub recorder: Option<Box<RefCell<dyn Recorder + Send>>>,
     /// Ends the run after so many events.
     pub events_max: Option<u64>,
-    /// Called now and then while the run goes on.
-    pub on_look: Option<&'c dyn Fn()>,
+    /// Called now and then while the run goes on. Gives the real time that its thread has spent so far on what isn't the program's.
+    pub on_look: Option<&'c dyn Fn() -> Duration>,
 }
 
 impl Simulation {
@@ -280,7 +280,7 @@ impl Simulation {
             }
         };
         let mut thread = thread.map_err(|error| WorldError::NoThread(error.to_string()))?;
-        let (mut seen, mut seen_at) = (beat.events(), Instant::now());
+        let (mut seen, mut seen_at, mut seen_besides) = (beat.events(), Instant::now(), Duration::ZERO);
         let look = (self.hang_after / LOOKS).max(Duration::from_millis(1));
         loop {
             // The thread's own destructors are part of the run: nothing of it outlives it.
@@ -303,13 +303,11 @@ impl Simulation {
                 let outcome = outcome.unwrap_or_else(|| Err(WorldError::Broken("a run without a result".to_string())));
                 return outcome.map(|outcome| Attempt::Done(Box::new(outcome)));
             }
-            if let Some(on_look) = on_look {
-                on_look();
-            }
+            let besides = on_look.map_or(Duration::ZERO, |on_look| on_look());
             let events = beat.events();
             if events != seen {
-                (seen, seen_at) = (events, Instant::now());
-            } else if seen_at.elapsed() >= self.hang_after {
+                (seen, seen_at, seen_besides) = (events, Instant::now(), besides);
+            } else if seen_at.elapsed().saturating_sub(besides - seen_besides) >= self.hang_after {
                 return Ok(Attempt::Hung { events });
             }
         }

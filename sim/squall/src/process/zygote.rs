@@ -7,8 +7,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group,
@@ -189,7 +190,8 @@ fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream)
     // The program's own files are as they are elsewhere.
     end_by_file_size_limit(true);
     let Ok(Some(request)) = read_line::<Request>(&mut BufReader::new(control)) else { return };
-    let reply = Arc::new(Reporter { stream: Mutex::new(BufWriter::with_capacity(SAID_BYTES, reply)) });
+    let stream = Mutex::new(BufWriter::with_capacity(SAID_BYTES, reply));
+    let reply = Arc::new(Reporter { stream, passing_ns: AtomicU64::new(0) });
     if request.quiet
         && let Ok(nowhere) = std::fs::File::options().write(true).open("/dev/null")
     {
@@ -211,7 +213,10 @@ fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream)
             }
         }) as TellCall
     });
-    let on_look = || reply.say(&Reply::Alive);
+    let on_look = || {
+        reply.say(&Reply::Alive);
+        Duration::from_nanos(reply.passing_ns.load(Ordering::Relaxed))
+    };
     let passes_on = PassesOn { record: request.record, interest: request.interest, reply: Arc::clone(&reply) };
     let circumstances = Circumstances {
         tell_call,
@@ -229,12 +234,20 @@ fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream)
 
 struct Reporter {
     stream: Mutex<BufWriter<UnixStream>>,
+    /// How long the run's thread has waited for what was recorded to be passed on.
+    passing_ns: AtomicU64,
 }
 
 impl Reporter {
     /// Says what can wait until there is more of it.
     fn pass(&self, reply: &Reply<'_>) {
-        self.write(|stream| write_line(stream, reply));
+        self.write(|stream| {
+            // Not the program's time: whoever reads may be slow, and the poll that is under way isn't to look as if it hung.
+            let begun = Instant::now();
+            let written = write_line(stream, reply);
+            self.passing_ns.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            written
+        });
     }
 
     fn say(&self, reply: &Reply<'_>) {
