@@ -31,7 +31,18 @@ fn programs() -> Vec<Program> {
         Program::new("careless", "A property panics", careless),
         Program::new("exiting", "A client ends the process, as if all were well", exiting),
         Program::new("drawing", "The description and a property draw", drawing),
-        Program::new("aborting", "A client aborts, with one seed in three, once it has heard something", aborting),
+        Program::new(
+            "aborting",
+            "A client aborts (or hangs, or panics), some sleeps after an answer was lost",
+            aborting,
+        ),
+        Program::new("hoarding", "A client prints much, and with one seed in five wants too much memory", hoarding),
+        Program::new(
+            "orphaning",
+            "A client kills the process that its own was copied from, with one seed in three",
+            orphaning,
+        ),
+        Program::new("forking", "A client copies its process, and leaves the copy behind", forking),
         Program::new("overflowing", "A client's stack overflows", overflowing),
         Program::new("greedy", "A client wants ever more memory", greedy),
         Program::new("hashing", "The order of a hashbrown map is made known", hashing),
@@ -111,8 +122,20 @@ fn environmental(world: &mut World, _: &NoArgs) {
     });
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct AfterALoss {
+    how: String,
+    sleeps: u64,
+}
+
+impl Default for AfterALoss {
+    fn default() -> AfterALoss {
+        AfterALoss { how: "abort".to_string(), sleeps: 0 }
+    }
+}
+
 /// The answer that is lost makes it abort.
-fn aborting(world: &mut World, _: &NoArgs) {
+fn aborting(world: &mut World, args: &AfterALoss) {
     use squall::net::Endpoint;
     use squall::prelude::*;
     world.node("server", || async {
@@ -123,26 +146,38 @@ fn aborting(world: &mut World, _: &NoArgs) {
         }
         Ok::<(), std::io::Error>(())
     });
-    world.client("client", || async {
-        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
-        for _ in 0..5 {
-            endpoint.send_to("server:80", 1, b"well?").await?;
-            let mut answer = [0; 8];
-            if squall::time::timeout(50.ms(), endpoint.recv_from(2, &mut answer)).await.is_err() {
-                eprintln!("no answer: giving up for good");
-                std::process::abort();
+    let (how, sleeps) = (args.how.clone(), args.sleeps);
+    world.client("client", move || {
+        let how = how.clone();
+        async move {
+            let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+            for _ in 0..5 {
+                endpoint.send_to("server:80", 1, b"well?").await?;
+                let mut answer = [0; 8];
+                if squall::time::timeout(50.ms(), endpoint.recv_from(2, &mut answer)).await.is_err() {
+                    eprintln!("no answer: giving up for good");
+                    for _ in 0..sleeps {
+                        squall::time::sleep(1.ms()).await;
+                    }
+                    match &*how {
+                        "abort" => std::process::abort(),
+                        "hang" => wait_for_ever(),
+                        _ => panic!("no answer"),
+                    }
+                }
             }
+            Ok::<(), std::io::Error>(())
         }
-        Ok::<(), std::io::Error>(())
     });
     world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(4));
 }
 
+fn deeper(depth: u64) -> u64 {
+    let here = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { deeper(depth + 1) + here[7] }
+}
+
 fn overflowing(world: &mut World, _: &NoArgs) {
-    fn deeper(depth: u64) -> u64 {
-        let here = std::hint::black_box([depth; 64]);
-        if depth == u64::MAX { 0 } else { deeper(depth + 1) + here[7] }
-    }
     world.client("client", || async {
         squall::time::sleep(Duration::from_millis(1)).await;
         squall::publish("depth", deeper(0));
@@ -158,6 +193,51 @@ fn greedy(world: &mut World, _: &NoArgs) {
             squall::time::sleep(Duration::from_millis(1)).await;
         }
         squall::publish("hoard", hoard.len());
+    });
+}
+
+/// Waits for something outside of the run.
+fn wait_for_ever() -> ! {
+    let (mut from, _to) = std::io::pipe().expect("a pipe");
+    loop {
+        let _ = std::io::Read::read(&mut from, &mut [0]);
+    }
+}
+
+fn hoarding(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        for number in 0..100 {
+            eprintln!("busy with {number}");
+        }
+        if rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(5) {
+            let hoard = vec![1_u8; 1 << 30];
+            squall::publish("hoard", hoard.len());
+        }
+    });
+}
+
+fn orphaning(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        squall::time::sleep(Duration::from_millis(1)).await;
+        if rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(3) {
+            if let Some(parent) = rustix::process::getppid() {
+                let _ = rustix::process::kill_process(parent, rustix::process::Signal::KILL);
+            }
+            wait_for_ever();
+        }
+    });
+}
+
+fn forking(world: &mut World, args: &How) {
+    let aborts = args.how == "abort";
+    world.client("client", move || async move {
+        squall::time::sleep(Duration::from_millis(1)).await;
+        if let Ok(squall_hermetic::process::Forked::Child) = squall_hermetic::process::fork() {
+            wait_for_ever();
+        }
+        if aborts {
+            std::process::abort();
+        }
     });
 }
 
@@ -268,12 +348,34 @@ impl Default for How {
     }
 }
 
-fn describing(world: &mut World, args: &How) {
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Describing {
+    how: String,
+    seconds: String,
+}
+
+impl Default for Describing {
+    fn default() -> Describing {
+        Describing { how: "exit".to_string(), seconds: String::new() }
+    }
+}
+
+fn describing(world: &mut World, args: &Describing) {
     eprintln!("describing by {}", args.how);
     match &*args.how {
         "exit" => std::process::exit(0),
         "abort" => std::process::abort(),
-        "leave" => drop(std::process::Command::new("sleep").arg("38.25").spawn()),
+        // What it has started holds its output.
+        "leave" => {
+            drop(std::process::Command::new("sleep").arg(&args.seconds).spawn());
+            std::process::abort();
+        }
+        "group" => drop(rustix::process::kill_current_process_group(rustix::process::Signal::KILL)),
+        "hang" => wait_for_ever(),
+        "stop" => drop(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)),
+        "overflow" => squall::publish("depth", deeper(0)),
+        // The first to describe it in this directory comes back.
+        "exit later" if std::fs::create_dir("described").is_err() => std::process::exit(0),
         _ => {}
     }
     world.client("client", || async {});

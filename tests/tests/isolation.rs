@@ -1,43 +1,37 @@
 //! Runs in processes of their own, seen from the command line: what repeats there, and how runs end that end theirs.
 
+mod place;
+
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use place::{Finished, Place};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// The variables that would change what is tested.
-const VARIABLES: [&str; 7] =
-    ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI", "GITHUB_ACTIONS"];
-
-struct Odd(TempDir);
+struct Odd(Place);
 
 impl Odd {
     fn new() -> Odd {
-        Odd(tempfile::tempdir().expect("a directory"))
+        Odd(Place::new())
     }
 
     fn scenario(&self, program: &str, more: &str) -> String {
         let name = format!("{program}.toml");
-        std::fs::write(self.0.path().join(&name), format!("program = \"{program}\"\n{more}")).expect("a file");
+        self.0.write(&name, &format!("program = \"{program}\"\n{more}"));
         name
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
-        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
-        for variable in VARIABLES {
-            command.env_remove(variable);
-        }
+        let mut command = self.0.command(arguments);
+        // By this its processes are known.
+        command.env("SQUALL_ODD_PLACE", self.0.path(""));
         command
     }
 
     #[track_caller]
     fn squall(&self, arguments: &[&str], code: i32) -> (String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().expect("it starts");
-        let (stdout, stderr) =
-            (String::from_utf8(stdout).expect("UTF-8"), String::from_utf8_lossy(&stderr).into_owned());
-        assert_eq!(status.code(), Some(code), "stdout: {stdout}\nstderr: {stderr}");
-        (stdout, stderr)
+        let finished = Finished::of(&self.command(arguments).output().expect("it starts")).expect(code);
+        (finished.stdout, finished.stderr)
     }
 
     /// The summary.
@@ -46,6 +40,43 @@ impl Odd {
         let (stdout, _) = self.squall(&[arguments, &["--message-format", "json"]].concat(), code);
         serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON")
     }
+
+    /// Kills a command, once it and what it started are so many. Nothing is left of them.
+    fn kill_once_there_are(&self, arguments: &[&str], processes: usize) {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        assert_soon("it begins", || self.processes() == processes);
+        // What it started comes to what it is there for.
+        std::thread::sleep(Duration::from_millis(100));
+        child.kill().expect("it runs");
+        child.wait().expect("it ended");
+        assert_soon("none is left", || self.processes() == 0);
+    }
+
+    /// How many processes there are that its commands have started.
+    fn processes(&self) -> usize {
+        let directory = self.0.path("").display().to_string();
+        let is_ours = |entry: &std::fs::DirEntry| {
+            // One that has ended and isn't waited for yet has no environment.
+            std::fs::read(entry.path().join("environ"))
+                .is_ok_and(|text| String::from_utf8_lossy(&text).contains(&directory))
+        };
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().filter(is_ours).count()
+    }
+}
+
+#[track_caller]
+fn assert_soon(what: &str, holds: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < patience, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The diagnostic's lines are as long as they may be.
+fn unwrapped(stderr: &str) -> String {
+    stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
 }
 
 /// What threads can't repeat, statics, code's addresses, hashbrown's order, `select!`, does so in processes: P, P after Q, P in a
@@ -109,13 +140,13 @@ fn an_abort_is_shrunk_and_saved() {
     let first = &summary["failures"][0];
     assert_eq!((&first["property"], &first["perturbations"]), (&"abort".into(), &1.into()), "{summary}");
     let saved = first["file"].as_str().expect("a file");
-    let text = std::fs::read_to_string(odd.0.path().join(saved)).expect("it was written");
+    let text = std::fs::read_to_string(odd.0.path(saved)).expect("it was written");
     assert!(text.contains("is lost\"") && text.contains("minimal = \"pairs\""), "{text}");
     let replayed = odd.json(&["replay", saved], 100);
     assert_eq!((&replayed["outcome"], &replayed["property"]), (&"same".into(), &"abort".into()));
     // Without the cause it passes.
     let cut = text.find("[[perturbation]]").expect("an entry");
-    std::fs::write(odd.0.path().join(saved), &text[..cut]).expect("a file");
+    std::fs::write(odd.0.path(saved), &text[..cut]).expect("a file");
     assert_eq!(odd.json(&["replay", saved], 0)["outcome"], "gone");
 }
 
@@ -176,7 +207,7 @@ fn a_hang_is_confirmed_shown_and_saved() {
         assert_eq!((&replayed["outcome"], &replayed["property"]), (&"same".into(), &"hang".into()));
         let shrunk = odd.json(&["shrink", saved, "--hang-after", "100ms"], 0);
         assert_eq!((&shrunk["after"], &shrunk["minimal"]), (&0.into(), &true.into()), "{shrunk}");
-        std::fs::remove_dir_all(odd.0.path().join("squall-regressions")).expect("it was there");
+        std::fs::remove_dir_all(odd.0.path("squall-regressions")).expect("it was there");
     }
 }
 
@@ -239,39 +270,81 @@ fn a_run_has_a_process_group_of_its_own() {
 
 #[track_caller]
 fn assert_none_is_left(argument: &str) {
-    let is_left = || {
-        std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+    assert_soon("it is left", || {
+        !std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
             std::fs::read(entry.path().join("cmdline"))
                 .is_ok_and(|line| String::from_utf8_lossy(&line).split('\0').any(|word| word == argument))
         })
-    };
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while is_left() {
-        assert!(std::time::Instant::now() < patience, "`sleep {argument}` is left");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    });
 }
 
 /// It is called in this process, to know the properties, before any run: wherever runs are to happen.
 #[test]
 fn a_description_that_does_not_come_back_is_told() {
     let odd = Odd::new();
+    let told = |file: &str, command: &str, said: &str| {
+        let (stdout, stderr) = odd.squall(&[command, file, "--hang-after", "1s"], 2);
+        let stderr = unwrapped(&stderr);
+        assert!(
+            stderr.contains("describing.toml: the program's description of its world doesn't come back"),
+            "{stderr}"
+        );
+        assert!(stderr.contains(said) && stderr.contains("describing by"), "{said}: {stdout}{stderr}");
+    };
     for isolation in ["thread", "process", "auto"] {
         for (how, said) in [("exit", "it ended the process, with code 0"), ("abort", "by signal 6 (abort)")] {
             let more = format!("isolation = \"{isolation}\"\nargs = {{ how = \"{how}\" }}\n");
             let file = odd.scenario("describing", &more);
             for command in ["explore", "run", "list"] {
-                let (stdout, stderr) = odd.squall(&[command, &file], 2);
-                // The diagnostic's lines are as long as they may be.
-                let stderr = stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-                assert!(stderr.contains("describing.toml: the program's description of its world doesn't"), "{stderr}");
-                assert!(stderr.contains(said) && stderr.contains(&format!("describing by {how}")), "{stdout}{stderr}");
+                told(&file, command, said);
             }
         }
     }
-    // What it starts is ended with the copy in which it is tried; in a run it is told.
+    for (how, said) in [
+        ("overflow", "has overflowed its stack"),
+        ("hang", "it is still under way after 2s of real time"),
+        ("stop", "it is still under way after 2s of real time"),
+    ] {
+        told(&odd.scenario("describing", &format!("args = {{ how = \"{how}\" }}\n")), "explore", said);
+    }
+    // What it has started holds its output, and is ended with it.
+    let seconds = format!("8{}.5", std::process::id());
+    let args = format!("args = {{ how = \"leave\", seconds = \"{seconds}\" }}\n");
+    told(&odd.scenario("describing", &args), "explore", "by signal 6 (abort)");
+    assert_none_is_left(&seconds);
     let file = odd.scenario("describing", "args = { how = \"calm\" }\n");
     odd.squall(&["run", &file], 0);
+}
+
+/// It kills its group: the copy in which it was tried alone.
+#[test]
+fn a_description_is_tried_in_a_process_group_of_its_own() {
+    use std::os::unix::process::CommandExt;
+    let odd = Odd::new();
+    let file = odd.scenario("describing", "args = { how = \"group\" }\n");
+    let output = odd.command(&["run", &file]).process_group(0).output().expect("it starts");
+    let stderr = unwrapped(&String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("the process was killed by signal 9"), "{stderr}");
+}
+
+/// When it was tried, it came back.
+#[test]
+fn a_description_that_exits_later_is_no_success() {
+    let odd = Odd::new();
+    let file = odd.scenario("describing", "args = { how = \"exit later\" }\n");
+    let (stdout, stderr) = odd.squall(&["run", &file], 2);
+    assert!(stderr.contains("error: the program's description of its world ended the process"), "{stdout}{stderr}");
+}
+
+#[test]
+fn a_kept_failure_whose_description_exits_is_told_before_anything_runs() {
+    let odd = Odd::new();
+    let file = odd.scenario("describing", "isolation = \"process\"\nargs = { how = \"calm\" }\n");
+    odd.0.write("squall-regressions/describing/panic-0x1.toml", &place::failure_of_describing(&file, "exit"));
+    let (stdout, stderr) = odd.squall(&["explore", &file], 2);
+    assert!(unwrapped(&stderr).contains("it ended the process, with code 0"), "{stdout}{stderr}");
+    assert!(!stdout.contains("repeats itself"), "{stdout}");
 }
 
 /// What comes after the last event, or beside the tasks, is told with its place and its time too.
@@ -331,7 +404,7 @@ fn an_interrupt_reaches_no_run() {
     let file = odd.scenario("talkative", "isolation = \"process\"\n");
     let mut command = odd.command(&["explore", &file, "--for", "10m", "--no-check", "--message-format", "json"]);
     let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(1_500));
     let group = format!("-{}", child.id());
     assert!(Command::new("kill").args(["-INT", "--", &group]).status().expect("kill").success());
     let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
@@ -346,30 +419,85 @@ fn an_interrupt_reaches_no_run() {
 fn nothing_is_left_of_an_exploration_that_is_killed() {
     let odd = Odd::new();
     let file = odd.scenario("spinning", "isolation = \"process\"\n");
-    let directory = odd.0.path().display().to_string();
-    let left = || {
-        std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
-            let path = entry.path();
-            // One that has ended and isn't waited for yet has no environment.
-            std::fs::read(path.join("environ")).is_ok_and(|text| String::from_utf8_lossy(&text).contains(&directory))
-        })
-    };
-    // The environment of a zygote names the scenario by this path.
-    let path = odd.0.path().join(&file).display().to_string();
-    let mut command = odd.command(&["explore", &path, "--hang-after", "60s", "--no-check"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while !left() {
-        assert!(std::time::Instant::now() < patience, "no run was begun");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+    odd.kill_once_there_are(&["explore", &file, "--hang-after", "60s", "--no-check", "--jobs", "1"], 3);
+    // One that says much, to nobody.
+    let file = odd.scenario("talkative", "isolation = \"process\"\n");
+    odd.kill_once_there_are(&["explore", &file, "--no-check", "--jobs", "1"], 3);
+    // The copy in which a description is tried.
+    let file = odd.scenario("describing", "args = { how = \"hang\" }\n");
+    odd.kill_once_there_are(&["explore", &file, "--hang-after", "60s"], 2);
+}
+
+/// The process that runs are copied from is killed by one of them: nobody knows what would have come of it. The others go on, and nothing
+/// of it is left.
+#[test]
+fn a_run_whose_zygote_is_killed_is_unknown() {
+    let odd = Odd::new();
+    let file = odd.scenario("orphaning", "seeds = \"0..30\"\nisolation = \"process\"\n");
+    let (stdout, _) = odd.squall(&["explore", &file, "--no-check", "--hang-after", "60s"], 120);
+    assert!(stdout.contains("the process that runs are copied from was killed by signal 9"), "{stdout}");
+    let summary = odd.json(&["explore", &file, "--no-check", "--hang-after", "60s"], 120);
+    let (passed, unknown) = (summary["passed"].as_u64().unwrap(), summary["unknown"].as_u64().unwrap());
+    assert!(passed > 0 && unknown > 0 && passed + unknown == 30, "{summary}");
+    assert_soon("none is left", || odd.processes() == 0);
+}
+
+/// Whatever the poll is that a run ends in, and however much came before.
+#[test]
+fn whatever_came_before_it_a_run_s_end_is_shrunk() {
+    let odd = Odd::new();
+    for how in ["abort", "hang"] {
+        for sleeps in [0, 1, 2] {
+            let args = format!("args = {{ how = \"{how}\", sleeps = {sleeps} }}\n");
+            let file = odd.scenario("aborting", &format!("seeds = \"0..15\"\nisolation = \"process\"\n{args}"));
+            let (stdout, stderr) = odd.squall(&["run", &file, "--hang-after", "200ms", "--trace", "trace.zst"], 100);
+            assert!(stdout.contains(&format!("FAIL {how} at {}.92101 ms on client", 65 + sleeps)), "{stdout}");
+            assert!(stdout.contains("-x client datagram 2 tag 2: lost by the link"), "{stdout}");
+            assert!(odd.0.path("trace.zst").is_file(), "{stdout}");
+            // It is made again to see more of it, and that isn't to be heard.
+            assert_eq!(stderr.matches("giving up for good").count(), 1, "{stderr}");
+            let summary = odd.json(&["explore", &file, "--hang-after", "200ms", "--no-check"], 100);
+            let saved = summary["failures"][0]["file"].as_str().expect("it is saved");
+            if how == "hang" {
+                // Not by itself: each try takes as long as it takes to see that it hangs.
+                assert!(summary["failures"][0]["perturbations"].as_u64() > Some(1), "{summary}");
+                odd.squall(&["shrink", saved, "--hang-after", "200ms"], 0);
+            }
+            let text = std::fs::read_to_string(odd.0.path(saved)).expect("it was written");
+            let says: Vec<&str> = text.lines().filter(|line| line.starts_with("says = ")).collect();
+            assert_eq!(says, ["says = \"datagram 2 from server to client (tag 2) is lost\""], "{how} {sleeps}");
+            std::fs::remove_dir_all(odd.0.path("squall-regressions")).expect("it was there");
+        }
     }
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    child.kill().expect("it runs");
-    child.wait().expect("it ended");
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while left() {
-        assert!(std::time::Instant::now() < patience, "a process is left");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+}
+
+/// By what the program said, however much that is and whatever came with it.
+#[test]
+fn each_run_that_wants_too_much_memory_is_told_so() {
+    let odd = Odd::new();
+    let file = odd.scenario("hoarding", "isolation = \"process\"\nlimit = { memory = \"128MiB\" }\n");
+    let summary = odd.json(&["explore", &file, "--seeds", "0..400", "--no-shrink", "--no-check"], 100);
+    let properties: Vec<&Value> =
+        summary["failures"].as_array().unwrap().iter().map(|failure| &failure["property"]).collect();
+    assert!(properties.len() > 40 && properties.iter().all(|property| *property == "memory"), "{summary}");
+    let output = odd.command(&["run", &file, "--seed", "4"]).env("RUST_BACKTRACE", "full").output().expect("it starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("FAIL memory") && stdout.contains("(1073741824 bytes at once)"), "{stdout}");
+}
+
+/// A copy that a run leaves holds all that was the run's. It isn't waited for.
+#[test]
+fn a_run_that_leaves_a_copy_of_itself_ends_all_the_same() {
+    let odd = Odd::new();
+    for (how, property) in [("leave", "hermetic"), ("abort", "abort")] {
+        let args = format!("args = {{ how = \"{how}\" }}\n");
+        let file = odd.scenario("forking", &format!("seeds = \"0..4\"\nisolation = \"process\"\n{args}"));
+        // So long each would take, were it waited for.
+        let begun = Instant::now();
+        let (stdout, _) = odd.squall(&["explore", &file, "--no-shrink", "--no-check", "--hang-after", "20s"], 100);
+        assert!(stdout.contains(&format!("FAIL {property} in 4 of 4 runs")), "{stdout}");
+        assert!(begun.elapsed() < Duration::from_secs(40), "{stdout}");
+        assert_soon("none is left", || odd.processes() == 0);
     }
 }
 
@@ -379,6 +507,16 @@ fn nothing_is_left_of_an_exploration_that_is_killed() {
 fn a_process_tells_what_a_thread_does() {
     let odd = Odd::new();
     let file = odd.scenario("losing", "");
+    // What is said of a failure, with the names of tasks and flows.
+    let failing = odd.scenario("aborting", "seeds = \"0..15\"\nargs = { how = \"panic\", sleeps = 1 }\n");
+    let said = |isolation: &str| {
+        let set = format!("isolation={isolation}");
+        let (stdout, _) = odd.squall(&["run", &failing, "--set", &set], 100);
+        stdout.replace(&set, "").replace(&format!("isolation = {isolation}"), "")
+    };
+    let thread = said("thread");
+    assert!(thread.contains("datagram 2 from server to client (tag 2) is lost"), "{thread}");
+    assert_eq!(thread, said("process"));
     let told = |isolation: &str| {
         let set = format!("isolation={isolation}");
         let trace = format!("{isolation}.trace.zst");

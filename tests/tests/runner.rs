@@ -1,52 +1,36 @@
 //! The runner of `squall::main!` with programs that misbehave: what `cargo test` sees of them.
 
+mod place;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use tempfile::TempDir;
+use place::Place;
 
-/// The variables that would change what is tested.
-const VARIABLES: [&str; 9] = [
-    "SQUALL_SEED",
-    "SQUALL_SEEDS",
-    "SQUALL_JOBS",
-    "SQUALL_HANG_AFTER",
-    "SQUALL_REPLAY",
-    "SQUALL_COMMAND_LINE",
-    "CARGO",
-    "CI",
-    "GITHUB_ACTIONS",
-];
-
-struct Project(TempDir);
+struct Project(Place);
 
 impl Project {
     fn new() -> Project {
-        let project = Project(tempfile::tempdir().expect("a directory"));
+        let project = Project(Place::new());
         std::fs::create_dir(project.path("scenarios")).expect("a directory");
         project
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
+        self.0.path(path)
     }
 
     fn scenario(&self, name: &str, text: &str) {
-        std::fs::write(self.path(&format!("scenarios/{name}.toml")), text).expect("a file");
+        self.0.write(&format!("scenarios/{name}.toml"), text);
     }
 
     fn odd(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
-        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
-        for variable in VARIABLES {
-            command.env_remove(variable);
-        }
-        command
+        self.0.command(arguments)
     }
 
     fn tests(&self, arguments: &[&str]) -> Command {
         let mut command = self.odd(arguments);
-        command.env("SQUALL_ODD_RUNNER", "1").env("TMPDIR", self.0.path());
+        command.env("SQUALL_ODD_RUNNER", "1").env("TMPDIR", self.path(""));
         command
     }
 
@@ -54,7 +38,7 @@ impl Project {
     fn keep(&self, scenario: &str, file: &Path, name: &str) {
         let kept = self.path("squall-regressions").join(scenario);
         std::fs::create_dir_all(&kept).expect("a directory");
-        std::fs::copy(self.0.path().join(file), kept.join(format!("{name}.toml"))).expect("a copy");
+        std::fs::copy(self.path("").join(file), kept.join(format!("{name}.toml"))).expect("a copy");
     }
 }
 
@@ -180,6 +164,7 @@ fn a_hang_is_shown_and_saved() {
         let spins = said(project.tests(&["spins"]).env("SQUALL_HANG_AFTER", "200ms"), 101);
         assert!(spins.contains("client has not yielded for 200ms"), "{spins}");
         assert!(spins.contains("client publishes slept: 1"), "{spins}");
+        assert!(!spins.contains("shrunk"), "each try takes as long as it takes to see that it hangs: {spins}");
         let file = saved(&spins);
         let replayed =
             said(project.tests(&["replay"]).env("SQUALL_HANG_AFTER", "200ms").env("SQUALL_REPLAY", &file), 101);
@@ -195,4 +180,35 @@ fn a_description_that_does_not_come_back_is_a_failed_trial() {
     let said = said(&mut project.tests(&[]), 101);
     assert!(said.contains("ends::scenario-file ... FAILED") && said.contains("with code 0"), "{said}");
     assert!(said.contains("calm::seeds::0..100 ... ok"), "the others are run: {said}");
+}
+
+/// Kept failures are read before any thread is there: in several their worlds couldn't be tried.
+#[test]
+fn kept_failures_whose_descriptions_do_not_come_back_are_failed_trials() {
+    let project = Project::new();
+    project.scenario("describing", "program = \"describing\"\nseeds = \"0..100\"\nargs = { how = \"calm\" }\n");
+    for (number, how) in ["exit", "abort", "overflow", "exit"].iter().enumerate() {
+        let name = format!("squall-regressions/describing/panic-0x{number}.toml");
+        project.0.write(&name, &place::failure_of_describing("scenarios/describing.toml", how));
+    }
+    for threads in ["1", "4"] {
+        let said = said(&mut project.tests(&["--test-threads", threads]), 101);
+        assert!(said.contains("running 5 tests") && said.contains("1 passed; 4 failed"), "{said}");
+        assert!(said.contains("it ended the process, with code 0"), "{said}");
+        assert!(said.contains("overflowed its stack") && said.contains("by signal 6 (abort)"), "{said}");
+    }
+    let file = "squall-regressions/describing/panic-0x0.toml";
+    let said = said(project.tests(&[]).env("SQUALL_REPLAY", file), 101);
+    assert!(said.contains("it ended the process, with code 0"), "{said}");
+}
+
+/// Nothing is run, and nobody takes that for a pass.
+#[test]
+fn a_variable_that_says_nothing_is_an_error() {
+    let project = Project::new();
+    project.scenario("calm", "program = \"calm\"\n");
+    for (variable, value) in [("SQUALL_SEED", "nonsense"), ("SQUALL_SEEDS", "9..1"), ("SQUALL_HANG_AFTER", "0")] {
+        let said = said(project.tests(&[]).env(variable, value), 2);
+        assert!(said.contains(&format!("error: {variable}: ")) && !said.contains("panicked"), "{said}");
+    }
 }

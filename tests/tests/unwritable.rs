@@ -88,6 +88,13 @@ fn a_shard_or_a_merge_that_can_not_be_written_is_told() {
     assert!(finished.stderr.contains("shard-1-of-2.jsonl.zst can't be written"), "{}", finished.stderr);
     assert!(finished.stdout.contains("50 runs in "), "{}", finished.stdout);
 
+    // Nor is one written that doesn't hold all that was found.
+    place.write("lost/two-faults/shard-1-of-2", "not a directory");
+    let finished = explore("1/2", "lost").expect(1);
+    assert!(finished.stdout.contains("50 runs in "), "{}", finished.stdout);
+    let left: Vec<_> = std::fs::read_dir(place.path("lost/two-faults")).expect("it is there").flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?} {}", finished.stderr);
+
     explore("1/2", "out").expect(100);
     explore("2/2", "out").expect(100);
     let shards = ["1", "2"].map(|shard| place.path(&format!("out/two-faults/shard-{shard}-of-2.jsonl.zst")));

@@ -7,6 +7,7 @@
 // Forking and ending a process at once are calls to libc.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::io;
 
 /// Which copy of the process goes on from here.
@@ -72,6 +73,46 @@ pub fn exit_at_once(code: i32) -> ! {
 pub fn exit_at_once(code: i32) -> ! {
     std::process::exit(code)
 }
+
+thread_local! {
+    /// What is to be said, and the code, where the code that this thread calls ends the process.
+    static EXIT_TOLD: Cell<Option<(&'static str, u8)>> = const { Cell::new(None) };
+}
+
+/// Calls `code`. If that ends this process by `exit`, as if all were well perhaps, `words` are written to standard error first, and the
+/// process's code is `exit_code`. Where no function can be registered for the end, it calls `code` and no more.
+pub fn telling_exit<R>(words: &'static str, exit_code: u8, code: impl FnOnce() -> R) -> R {
+    /// Whatever way the code is left.
+    struct Over(Option<(&'static str, u8)>);
+    impl Drop for Over {
+        fn drop(&mut self) {
+            EXIT_TOLD.set(self.0);
+        }
+    }
+    tell_exits();
+    let _over = Over(EXIT_TOLD.replace(Some((words, exit_code))));
+    code()
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+fn tell_exits() {
+    /// Called by `exit`, on the thread that called that.
+    extern "C" fn tell() {
+        if let Some((words, exit_code)) = EXIT_TOLD.get() {
+            // SAFETY: so many bytes are there. std's own lock may be held by whoever ends the process.
+            let _ = unsafe { libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len()) };
+            exit_at_once(i32::from(exit_code));
+        }
+    }
+    static REGISTERED: std::sync::Once = std::sync::Once::new();
+    // SAFETY: it takes a function of that type, which doesn't unwind. Where there is no room for one, exits aren't told.
+    REGISTERED.call_once(|| {
+        let _ = unsafe { libc::atexit(tell) };
+    });
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn tell_exits() {}
 
 /// What becomes of a process that writes more to a file than its limit (`ulimit -f`) allows: it is told so by an error, or, as the
 /// system has it unless told otherwise, it is ended. Holds for the programs that it executes as well.

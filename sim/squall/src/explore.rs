@@ -102,17 +102,34 @@ struct Pool<'p> {
     went_on: Condvar,
 }
 
+/// There was no run of a seed.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Broken {
+    /// What came of the seeds before.
+    pub explored: Box<Explored>,
+    /// Why there was no run.
+    #[source]
+    pub error: WorldError,
+}
+
+impl Broken {
+    fn at_once(error: WorldError) -> Broken {
+        Broken { explored: Box::default(), error }
+    }
+}
+
 /// Runs the plans of many seeds. Where `stop` is set, no more seeds are handed out, and those that were are finished.
 ///
 /// # Errors
-/// If the world can't be: the first seed's error.
+/// If the world can't be, or the system has nothing to run it in.
 pub fn explore(
     simulation: &Simulation,
     plan: &(dyn Fn(Seed) -> Plan + Sync),
     settings: Settings,
     stop: &AtomicBool,
     watch: &mut dyn Watch,
-) -> Result<Explored, WorldError> {
+) -> Result<Explored, Broken> {
     // More threads than seeds would have nothing to do.
     let seeds = usize::try_from(settings.seeds.len()).unwrap_or(usize::MAX);
     let jobs = settings.jobs.min(seeds).clamp(1, JOBS_MAX);
@@ -135,7 +152,7 @@ pub fn explore(
                 // Fewer do as well, only more slowly.
                 pool.state().working -= jobs - begun;
                 if begun == 0 {
-                    return Err(WorldError::NoThread(error.to_string()));
+                    return Err(Broken::at_once(WorldError::NoThread(error.to_string())));
                 }
                 break;
             }
@@ -218,8 +235,11 @@ impl Pool<'_> {
                 let again = self.simulation.try_run_plan(&plan, Record::Digest)?;
                 counted.repeats = outcome.digest == again.digest;
             }
-            // To run it again would take as long again.
-            None | Some(HANG_PROPERTY) => {}
+            None => {}
+            // To run it again would take as long again. As far as it can be recorded, it was.
+            Some(HANG_PROPERTY) => {
+                counted.perturbations = outcome.trace.is_some().then_some(outcome.perturbations.len())
+            }
             Some(_) if self.listed_all.load(Ordering::Relaxed) => {}
             Some(_) => {
                 let again = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
@@ -230,11 +250,14 @@ impl Pool<'_> {
         Ok(counted)
     }
 
-    fn collect(&self, watch: &mut dyn Watch) -> Result<Explored, WorldError> {
+    fn collect(&self, watch: &mut dyn Watch) -> Result<Explored, Broken> {
         let mut explored = Explored::default();
         let results = std::iter::from_fn(|| self.next_results()).flatten();
         for result in results {
-            let counted = result?;
+            let counted = match result {
+                Ok(counted) => counted,
+                Err(error) => return Err(Broken { explored: Box::new(explored), error }),
+            };
             explored.count(&counted);
             if explored.failures.len() == FAILURES_LISTED_MAX {
                 // Nobody asks how the ones after these came about.

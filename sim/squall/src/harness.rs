@@ -33,7 +33,8 @@ use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_reports::render_timeline;
 use squall_trace::{Digest, Outcome, Plan, Record, Seed, Trace, Verdict};
 
-use crate::cli::{self, Saved};
+use crate::cli::exit::Stop;
+use crate::cli::{self, Programs, Saved};
 use crate::explore::{Explored, NoWatch, Settings};
 use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words};
 use crate::isolation::LEAVING_THREADS;
@@ -72,7 +73,11 @@ pub fn main(
     squall_hermetic::process::end_by_file_size_limit(false);
     cli::keep_run_threads_quiet();
     let arguments = Arguments::from_args();
-    let harness = Harness { programs, target };
+    if let Err(error) = testing::check_variables() {
+        cli::output::complain(&format!("error: {error}"));
+        return ExitCode::from(cli::exit::USAGE);
+    }
+    let harness = Harness { programs: Programs { list: programs, hang_after: hang_after() }, target };
     conclude(libtest_mimic::run(&arguments, harness.trials(Path::new(directory), &arguments)))
 }
 
@@ -83,7 +88,7 @@ fn conclude(conclusion: Conclusion) -> ExitCode {
 
 #[derive(Clone)]
 struct Harness {
-    programs: Vec<Program>,
+    programs: Programs,
     target: &'static str,
 }
 
@@ -97,8 +102,7 @@ fn trial(name: String, run: impl FnOnce() -> Tried + Send + 'static) -> Trial {
 impl Harness {
     fn trials(&self, directory: &Path, arguments: &Arguments) -> Vec<Trial> {
         if let Some(path) = std::env::var_os("SQUALL_REPLAY") {
-            let (harness, path) = (self.clone(), PathBuf::from(path));
-            return vec![trial("replay".to_string(), move || harness.replay(&path, None, true))];
+            return vec![self.saved_trial("replay".to_string(), PathBuf::from(path), None, true)];
         }
         let only = arguments.filter.as_ref().filter(|_| arguments.exact);
         let files = match cli::scenario_files(&[directory.to_path_buf()]) {
@@ -120,7 +124,7 @@ impl Harness {
     }
 
     fn scenario_trials(&self, name: &str, file: &Path, trials: &mut Vec<Trial>) {
-        let scenario = match cli::load_scenario(file, &self.programs, &[]) {
+        let scenario = match self.programs.load(file, &[]) {
             Ok(scenario) => scenario,
             Err(error) => {
                 let text = format!("{:?}", miette::Report::new(error));
@@ -129,9 +133,8 @@ impl Harness {
         };
         for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(name))) {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let (harness, expect) = (self.clone(), scenario.expect().map(str::to_string));
-            let run = move || harness.replay(&path, expect.as_deref(), false);
-            trials.push(trial(format!("{name}::regression::{stem}"), run));
+            let expect = scenario.expect().map(str::to_string);
+            trials.push(self.saved_trial(format!("{name}::regression::{stem}"), path, expect, false));
         }
         let seeds = variable::<SeedRange>("SQUALL_SEEDS").unwrap_or(scenario.seeds());
         let alone = variable::<Seed>("SQUALL_SEED");
@@ -165,6 +168,13 @@ impl Harness {
         }
     }
 
+    /// A failure that was saved. It is read now: where there are several threads, no world can be tried in a copy of the process.
+    fn saved_trial(&self, name: String, path: PathBuf, expect: Option<String>, shown: bool) -> Trial {
+        let saved = Saved::load(&path, &self.programs).map_err(Stop::in_words);
+        let harness = self.clone();
+        trial(name, move || harness.replay(saved?, &path, expect.as_deref(), shown))
+    }
+
     /// Runs a block of seeds up to the first that doesn't pass.
     fn block(&self, scenario: &Scenario, block: SeedRange, trial: &str) -> Tried {
         let find = |search: &Search| search.first_problem(block, 1);
@@ -196,7 +206,7 @@ impl Harness {
         find: &dyn Fn(&Search) -> Option<(Seed, Problem)>,
     ) -> Result<Option<Finding>, String> {
         let in_world = |scenario: Scenario| {
-            let simulation = cli::simulation(&scenario, hang_after());
+            let simulation = self.programs.simulation(&scenario);
             let search = Search { simulation, plan: scenario.plan(Seed(0), Default::default()) };
             let (seed, problem) = find(&search)?;
             Some(Finding { scenario, simulation: search.simulation, seed, problem })
@@ -213,7 +223,7 @@ impl Harness {
     }
 
     fn leave_threads(&self, scenario: &Scenario) -> Result<Scenario, String> {
-        cli::leave_threads(scenario, &self.programs).map_err(|error| format!("{:?}", miette::Report::new(error)))
+        self.programs.leave_threads(scenario).map_err(|error| Stop::from(error).in_words())
     }
 
     /// What is said of a seed that doesn't pass. A failure is shrunk and saved.
@@ -261,10 +271,9 @@ impl Harness {
     }
 
     /// Runs a saved failure, twice. It must be mended by now, or fail as its scenario is there to fail.
-    fn replay(&self, path: &Path, expect: Option<&str>, shown: bool) -> Tried {
-        let mut saved = cli::load_saved(path, &self.programs)?;
+    fn replay(&self, mut saved: Saved, path: &Path, expect: Option<&str>, shown: bool) -> Tried {
         let run_twice = |saved: &Saved| {
-            let simulation = cli::simulation(&saved.scenario, hang_after());
+            let simulation = self.programs.simulation(&saved.scenario);
             let run = || simulation.try_run_plan(&saved.plan(), Record::Full).map_err(|error| error.to_string());
             Ok::<(Outcome, Outcome), String>((run()?, run()?))
         };
@@ -309,12 +318,22 @@ impl Harness {
 
     /// Runs a scenario that is there to fail.
     fn expects(&self, scenario: &Scenario, seeds: SeedRange, property: &str) -> Tried {
-        let mut explored = explored(scenario, seeds)?;
+        let mut explored = self.explored(scenario, seeds)?;
         if let (Some(seed), Isolation::Auto) = (explored.first_unrepeated, scenario.isolation()) {
             note(&format!("squall: {}, seed {seed}: {LEAVING_THREADS}", scenario.name()));
-            explored = self::explored(&self.leave_threads(scenario)?, seeds)?;
+            explored = self.explored(&self.leave_threads(scenario)?, seeds)?;
         }
         came_as_expected(&explored, property)
+    }
+
+    fn explored(&self, scenario: &Scenario, seeds: SeedRange) -> Result<Explored, String> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        let jobs = usize::try_from(jobs()).unwrap_or(usize::MAX);
+        let settings = Settings { seeds, jobs, time_max: None, failures_max: None };
+        let plan = |seed| scenario.plan(seed, Default::default());
+        let simulation = self.programs.simulation(scenario);
+        let explored = crate::explore::explore(&simulation, &plan, settings, &NEVER, &mut NoWatch);
+        explored.map_err(|error| error.to_string())
     }
 }
 
@@ -324,16 +343,6 @@ struct Finding {
     simulation: Simulation,
     seed: Seed,
     problem: Problem,
-}
-
-fn explored(scenario: &Scenario, seeds: SeedRange) -> Result<Explored, String> {
-    static NEVER: AtomicBool = AtomicBool::new(false);
-    let jobs = usize::try_from(jobs()).unwrap_or(usize::MAX);
-    let settings = Settings { seeds, jobs, time_max: None, failures_max: None };
-    let plan = |seed| scenario.plan(seed, Default::default());
-    let simulation = cli::simulation(scenario, hang_after());
-    let explored = crate::explore::explore(&simulation, &plan, settings, &NEVER, &mut NoWatch);
-    explored.map_err(|error| error.to_string())
 }
 
 fn came_as_expected(explored: &Explored, property: &str) -> Tried {

@@ -395,7 +395,7 @@ impl Simulation {
                 self.run_up_to(processes, plan, Record::Full, failure)
             }
             (Reported::Died(death), _) => self.dead_outcome(processes, plan, record, death),
-            (Reported::Silent, _) => Ok(silent_outcome()),
+            (Reported::Lost(message), _) => Ok(without_run(Verdict::Unknown { message }, 0)),
         }
     }
 
@@ -488,12 +488,6 @@ impl Simulation {
 /// Further than that nobody looks for the event at which a run ends its process.
 const EVENTS_SEARCHED_MAX: u64 = 1 << 40;
 
-fn silent_outcome() -> Outcome {
-    let message =
-        "the run's process said nothing for so long that it was ended: was it stopped, or the machine asleep?";
-    without_run(Verdict::Unknown { message: message.to_string() }, 0)
-}
-
 fn failure(property: &str, message: String, step: u64, at_ns: u64) -> Failure {
     Failure { property: property.to_string(), message, step, at_ns, node: None, task: None }
 }
@@ -513,5 +507,68 @@ fn without_run(verdict: Verdict, events: u64) -> Outcome {
         unreached_faults: Vec::new(),
         names: Names::default(),
         trace: None,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::{Wanted, serve, wanted};
+
+    #[derive(Default)]
+    struct Sees {
+        interest: Option<EventMask>,
+        events: Vec<String>,
+    }
+
+    impl Observer for Sees {
+        fn interest(&self) -> EventMask {
+            self.interest.unwrap_or(EventMask::ALL)
+        }
+
+        fn on_event(&mut self, event: &Event<'_>) {
+            self.events.push(format!("{event:?}"));
+        }
+    }
+
+    /// This process is started again by its own test, to be the zygote.
+    #[test]
+    fn an_observer_sees_over_processes_what_it_sees_over_threads() {
+        let world = |world: &mut World| {
+            world.client("client", || async {
+                for number in 0..5 {
+                    crate::publish("number", number);
+                    crate::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+        };
+        let threads = Simulation::new(world);
+        if wanted().is_some() {
+            serve(&threads);
+        }
+        let command = || {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["--exact", "--nocapture"]);
+            command.arg("runner::tests::an_observer_sees_over_processes_what_it_sees_over_threads");
+            Wanted::Exploration { place: String::new(), time: 1 }.ask(&mut command);
+            Ok(command)
+        };
+        let processes = threads.clone().with_processes(Processes::new(command), true);
+        let plan = Plan::seeded("test", squall_trace::Seed(1));
+        for (interest, fewest) in [(EventMask::ALL, 6), (EventMask::PUBLISH, 5), (EventMask::NONE, 0)] {
+            for record in [Record::Digest, Record::Perturbations, Record::Full] {
+                let seen = |simulation: &Simulation| {
+                    let mut sees = Sees { interest: Some(interest), ..Sees::default() };
+                    let outcome = simulation.run(&plan, record, &mut sees);
+                    (sees.events, format!("{outcome:?}"))
+                };
+                let (here, there) = (seen(&threads), seen(&processes));
+                assert_eq!(here, there);
+                assert!(here.0.len() >= fewest && (interest != EventMask::NONE || here.0.is_empty()), "{:?}", here.0);
+                assert!(interest != EventMask::PUBLISH || here.0.len() == 5, "{:?}", here.0);
+            }
+        }
     }
 }

@@ -786,41 +786,58 @@ pub(crate) fn note(text: &str) {
 /// What a variable says.
 #[track_caller]
 pub(crate) fn variable<T: std::str::FromStr<Err = String>>(name: &str) -> Option<T> {
-    let text = std::env::var_os(name)?;
-    match text.to_string_lossy().parse() {
-        Ok(value) => Some(value),
-        Err(error) => panic!("{name}: {error}"),
+    read_variable(name).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn read_variable<T: std::str::FromStr<Err = String>>(name: &str) -> Result<Option<T>, String> {
+    let Some(text) = std::env::var_os(name) else { return Ok(None) };
+    text.to_string_lossy().parse().map(Some).map_err(|error| format!("{name}: {error}"))
+}
+
+/// Whether all variables that choose what is run can be read.
+///
+/// # Errors
+/// The first that can't be, and why.
+pub(crate) fn check_variables() -> Result<(), String> {
+    read_variable::<Seed>("SQUALL_SEED")?;
+    read_variable::<SeedRange>("SQUALL_SEEDS")?;
+    read_variable::<HangAfter>(HANG_AFTER_VARIABLE)?;
+    read_variable::<Jobs>("SQUALL_JOBS")?;
+    Ok(())
+}
+
+struct Jobs(u64);
+
+impl std::str::FromStr for Jobs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Jobs, String> {
+        match text.parse() {
+            Ok(count) if count > 0 => Ok(Jobs(count)),
+            _ => Err(format!("expected a number of runs at once, 1 or more, found {text:?}")),
+        }
+    }
+}
+
+struct HangAfter(Duration);
+
+impl std::str::FromStr for HangAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HangAfter, String> {
+        parse_hang_after(text).map(HangAfter)
     }
 }
 
 /// How long a poll may take in real time.
 #[track_caller]
 pub(crate) fn hang_after() -> Duration {
-    struct HangAfter(Duration);
-    impl std::str::FromStr for HangAfter {
-        type Err = String;
-
-        fn from_str(text: &str) -> Result<HangAfter, String> {
-            parse_hang_after(text).map(HangAfter)
-        }
-    }
     variable::<HangAfter>(HANG_AFTER_VARIABLE).map_or(HANG_AFTER, |time| time.0)
 }
 
 /// How many runs at once.
 #[track_caller]
 pub(crate) fn jobs() -> u64 {
-    struct Jobs(u64);
-    impl std::str::FromStr for Jobs {
-        type Err = String;
-
-        fn from_str(text: &str) -> Result<Jobs, String> {
-            match text.parse() {
-                Ok(count) if count > 0 => Ok(Jobs(count)),
-                _ => Err(format!("expected a number of runs at once, 1 or more, found {text:?}")),
-            }
-        }
-    }
     let available = || std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     variable::<Jobs>("SQUALL_JOBS").map_or_else(available, |jobs| jobs.0)
 }

@@ -1,10 +1,27 @@
 //! A directory of its own, in which the command line is called with programs that misbehave.
+#![allow(dead_code, reason = "each of the tests uses what it needs")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// The variables that would change what is tested.
+const VARIABLES: [&str; 12] = [
+    "SQUALL_SEED",
+    "SQUALL_SEEDS",
+    "SQUALL_JOBS",
+    "SQUALL_HANG_AFTER",
+    "SQUALL_SHRINK",
+    "SQUALL_REPLAY",
+    "SQUALL_COMMAND_LINE",
+    "CARGO",
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+    "RUST_BACKTRACE",
+];
 
 pub struct Place {
     directory: TempDir,
@@ -44,6 +61,15 @@ impl Finished {
     }
 }
 
+/// A failure of the program `describing` whose description does that.
+pub fn failure_of_describing(scenario: &str, how: &str) -> String {
+    format!(
+        "format = 1\nsquall = \"0.1.0\"\nscenario = \"describing\"\nfile = \"{scenario}\"\nproperty = \"panic\"\n\
+         message = \"boo\"\nseed = \"0x1\"\nweather = \"calm\"\ndigest = \"b22c956b5fc93b0298d39f8d7862dad1\"\n\
+         minimal = \"pairs\"\n\n[parameters]\n\"args.how\" = \"{how}\"\n"
+    )
+}
+
 impl Place {
     pub fn new() -> Place {
         Place { directory: tempfile::tempdir().expect("a directory") }
@@ -51,6 +77,13 @@ impl Place {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// A file of that text, with the directories above it.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        std::fs::write(path, text).expect("a file");
     }
 
     /// A scenario file of that program.
@@ -63,9 +96,7 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall-odd"));
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
-        for variable in
-            ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "CARGO", "CI", "GITHUB_ACTIONS"]
-        {
+        for variable in VARIABLES {
             command.env_remove(variable);
         }
         command

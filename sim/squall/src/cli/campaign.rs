@@ -11,7 +11,7 @@ use squall_campaign::whole_file;
 use squall_reports::github::{annotations, summary};
 use squall_reports::junit::{Case, Problem};
 use squall_reports::printable;
-use squall_trace::{Seed, Verdict};
+use squall_trace::{Base, Seed, Verdict};
 
 use super::exit::{self, Stop};
 use super::output::{self, Output, without_controls};
@@ -94,7 +94,7 @@ pub struct SavedAs {
 
 impl Campaign {
     /// Tells it all, and gives the exit code. `out` is where traces were asked for, and `junit` where JUnit's XML was. `unsaved` is the first
-    /// that was found and couldn't be saved: that is told last, and decides the code.
+    /// that was found and couldn't be saved, or what ended the search: that is told last, and decides the code.
     pub fn conclude(
         &self,
         out: Option<&Path>,
@@ -106,10 +106,7 @@ impl Campaign {
         output.flush()?;
         self.report(junit)?;
         match unsaved {
-            Some(unsaved) => {
-                output.flush()?;
-                Err(unsaved)
-            }
+            Some(unsaved) => Err(unsaved),
             None => Ok(self.exit_code()),
         }
     }
@@ -202,7 +199,11 @@ impl Campaign {
                 seed: listed.seed,
                 property: listed.property.to_string(),
                 file: saved.map(|saved| saved.path.display().to_string()),
-                perturbations: saved.map_or(listed.perturbations, |saved| saved.file.perturbations()),
+                perturbations: match saved {
+                    Some(saved) if saved.file.weather == Base::Calm => saved.file.perturbations(),
+                    // One that is as its seed gave it names none.
+                    _ => listed.perturbations,
+                },
             }
         });
         output.json(&Finished {

@@ -1,6 +1,7 @@
 //! How the process ends.
 
 use crate::runner::WorldError;
+use crate::scenario::ScenarioError;
 
 /// All is well.
 pub const PASS: u8 = 0;
@@ -74,6 +75,12 @@ impl From<std::io::Error> for Stop {
             std::io::ErrorKind::BrokenPipe => Stop::ClosedPipe,
             _ => Stop::Own(format!("standard output can't be written: {error}")),
         }
+    }
+}
+
+impl From<ScenarioError> for Stop {
+    fn from(error: ScenarioError) -> Stop {
+        Stop::Input(miette::Report::new(error))
     }
 }
 

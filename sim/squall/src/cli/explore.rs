@@ -20,15 +20,16 @@ use super::campaign::{Campaign, PROCESSES, SavedAs, tell_kept};
 use super::exit::Stop;
 use super::interrupt;
 use super::output::{self, Output, without_controls};
+use super::programs::Programs;
 use super::run::{run_in_words, unwritable};
 use super::saved::{self, Saved};
 use super::shard::{self, Place, in_hex};
 use crate::determinism::{self, Checked};
 use crate::divergence::Divergence;
-use crate::explore::{Counted, Explored, FAILURES_LISTED_MAX, Group, Settings, Watch, WatchEnded};
+use crate::explore::{Broken, Counted, Explored, FAILURES_LISTED_MAX, Group, Settings, Watch, WatchEnded};
 use crate::failures::{self, Patience, found_in_words};
 use crate::runner::{HANG_PROPERTY, Simulation};
-use crate::scenario::{Isolation, Program, Scenario, format_duration};
+use crate::scenario::{Isolation, Scenario, format_duration};
 use crate::trace_file;
 
 /// How many events of the first failure are shown.
@@ -76,14 +77,9 @@ struct Diverged<'d> {
     second: &'d str,
 }
 
-pub fn explore(
-    programs: &[Program],
-    arguments: &Explore,
-    hang_after: Duration,
-    output: &mut Output,
-) -> Result<u8, Stop> {
+pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) -> Result<u8, Stop> {
     let begun = Instant::now();
-    let scenario = super::load(&arguments.world.file, programs, &arguments.world.set)?;
+    let scenario = programs.load(&arguments.world.file, &arguments.world.set)?;
     let place = match arguments.shard {
         Some(choice) => Some(Place::new(arguments.out.as_deref(), scenario.name(), shard::choose(choice, arguments)?)),
         None => None,
@@ -94,6 +90,11 @@ pub fn explore(
     if let Some(path) = &arguments.junit {
         prove_writable_beside(path)?;
     }
+    let kept = match &place {
+        // Of several shards one is enough.
+        Some(place) if place.shard().index() > 1 => Vec::new(),
+        _ => load_kept(programs, scenario.name())?,
+    };
     let seeds = choose_seeds(arguments, &scenario)?;
     let setup = Setup {
         squall: env!("CARGO_PKG_VERSION").to_string(),
@@ -109,13 +110,13 @@ pub fn explore(
         max_failures: arguments.max_failures.map(NonZeroU64::get),
         time_ns: arguments.time.map(in_ns),
         shrinks: !arguments.no_shrink,
-        hang_after_ns: in_ns(hang_after),
+        hang_after_ns: in_ns(programs.hang_after),
     };
     let part = place.as_ref().map_or(seeds, |place| place.shard().slice(seeds));
     let jobs = arguments.jobs.map_or_else(processors, NonZeroUsize::get);
     tell_started(&scenario, arguments, part, place.as_ref().map(Place::shard), jobs, output)?;
 
-    let mut search = Search { programs, arguments: arguments.clone(), scenario, hang_after, part, place, jobs };
+    let mut search = Search { programs, arguments: arguments.clone(), scenario, part, place, jobs, kept };
     let (findings, left_threads) = match search.run(output)? {
         Some(findings) => (findings, false),
         None => {
@@ -175,14 +176,15 @@ fn tell_started(
 
 /// An exploration that is under way.
 struct Search<'s> {
-    programs: &'s [Program],
+    programs: &'s Programs,
     arguments: Explore,
     scenario: Scenario,
-    hang_after: Duration,
     /// The seeds to run: all, or those of a shard.
     part: SeedRange,
     place: Option<Place>,
     jobs: usize,
+    /// What was saved before, and is run first.
+    kept: Vec<(PathBuf, Saved)>,
 }
 
 /// What a search came to.
@@ -193,7 +195,7 @@ struct Findings {
     traces: usize,
     /// The first seed, if its runs differ.
     diverged: Option<Seed>,
-    /// The first failure that couldn't be saved.
+    /// The first failure that couldn't be saved, or what ended the search.
     unsaved: Option<Stop>,
 }
 
@@ -203,7 +205,7 @@ impl Search<'_> {
         output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
         let world = &mut self.arguments.world;
         world.set.push(PROCESSES.to_string());
-        self.scenario = super::load(&world.file, self.programs, &world.set)?;
+        self.scenario = self.programs.load(&world.file, &world.set)?;
         self.arguments.time = self.arguments.time.map(|time| time.saturating_sub(elapsed));
         output.text("  isolation = process")?;
         output.flush()
@@ -211,27 +213,23 @@ impl Search<'_> {
 
     /// Runs what was saved before, then the seeds. `None` where a run on a thread didn't repeat itself, and may in processes.
     fn run(&self, output: &mut Output) -> Result<Option<Findings>, Stop> {
-        let Search { programs, arguments, scenario, hang_after, part, .. } = self;
+        let Search { programs, arguments, scenario, part, kept, .. } = self;
         let may_leave_threads = scenario.isolation() == Isolation::Auto;
-        let simulation = super::simulation(scenario, *hang_after);
+        let simulation = programs.simulation(scenario);
         let strategy = arguments.world.strategy.unwrap_or_default();
         let plan = |seed| scenario.plan(seed, strategy);
         let first = Seed(part.start());
         let checked = match part.len() {
             0 => None,
             _ if arguments.no_check => None,
-            _ => Some(check(arguments, *hang_after, &simulation, &plan, first)?),
+            _ => Some(check(arguments, programs.hang_after, &simulation, &plan, first)?),
         };
         let diverged = tell_checked(checked.as_ref(), first, output)?.then_some(first);
         tell_randomised(&simulation);
         if diverged.is_some() && may_leave_threads {
             return Ok(None);
         }
-        // Of several shards one is enough.
-        let kept = match &self.place {
-            Some(place) if place.shard().index() > 1 => Vec::new(),
-            _ => replay_kept(programs, scenario, *hang_after, output)?,
-        };
+        let kept = replay_kept(programs, kept, output)?;
         let directory = match &self.place {
             Some(place) => place.failures(),
             None => saved::new_directory(arguments.out.as_deref(), scenario.name()),
@@ -259,10 +257,13 @@ impl Search<'_> {
         let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
         watcher.progress.finish_and_clear();
         let Watcher { saved, traces, unsaved, problem, .. } = watcher;
-        if let Some(problem) = problem {
-            return Err(problem);
-        }
-        let explored = explored?;
+        // Whatever ended it, what was found before is told.
+        let (explored, broken) = match explored {
+            Ok(explored) => (explored, None),
+            Err(Broken { explored, error }) if explored.runs > 0 => (*explored, Some(Stop::from(error))),
+            Err(Broken { error, .. }) => return Err(error.into()),
+        };
+        let unsaved = unsaved.or(problem).or(broken);
         if may_leave_threads && explored.first_unrepeated.is_some() {
             return Ok(None);
         }
@@ -270,22 +271,23 @@ impl Search<'_> {
     }
 }
 
+/// What was saved before, all of it read before anything runs.
+fn load_kept(programs: &Programs, scenario: &str) -> Result<Vec<(PathBuf, Saved)>, Stop> {
+    let paths = failures::list(&saved::kept_directory(scenario)).into_iter();
+    paths.map(|path| Saved::load(&path, programs).map(|saved| (path, saved))).collect()
+}
+
 /// Runs what was saved before: what once failed is looked at first.
-fn replay_kept(
-    programs: &[Program],
-    scenario: &Scenario,
-    hang_after: Duration,
-    output: &mut Output,
-) -> Result<Vec<Kept>, Stop> {
+fn replay_kept(programs: &Programs, saved: &[(PathBuf, Saved)], output: &mut Output) -> Result<Vec<Kept>, Stop> {
     let mut all = Vec::new();
-    for path in failures::list(&saved::kept_directory(scenario.name())) {
+    for (path, saved) in saved {
         if interrupt::requested() {
             break;
         }
-        let (Saved { file, .. }, _, outcome) = Saved::load(&path, programs)?.run_first(programs, hang_after)?;
+        let (Saved { file, .. }, _, outcome) = saved.clone().run_first(programs)?;
         let found = Found::new(&file, &outcome);
         let said = found_in_words(found, &file, &outcome);
-        let kept = Kept { path, property: file.property, said, found, verdict: outcome.verdict };
+        let kept = Kept { path: path.clone(), property: file.property, said, found, verdict: outcome.verdict };
         tell_kept(&kept, output)?;
         all.push(kept);
     }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::arguments::List;
 use super::exit::{self, Stop};
 use super::output::{self, Output};
-use crate::scenario::{Program, Scenario};
+use super::programs::Programs;
+use crate::scenario::Scenario;
 
 #[derive(Serialize)]
 struct Finished {
@@ -23,12 +24,12 @@ struct Listed {
     properties: Vec<String>,
 }
 
-pub fn list(programs: &[Program], arguments: &List, output: &mut Output) -> Result<u8, Stop> {
+pub fn list(programs: &Programs, arguments: &List, output: &mut Output) -> Result<u8, Stop> {
     let mut scenarios = Vec::new();
     let mut code = exit::PASS;
     for file in scenario_files(&arguments.files)? {
         // One wrong file doesn't hide the others.
-        match super::load(&file, programs, &[]) {
+        match programs.load(&file, &[]) {
             Ok(scenario) => {
                 output.text(&in_words(&scenario))?;
                 scenarios.push(Listed {
@@ -38,7 +39,7 @@ pub fn list(programs: &[Program], arguments: &List, output: &mut Output) -> Resu
                     properties: scenario.property_names().to_vec(),
                 });
             }
-            Err(stop) => code = stop.tell(),
+            Err(error) => code = Stop::from(error).tell(),
         }
     }
     let is_empty = scenarios.is_empty();

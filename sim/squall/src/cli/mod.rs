@@ -13,7 +13,8 @@ mod explore;
 mod interrupt;
 mod list;
 mod merge;
-mod output;
+pub(crate) mod output;
+mod programs;
 mod regressions;
 mod run;
 mod saved;
@@ -21,18 +22,16 @@ mod shard;
 mod shrink;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 
 use crate::harness::COMMAND_LINE_VARIABLE;
-use crate::process::{self, Processes, Wanted};
-use crate::runner::Simulation;
-use crate::scenario::{Isolation, Program, Scenario, ScenarioError};
-use squall_trace::{Digest, Parameters};
+use crate::process::{self, Wanted};
+use crate::runner::HANG_AFTER;
+use crate::scenario::Program;
+use squall_trace::Digest;
 
 use arguments::{Arguments, Command, Regressions, RegressionsCommand};
-use campaign::PROCESSES;
 use exit::Stop;
 use output::Output;
 
@@ -76,17 +75,17 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
             return ExitCode::from(exit::OWN_ERROR);
         }
     };
-    let hang_after = arguments.hang_after;
+    let programs = Programs { list: programs, hang_after: arguments.hang_after };
     let result = match arguments.command {
         Command::List(arguments) => list::list(&programs, &arguments, &mut output),
-        Command::Run(arguments) => run::run(&programs, &arguments, hang_after, &mut output),
-        Command::Replay(arguments) => run::replay(&programs, &arguments, hang_after, &mut output),
+        Command::Run(arguments) => run::run(&programs, &arguments, &mut output),
+        Command::Replay(arguments) => run::replay(&programs, &arguments, &mut output),
         Command::Diff(arguments) => diff::diff(&arguments, &mut output),
         Command::Regressions(Regressions { command: RegressionsCommand::Refresh(arguments) }) => {
-            regressions::refresh(&programs, &arguments, hang_after, &mut output)
+            regressions::refresh(&programs, &arguments, &mut output)
         }
-        Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, hang_after, &mut output),
-        Command::Explore(arguments) => explore::explore(&programs, &arguments, hang_after, &mut output),
+        Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, &mut output),
+        Command::Explore(arguments) => explore::explore(&programs, &arguments, &mut output),
         Command::Merge(arguments) => merge::merge(&arguments, &mut output),
     };
     // What was found is told, whatever ends the command.
@@ -114,8 +113,9 @@ pub(crate) fn keep_run_threads_quiet() {
 pub(crate) fn serve_if_wanted(programs: &[Program]) {
     let Some(wanted) = process::wanted() else { return };
     keep_run_threads_quiet();
+    let programs = Programs { list: programs.to_vec(), hang_after: HANG_AFTER };
     let scenario = match &wanted {
-        Wanted::Scenario { file, set } => load(file, programs, set),
+        Wanted::Scenario { file, set } => programs.load(file, set).map_err(Stop::from),
         Wanted::Exploration { .. } => Err(Stop::Own("this program has no test to run".to_string())),
     };
     match scenario {
@@ -124,61 +124,9 @@ pub(crate) fn serve_if_wanted(programs: &[Program]) {
     }
 }
 
-/// The settings over the scenario's own, as they are given.
-fn settings(parameters: &Parameters) -> Vec<String> {
-    parameters.iter().map(|(key, value)| format!("{key}={value}")).collect()
-}
-
-/// The same scenario with a process for each run.
-pub(crate) fn leave_threads(scenario: &Scenario, programs: &[Program]) -> Result<Scenario, ScenarioError> {
-    let mut set = settings(scenario.parameters());
-    set.push(PROCESSES.to_string());
-    Scenario::load(scenario.path(), programs, &set)
-}
-
-/// The world of a scenario as it is to be run: on threads, with processes for what hangs, or in processes.
-pub(crate) fn simulation(scenario: &Scenario, hang_after: Duration) -> Simulation {
-    let set = settings(scenario.parameters());
-    let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
-    let command = move || {
-        let mut command = std::process::Command::new(std::env::current_exe()?);
-        wanted.ask(&mut command);
-        Ok(command)
-    };
-    let processes = Processes::new(command).memory_bytes_max(scenario.memory_bytes_max());
-    let all = scenario.isolation() == Isolation::Process;
-    scenario.simulation().hang_after(hang_after).on_bare_threads().with_processes(processes, all)
-}
-
 pub(crate) use list::scenario_files;
+pub(crate) use programs::Programs;
 pub(crate) use saved::Saved;
-
-/// A saved failure and its scenario.
-///
-/// # Errors
-/// What is wrong, in words.
-pub(crate) fn load_saved(path: &std::path::Path, programs: &[Program]) -> Result<Saved, String> {
-    Saved::load(path, programs).map_err(Stop::in_words)
-}
-
-/// A scenario file, read and checked.
-fn load(file: &std::path::Path, programs: &[Program], set: &[String]) -> Result<Scenario, Stop> {
-    load_scenario(file, programs, set).map_err(|error| Stop::Input(miette::Report::new(error)))
-}
-
-/// The same, where the program's description of its world is known to come back: it mustn't take this process with it.
-pub(crate) fn load_scenario(
-    file: &std::path::Path,
-    programs: &[Program],
-    set: &[String],
-) -> Result<Scenario, ScenarioError> {
-    // What runs are copied from has been tried already, and does as little as it can.
-    if process::wanted().is_none() {
-        process::comes_back(|| drop(Scenario::load(file, programs, set)))
-            .map_err(|how| ScenarioError::ended_the_process(file, &how))?;
-    }
-    Scenario::load(file, programs, set)
-}
 
 /// The command that runs a saved failure again.
 fn replay_saved_command(file: &std::path::Path) -> String {

@@ -1,7 +1,6 @@
 //! `squall regressions refresh`: stale failure files, looked for again nearby.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
@@ -11,11 +10,11 @@ use super::arguments::Refresh;
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::Output;
+use super::programs::Programs;
 use super::run::unwritable;
 use super::saved::Saved;
 use crate::failures::{self, Patience, REGRESSIONS};
 use crate::runner::Simulation;
-use crate::scenario::Program;
 
 #[derive(Serialize)]
 struct Refreshed {
@@ -32,19 +31,15 @@ struct Finished {
     stale: usize,
 }
 
-pub fn refresh(
-    programs: &[Program],
-    arguments: &Refresh,
-    hang_after: Duration,
-    output: &mut Output,
-) -> Result<u8, Stop> {
+pub fn refresh(programs: &Programs, arguments: &Refresh, output: &mut Output) -> Result<u8, Stop> {
     let paths = if arguments.files.is_empty() { all_kept() } else { arguments.files.clone() };
     let (mut refreshed, mut stale) = (0, 0);
-    for path in &paths {
+    let all: Result<Vec<Saved>, Stop> = paths.iter().map(|path| Saved::load(path, programs)).collect();
+    for (path, saved) in paths.iter().zip(all?) {
         if interrupt::requested() {
             break;
         }
-        let (saved, simulation, outcome) = Saved::load(path, programs)?.run_first(programs, hang_after)?;
+        let (saved, simulation, outcome) = saved.run_first(programs)?;
         let file = &saved.file;
         let found = Found::new(file, &outcome);
         let told = match found {

@@ -1,7 +1,6 @@
 //! `squall run` and `squall replay`: one run, once or twice.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found};
@@ -13,11 +12,12 @@ use super::arguments::{Replay, Run, Shown, World};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
+use super::programs::Programs;
 use super::saved::Saved;
 use crate::divergence::{Divergence, first_divergence};
 use crate::failures::{entries_in_words, found_in_words};
 use crate::runner::Simulation;
-use crate::scenario::{Isolation, Program, Scenario};
+use crate::scenario::{Isolation, Scenario};
 use crate::testing::is_same;
 use crate::trace_file::TraceFile;
 
@@ -41,8 +41,8 @@ struct Finished<'f> {
     outcome: Option<&'static str>,
 }
 
-pub fn run(programs: &[Program], arguments: &Run, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
-    let once = Once::prepare(programs, &arguments.world, arguments.seed, hang_after, arguments.trace.as_deref())?;
+pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<u8, Stop> {
+    let once = Once::prepare(programs, &arguments.world, arguments.seed, arguments.trace.as_deref())?;
     let shown = &arguments.shown;
     let outcome = once.run()?;
     once.tell(&outcome, shown, None, output)?;
@@ -50,9 +50,9 @@ pub fn run(programs: &[Program], arguments: &Run, hang_after: Duration, output: 
     Ok(exit_code(&outcome.verdict, None))
 }
 
-pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
+pub fn replay(programs: &Programs, arguments: &Replay, output: &mut Output) -> Result<u8, Stop> {
     if FailureFile::is_one(&arguments.world.file) {
-        return replay_saved(programs, arguments, hang_after, output);
+        return replay_saved(programs, arguments, output);
     }
     if arguments.seed.is_none() {
         let path = &arguments.world.file;
@@ -69,7 +69,7 @@ pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, ou
         }));
     }
     let seed = arguments.seed;
-    let once = Once::prepare(programs, &arguments.world, seed, hang_after, arguments.trace.as_deref())?;
+    let once = Once::prepare(programs, &arguments.world, seed, arguments.trace.as_deref())?;
     let (once, first, compared) = once.run_twice()?;
     let more = Replayed { before: String::new(), after: compared_in_words(&compared), word: compared.word() };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
@@ -78,12 +78,7 @@ pub fn replay(programs: &[Program], arguments: &Replay, hang_after: Duration, ou
 }
 
 /// A failure from its file, twice: compared with what was saved, and with itself.
-fn replay_saved(
-    programs: &[Program],
-    arguments: &Replay,
-    hang_after: Duration,
-    output: &mut Output,
-) -> Result<u8, Stop> {
+fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) -> Result<u8, Stop> {
     let path = &arguments.world.file;
     if !arguments.world.set.is_empty() || arguments.world.strategy.is_some() {
         return Err(Stop::Input(miette::miette!(
@@ -105,7 +100,7 @@ fn replay_saved(
     let once = Once {
         replay: super::replay_saved_command(path),
         plan: saved.plan(),
-        simulation: super::simulation(&saved.scenario, hang_after),
+        simulation: programs.simulation(&saved.scenario),
         scenario: saved.scenario,
         trace_file: std::cell::Cell::new(trace_file),
     };
@@ -186,20 +181,14 @@ struct Once {
 
 impl Once {
     /// All that can be wrong is found before anything runs.
-    fn prepare(
-        programs: &[Program],
-        world: &World,
-        seed: Option<Seed>,
-        hang_after: Duration,
-        trace: Option<&Path>,
-    ) -> Result<Once, Stop> {
-        let scenario = super::load(&world.file, programs, &world.set)?;
+    fn prepare(programs: &Programs, world: &World, seed: Option<Seed>, trace: Option<&Path>) -> Result<Once, Stop> {
+        let scenario = programs.load(&world.file, &world.set)?;
         let trace_file = open_trace(trace)?;
         let seed = seed.unwrap_or(Seed(scenario.seeds().start()));
         Ok(Once {
             replay: super::replay_command(&world.file, &world.set, world.strategy, seed),
             plan: scenario.plan(seed, world.strategy.unwrap_or_default()),
-            simulation: super::simulation(&scenario, hang_after),
+            simulation: programs.simulation(&scenario),
             scenario,
             trace_file: std::cell::Cell::new(trace_file),
         })

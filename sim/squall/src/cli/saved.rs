@@ -1,16 +1,16 @@
 //! Failure files of scenarios: where they lie, and the scenario that one is of.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use squall_campaign::failure_file::FailureFile;
 use squall_trace::{Outcome, Plan, Record};
 
 use super::exit::Stop;
 use super::output;
+use super::programs::{Programs, settings};
 use crate::failures::{REGRESSIONS, file_name_of};
 use crate::runner::Simulation;
-use crate::scenario::{Isolation, Program, Scenario};
+use crate::scenario::{Isolation, Scenario};
 use crate::testing::is_same;
 
 /// Where they are written in CI, to be uploaded.
@@ -32,6 +32,7 @@ pub fn new_directory(out: Option<&Path>, scenario: &str) -> PathBuf {
 }
 
 /// A failure file with its scenario.
+#[derive(Clone)]
 pub struct Saved {
     pub file: FailureFile,
     pub scenario: Scenario,
@@ -39,7 +40,7 @@ pub struct Saved {
 
 impl Saved {
     /// Reads a failure file and the scenario that it names.
-    pub fn load(path: &Path, programs: &[Program]) -> Result<Saved, Stop> {
+    pub fn load(path: &Path, programs: &Programs) -> Result<Saved, Stop> {
         let file = FailureFile::read(path).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
         let Some(scenario_file) = &file.file else {
             return Err(Stop::Input(miette::miette!(
@@ -61,7 +62,7 @@ impl Saved {
                 scenario_file.display()
             )));
         };
-        let scenario = super::load(&scenario_path, programs, &super::settings(&file.parameters))?;
+        let scenario = programs.load(&scenario_path, &settings(&file.parameters))?;
         if scenario.name() != file.scenario {
             return Err(Stop::Input(miette::miette!(
                 "{}: it is a failure of scenario {:?}, and {} is {:?}",
@@ -76,21 +77,16 @@ impl Saved {
 
     /// Runs it once. Where threads may be left, it is run again, and left they are if that is another run: from there on the failure is
     /// one of processes.
-    pub fn run_first(
-        mut self,
-        programs: &[Program],
-        hang_after: Duration,
-    ) -> Result<(Saved, Simulation, Outcome), Stop> {
-        let mut simulation = super::simulation(&self.scenario, hang_after);
+    pub fn run_first(mut self, programs: &Programs) -> Result<(Saved, Simulation, Outcome), Stop> {
+        let mut simulation = programs.simulation(&self.scenario);
         let mut outcome = simulation.try_run_plan(&self.plan(), Record::Digest)?;
         if self.scenario.isolation() == Isolation::Auto {
             let again = simulation.try_run_plan(&self.plan(), Record::Digest)?;
             if !is_same(&outcome, &again) {
                 output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
-                self.scenario = super::leave_threads(&self.scenario, programs)
-                    .map_err(|error| Stop::Input(miette::Report::new(error)))?;
+                self.scenario = programs.leave_threads(&self.scenario)?;
                 self.file.parameters.clone_from(self.scenario.parameters());
-                simulation = super::simulation(&self.scenario, hang_after);
+                simulation = programs.simulation(&self.scenario);
                 outcome = simulation.try_run_plan(&self.plan(), Record::Digest)?;
             }
         }

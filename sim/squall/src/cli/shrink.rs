@@ -1,7 +1,5 @@
 //! `squall shrink`: a saved failure with fewer and smaller perturbations.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::shrink::Minimal;
@@ -10,11 +8,11 @@ use super::arguments::Shrink;
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::Output;
+use super::programs::Programs;
 use super::run::unwritable;
 use super::saved::Saved;
 use crate::failures::{Patience, found_in_words, shrink_and_explain};
 use crate::runner::HANG_PROPERTY;
-use crate::scenario::Program;
 
 #[derive(Serialize)]
 struct Finished {
@@ -27,9 +25,9 @@ struct Finished {
     file: String,
 }
 
-pub fn shrink(programs: &[Program], arguments: &Shrink, hang_after: Duration, output: &mut Output) -> Result<u8, Stop> {
+pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> Result<u8, Stop> {
     let Shrink { file: path, out, patience } = arguments;
-    let (saved, mut simulation, outcome) = Saved::load(path, programs)?.run_first(programs, hang_after)?;
+    let (saved, mut simulation, outcome) = Saved::load(path, programs)?.run_first(programs)?;
     if saved.file.property == HANG_PROPERTY {
         // A thread that hangs can't be ended, and there will be many.
         simulation = simulation.in_processes();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::Command;
+use std::time::Duration;
 
 use squall_trace::Observer;
 
@@ -20,7 +21,7 @@ pub(crate) fn wanted() -> Option<Wanted> {
     None
 }
 
-pub(crate) fn comes_back(_code: impl FnOnce()) -> Result<(), String> {
+pub(crate) fn comes_back(_time_max: Duration, _code: impl FnOnce()) -> Result<(), String> {
     Ok(())
 }
 

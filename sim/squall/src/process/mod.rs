@@ -91,8 +91,8 @@ pub(crate) enum Reported {
         called: Option<Called>,
     },
     Died(Death),
-    /// It was ended because it said nothing.
-    Silent,
+    /// Nobody knows what came of it: why.
+    Lost(String),
 }
 
 /// How a child ended that left no outcome.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use squall_trace::{Observer, Record, Recorded, Recorder};
 
 use super::protocol::{ENDED, Ended, FORK, Hello, Reply, SAID, read_line, write_line};
-use super::zygote::MARK;
-use super::{Called, Death, Reported, Request};
+use super::zygote::mark;
+use super::{Called, Death, Reported, Request, printed_at_last};
 use crate::runner::WorldError;
 
 /// How long a zygote may take to start.
@@ -24,6 +24,13 @@ const SILENCE_GRACE: Duration = Duration::from_secs(20);
 
 /// So much of what a child printed is kept, for when it doesn't end well.
 const OUTPUT_KEPT_BYTES: usize = 4_096;
+
+/// How long the last of what a child printed is waited for once it has ended. It comes at once, unless whoever reads this process's
+/// own output has stopped.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The same for a zygote that can't be used any more: perhaps nothing comes.
+const BROKEN_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Makes processes for the runs of one world.
 pub struct Processes {
@@ -66,10 +73,14 @@ impl Processes {
             Some(zygote) => zygote,
             None => self.start()?,
         };
-        // One whose talk failed is dropped, and so ended.
-        let reported = zygote.run(&request, observer).map_err(|error| zygote.broken(&error))?;
-        self.idle().push(zygote);
-        reported
+        match zygote.run(&request, observer) {
+            Ok(reported) => {
+                self.idle().push(zygote);
+                reported
+            }
+            // One whose talk failed is dropped, and so ended.
+            Err(error) => Ok(Reported::Lost(zygote.lost(&error))),
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Zygote>> {
@@ -101,6 +112,8 @@ struct Zygote {
     process: Child,
     control: UnixStream,
     output: Arc<Printed>,
+    /// How many children it was asked for.
+    children: u64,
 }
 
 impl Zygote {
@@ -120,7 +133,7 @@ impl Zygote {
             let forward = move || forward(printed, &output);
             std::thread::Builder::new().name("squall process output".to_string()).spawn(forward)?;
         }
-        Ok(Zygote { process, control, output })
+        Ok(Zygote { process, control, output, children: 0 })
     }
 
     fn hello(&mut self) -> io::Result<Hello> {
@@ -136,7 +149,7 @@ impl Zygote {
     fn run(&mut self, request: &Request, observer: &mut dyn Observer) -> io::Result<Result<Reported, WorldError>> {
         let silence_max = request.hang_after.saturating_add(SILENCE_GRACE);
         self.control.set_read_timeout(Some(silence_max.saturating_add(SILENCE_GRACE)))?;
-        self.output.clear();
+        self.children += 1;
         let silence_ms = u32::try_from(silence_max.as_millis()).unwrap_or(u32::MAX);
         let mut order = [FORK; 5];
         order[1..].copy_from_slice(&silence_ms.to_le_bytes());
@@ -170,51 +183,79 @@ impl Zygote {
                 Reply::Hung { events } => result = Some(Ok(Reported::Hung { events, called: called.take() })),
             }
         }
-        let ended = said.into_inner().ended.ok_or_else(|| io::Error::other("it ended while a run was on"))?;
+        let ended = said.into_inner().ended.ok_or(io::ErrorKind::UnexpectedEof)?;
         if let Some(result) = result {
             return Ok(result);
         }
         Ok(Ok(match ended {
-            Ended::Silent => Reported::Silent,
-            _ => Reported::Died(self.death(ended, request.memory_bytes_max, called)),
+            Ended::Silent => Reported::Lost(SILENT.to_string()),
+            Ended::Exited(_) => Reported::Died(self.death(None, request.memory_bytes_max, called)),
+            Ended::Signalled(signal) => Reported::Died(self.death(Some(signal), request.memory_bytes_max, called)),
         }))
     }
 
-    fn death(&self, ended: Ended, memory_bytes_max: Option<u64>, called: Option<Called>) -> Death {
-        let printed = self.output.since_cleared();
-        let (property, how) = match ended {
-            Ended::Exited(_) => ("exit", "ended the process".to_string()),
-            Ended::Signalled(SIGABRT) if ends_for_want_of_memory(&printed) => match memory_bytes_max {
-                Some(bytes) => ("memory", format!("wanted more memory than the limit, {bytes} bytes, allows")),
-                None => ("memory", "wanted more memory than there is".to_string()),
-            },
-            Ended::Signalled(signal) => match signal_name(signal) {
+    /// What to say of a child that ended without an outcome: by that signal, or by leaving.
+    fn death(&self, signal: Option<i32>, memory_bytes_max: Option<u64>, called: Option<Called>) -> Death {
+        let (printed, wanted_bytes) = self.output.of_child(self.children, OUTPUT_WAIT_MAX);
+        let (property, how) = match (signal, wanted_bytes) {
+            (None, _) => ("exit", "ended the process".to_string()),
+            (Some(SIGABRT), Some(wanted)) => {
+                let limit = match memory_bytes_max {
+                    Some(bytes) => format!("the limit, {bytes} bytes, allows"),
+                    None => "there is".to_string(),
+                };
+                ("memory", format!("wanted more memory than {limit} ({wanted} bytes at once)"))
+            }
+            (Some(SIGKILL), _) => {
+                ("killed", "ran when the system killed the process (signal 9), for want of memory perhaps".to_string())
+            }
+            (Some(signal), _) => match signal_name(signal) {
                 Some(name) => ("abort", format!("made the process end by signal {signal} ({name})")),
-                None if signal == SIGKILL => (
-                    "killed",
-                    format!("ran when the system killed the process (signal {signal}), for want of memory perhaps"),
-                ),
                 None => ("killed", format!("ran when the process was killed by signal {signal}")),
             },
-            Ended::Silent => ("killed", "said nothing".to_string()),
         };
         Death { property, how, called, printed }
     }
 
+    /// Why nobody knows what came of a run in the midst of which this couldn't be used any more.
+    fn lost(&mut self, error: &io::Error) -> String {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        use std::os::unix::process::ExitStatusExt;
+        let ended = matches!(error.kind(), UnexpectedEof | BrokenPipe | ConnectionReset);
+        if !ended {
+            let _ = self.process.kill();
+        }
+        let how = match self.process.wait() {
+            Ok(status) if ended => match status.signal() {
+                Some(signal) => format!("was killed by signal {signal}"),
+                None => "ended".to_string(),
+            },
+            _ => format!("can't be used any more: {error}"),
+        };
+        let (printed, _) = self.output.of_child(self.children, BROKEN_WAIT_MAX);
+        format!("while this run was on, the process that runs are copied from {how}{}", printed_at_last(&printed))
+    }
+
     fn broken(&self, error: &io::Error) -> WorldError {
-        let said = self.output.since_cleared();
+        let (said, _) = self.output.of_child(self.children, BROKEN_WAIT_MAX);
         let said = if said.is_empty() { String::new() } else { format!("\n{}", said.trim_end()) };
         WorldError::NoProcess(format!("the process that runs are copied from can't be used: {error}{said}"))
     }
 }
 
+/// What is said of a run that says nothing.
+const SILENT: &str =
+    "the run's process said nothing for so long that it was ended: was it stopped, or the machine asleep?";
+
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
-/// Whether a line is what Rust says when there is no memory: what it then does, after a backtrace perhaps, is to abort.
-fn ends_for_want_of_memory(printed: &str) -> bool {
-    let bytes = |line: &'_ str| line.strip_prefix("memory allocation of ")?.strip_suffix(" bytes failed")?.parse().ok();
-    printed.lines().filter_map(bytes).any(|bytes: u64| bytes > 0)
+/// How much memory a line says was wanted, if it is what Rust says where there is none: what it then does, after a backtrace perhaps, is to
+/// abort.
+fn wanted_bytes(line: &[u8]) -> Option<u64> {
+    let line = std::str::from_utf8(line).ok()?.trim_end();
+    let bytes = line.strip_prefix("memory allocation of ")?.strip_suffix(" bytes failed")?.parse().ok()?;
+    (bytes > 0).then_some(bytes)
 }
 
 /// The signals by which a program's own mistakes end it.
@@ -277,18 +318,24 @@ impl Read for Said<'_> {
     }
 }
 
-/// What a zygote's children print.
+/// What a zygote prints, and then each of its children.
 #[derive(Default)]
 struct Printed {
     kept: Mutex<Kept>,
-    marked: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct Kept {
-    bytes: VecDeque<u8>,
-    /// How many pieces have come to their end since it was cleared.
-    marks: u64,
+    /// The last of the piece that came last.
+    last: VecDeque<u8>,
+    /// How much memory it wanted in vain, if it said so.
+    wanted_bytes: Option<u64>,
+    /// How many pieces have come to their end: the zygote's own, then one for each child.
+    ended: u64,
+    /// What is kept has come to its end.
+    is_whole: bool,
+    /// Nothing more will come.
     over: bool,
 }
 
@@ -297,33 +344,42 @@ impl Printed {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clear(&self) {
-        let mut kept = self.kept();
-        kept.bytes.clear();
-        kept.marks = 0;
-    }
-
-    fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.kept();
-        kept.bytes.extend(bytes);
-        let excess = kept.bytes.len().saturating_sub(OUTPUT_KEPT_BYTES);
-        kept.bytes.drain(..excess);
-    }
-
-    /// The last of it, once all of a run has come.
-    fn since_cleared(&self) -> String {
-        let came = |kept: &mut Kept| kept.marks == 0 && !kept.over;
-        let waited = self.marked.wait_timeout_while(self.kept(), Duration::from_secs(2), came);
-        let (kept, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let bytes: Vec<u8> = kept.bytes.iter().copied().collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// What that child has printed, once all of it has come. Child 0 is the zygote itself.
+    fn of_child(&self, number: u64, wait_max: Duration) -> (String, Option<u64>) {
+        let comes = |kept: &mut Kept| kept.ended <= number && !kept.over;
+        let waited = self.changed.wait_timeout_while(self.kept(), wait_max, comes);
+        let (mut kept, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (String::from_utf8_lossy(kept.last.make_contiguous()).into_owned(), kept.wanted_bytes)
     }
 }
 
-/// Passes on what is printed from the first mark on.
+impl Kept {
+    /// Takes a line, and gives what of it was printed by a child.
+    fn take<'l>(&mut self, line: &'l [u8]) -> &'l [u8] {
+        if std::mem::take(&mut self.is_whole) {
+            self.last.clear();
+            self.wanted_bytes = None;
+        }
+        // A program that prints one ends nothing, unless it knows how many came before.
+        let (mark, length) = mark(self.ended);
+        let unmarked = line.strip_suffix(&mark[..length]);
+        let is_child_s = self.ended > 0;
+        if unmarked.is_some() {
+            self.is_whole = true;
+            self.ended += 1;
+        }
+        let printed = unmarked.unwrap_or(line);
+        self.wanted_bytes = self.wanted_bytes.or(wanted_bytes(printed));
+        self.last.extend(printed);
+        let excess = self.last.len().saturating_sub(OUTPUT_KEPT_BYTES);
+        self.last.drain(..excess);
+        if is_child_s { printed } else { &[] }
+    }
+}
+
+/// Passes on what children print.
 fn forward(from: ChildStderr, output: &Printed) {
     let mut from = BufReader::new(from);
-    let mut serves = false;
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -332,27 +388,13 @@ fn forward(from: ChildStderr, output: &Printed) {
         if !matches!(read, Ok(1..)) {
             break;
         }
-        let marked = line.ends_with(MARK);
-        if marked {
-            line.truncate(line.len() - MARK.len());
-        }
-        if serves || !marked {
-            output.keep(&line);
-        }
-        if serves && !line.is_empty() {
-            // Through the macro, which a test's harness captures.
-            eprint!("{}", String::from_utf8_lossy(&line));
-        }
-        if marked {
-            if serves {
-                output.kept().marks += 1;
-                output.marked.notify_all();
-            } else {
-                output.clear();
-                serves = true;
-            }
+        let printed = output.kept().take(&line);
+        output.changed.notify_all();
+        if !printed.is_empty() {
+            // Through the macro, which a test's harness captures, and which panics where nobody reads any more.
+            let _ = std::panic::catch_unwind(|| eprint!("{}", String::from_utf8_lossy(printed)));
         }
     }
     output.kept().over = true;
-    output.marked.notify_all();
+    output.changed.notify_all();
 }

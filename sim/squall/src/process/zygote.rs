@@ -33,8 +33,26 @@ const VARIABLE: &str = "SQUALL_ZYGOTE";
 /// Set when a zygote has executed itself again.
 const AGAIN_VARIABLE: &str = "SQUALL_ZYGOTE_AGAIN";
 
-/// Ends each piece of output that is to be told apart from what follows.
-pub const MARK: &[u8] = b"\0squall: end of output\0\n";
+/// How often it is looked whether a process has ended that is silent: what it started may hold its stream.
+pub(super) const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a [`mark`] may be.
+const MARK_BYTES: usize = 48;
+
+/// Ends a piece of output, the run's of that number, that is to be told apart from what follows. Nothing is allocated.
+pub(super) fn mark(number: u64) -> ([u8; MARK_BYTES], usize) {
+    let mut line = [0; MARK_BYTES];
+    let mut rest = &mut line[..];
+    writeln!(rest, "\0squall: end of output {number}\0").expect("there is room for twenty digits");
+    let length = MARK_BYTES - rest.len();
+    (line, length)
+}
+
+/// Prints it, in one piece.
+fn print_mark(number: u64) -> io::Result<()> {
+    let (line, length) = mark(number);
+    io::stderr().write_all(&line[..length])
+}
 
 impl Wanted {
     /// Makes a zygote of a command that starts this program.
@@ -86,9 +104,10 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
     io::stdout().flush()?;
     rustix::stdio::dup2_stdout(io::stderr())?;
     // What a test's harness has printed so far is nobody's business.
-    io::stderr().write_all(MARK)?;
+    print_mark(0)?;
     write_line(&mut control, &Hello { version: env!("CARGO_PKG_VERSION").to_string(), randomised })?;
     let mut buffer = [0; 1 << 16];
+    let mut number = 0;
     loop {
         let mut order = [0; 5];
         match control.read_exact(&mut order) {
@@ -99,6 +118,7 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
         let [FORK, silence @ ..] = order else { return Err(io::Error::other("an unknown order")) };
         let silence_max = Duration::from_millis(u64::from(u32::from_le_bytes(silence)).max(1));
         let (mut ours, theirs) = UnixStream::pair()?;
+        number += 1;
         match fork()? {
             Forked::Child => {
                 drop(ours);
@@ -108,8 +128,8 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
             Forked::Parent(child) => {
                 drop(theirs);
                 let ended = pass_on(&mut ours, &mut control, child, silence_max, &mut buffer)?;
-                // What it printed is told apart from what others print. One may end by itself as if all were well, so it is always marked.
-                io::stderr().write_all(MARK)?;
+                // What it printed is told apart from what others print.
+                print_mark(number)?;
                 control.write_all(&ended.encode())?;
             }
         }
@@ -125,8 +145,9 @@ fn pass_on(
     buffer: &mut [u8],
 ) -> io::Result<Ended> {
     let pid = Pid::from_raw(child).ok_or_else(|| io::Error::other("a child without a number"))?;
-    from.set_read_timeout(Some(silence_max))?;
-    let mut silent = false;
+    from.set_read_timeout(Some(LOOK.min(silence_max)))?;
+    let mut silent_since = Instant::now();
+    let (mut silent, mut ended) = (false, false);
     loop {
         match from.read(buffer) {
             Ok(0) => break,
@@ -140,12 +161,23 @@ fn pass_on(
                     let _ = end(pid);
                     return Err(error);
                 }
+                // Who listens may be slow.
+                silent_since = Instant::now();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                silent = true;
-                kill(pid);
-                break;
+                if ended {
+                    // All that it said is read. What it has started is in a session of its own, and holds the stream.
+                    break;
+                }
+                ended = has_ended(pid);
+                if ended {
+                    let _ = kill_process_group(pid, Signal::KILL);
+                } else if silent_since.elapsed() >= silence_max {
+                    silent = true;
+                    kill(pid);
+                    break;
+                }
             }
             // It ended with something unread: as good as an end.
             Err(_) => break,
@@ -159,8 +191,14 @@ fn pass_on(
     })
 }
 
+/// Whether a child has ended that isn't waited for yet.
+pub(super) fn has_ended(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None) | Err(rustix::io::Errno::INTR))
+}
+
 /// Ends a child and what is in its group, whether it has come to make one or not.
-fn kill(pid: Pid) {
+pub(super) fn kill(pid: Pid) {
     let _ = kill_process(pid, Signal::KILL);
     let _ = kill_process_group(pid, Signal::KILL);
 }

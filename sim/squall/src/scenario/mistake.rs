@@ -132,8 +132,8 @@ impl ScenarioError {
         lines.join("\n")
     }
 
-    /// Of a program that takes its process with it when it describes its world, in the way that `how` says.
-    pub(crate) fn ended_the_process(path: &std::path::Path, how: &str) -> ScenarioError {
+    /// Of a program that ends its process when it describes its world, or never comes back, as `how` says.
+    pub(crate) fn without_description(path: &std::path::Path, how: &str) -> ScenarioError {
         let message = format!("{}: the program's description of its world doesn't come back: {how}", path.display());
         ScenarioError::from(Mistake::nowhere(message, None))
     }

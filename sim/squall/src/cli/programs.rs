@@ -1,0 +1,72 @@
+//! The programs that there are, and scenarios of them: read, tried, and made simulations.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use squall_hermetic::process::telling_exit;
+use squall_trace::Parameters;
+
+use super::campaign::PROCESSES;
+use crate::process::{self, Processes, Wanted};
+use crate::runner::Simulation;
+use crate::scenario::{Isolation, Program, Scenario, ScenarioError};
+
+/// A description may always take that long in real time.
+const DESCRIPTION_MIN: Duration = Duration::from_secs(2);
+
+/// What is said where a description ends this process by `exit`, which it could do when it was tried as well, but didn't.
+const EXITED: &str = "error: the program's description of its world ended the process\n";
+
+/// Programs, and how long a call of theirs may take in real time.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub list: Vec<Program>,
+    pub hang_after: Duration,
+}
+
+impl Programs {
+    /// A scenario file with settings over it, read and checked. The program's description of its world is known to come back: it mustn't
+    /// take this process with it.
+    ///
+    /// # Errors
+    /// What is wrong, with its place.
+    pub fn load(&self, file: &Path, set: &[String]) -> Result<Scenario, ScenarioError> {
+        // What runs are copied from has been tried already, and does as little as it can.
+        if process::wanted().is_none() {
+            let time_max = self.hang_after.max(DESCRIPTION_MIN);
+            process::comes_back(time_max, || drop(Scenario::load(file, &self.list, set)))
+                .map_err(|how| ScenarioError::without_description(file, &how))?;
+        }
+        telling_exit(EXITED, super::exit::USAGE, || Scenario::load(file, &self.list, set))
+    }
+
+    /// The same scenario with a process for each run.
+    ///
+    /// # Errors
+    /// As [`Programs::load`].
+    pub fn leave_threads(&self, scenario: &Scenario) -> Result<Scenario, ScenarioError> {
+        let mut set = settings(scenario.parameters());
+        set.push(PROCESSES.to_string());
+        self.load(scenario.path(), &set)
+    }
+
+    /// The world of a scenario as it is to be run: on threads, with processes for what hangs, or in processes.
+    pub fn simulation(&self, scenario: &Scenario) -> Simulation {
+        let set = settings(scenario.parameters());
+        let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
+        let command = move || {
+            let mut command = Command::new(std::env::current_exe()?);
+            wanted.ask(&mut command);
+            Ok(command)
+        };
+        let processes = Processes::new(command).memory_bytes_max(scenario.memory_bytes_max());
+        let all = scenario.isolation() == Isolation::Process;
+        scenario.simulation().hang_after(self.hang_after).on_bare_threads().with_processes(processes, all)
+    }
+}
+
+/// The settings over the scenario's own, as they are given.
+pub(crate) fn settings(parameters: &Parameters) -> Vec<String> {
+    parameters.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
