@@ -27,6 +27,11 @@ fn programs() -> Vec<Program> {
         Program::new("waiting", "A client waits for ever", waiting),
         Program::new("endless", "A client never comes to an end", endless),
         Program::new("impossible", "A link to a node that isn't there", impossible),
+        Program::new(
+            "seldom-impossible",
+            "With one seed in twenty a link leads to a node that isn't there",
+            seldom_impossible,
+        ),
         Program::new("spinning", "A client never yields", spinning),
         Program::new("careless", "A property panics", careless),
         Program::new("exiting", "A client ends the process, as if all were well", exiting),
@@ -524,6 +529,16 @@ fn drawing(world: &mut World, _: &NoArgs) {
 fn impossible(world: &mut World, _: &NoArgs) {
     world.client("client", || async {});
     world.link("client", "nobody");
+}
+
+fn seldom_impossible(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        let drawn = rand_core::Rng::next_u64(&mut squall::rand::rng()) % 10;
+        assert!(drawn > 0, "drew nothing");
+    });
+    if rand_0_10::random::<u64>().is_multiple_of(20) {
+        world.link("client", "nobody");
+    }
 }
 
 /// To find the few that it takes needs many runs, each of which takes a while.

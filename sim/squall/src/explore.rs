@@ -256,7 +256,7 @@ impl Pool<'_> {
         for result in results {
             let counted = match result {
                 Ok(counted) => counted,
-                Err(error) => return Err(Broken { explored: Box::new(explored), error }),
+                Err(error) => return Err(self.broken(explored, error)),
             };
             explored.count(&counted);
             if explored.failures.len() == FAILURES_LISTED_MAX {
@@ -269,6 +269,18 @@ impl Pool<'_> {
             }
         }
         Ok(explored)
+    }
+
+    fn broken(&self, explored: Explored, error: WorldError) -> Broken {
+        let error = match error {
+            // It can be with the seeds before.
+            WorldError::Described(text) if explored.runs > 0 => {
+                let seed = Seed(self.settings.seeds.start() + explored.runs);
+                WorldError::Described(format!("{text} (with seed {seed})"))
+            }
+            error => error,
+        };
+        Broken { explored: Box::new(explored), error }
     }
 
     /// The next results in seed order; `None` when all workers have gone home and all was counted.
