@@ -29,7 +29,7 @@ fn programs() -> Vec<Program> {
         Program::new("impossible", "A link to a node that isn't there", impossible),
         Program::new(
             "seldom-impossible",
-            "With one seed in twenty a link leads to a node that isn't there",
+            "With one seed in a hundred a link leads to a node that isn't there",
             seldom_impossible,
         ),
         Program::new("spinning", "A client never yields", spinning),
@@ -536,7 +536,7 @@ fn seldom_impossible(world: &mut World, _: &NoArgs) {
         let drawn = rand_core::Rng::next_u64(&mut squall::rand::rng()) % 10;
         assert!(drawn > 0, "drew nothing");
     });
-    if rand_0_10::random::<u64>().is_multiple_of(20) {
+    if rand_0_10::random::<u64>().is_multiple_of(100) {
         world.link("client", "nobody");
     }
 }
