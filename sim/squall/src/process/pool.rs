@@ -5,14 +5,14 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use squall_trace::{Observer, Record, Recorded, Recorder};
 
 use super::protocol::{ENDED, Ended, FORK, Hello, Reply, SAID, read_line, write_line};
-use super::zygote::mark;
+use super::zygote::{MARK_BYTES, mark};
 use super::{Called, Death, Reported, Request, printed_at_last};
 use crate::runner::WorldError;
 
@@ -253,8 +253,10 @@ const SIGKILL: i32 = 9;
 /// How much memory a line says was wanted, if it is what Rust says where there is none: what it then does, after a backtrace perhaps, is to
 /// abort.
 fn wanted_bytes(line: &[u8]) -> Option<u64> {
-    let line = std::str::from_utf8(line).ok()?.trim_end();
-    let bytes = line.strip_prefix("memory allocation of ")?.strip_suffix(" bytes failed")?.parse().ok()?;
+    // It may stand behind something that has no end of its own.
+    let line = String::from_utf8_lossy(line);
+    let (_, words) = line.trim_end().rsplit_once("memory allocation of ")?;
+    let bytes = words.strip_suffix(" bytes failed")?.parse().ok()?;
     (bytes > 0).then_some(bytes)
 }
 
@@ -356,7 +358,7 @@ impl Printed {
 impl Kept {
     /// Takes a line, and gives what of it was printed by a child.
     fn take<'l>(&mut self, line: &'l [u8]) -> &'l [u8] {
-        if std::mem::take(&mut self.is_whole) {
+        if !line.is_empty() && std::mem::take(&mut self.is_whole) {
             self.last.clear();
             self.wanted_bytes = None;
         }
@@ -377,24 +379,71 @@ impl Kept {
     }
 }
 
+/// A line without an end is passed on in pieces of that size.
+const LINE_BYTES_MAX: u64 = 1 << 16;
+
 /// Passes on what children print.
-fn forward(from: ChildStderr, output: &Printed) {
+fn forward(from: impl Read, output: &Printed) {
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     loop {
-        line.clear();
-        // A line without an end isn't kept for ever.
-        let read = from.by_ref().take(1 << 16).read_until(b'\n', &mut line);
-        if !matches!(read, Ok(1..)) {
-            break;
-        }
-        let printed = output.kept().take(&line);
+        let read = from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        let over = !matches!(read, Ok(1..));
+        // A mark may be about to come: it isn't cut in two.
+        let kept_back = if over || line.ends_with(b"\n") { 0 } else { MARK_BYTES };
+        let rest = line.split_off(line.len().saturating_sub(kept_back));
+        let whole = std::mem::replace(&mut line, rest);
+        let printed = output.kept().take(&whole);
         output.changed.notify_all();
         if !printed.is_empty() {
             // Through the macro, which a test's harness captures, and which panics where nobody reads any more.
             let _ = std::panic::catch_unwind(|| eprint!("{}", String::from_utf8_lossy(printed)));
         }
+        if over {
+            break;
+        }
     }
     output.kept().over = true;
     output.changed.notify_all();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However long the line is in which it stands.
+    #[test]
+    fn what_a_child_prints_ends_with_its_mark() {
+        let marked = |number| {
+            let (mark, length) = mark(number);
+            mark[..length].to_vec()
+        };
+        for length in (0..3).chain(65_440..65_640) {
+            let unended = vec![b'z'; length];
+            let wants = b"busy\nmemory allocation of 77 bytes failed\nstack backtrace:\n".to_vec();
+            let said = [b"starts\n".to_vec(), marked(0), unended.clone(), wants.clone(), marked(1), unended, marked(2)];
+            let output = Printed::default();
+            forward(&said[..5].concat()[..], &output);
+            let (printed, wanted) = output.of_child(1, Duration::ZERO);
+            assert!(printed.ends_with("busy\nmemory allocation of 77 bytes failed\nstack backtrace:\n"), "{printed}");
+            assert_eq!((wanted, output.kept().ended), (Some(77), 2), "{length}");
+            let output = Printed::default();
+            forward(&said.concat()[..], &output);
+            let (printed, wanted) = output.of_child(2, Duration::ZERO);
+            assert_eq!((printed.len(), wanted, output.kept().ended), (length.min(OUTPUT_KEPT_BYTES), None, 3));
+        }
+    }
+
+    #[test]
+    fn want_of_memory_is_told_from_other_words() {
+        for (line, wanted) in [
+            ("memory allocation of 5 bytes failed\n", Some(5)),
+            ("busy... memory allocation of 5 bytes failed\n", Some(5)),
+            ("memory allocation of 0 bytes failed\n", None),
+            ("memory allocation of many bytes failed\n", None),
+            ("memory allocation of 5 bytes failed, said somebody\n", None),
+        ] {
+            assert_eq!(wanted_bytes(line.as_bytes()), wanted, "{line}");
+        }
+    }
 }

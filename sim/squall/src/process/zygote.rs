@@ -37,7 +37,7 @@ const AGAIN_VARIABLE: &str = "SQUALL_ZYGOTE_AGAIN";
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a [`mark`] may be.
-const MARK_BYTES: usize = 48;
+pub(super) const MARK_BYTES: usize = 48;
 
 /// Ends a piece of output, the run's of that number, that is to be told apart from what follows. Nothing is allocated.
 pub(super) fn mark(number: u64) -> ([u8; MARK_BYTES], usize) {
