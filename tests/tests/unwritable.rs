@@ -75,7 +75,7 @@ fn the_limit_holds_for_the_program_as_it_always_does() {
     let place = Place::new();
     let file = place.scenario("writing", "isolation = \"process\"\n");
     let finished = on_full_disk(&place, &["run", &file]).expect(100);
-    assert!(finished.stdout.contains("killed by signal 25"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("killed by signal 25 (limit on the size of files)"), "{}", finished.stdout);
 }
 
 #[test]

@@ -206,13 +206,13 @@ impl Zygote {
                 };
                 ("memory", format!("wanted more memory than {limit} ({wanted} bytes at once)"))
             }
-            (Some(SIGKILL), _) => {
-                ("killed", "ran when the system killed the process (signal 9), for want of memory perhaps".to_string())
+            (Some(signal), _) if is_own(signal) => {
+                ("abort", format!("made the process end by {}", signal_in_words(signal)))
             }
-            (Some(signal), _) => match signal_name(signal) {
-                Some(name) => ("abort", format!("made the process end by signal {signal} ({name})")),
-                None => ("killed", format!("ran when the process was killed by signal {signal}")),
-            },
+            (Some(signal), _) => {
+                let why = if signal == SIGKILL { ", for want of memory perhaps" } else { "" };
+                ("killed", format!("ran when the process was killed by {}{why}", signal_in_words(signal)))
+            }
         };
         Death { property, how, called, printed }
     }
@@ -227,7 +227,7 @@ impl Zygote {
         }
         let how = match self.process.wait() {
             Ok(status) if ended => match status.signal() {
-                Some(signal) => format!("was killed by signal {signal}"),
+                Some(signal) => format!("was killed by {}", signal_in_words(signal)),
                 None => "ended".to_string(),
             },
             _ => format!("can't be used any more: {error}"),
@@ -260,17 +260,29 @@ fn wanted_bytes(line: &[u8]) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
-/// The signals by which a program's own mistakes end it.
-pub(super) fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
+/// Whether it is a program's own mistakes that end it by that signal.
+pub(super) fn is_own(signal: i32) -> bool {
+    matches!(signal, 4..=8 | 11)
+}
+
+/// A signal's number and what it stands for.
+pub(super) fn signal_in_words(signal: i32) -> String {
+    let name = match signal {
         4 => "illegal instruction",
         5 => "trap",
         6 => "abort",
         7 => "bus error",
         8 => "arithmetic exception",
+        9 => "kill",
         11 => "segmentation fault",
-        _ => return None,
-    })
+        13 => "broken pipe",
+        15 => "termination",
+        24 => "limit on processor time",
+        25 => "limit on the size of files",
+        31 => "forbidden system call",
+        _ => return format!("signal {signal}"),
+    };
+    format!("signal {signal} ({name})")
 }
 
 impl Drop for Zygote {

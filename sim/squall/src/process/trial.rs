@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process_group, set_parent_process_death_signal, setpgid};
 use squall_hermetic::process::{Forked, exit_at_once, fork};
 
-use super::pool::signal_name;
+use super::pool::{is_own, signal_in_words};
 use super::printed_at_last;
 use super::zygote::{LOOK, end, has_ended, kill};
 
@@ -90,10 +90,8 @@ fn printed_by(pid: Pid, from: &mut UnixStream, deadline: Instant) -> (bool, Vec<
 fn in_words(status: WaitStatus) -> String {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("it ended the process, with code {code}"),
-        (None, Some(signal)) => match signal_name(signal) {
-            Some(name) => format!("it made the process end by signal {signal} ({name})"),
-            None => format!("the process was killed by signal {signal}"),
-        },
+        (None, Some(signal)) if is_own(signal) => format!("it made the process end by {}", signal_in_words(signal)),
+        (None, Some(signal)) => format!("the process was killed by {}", signal_in_words(signal)),
         (None, None) => "the process ended".to_string(),
     }
 }
