@@ -539,6 +539,10 @@ fn a_process_tells_what_a_thread_does() {
     assert_eq!(told("thread"), told("process"));
     let (stdout, _) = odd.squall(&["diff", "thread.trace.zst", "process.trace.zst"], 0);
     assert!(stdout.contains("same: every event and the verdict agree"), "{stdout}");
+    let names = |name: &str| squall::trace_file::read(&odd.0.path(name)).expect("a trace").names;
+    let thread = names("thread.trace.zst");
+    assert!(thread.tasks.len() == 2 && !thread.flows.is_empty(), "{thread:?}");
+    assert_eq!(thread, names("process.trace.zst"));
 }
 
 /// What is recorded takes its time to be told, and that is none of the program's: its poll doesn't hang.
