@@ -372,7 +372,8 @@ fn describing(world: &mut World, args: &Describing) {
         "abort" => std::process::abort(),
         // What it has started holds its output.
         "leave" => {
-            drop(std::process::Command::new("sleep").arg(&args.seconds).spawn());
+            let prints = ["-c", "while :; do echo here; done", &args.seconds];
+            drop(std::process::Command::new("sh").args(prints).spawn());
             std::process::abort();
         }
         "group" => drop(rustix::process::kill_current_process_group(rustix::process::Signal::KILL)),

@@ -316,10 +316,11 @@ fn a_description_that_does_not_come_back_is_told() {
     ] {
         told(&odd.scenario("describing", &format!("args = {{ how = \"{how}\" }}\n")), "explore", said);
     }
-    // What it has started holds its output, and is ended with it.
+    // What it has started goes on printing, and is ended with it.
     let seconds = format!("8{}.5", std::process::id());
     let args = format!("args = {{ how = \"leave\", seconds = \"{seconds}\" }}\n");
-    told(&odd.scenario("describing", &args), "explore", "by signal 6 (abort)");
+    let (_, stderr) = odd.squall(&["explore", &odd.scenario("describing", &args), "--hang-after", "1s"], 2);
+    assert!(unwrapped(&stderr).contains("it made the process end by signal 6 (abort)"), "{stderr}");
     assert_none_is_left(&seconds);
     let file = odd.scenario("describing", "args = { how = \"calm\" }\n");
     odd.squall(&["run", &file], 0);
