@@ -429,7 +429,7 @@ fn an_interrupt_reaches_no_run() {
 fn nothing_is_left_of_an_exploration_that_is_killed() {
     let odd = Odd::new();
     let file = odd.scenario("spinning", "isolation = \"process\"\n");
-    odd.kill_once_there_are(&["explore", &file, "--hang-after", "60s", "--no-check", "--jobs", "1"], 3);
+    odd.kill_once_there_are(&["explore", &file, "--hang-after", "600s", "--no-check", "--jobs", "1"], 3);
     // One that says much, to nobody.
     let file = odd.scenario("talkative", "isolation = \"process\"\n");
     odd.kill_once_there_are(&["explore", &file, "--no-check", "--jobs", "1"], 3);
@@ -444,9 +444,9 @@ fn nothing_is_left_of_an_exploration_that_is_killed() {
 fn a_run_whose_zygote_is_killed_is_unknown() {
     let odd = Odd::new();
     let file = odd.scenario("orphaning", "seeds = \"0..30\"\nisolation = \"process\"\n");
-    let (stdout, _) = odd.squall(&["explore", &file, "--no-check", "--hang-after", "60s"], 120);
+    let (stdout, _) = odd.squall(&["explore", &file, "--no-check", "--hang-after", "600s"], 120);
     assert!(stdout.contains("the process that runs are copied from was killed by signal 9"), "{stdout}");
-    let summary = odd.json(&["explore", &file, "--no-check", "--hang-after", "60s"], 120);
+    let summary = odd.json(&["explore", &file, "--no-check", "--hang-after", "600s"], 120);
     let (passed, unknown) = (summary["passed"].as_u64().unwrap(), summary["unknown"].as_u64().unwrap());
     assert!(passed > 0 && unknown > 0 && passed + unknown == 30, "{summary}");
     assert_soon("none is left", || odd.processes() == 0);

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group,
-    set_parent_process_death_signal, setpgid, setrlimit, waitid, waitpid,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getppid, kill_process,
+    kill_process_group, set_parent_process_death_signal, setpgid, setrlimit, waitid, waitpid,
 };
 use squall_hermetic::process::{
     Forked, end_by_file_size_limit, exit_at_once, fork, is_address_randomisation_off, switch_off_address_randomisation,
@@ -107,6 +107,7 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
     print_mark(0)?;
     write_line(&mut control, &Hello { version: env!("CARGO_PKG_VERSION").to_string(), randomised })?;
     let mut buffer = [0; 1 << 16];
+    let parent = getppid();
     let mut number = 0;
     loop {
         let mut order = [0; 5];
@@ -127,7 +128,7 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
             }
             Forked::Parent(child) => {
                 drop(theirs);
-                let ended = pass_on(&mut ours, &mut control, child, silence_max, &mut buffer)?;
+                let ended = pass_on(&mut ours, &mut control, child, parent, silence_max, &mut buffer)?;
                 // What it printed is told apart from what others print.
                 print_mark(number)?;
                 control.write_all(&ended.encode())?;
@@ -141,6 +142,7 @@ fn pass_on(
     from: &mut UnixStream,
     to: &mut UnixStream,
     child: i32,
+    parent: Option<Pid>,
     silence_max: Duration,
     buffer: &mut [u8],
 ) -> io::Result<Ended> {
@@ -166,6 +168,12 @@ fn pass_on(
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                if getppid() != parent {
+                    // Nobody listens any more, and the child may be silent for long.
+                    kill(pid);
+                    let _ = end(pid);
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
                 if ended {
                     // All that it said is read. What it has started is in a session of its own, and holds the stream.
                     break;
