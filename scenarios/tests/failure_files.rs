@@ -101,16 +101,20 @@ fn a_replay_says_what_it_found() {
     // The entry is taken away: nothing is lost any more.
     let whole = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
     let (head, _) = whole.split_once("[[perturbation]]").expect("an entry");
-    std::fs::write(checkout.path(SAVED), head).expect("it can be written");
+    std::fs::write(checkout.path(SAVED), format!("{head}# end\n")).expect("it can be written");
     assert_eq!(checkout.replay(&[]), ("gone".to_string(), 0));
     std::fs::write(checkout.path(SAVED), &whole).expect("it can be written");
 
+    // Squall itself may be another one: that is said where it matters.
+    checkout.edit(SAVED, "squall = \"0.1.0\"", "squall = \"0.0.9\"");
+    assert!(!said(&checkout.squall(&["replay", SAVED])).contains("0.0.9"), "the run is the same");
     // It speaks of a message that isn't there.
     checkout.edit(SAVED, "number = 1", "number = 77");
     assert_eq!(checkout.replay(&[]), ("stale".to_string(), 125));
     let output = checkout.squall(&["replay", SAVED]);
     assert!(said(&output).contains("stale: 1 of 1 perturbations matched nothing"), "{}", said(&output));
     assert!(said(&output).contains("unmatched: the answer to call 1 (Pay)"), "{}", said(&output));
+    assert!(said(&output).contains("it was saved by Squall 0.0.9, and this is 0.1.0"), "{}", said(&output));
 }
 
 #[test]

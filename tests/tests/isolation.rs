@@ -155,7 +155,7 @@ fn an_abort_is_shrunk_and_saved() {
     assert_eq!((&replayed["outcome"], &replayed["property"]), (&"same".into(), &"abort".into()));
     // Without the cause it passes.
     let cut = text.find("[[perturbation]]").expect("an entry");
-    std::fs::write(odd.0.path(saved), &text[..cut]).expect("a file");
+    std::fs::write(odd.0.path(saved), format!("{}# end\n", &text[..cut])).expect("a file");
     assert_eq!(odd.json(&["replay", saved], 0)["outcome"], "gone");
 }
 

@@ -34,7 +34,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use squall_trace::plan::Bases;
+use squall_trace::plan::{ANY_FINGERPRINT, Bases};
 use squall_trace::{
     Base, Digest, FlowId, Outcome, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict,
 };
@@ -44,6 +44,9 @@ use crate::whole_file;
 
 /// The version of the format: files of another one are refused.
 pub const FORMAT: u32 = 1;
+
+/// The last line: a file without it was cut off.
+const END: &str = "# end";
 
 /// What the first lines of a file say to whoever opens it.
 const HEADER: &str = "\
@@ -324,7 +327,7 @@ impl FailureFile {
     #[must_use]
     pub fn to_text(&self) -> String {
         let body = toml::to_string(self).expect("every value has a place in TOML");
-        format!("{HEADER}{body}")
+        format!("{HEADER}{body}\n{END}\n")
     }
 
     /// From text.
@@ -348,7 +351,20 @@ impl FailureFile {
             }
             None => return Err(format!("it is no failure file: those begin with `format = {FORMAT}`")),
         }
-        toml::from_str(text).map_err(|error| error.to_string())
+        let file: FailureFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        // Whatever is left of one whose end is missing may be a failure as well, but another one.
+        if !text.lines().any(|line| line.trim() == END) {
+            return Err(format!(
+                "it breaks off: there is no line `{END}`, without which a part could be taken for the whole"
+            ));
+        }
+        for (entry, number) in file.perturbations.iter().zip(1..) {
+            let of_message = matches!(entry.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate);
+            if of_message && entry.fingerprint == ANY_FINGERPRINT {
+                return Err(format!("its perturbation {number} has a fingerprint of zeros, which is no message's"));
+            }
+        }
+        Ok(file)
     }
 
     /// Whether a file seems to be one: it says a format, which no scenario file does.
@@ -482,7 +498,7 @@ number = 3
 fingerprint = "fffffffffffffffe"
 value = "18446744073709551615"
 "#;
-        assert_eq!(text, format!("{HEADER}{expected}"));
+        assert_eq!(text, format!("{HEADER}{expected}\n# end\n"));
     }
 
     #[test]
@@ -502,11 +518,28 @@ value = "18446744073709551615"
             ("weather = \"calm\"", "whether = \"calm\"", "whether"),
             ("seed = \"0x", "seed = \"x", "seed"),
             ("[[perturbation]]", "[[perturbation]", "TOML parse error at line"),
+            ("fffffffffffffffe", "0000000000000000", "its perturbation 1 has a fingerprint of zeros"),
+            ("\n# end\n", "\n", "it breaks off: there is no line `# end`"),
         ] {
             let problem = problem(from, to);
             assert!(problem.contains(expected), "{to}: {problem}");
         }
         assert!(problem("value = 1", "value = -1").contains("line"), "{}", problem("value = 1", "value = -1"));
+    }
+
+    /// Wherever it is cut, also between two entries or within a number.
+    #[test]
+    fn a_part_is_not_taken_for_the_whole() {
+        let whole = file(vec![entry(SiteKind::Loss, 1), entry(SiteKind::Latency, 12_345), entry(SiteKind::Fault, 1)]);
+        let text = whole.to_text();
+        for length in 0..text.trim_end().len() {
+            assert!(FailureFile::from_text(&text[..length]).is_err(), "{}", &text[..length]);
+        }
+        // Who edits it may take entries away, and add others behind.
+        let first = text.find("[[perturbation]]").unwrap();
+        let read = |text: &str| FailureFile::from_text(text).unwrap().perturbations.len();
+        assert_eq!(read(&format!("{}# end", &text[..first])), 0);
+        assert_eq!(read(&format!("{text}{}", &text[first..])), 6);
     }
 
     #[test]

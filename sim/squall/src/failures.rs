@@ -59,22 +59,28 @@ pub fn found_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> St
         Some(now) if now == file.property => format!("{property} still fails"),
         Some(now) => format!("{} fails", printable::line(now, 60)),
     };
+    // What Squall itself does may have changed.
+    let other = match file.squall == env!("CARGO_PKG_VERSION") {
+        true => String::new(),
+        false => format!(
+            "; it was saved by Squall {}, and this is {}",
+            printable::line(&file.squall, 20),
+            env!("CARGO_PKG_VERSION")
+        ),
+    };
     match found {
         Found::Same if outcome.verdict.property().is_none() => {
             format!("same: {now}, and it is the one that was saved")
         }
         Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
         Found::Differs => format!(
-            "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {})",
+            "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {}){other}",
             file.digest, outcome.digest
         ),
-        Found::Gone if file.perturbations() == 0 && file.weather == Base::Calm => format!(
-            "gone: {property} doesn't fail any more ({now}); the file has no perturbation: if it had any, they were cut off"
-        ),
-        Found::Gone => format!("gone: {property} doesn't fail any more ({now})"),
+        Found::Gone => format!("gone: {property} doesn't fail any more ({now}){other}"),
         Found::Stale { unused, of } => {
             let mut text = format!(
-                "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now})"
+                "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now}){other}"
             );
             for planned in outcome.unused_overrides.iter().take(TOLD_MAX) {
                 let says = file.sentence(planned).filter(|says| !says.is_empty());

@@ -539,7 +539,7 @@ fn a_failure_is_shrunk_saved_replayed_and_runs_first_once_it_is_kept() {
     let (passed, same) = replay(&whole);
     assert!(!passed && same.contains("same: paid-once fails") && !same.contains("passed before it"), "{same}");
     let (head, _) = whole.split_once("[[perturbation]]").expect("an entry");
-    assert!(replay(head).0);
+    assert!(replay(&format!("{head}# end\n")).0);
     let (passed, stale) = replay(&whole.replace("number = 1", "number = 9"));
     assert!(!passed && stale.contains("stale: 1 of 1 perturbations matched nothing"), "{stale}");
     let (passed, wrong) = replay("format = 1");

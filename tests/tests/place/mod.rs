@@ -66,7 +66,7 @@ pub fn failure_of_describing(scenario: &str, how: &str) -> String {
     format!(
         "format = 1\nsquall = \"0.1.0\"\nscenario = \"describing\"\nfile = \"{scenario}\"\nproperty = \"panic\"\n\
          message = \"boo\"\nseed = \"0x1\"\nweather = \"calm\"\ndigest = \"b22c956b5fc93b0298d39f8d7862dad1\"\n\
-         minimal = \"pairs\"\n\n[parameters]\n\"args.how\" = \"{how}\"\n"
+         minimal = \"pairs\"\n\n[parameters]\n\"args.how\" = \"{how}\"\n\n# end\n"
     )
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
+use squall_reports::printable;
 use squall_trace::{Plan, Record, Seed, StrategyChoice};
 
 use super::arguments::Refresh;
@@ -56,7 +57,7 @@ pub fn refresh(programs: &Programs, arguments: &Refresh, output: &mut Output) ->
                         "{}: {}\n  and {} fails with none of {} seeds from {} on: if it is mended, the file can go",
                         path.display(),
                         failures::found_in_words(found, file, &outcome),
-                        file.property,
+                        printable::line(&file.property, 60),
                         arguments.seeds,
                         file.seed
                     ))?;
