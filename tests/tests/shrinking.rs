@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use squall::Simulation;
 use squall::trace::{Outcome, Plan, Record, Seed, SiteKind, Verdict};
+use squall::{Simulation, World};
 use squall_campaign::explain::explain;
 use squall_campaign::failure_file::{FailureFile, Origin};
 use squall_campaign::shrink::{Minimal, Runs, Shrunk, shrink};
@@ -149,6 +149,80 @@ fn what_shows_at_the_end_needs_no_late_end() {
     let simulation = Simulation::new(bug.build);
     let plan = failing_seeds(&simulation, bug.property, 1).remove(0);
     assert_eq!(shrink(&simulation, &plan, &mut Runs(100_000)).unwrap().plan.horizon_ns, None);
+}
+
+/// Calls that are asked again until they are answered, and then a message that must have come: in calm weather it is sent, and lost, long
+/// before.
+fn asks_again(world: &mut World) {
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    world.node("server", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        let mut question = [0; 8];
+        while let Ok((_, from)) = endpoint.recv_from(1, &mut question).await {
+            endpoint.send_to(from, 2, b"yes").await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.node("sink", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        while endpoint.recv_from(3, &mut [0; 8]).await.is_ok() {
+            squall::publish("came", true);
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        for _ in 0..20 {
+            loop {
+                endpoint.send_to("server:80", 1, b"well?").await?;
+                let answer = squall::time::timeout(1.secs(), endpoint.recv_from(2, &mut [0; 8])).await;
+                if answer.is_ok() {
+                    break;
+                }
+            }
+        }
+        endpoint.send_to("sink:80", 3, b"all").await?;
+        squall::time::sleep(100.ms()).await;
+        Ok::<(), std::io::Error>(())
+    });
+    world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(3));
+    world.link("client", "sink").latency(uniform(1.ms(), 10.ms())).loss(percent(3));
+    let came = always("it-came", false).on("came", |came, now: bool| {
+        *came = now;
+        Ok(())
+    });
+    world.check(came.at_end(|came| {
+        ensure!(*came, "it never came");
+        Ok(())
+    }));
+}
+
+/// The horizon is that of the calm run with its cause, not of the one that was found; and who shrinks what is shrunk gets it back.
+#[test]
+fn what_is_shrunk_can_not_be_shrunk_again() {
+    let simulation = Simulation::new(asks_again);
+    for plan in failing_seeds(&simulation, "it-came", 4) {
+        let shrunk = shrink(&simulation, &plan, &mut Runs(100_000)).unwrap();
+        let [lost] = shrunk.perturbations() else { panic!("{:?}", shrunk.perturbations()) };
+        // Twenty calls of 11 ms, then one message of 5.5 ms.
+        assert_eq!(lost.at_ns, 220_000_000);
+        let horizon_ns = shrunk.plan.horizon_ns.expect("an earlier end");
+        assert!((225_500_000..=240_000_000).contains(&horizon_ns), "{horizon_ns}");
+        assert_is_left(&simulation, &shrunk);
+    }
+    for bug in BUGS {
+        let simulation = Simulation::new(bug.build);
+        for plan in failing_seeds(&simulation, bug.property, 3) {
+            assert_is_left(&simulation, &shrink(&simulation, &plan, &mut Runs(100_000)).unwrap());
+        }
+    }
+}
+
+#[track_caller]
+fn assert_is_left(simulation: &Simulation, shrunk: &Shrunk) {
+    let again = shrink(simulation, &shrunk.plan, &mut Runs(100_000)).unwrap();
+    assert_eq!((&again.plan, again.minimal), (&shrunk.plan, shrunk.minimal));
 }
 
 /// However long nothing happens before the bug, a few more runs find it: the logarithm of the perturbations.

@@ -32,6 +32,9 @@ pub const PAIRS_MAX: usize = 12;
 /// How close to its threshold a value is bisected: one part in so many of its distance from calm.
 const PRECISION: u64 = 64;
 
+/// A horizon that was given is left unless there is one that is earlier by one part in so many. More than what bisecting and rounding leave open.
+const HORIZON_GAIN: u64 = 8;
+
 /// When to give up.
 pub trait Budget {
     /// Asked before each run; `runs` have been made. False ends the search.
@@ -124,8 +127,6 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
         plan,
         property: &failure.property,
         horizon_ns: plan.horizon_ns,
-        // Where the run ended, if it was judged then.
-        judged_at_ns: (first.ending.reason != EndReason::Failed).then_some(first.ending.at_ns),
         budget,
         known: BTreeMap::new(),
         runs: 1,
@@ -166,8 +167,6 @@ struct Search<'s> {
     plan: &'s Plan,
     property: &'s str,
     horizon_ns: Option<u64>,
-    /// When the first run ended, if its failure was seen only then.
-    judged_at_ns: Option<u64>,
     budget: &'s mut dyn Budget,
     /// By the hash of a set and the horizon.
     known: BTreeMap<u128, Tried>,
@@ -372,9 +371,8 @@ impl Search<'_> {
     /// The earliest end of the run at which the set fails and no smaller one does. `None` if the run needs none.
     fn draw_horizon(&mut self, set: &[Perturbation]) -> Option<u64> {
         let given = self.horizon_ns;
-        let Some(mut failing) = self.judged_at_ns.filter(|_| !set.is_empty()) else { return given };
-        let mut passing = set.iter().map(|perturbation| perturbation.at_ns).max().unwrap_or(0).min(failing);
-        let mut found = given;
+        let Some((end, last)) = self.judged_at_its_end(set) else { return given };
+        let (mut failing, mut passing, mut found) = (end, last.min(end), given);
         while failing - passing > (failing / PRECISION).max(1) {
             let middle = passing + (failing - passing) / 2;
             if self.is_seen_by(set, middle) {
@@ -383,14 +381,31 @@ impl Search<'_> {
                 passing = middle;
             }
         }
-        if found.is_some() && found != given {
+        if given.is_some_and(|given| failing >= given - given / HORIZON_GAIN) {
+            // It was drawn before, or as good as that: who shrinks what is shrunk gets it back.
+            found = given;
+        } else if found != given {
             let round = round_up(failing, 2);
-            if self.judged_at_ns.is_some_and(|end| round < end) && self.is_seen_by(set, round) {
+            if round < end && self.is_seen_by(set, round) {
                 found = Some(round);
             }
         }
         self.horizon_ns = given;
         found
+    }
+
+    /// When the run of the set alone ends, and when it meets the last of the set; if its failure is seen only at its end, not at an event.
+    /// In calm weather both are other times than in the run from which the set is.
+    fn judged_at_its_end(&mut self, set: &[Perturbation]) -> Option<(u64, u64)> {
+        self.exhausted = self.exhausted || !self.budget.allows(self.runs);
+        if set.is_empty() || self.exhausted {
+            return None;
+        }
+        self.runs += 1;
+        let plan = Plan { horizon_ns: self.horizon_ns, ..self.plan.only(set) };
+        let outcome = self.target.run(&plan, Record::Perturbations, &mut NoObserver);
+        let last = outcome.perturbations.iter().map(|perturbation| perturbation.at_ns).max().unwrap_or(0);
+        (outcome.ending.reason != EndReason::Failed).then_some((outcome.ending.at_ns, last))
     }
 
     /// Whether the set fails if the run ends there, and without any one or two of it, or without all, it doesn't.
