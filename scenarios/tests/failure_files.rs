@@ -115,6 +115,9 @@ fn a_replay_says_what_it_found() {
     assert!(said(&output).contains("stale: 1 of 1 perturbations matched nothing"), "{}", said(&output));
     assert!(said(&output).contains("unmatched: the answer to call 1 (Pay)"), "{}", said(&output));
     assert!(said(&output).contains("it was saved by Squall 0.0.9, and this is 0.1.0"), "{}", said(&output));
+    let output = checkout.squall(&["shrink", SAVED]);
+    assert_eq!(output.status.code(), Some(125), "{}", said(&output));
+    assert!(said(&output).contains("there is nothing to shrink; stale: 1 of 1"), "{}", said(&output));
 }
 
 #[test]

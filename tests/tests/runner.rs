@@ -202,12 +202,22 @@ fn kept_failures_whose_descriptions_do_not_come_back_are_failed_trials() {
     assert!(said.contains("it ended the process, with code 0"), "{said}");
 }
 
+#[test]
+fn no_thread_at_all_is_refused_as_libtest_does() {
+    let project = Project::new();
+    project.scenario("calm", "program = \"calm\"\n");
+    let said = said(&mut project.tests(&["--test-threads=0"]), 101);
+    assert!(said.contains("argument for --test-threads must not be 0"), "{said}");
+}
+
 /// Nothing is run, and nobody takes that for a pass.
 #[test]
 fn a_variable_that_says_nothing_is_an_error() {
     let project = Project::new();
     project.scenario("calm", "program = \"calm\"\n");
-    for (variable, value) in [("SQUALL_SEED", "nonsense"), ("SQUALL_SEEDS", "9..1"), ("SQUALL_HANG_AFTER", "0")] {
+    for (variable, value) in
+        [("SQUALL_SEED", "nonsense"), ("SQUALL_SEEDS", "9..1"), ("SQUALL_SEEDS", "5..5"), ("SQUALL_HANG_AFTER", "0")]
+    {
         let said = said(project.tests(&[]).env(variable, value), 2);
         assert!(said.contains(&format!("error: {variable}: ")) && !said.contains("panicked"), "{said}");
     }

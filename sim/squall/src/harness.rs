@@ -73,6 +73,11 @@ pub fn main(
     squall_hermetic::process::end_by_file_size_limit(false);
     cli::keep_run_threads_quiet();
     let arguments = Arguments::from_args();
+    if arguments.test_threads == Some(0) {
+        // As libtest has it.
+        cli::output::complain("error: argument for --test-threads must not be 0");
+        return ExitCode::from(101);
+    }
     if let Err(error) = testing::check_variables() {
         cli::output::complain(&format!("error: {error}"));
         return ExitCode::from(cli::exit::USAGE);

@@ -800,7 +800,9 @@ fn read_variable<T: std::str::FromStr<Err = String>>(name: &str) -> Result<Optio
 /// The first that can't be, and why.
 pub(crate) fn check_variables() -> Result<(), String> {
     read_variable::<Seed>("SQUALL_SEED")?;
-    read_variable::<SeedRange>("SQUALL_SEEDS")?;
+    if let Some(seeds) = read_variable::<SeedRange>("SQUALL_SEEDS")?.filter(|seeds| seeds.is_empty()) {
+        return Err(format!("SQUALL_SEEDS: there is no seed in {seeds}"));
+    }
     read_variable::<HangAfter>(HANG_AFTER_VARIABLE)?;
     read_variable::<Jobs>("SQUALL_JOBS")?;
     Ok(())

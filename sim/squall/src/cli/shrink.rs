@@ -7,7 +7,7 @@ use squall_campaign::shrink::Minimal;
 use super::arguments::Shrink;
 use super::exit::{self, Stop};
 use super::interrupt;
-use super::output::Output;
+use super::output::{self, Output};
 use super::programs::Programs;
 use super::run::unwritable;
 use super::saved::Saved;
@@ -33,8 +33,14 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
         simulation = simulation.in_processes();
     }
     if outcome.verdict.property() != Some(&*saved.file.property) {
-        let said = found_in_words(Found::new(&saved.file, &outcome), &saved.file, &outcome);
-        return Err(Stop::Own(format!("{}: there is nothing to shrink; {said}", path.display())));
+        let found = Found::new(&saved.file, &outcome);
+        let said = found_in_words(found, &saved.file, &outcome);
+        let said = format!("{}: there is nothing to shrink; {said}", path.display());
+        if matches!(found, Found::Stale { .. }) {
+            output::complain(&said);
+            return Ok(exit::STALE);
+        }
+        return Err(Stop::Own(said));
     }
     let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs, interrupt::flag());
     let told = match shrink_and_explain(&simulation, &saved.plan(), &mut patience) {
