@@ -144,6 +144,8 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
     }
     let horizon_ns = match minimal {
         Minimal::Unproved => plan.horizon_ns,
+        // What fails at an event ends there anyway.
+        _ if first.ending.reason == EndReason::Failed => plan.horizon_ns,
         _ => search.draw_horizon(&set),
     };
     let exhausted = search.exhausted;
