@@ -11,7 +11,7 @@ pub const SUMMARY_BYTES_MAX: usize = 200_000;
 /// Commands that make annotations, one a line, for the problems among `cases`. `file` is what they are shown at.
 #[must_use]
 pub fn annotations(suite: &str, file: &str, cases: &[Case]) -> Vec<String> {
-    let problems = cases.iter().filter_map(|case| case.problem.as_ref());
+    let problems = cases.iter().filter_map(Case::problem);
     let line = |problem: &Problem| {
         let (title, file) = (property(&format!("{suite}: {}", problem.kind)), property(file));
         format!("::error title={title},file={file}::{}", data(&format!("{}\n{}", problem.message, problem.text)))
@@ -23,7 +23,7 @@ pub fn annotations(suite: &str, file: &str, cases: &[Case]) -> Vec<String> {
 /// [`SUMMARY_BYTES_MAX`] and says how many it leaves out.
 #[must_use]
 pub fn summary(suite: &str, runs: &str, cases: &[Case]) -> String {
-    let problems: Vec<&Problem> = cases.iter().filter_map(|case| case.problem.as_ref()).collect();
+    let problems: Vec<&Problem> = cases.iter().filter_map(Case::problem).collect();
     let sign = if problems.is_empty() { "✅" } else { "❌" };
     let mut text = format!("### {sign} squall: {}\n\n{}\n\n", plain(suite), plain(runs));
     for (index, problem) in problems.iter().enumerate() {
@@ -73,17 +73,18 @@ fn property(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::junit::Status;
 
     fn case(number: usize, text: &str) -> Case {
         let problem =
             Problem { kind: format!("p{number}"), message: "50% lost\nor so".to_string(), text: text.to_string() };
-        Case { name: format!("p{number}"), problem: Some(problem) }
+        Case { name: format!("p{number}"), status: Status::Failed(problem) }
     }
 
     #[test]
     fn annotations_are_commands_of_one_line_and_ten_at_the_most() {
         let mut cases: Vec<Case> = (0..10).map(|number| case(number, "replay: a\nb")).collect();
-        cases.push(Case { name: "fine".to_string(), problem: None });
+        cases.push(Case { name: "fine".to_string(), status: Status::Passed });
         let lines = annotations("pay,ments", "a:b.toml", &cases);
         assert_eq!(lines.len(), 10);
         assert_eq!(lines[0], "::error title=pay%2Cments%3A p0,file=a%3Ab.toml::50%25 lost%0Aor so%0Areplay: a%0Ab");

@@ -83,6 +83,7 @@ fn programs() -> Vec<Program> {
             "Ends the process where `at` says: in a property, at its end, in a destructor",
             late_ending,
         ),
+        Program::new("answering", "A lost answer breaks a property, whose name is an argument", answering),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -412,6 +413,44 @@ fn heap_addressed(world: &mut World, _: &NoArgs) {
         Ok::<(), std::io::Error>(())
     });
     world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(permille(2));
+}
+
+#[derive(Clone, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Named {
+    property: String,
+}
+
+impl Default for Named {
+    fn default() -> Named {
+        Named { property: "answered".to_string() }
+    }
+}
+
+fn answering(world: &mut World, args: &Named) {
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    world.node("server", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+        while let Ok((_, from)) = endpoint.recv_from(1, &mut [0; 8]).await {
+            endpoint.send_to(from, 2, b"yes").await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        for _ in 0..5 {
+            endpoint.send_to("server:80", 1, b"well?").await?;
+            let answer = squall::time::timeout(50.ms(), endpoint.recv_from(2, &mut [0; 8])).await;
+            squall::publish("answer", answer.is_ok());
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(4));
+    world.check(always(args.property.clone(), ()).on("answer", |(), came: bool| {
+        ensure!(came, "there was no answer");
+        Ok(())
+    }));
 }
 
 fn late_ending(world: &mut World, args: &How) {

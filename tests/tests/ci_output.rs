@@ -91,10 +91,43 @@ fn junit_tells_what_is_neither_pass_nor_failure() {
         assert_eq!(names, failed, "{program} {more}");
         let _ = std::fs::remove_dir_all(place.path().join("squall-regressions"));
     }
+    // Where nothing ran, nothing is right.
+    let file = scenario(&place, "answering", "");
+    for nothing in [["--seeds", "5..5"], ["--for", "0s"]] {
+        squall(place.path(), &["explore", &file, "--junit", "result.xml", nothing[0], nothing[1]], &[], 4);
+        let suite = suite(&place.path().join("result.xml"));
+        assert_eq!((suite.tests, suite.disabled), (1, 1), "{suite:?}");
+        assert_eq!(suite.test_cases[0].name.as_str(), "answered");
+    }
     // Before anything runs.
     let file = scenario(&place, "calm", "");
     let (stdout, stderr) = squall(place.path(), &["explore", &file, "--junit", "/dev/null/result.xml"], &[], 1);
     assert!(stderr.contains("can't be written") && stdout.is_empty(), "{stdout}{stderr}");
+}
+
+/// What is there and is no file is written to, as by any other program.
+#[cfg(unix)]
+#[test]
+fn junit_goes_through_links_and_into_pipes() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = scenario(&place, "calm", "");
+    let at = |name: &str| place.path().join(name);
+    std::fs::create_dir(at("elsewhere")).expect("a directory");
+    std::os::unix::fs::symlink("elsewhere/result.xml", at("link.xml")).expect("a link");
+    for _ in 0..2 {
+        squall(place.path(), &["explore", &file, "--junit", "link.xml"], &[], 0);
+        assert!(at("link.xml").is_symlink());
+        assert_eq!(suite(&at("elsewhere/result.xml")).name.as_str(), "calm");
+    }
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().expect("mkfifo").success());
+    let read = std::thread::spawn({
+        let pipe = at("pipe");
+        move || std::fs::read_to_string(pipe).expect("text")
+    });
+    squall(place.path(), &["explore", &file, "--junit", "pipe"], &[], 0);
+    assert!(read.join().expect("it reads").contains("<testsuite name=\"calm\""));
+    let (stdout, _) = squall(place.path(), &["explore", &file, "--junit", "/dev/stdout"], &[], 0);
+    assert!(stdout.contains("100 runs in "), "{stdout}");
 }
 
 #[test]

@@ -29,12 +29,14 @@
 //!
 //! An entry can be taken away, and a value changed. The sentences are for the reader: nothing is read from them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_trace::plan::{ANY_FINGERPRINT, Bases};
+use squall_trace::verdict::BUILT_IN_PROPERTIES;
 use squall_trace::{
     Base, Digest, FlowId, Outcome, Override, Parameters, Plan, Seed, Site, SiteKind, StrategyChoice, Verdict,
 };
@@ -54,6 +56,9 @@ const HEADER: &str = "\
 # value changed (times are nanoseconds), to see whether it still fails.
 
 ";
+
+/// What they begin with, whatever version wrote them.
+const HEADER_BEGINS: &str = "# A failing run, said by what wasn't calm in it.";
 
 /// No failure file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -176,30 +181,44 @@ pub enum Found {
     Differs,
     /// The property doesn't fail any more.
     Gone,
-    /// Some entries met nothing.
+    /// It says nothing about the failure: some entries met nothing.
     Stale {
         /// How many.
         unused: usize,
         /// Of how many.
         of: usize,
     },
+    /// It says nothing about the failure: the program has no such property, and so nothing judged it. Stale, too.
+    Unjudged,
 }
 
 impl Found {
-    /// Compares a run with what was saved of it.
+    /// Compares a run with what was saved of it. The run is recorded: what isn't knows of no properties.
     #[must_use]
     pub fn new(file: &FailureFile, outcome: &Outcome) -> Found {
         let property = property_of(&outcome.verdict);
         let fails = property == Some(&*file.property);
-        if outcome.digest == file.digest && fails {
-            Found::Same
-        } else if !outcome.unused_overrides.is_empty() {
+        let is_judged = |names: &Vec<String>| {
+            let built_in = BUILT_IN_PROPERTIES.into_iter().chain([UNKNOWN_PROPERTY]);
+            names.iter().map(String::as_str).chain(built_in).any(|name| name == file.property)
+        };
+        if !outcome.unused_overrides.is_empty() {
             Found::Stale { unused: outcome.unused_overrides.len(), of: file.perturbations() }
+        } else if outcome.digest == file.digest && fails {
+            Found::Same
         } else if fails {
             Found::Differs
-        } else {
+        } else if outcome.properties.as_ref().is_none_or(is_judged) {
             Found::Gone
+        } else {
+            Found::Unjudged
         }
+    }
+
+    /// Whether it says nothing about the failure.
+    #[must_use]
+    pub fn is_stale(self) -> bool {
+        matches!(self, Found::Stale { .. } | Found::Unjudged)
     }
 
     /// `same`, `differs`, `gone` or `stale`.
@@ -209,7 +228,7 @@ impl Found {
             Found::Same => "same",
             Found::Differs => "differs",
             Found::Gone => "gone",
-            Found::Stale { .. } => "stale",
+            Found::Stale { .. } | Found::Unjudged => "stale",
         }
     }
 }
@@ -358,25 +377,32 @@ impl FailureFile {
                 "it breaks off: there is no line `{END}`, without which a part could be taken for the whole"
             ));
         }
-        for (entry, number) in file.perturbations.iter().zip(1..) {
-            let of_message = matches!(entry.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate);
-            if of_message && entry.fingerprint == ANY_FINGERPRINT {
-                return Err(format!("its perturbation {number} has a fingerprint of zeros, which is no message's"));
+        let mut decisions = BTreeMap::new();
+        for (entry, number) in file.perturbations.iter().zip(1usize..) {
+            entry.check().map_err(|problem| format!("its perturbation {number} {problem}"))?;
+            let Override { site, fingerprint, .. } = entry.planned();
+            if let Some(before) = decisions.insert((site, fingerprint), number) {
+                return Err(format!(
+                    "its perturbations {before} and {number} are of the same decision: only one can be"
+                ));
             }
         }
         Ok(file)
     }
 
-    /// Whether a file seems to be one: it says a format, which no scenario file does.
+    /// Whether a file seems to be one: it begins as those do, or says what no scenario file does.
     #[must_use]
     pub fn is_one(path: &Path) -> bool {
+        const KEYS: [&str; 7] = ["format", "squall", "property", "weather", "horizon_ns", "digest", "minimal"];
         let mut bytes = Vec::new();
         let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
         let text = String::from_utf8_lossy(&bytes);
         // Even where the rest can't be read: a damaged failure file isn't to be told as a damaged scenario. What comes behind
         // the head of a table is a program's own.
         let mut top = text.lines().map(str::trim).take_while(|line| !line.starts_with('['));
-        read.is_ok() && top.any(|line| line.split('=').next().is_some_and(|key| key.trim() == "format"))
+        let begins = !text.is_empty() && (text.starts_with(HEADER_BEGINS) || HEADER_BEGINS.starts_with(&*text));
+        let says = |line: &str| line.split_once('=').is_some_and(|(key, _)| KEYS.contains(&key.trim()));
+        read.is_ok() && (begins || top.any(says))
     }
 
     /// Reads a file.
@@ -404,21 +430,74 @@ impl FailureFile {
         whole_file::write(path, |file| file.write_all(self.to_text().as_bytes()))
     }
 
-    /// As [`FailureFile::write`]; but where the file says the same of another build, it stays as it is: whoever keeps it has no use for a
-    /// change with every build.
+    /// As [`FailureFile::write`]; but nothing is lost of what is there already. Where the file says the same of another build, it stays as
+    /// it is: whoever keeps it has no use for a change with every build. Where it says another failure, or a person has written in it, it
+    /// is kept beside, under the name that is given back.
     ///
     /// # Errors
     /// What the system says.
-    pub fn write_unless_known(&self, path: &Path) -> io::Result<()> {
-        let of_this_build = |known: FailureFile| FailureFile { build: self.build, ..known };
-        match FailureFile::read(path).map(of_this_build) {
-            Ok(known) if known == *self => Ok(()),
-            _ => self.write(path),
+    pub fn write_unless_known(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let known = FailureFile::read(path);
+        if let Ok(known) = &known
+            && (FailureFile { build: self.build, ..known.clone() }) == *self
+        {
+            return Ok(None);
         }
+        let has_more = match known {
+            // Of the same plan only what it comes to is new.
+            Ok(known) => known.plan() != self.plan() || known.is_edited(path),
+            Err(ReadError::Content { .. }) => true,
+            // Whatever another process may have put there since says the same.
+            Err(ReadError::Open { .. }) => false,
+        };
+        let aside = if has_more { whole_file::keep_aside(path)? } else { None };
+        self.write(path)?;
+        Ok(aside)
+    }
+
+    /// Takes the place of another failure, `known`, which was read from `path`. Where a person has written in that file, it is kept beside,
+    /// under the name that is given back.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_over(&self, known: &FailureFile, path: &Path) -> io::Result<Option<PathBuf>> {
+        let aside = if known.is_edited(path) { whole_file::keep_aside(path)? } else { None };
+        self.write(path)?;
+        Ok(aside)
+    }
+
+    /// Takes the file at `path`, which says this, away. Where a person has written in it, it is kept beside, under the name that is given
+    /// back.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let aside = if self.is_edited(path) { whole_file::keep_aside(path)? } else { None };
+        std::fs::remove_file(path)?;
+        Ok(aside)
+    }
+
+    /// Whether a person has written in the file at `path`, which says this: a comment, say.
+    fn is_edited(&self, path: &Path) -> bool {
+        // One that another version has written differs as well: better to be kept.
+        std::fs::read_to_string(path).is_ok_and(|text| text != self.to_text())
     }
 }
 
 impl Entry {
+    /// What can't be, by itself.
+    fn check(&self) -> Result<(), String> {
+        let of_message = matches!(self.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate);
+        if of_message && self.fingerprint == ANY_FINGERPRINT {
+            return Err("has a fingerprint of zeros, which is no message's".to_string());
+        }
+        let happens = matches!(self.kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Operation);
+        if happens && self.value > 1 {
+            return Err(format!("has the value {}: expected 1 (it happens) or 0 (it doesn't)", self.value));
+        }
+        Ok(())
+    }
+
     fn planned(&self) -> Override {
         let site = Site { kind: self.kind, flow: self.flow, number: self.number };
         Override { site, fingerprint: self.fingerprint, value: self.value }
@@ -519,6 +598,7 @@ value = "18446744073709551615"
             ("seed = \"0x", "seed = \"x", "seed"),
             ("[[perturbation]]", "[[perturbation]", "TOML parse error at line"),
             ("fffffffffffffffe", "0000000000000000", "its perturbation 1 has a fingerprint of zeros"),
+            ("value = 1", "value = 2", "its perturbation 1 has the value 2: expected 1 (it happens) or 0"),
             ("\n# end\n", "\n", "it breaks off: there is no line `# end`"),
         ] {
             let problem = problem(from, to);
@@ -537,9 +617,40 @@ value = "18446744073709551615"
         }
         // Who edits it may take entries away, and add others behind.
         let first = text.find("[[perturbation]]").unwrap();
-        let read = |text: &str| FailureFile::from_text(text).unwrap().perturbations.len();
-        assert_eq!(read(&format!("{}# end", &text[..first])), 0);
-        assert_eq!(read(&format!("{text}{}", &text[first..])), 6);
+        let read = |text: &str| FailureFile::from_text(text).map(|file| file.perturbations.len());
+        assert_eq!(read(&format!("{}# end", &text[..first])), Ok(0));
+        let others = text[first..].replace("number = 3", "number = 4");
+        assert_eq!(read(&format!("{text}{others}")), Ok(6));
+        // But of one decision there is one.
+        for value in ["value = 1", "value = 0"] {
+            let again = others.replacen("number = 4", "number = 3", 1).replacen("value = 1", value, 1);
+            let problem = read(&format!("{text}{again}")).unwrap_err();
+            assert_eq!(problem, "its perturbations 1 and 4 are of the same decision: only one can be");
+        }
+    }
+
+    /// However damaged: else it would be told as a damaged scenario.
+    #[test]
+    fn a_failure_file_is_known_by_what_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file.toml");
+        let is_one = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            FailureFile::is_one(&path)
+        };
+        let text = file(vec![entry(SiteKind::Loss, 1)]).to_text();
+        for length in 1..text.len() {
+            assert!(is_one(&text[..length]), "{}", &text[..length]);
+        }
+        let bare = text.strip_prefix(HEADER).unwrap();
+        for line in ["format = 1\n", "squall = \"0.1.0\"\n", "property = \"paid-once\"\n"] {
+            assert!(is_one(&bare.replace(line, "")), "without {line}");
+        }
+        for other in
+            ["", "# A comment\n", "program = \"payments\"\nseeds = \"0..9\"\n[args]\nformat = 1\nproperty = \"x\"\n"]
+        {
+            assert!(!is_one(other), "{other}");
+        }
     }
 
     #[test]
@@ -549,12 +660,12 @@ value = "18446744073709551615"
         let file = file(vec![entry(SiteKind::Fault, 1)]);
         file.write(&path).unwrap();
         assert_eq!(FailureFile::read(&path).unwrap(), file);
-        // Another build has the same to say, and then something else.
+        // Another build has the same to say, and then something else of the same plan.
         let other = FailureFile { build: None, ..file.clone() };
-        other.write_unless_known(&path).unwrap();
+        assert_eq!(other.write_unless_known(&path).unwrap(), None);
         assert_eq!(FailureFile::read(&path).unwrap(), file);
         let other = FailureFile { digest: Digest(9), ..other };
-        other.write_unless_known(&path).unwrap();
+        assert_eq!(other.write_unless_known(&path).unwrap(), None);
         assert_eq!(FailureFile::read(&path).unwrap(), other);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a partial file was left behind");
         assert!(matches!(FailureFile::read(directory.path()).unwrap_err(), ReadError::Open { .. }));
@@ -562,14 +673,51 @@ value = "18446744073709551615"
         assert!(FailureFile::read(&path).unwrap_err().to_string().contains("no text"));
     }
 
+    /// Another failure of the same name, what a person wrote in one, and what can't be read: each is kept beside.
+    #[test]
+    fn nothing_is_lost_where_a_file_is_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("paid-once-0x2a.toml");
+        let [found, another] = [3, 4].map(|value| file(vec![entry(SiteKind::Latency, value)]));
+        let commented = |file: &FailureFile| format!("# seen on Monday\n{}", file.to_text());
+        let mut kept = vec![];
+        for before in [another.to_text(), commented(&another), commented(&found), "#".to_string()] {
+            std::fs::write(&path, &before).unwrap();
+            let known = FailureFile::read(&path).is_ok_and(|known| known == found);
+            let aside = found.write_unless_known(&path).unwrap();
+            assert_eq!(aside.is_none(), known, "{before}");
+            if let Some(aside) = aside {
+                assert_eq!(std::fs::read_to_string(&aside).unwrap(), before);
+                assert!(aside.extension().unwrap() != "toml", "it would be run: {}", aside.display());
+                kept.push((aside, before));
+                assert_eq!(FailureFile::read(&path).unwrap(), found);
+            }
+        }
+        // None is kept over another one.
+        assert_eq!(kept.len(), 3);
+        for (aside, before) in kept {
+            assert_eq!(std::fs::read_to_string(aside).unwrap(), before);
+        }
+        // Who asked for it to be written over is kept what they wrote, and nothing else.
+        std::fs::write(&path, another.to_text()).unwrap();
+        assert_eq!(found.write_over(&another, &path).unwrap(), None);
+        std::fs::write(&path, commented(&another)).unwrap();
+        let aside = found.write_over(&another, &path).unwrap().unwrap();
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), commented(&another));
+        assert_eq!(FailureFile::read(&path).unwrap(), found);
+    }
+
     proptest! {
         #[test]
         fn every_file_is_read_back_as_it_was_written(
             message in any::<String>(),
-            entries in prop::collection::vec((0usize..5, any::<u64>(), any::<u64>(), any::<u64>(), "\\PC*"), 0..5),
+            entries in prop::collection::vec((0usize..6, any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
         ) {
-            let entry = |(kind, flow, fingerprint, value, says)| {
-                Entry { says, kind: SiteKind::ALL[kind], flow: FlowId(flow), number: 1, fingerprint, value }
+            let entry = |(kind, flow, fingerprint, value, says): (usize, u64, u64, u64, String)| {
+                let kind = SiteKind::ALL[kind];
+                let happens = matches!(kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Operation);
+                let value = if happens { value % 2 } else { value };
+                Entry { says, kind, flow: FlowId(flow), number: 1, fingerprint, value }
             };
             let file = FailureFile { message, ..file(entries.into_iter().map(entry).collect()) };
             prop_assert_eq!(FailureFile::from_text(&file.to_text()).unwrap(), file);

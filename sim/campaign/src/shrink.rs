@@ -522,6 +522,7 @@ mod tests {
                 unused_overrides: Vec::new(),
                 escapes: Vec::new(),
                 unreached_faults: Vec::new(),
+                properties: None,
                 names: Names::default(),
                 trace: None,
             }

@@ -401,6 +401,8 @@ fn finish(
     if let (false, Some(failure)) = (matches!(verdict, Verdict::Fail(_)), with(|kernel| kernel.failure.clone())) {
         verdict = Verdict::Fail(failure);
     }
+    let names = audience.properties.iter().map(|property| property.name().to_string());
+    let properties = (record > Record::Digest).then(|| names.collect());
     let kernel = installed.take();
     let Kernel { journal, decisions, network, escapes, unreached_faults, .. } = *kernel;
     let unused_overrides = decisions.finish();
@@ -426,6 +428,7 @@ fn finish(
         escapes,
         unreached_faults,
         names: Names { nodes: journal.nodes, ..Names::default() },
+        properties,
         trace,
     }
 }

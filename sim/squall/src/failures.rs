@@ -52,6 +52,10 @@ pub fn list(directory: &Path) -> Vec<PathBuf> {
 
 /// What was found, in a line or two.
 pub fn found_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> String {
+    format!("{}{}", compared_in_words(found, file, outcome), beyond_the_end(file, outcome).unwrap_or_default())
+}
+
+fn compared_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> String {
     let property = printable::line(&file.property, 60);
     let now = match outcome.verdict.property() {
         _ if outcome.verdict == Verdict::Pass => "every property holds".to_string(),
@@ -79,16 +83,47 @@ pub fn found_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> St
         ),
         Found::Gone => format!("gone: {property} doesn't fail any more ({now}){other}"),
         Found::Stale { unused, of } => {
-            let mut text = format!(
-                "stale: {unused} of {of} perturbations matched nothing: the program does something else by now ({now}){other}"
-            );
+            let why = match file.horizon_ns {
+                _ if outcome.digest == file.digest => "though the run is the one that was saved",
+                Some(horizon_ns) if outcome.ending.at_ns == horizon_ns => {
+                    "they lie behind the end that horizon_ns gives the run, or the program does something else by now"
+                }
+                _ => "the program does something else by now",
+            };
+            let mut text = format!("stale: {unused} of {of} perturbations matched nothing: {why} ({now}){other}");
             for planned in outcome.unused_overrides.iter().take(TOLD_MAX) {
                 let says = file.sentence(planned).filter(|says| !says.is_empty());
                 text.push_str(&format!("\n  unmatched: {}", printable::line(says.unwrap_or("(no sentence)"), 200)));
             }
             text
         }
+        Found::Unjudged => {
+            let names = outcome.properties.iter().flatten().map(|name| printable::line(name, 60));
+            let has = match names.collect::<Vec<String>>() {
+                names if names.is_empty() => "none".to_string(),
+                names => names.join(", "),
+            };
+            format!(
+                "stale: the program has no property {property}, so that nothing judged it; it has {has}, and those of every run \
+                 ({now}){other}"
+            )
+        }
     }
+}
+
+/// Why nothing ends a run where its failure file says: it ends before.
+fn beyond_the_end(file: &FailureFile, outcome: &Outcome) -> Option<String> {
+    let horizon_ns = file.horizon_ns.filter(|horizon_ns| *horizon_ns > outcome.ending.at_ns)?;
+    // That it fails before may be what it was cut for.
+    let ends = !matches!(outcome.verdict, Verdict::Fail(_));
+    ends.then(|| {
+        format!(
+            "; its horizon_ns, {}, does nothing: the run ends at {} ({})",
+            format_ns(horizon_ns),
+            format_ns(outcome.ending.at_ns),
+            outcome.ending.reason
+        )
+    })
 }
 
 /// Time and runs for one search.

@@ -301,7 +301,7 @@ impl Harness {
             return Err(text);
         }
         let as_expected = expect.is_some() && outcome.verdict.property() == expect;
-        if matches!(found, Found::Stale { .. }) || !(as_expected || outcome.verdict == Verdict::Pass) {
+        if found.is_stale() || !(as_expected || outcome.verdict == Verdict::Pass) {
             text.push_str(&format!(
                 "{}\n{}",
                 found_in_words(found, &saved.file, &outcome),

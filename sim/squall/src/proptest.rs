@@ -138,6 +138,13 @@ where
         for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(&label))) {
             self.exploration.replay::<F>(&saved_world, &path, false);
         }
+        for variable in ["SQUALL_SEED", "SQUALL_SEEDS"] {
+            if std::env::var_os(variable).is_some() {
+                testing::note(&format!(
+                    "squall: {label} draws its seeds with its inputs: {variable} changes nothing, PROPTEST_RNG_SEED does"
+                ));
+            }
+        }
         let cases = self.config.cases;
         assert!(cases > 0, "squall: {label} has no case to run: PROPTEST_CASES is 0");
         // A failure is saved by Squall, with its input.

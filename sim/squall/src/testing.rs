@@ -290,7 +290,7 @@ impl Exploration {
         }
         let found = Found::new(&file, &outcome);
         let said = format!("{}: {}", path.display(), found_in_words(found, &file, &outcome));
-        if outcome.verdict == Verdict::Pass && !matches!(found, Found::Stale { .. }) {
+        if outcome.verdict == Verdict::Pass && !found.is_stale() {
             note(&format!("squall: {label}: {said}"));
             return;
         }

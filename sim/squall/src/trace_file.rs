@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use squall_campaign::whole_file::WholeFile;
 use squall_trace::{Checkpoint, Digest, Names, OwnedEvent, Perturbation, Plan, Trace, Verdict};
 
 /// The format's name in the header.
@@ -75,10 +76,7 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct TraceFile {
     path: PathBuf,
-    /// What is written to until all is there. `None` where the path is no regular file (`/dev/null`, a pipe): those are
-    /// written directly, and never replaced.
-    partial: Option<PathBuf>,
-    file: Option<File>,
+    file: WholeFile,
 }
 
 impl TraceFile {
@@ -88,26 +86,8 @@ impl TraceFile {
     /// What the system says if nothing can be written there.
     pub fn create(path: impl Into<PathBuf>) -> io::Result<TraceFile> {
         let path = path.into();
-        let is_special = match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => {
-                return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
-            }
-            Ok(metadata) => !metadata.is_file(),
-            Err(_) => false,
-        };
-        if is_special {
-            let file = File::options().write(true).open(&path)?;
-            return Ok(TraceFile { path, partial: None, file: Some(file) });
-        }
-        let Some(name) = path.file_name() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it names no file"));
-        };
-        // Two processes may write the same trace at the same time: the last one wins, and neither is mixed in.
-        let mut partial_name = name.to_os_string();
-        partial_name.push(format!(".{}.partial", std::process::id()));
-        let partial = path.with_file_name(partial_name);
-        let file = File::create(&partial)?;
-        Ok(TraceFile { path, partial: Some(partial), file: Some(file) })
+        let file = WholeFile::create(&path)?;
+        Ok(TraceFile { path, file })
     }
 
     /// Where it will be.
@@ -121,22 +101,8 @@ impl TraceFile {
     /// # Errors
     /// What the system says.
     pub fn write(mut self, trace: &Trace) -> io::Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        let file = write_lines(BufWriter::new(file), trace)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        if let Some(partial) = &self.partial {
-            std::fs::rename(partial, &self.path)?;
-            self.partial = None;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for TraceFile {
-    fn drop(&mut self) {
-        if let Some(partial) = &self.partial {
-            let _ = std::fs::remove_file(partial);
-        }
+        write_lines(BufWriter::new(self.file.file()), trace)?.flush()?;
+        self.file.finish()
     }
 }
 
@@ -234,7 +200,7 @@ fn read_lines(file: impl io::Read) -> Result<Trace, (u64, String)> {
             return Err((number, format!("the header promises {expected} {what}, and here are {found}")));
         }
     }
-    Ok(Trace {
+    let trace = Trace {
         plan: header.plan,
         names: header.names,
         events,
@@ -243,7 +209,10 @@ fn read_lines(file: impl io::Read) -> Result<Trace, (u64, String)> {
         digest: header.digest,
         log_digest: header.log_digest,
         verdict: header.verdict,
-    })
+    };
+    // Whoever compares two traces goes by their checkpoints.
+    trace.check().map_err(|problem| (number, problem))?;
+    Ok(trace)
 }
 
 fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>, number: u64) -> Result<Option<Line>, (u64, String)> {
@@ -262,13 +231,13 @@ fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>, number: u64) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use squall_trace::{Event, EventKind, Failure, NodeId, NodeInfo, Seed, Site, SiteKind, TaskId, TaskInfo};
+    use squall_trace::{Digester, Event, EventKind, Failure, NodeId, NodeInfo, Seed, Site, SiteKind, TaskId, TaskInfo};
 
     use super::*;
 
     fn trace() -> Trace {
         let event = |step, kind| Event { step, at_ns: u64::MAX, node: NodeId(0), task: TaskId(u64::MAX), kind };
-        Trace {
+        let trace = Trace {
             plan: Plan::seeded("payments", Seed(u64::MAX)),
             names: Names {
                 nodes: vec![NodeInfo {
@@ -307,7 +276,7 @@ mod tests {
                 calm: 0,
                 at_ns: 5,
             }],
-            checkpoints: vec![Checkpoint { events: 256, digest: Digest(5) }],
+            checkpoints: Vec::new(),
             digest: Digest(u128::MAX),
             log_digest: Digest(0),
             verdict: Verdict::Fail(Failure {
@@ -318,7 +287,26 @@ mod tests {
                 node: None,
                 task: None,
             }),
+        };
+        digested(trace)
+    }
+
+    /// With the digests that belong to its events, and with so many of those that there is a checkpoint.
+    fn digested(mut trace: Trace) -> Trace {
+        let last = trace.events.iter().rposition(|event| matches!(event.kind, EventKind::Crash)).expect("there is one");
+        while trace.counted_events().count() < 256 {
+            let event = trace.events[last].clone();
+            trace.events.insert(last, event);
         }
+        let (mut events, mut logs) = (Digester::new(true), Digester::new(false));
+        for event in &mut trace.events {
+            let is_log = matches!(event.kind, EventKind::Log { .. });
+            if is_log { &mut logs } else { &mut events }.add(event);
+            event.step = events.events();
+        }
+        (trace.digest, trace.checkpoints) = events.finish();
+        trace.log_digest = logs.finish().0;
+        trace
     }
 
     #[test]
@@ -329,11 +317,13 @@ mod tests {
         assert_eq!(read(&path).unwrap(), trace());
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "a partial file was left behind");
         let text = String::from_utf8(zstd::decode_all(File::open(&path).unwrap()).unwrap()).unwrap();
-        let kinds: Vec<String> = text
+        let mut kinds: Vec<String> = text
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["line"].as_str().unwrap().to_string())
             .collect();
-        assert_eq!(kinds, ["header", "event", "event", "event", "event", "perturbation", "checkpoint"]);
+        assert_eq!(kinds.iter().filter(|kind| *kind == "event").count(), trace().events.len());
+        kinds.dedup();
+        assert_eq!(kinds, ["header", "event", "perturbation", "checkpoint"]);
     }
 
     #[test]
@@ -359,11 +349,27 @@ mod tests {
         assert_eq!((line, problem.as_str()), (1, "expected the header"));
         let (line, problem) = read_text(&whole.replace("\"event\":\"crash\"", "\"event\":\"crush\"")).unwrap_err();
         assert!(line == 4 && problem.contains("crush"), "{line}: {problem}");
-        let (line, problem) = read_text(&lines[..6].join("\n")).unwrap_err();
-        assert_eq!((line, problem.as_str()), (7, "the header promises 1 checkpoints, and here are 0"));
+        let (line, problem) = read_text(&lines[..lines.len() - 1].join("\n")).unwrap_err();
+        assert_eq!((line, &*problem), (lines.len() as u64, "the header promises 1 checkpoints, and here are 0"));
         let (line, problem) = read_text(&whole.replace("\"version\":1", "\"version\":2")).unwrap_err();
         assert!(line == 1 && problem.contains("version 2"), "{line}: {problem}");
         assert_eq!(read_lines(&b"not zstd at all"[..]).unwrap_err().0, 1);
+        // What was changed by hand, so that each line is one.
+        let logged = lines.iter().position(|line| line.contains("two\\nlines")).unwrap();
+        for (from, to, expected) in [
+            (lines[3], lines[3].replace("\"node\":0", "\"node\":1"), "don't fit its checkpoints"),
+            (lines[3], lines[3].replace("\"step\":3", "\"step\":4"), "event 3 is numbered 4"),
+            (lines[logged], lines[logged].replace("two", "six"), "don't fit its digests"),
+            (
+                lines[0],
+                lines[0].replacen(&trace().digest.to_string(), &Digest(1).to_string(), 1),
+                "don't fit its digests",
+            ),
+        ] {
+            assert_ne!(from, to);
+            let (_, problem) = read_text(&whole.replacen(from, &to, 1)).unwrap_err();
+            assert!(problem.contains(expected), "{problem}");
+        }
         let mut cut = zstd::encode_all(whole.as_bytes(), 1).unwrap();
         cut.truncate(cut.len() - 5);
         assert!(read_lines(&*cut).is_err());

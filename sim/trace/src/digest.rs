@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::event::Event;
+use crate::event::{Event, EventKind, Place, canonical};
 use crate::short::copy_short;
 
 /// How many events a block holds. Counted in events, not in bytes, so that the checkpoints of two runs stand at the same
@@ -91,13 +91,29 @@ impl Digester {
         }
     }
 
-    /// Adds one event.
+    /// Adds one event: by the very calls by which an engine adds it that has no [`Event`] at hand.
     pub fn add(&mut self, event: &Event<'_>) {
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.clear();
-        event.write_canonical(&mut bytes);
-        self.put(&bytes);
-        self.scratch = bytes;
+        let place = Place { at_ns: event.at_ns, node: event.node, task: event.task };
+        match &event.kind {
+            EventKind::Poll => canonical::poll(self.room(), place),
+            EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
+                let ports = (*from_port, *to, *to_port);
+                canonical::send(self.room(), place, (*flow, *number), ports, *tag, payload.len());
+                self.put(payload);
+            }
+            EventKind::Deliver { flow, number, copy } => {
+                canonical::deliver(self.room(), place, (*flow, *number, *copy));
+            }
+            EventKind::Spawn { child } => canonical::spawn(self.room(), place, *child),
+            EventKind::TaskEnd { end } => canonical::task_end(self.room(), place, *end),
+            _ => {
+                let mut bytes = std::mem::take(&mut self.scratch);
+                bytes.clear();
+                event.write_canonical(&mut bytes);
+                self.put(&bytes);
+                self.scratch = bytes;
+            }
+        }
         self.end_event();
     }
 
@@ -194,7 +210,6 @@ impl Digester {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventKind;
     use crate::id::{NodeId, TaskId};
 
     fn digest_of(texts: &[&str]) -> Digest {

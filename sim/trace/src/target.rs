@@ -111,6 +111,9 @@ pub struct Outcome {
     pub unreached_faults: Vec<String>,
     /// Who took part; empty under [`Record::Digest`].
     pub names: Names,
+    /// The names of the properties that judged it, beside [`BUILT_IN_PROPERTIES`](crate::verdict::BUILT_IN_PROPERTIES). `None` under
+    /// [`Record::Digest`], and where nothing judged it to its end.
+    pub properties: Option<Vec<String>>,
     /// All events; only under [`Record::Full`].
     pub trace: Option<Trace>,
 }
@@ -139,6 +142,7 @@ impl Outcome {
         if record < Record::Perturbations {
             self.perturbations = Vec::new();
             self.names = Names::default();
+            self.properties = None;
         }
         self
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Checkpoint, Digest};
+use crate::digest::{Checkpoint, Digest, Digester};
 use crate::event::{EventKind, OwnedEvent};
 use crate::id::{FlowId, NodeId, TaskId};
 use crate::plan::{Perturbation, Plan};
@@ -36,6 +36,29 @@ impl Trace {
     /// The events that the digest is of: all but log lines.
     pub fn counted_events(&self) -> impl Iterator<Item = &OwnedEvent> {
         self.events.iter().filter(|event| !matches!(event.kind, EventKind::Log { .. }))
+    }
+
+    /// Whether its events are those that its digests and checkpoints are of.
+    ///
+    /// # Errors
+    /// What doesn't fit, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let (mut events, mut logs) = (Digester::new(true), Digester::new(false));
+        for event in &self.events {
+            let is_log = matches!(event.kind, EventKind::Log { .. });
+            if is_log { &mut logs } else { &mut events }.add(event);
+            if event.step != events.events() {
+                return Err(format!("event {} is numbered {}", events.events(), event.step));
+            }
+        }
+        let (digest, checkpoints) = events.finish();
+        if checkpoints != self.checkpoints {
+            return Err("its events don't fit its checkpoints: they were changed".to_string());
+        }
+        if (digest, logs.finish().0) != (self.digest, self.log_digest) {
+            return Err("its events don't fit its digests: they were changed".to_string());
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Event, EventMask};
 use crate::id::{NodeId, TaskId};
 
+/// The properties that every run has.
+pub const BUILT_IN_PROPERTIES: [&str; 10] =
+    ["abort", "deadlock", "error", "exit", "hang", "hermetic", "killed", "livelock", "memory", "panic"];
+
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]

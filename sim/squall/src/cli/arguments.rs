@@ -44,11 +44,14 @@ pub struct Arguments {
     /// Colours; `auto` honours NO_COLOR.
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = clap::ColorChoice::Auto)]
     pub color: clap::ColorChoice,
+}
 
+/// How long the program may keep Squall waiting.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Waiting {
     /// How long one poll may take in real time before it counts as a hang.
     #[arg(
         long,
-        global = true,
         value_name = "TIME",
         env = HANG_AFTER_VARIABLE,
         default_value = "10s",
@@ -85,6 +88,10 @@ pub struct List {
     /// Scenario files, or directories of them.
     #[arg(value_name = "FILE", default_value = "scenarios")]
     pub files: Vec<PathBuf>,
+
+    /// A world's description may hang as well.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// Which world.
@@ -133,6 +140,10 @@ pub struct Run {
     /// How the timeline is shown.
     #[command(flatten)]
     pub shown: Shown,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// `squall replay`
@@ -153,6 +164,10 @@ pub struct Replay {
     /// How the timeline is shown.
     #[command(flatten)]
     pub shown: Shown,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// `squall shrink`
@@ -169,6 +184,10 @@ pub struct Shrink {
     /// How hard to try.
     #[command(flatten)]
     pub patience: Patience,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// `squall regressions`
@@ -200,6 +219,10 @@ pub struct Refresh {
     /// How hard to try to shrink.
     #[command(flatten)]
     pub patience: Patience,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// `squall diff`
@@ -279,6 +302,10 @@ pub struct Explore {
     /// How hard to try to shrink.
     #[command(flatten)]
     pub patience: Patience,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
 
     /// Leave out the check that the first seed repeats itself.
     #[arg(long)]

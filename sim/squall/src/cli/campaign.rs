@@ -5,11 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use squall_campaign::failure_file::{FailureFile, Found};
+use squall_campaign::failure_file::FailureFile;
 use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_campaign::whole_file;
 use squall_reports::github::{annotations, summary};
-use squall_reports::junit::{Case, Problem};
+use squall_reports::junit::{Case, Problem, Status};
 use squall_reports::printable;
 use squall_trace::{Base, Seed, Verdict};
 
@@ -160,7 +160,7 @@ impl Campaign {
             || self.kept.iter().any(|kept| matches!(kept.verdict, Verdict::Unknown { .. }))
         {
             exit::INCONCLUSIVE
-        } else if self.kept.iter().any(|kept| matches!(kept.found, Found::Stale { .. })) {
+        } else if self.kept.iter().any(|kept| kept.found.is_stale()) {
             exit::STALE
         } else {
             exit::PASS
@@ -246,7 +246,8 @@ impl Campaign {
         Ok(())
     }
 
-    /// Each property and each kept failure, with what is wrong with it. A failure that is there to be isn't wrong.
+    /// Each property and each kept failure, with what is wrong with it. A failure that is there to be isn't wrong. What is a claim about all
+    /// runs, that they repeat themselves and come to something, is there only where it doesn't hold: not every run is asked.
     fn cases(&self) -> Vec<Case> {
         let Campaign { explored, kept, saved, .. } = self;
         let expect = self.expect();
@@ -254,26 +255,26 @@ impl Campaign {
         let mut cases = Vec::new();
         for kept in kept {
             let fails = kept.verdict.property().is_some_and(|property| Some(property) != expect);
-            let wrong =
-                fails || matches!(kept.verdict, Verdict::Unknown { .. }) || matches!(kept.found, Found::Stale { .. });
+            let wrong = fails || matches!(kept.verdict, Verdict::Unknown { .. }) || kept.found.is_stale();
             let replay = super::replay_saved_command(&kept.path);
-            cases.push(Case {
-                name: kept.path.display().to_string(),
-                problem: wrong.then(|| Problem {
+            let status = match wrong {
+                false => Status::Passed,
+                true => Status::Failed(Problem {
                     kind: kept.found.word().to_string(),
                     message: kept.said.lines().next().unwrap_or_default().to_string(),
                     text: format!("{}\nreplay: {}", kept.said, super::as_called(&replay)),
                 }),
-            });
+            };
+            cases.push(Case { name: kept.path.display().to_string(), status });
         }
         let failed = explored.groups.keys().map(|property| &**property);
         let mut properties: BTreeSet<&str> = self.setup.properties.iter().map(String::as_str).chain(failed).collect();
         properties.extend(expect);
         for property in properties {
-            let problem = match explored.groups.get(property) {
+            let status = match explored.groups.get(property) {
                 Some(group) if Some(property) != expect => {
                     let words = saved.get(&group.seed).map(|saved| entries_in_words(&saved.file)).unwrap_or_default();
-                    Some(Problem {
+                    Status::Failed(Problem {
                         kind: property.to_string(),
                         message: group.message.lines().next().unwrap_or_default().to_string(),
                         text: format!(
@@ -285,35 +286,38 @@ impl Campaign {
                         ),
                     })
                 }
+                None if explored.runs == 0 => Status::Skipped("nothing ran".to_string()),
                 None if self.shard.is_none() && Some(property) == expect && !self.failed().contains(property) => {
-                    Some(Problem {
+                    Status::Failed(Problem {
                         kind: "not-found".to_string(),
                         message: format!("expected {property} to fail, but in {runs} it didn't"),
                         text: String::new(),
                     })
                 }
-                _ => None,
+                _ => Status::Passed,
             };
-            cases.push(Case { name: property.to_string(), problem });
+            cases.push(Case { name: property.to_string(), status });
         }
         if let Some((seed, message)) = &explored.first_unknown {
             cases.push(Case {
                 name: "conclusive".to_string(),
-                problem: Some(Problem {
+                status: Status::Failed(Problem {
                     kind: "unknown".to_string(),
                     message: format!("nobody knows in {} of {runs}, first with seed {seed}", explored.unknown),
                     text: format!("{message}\nreplay: {}", super::as_called(&self.replay_command(*seed))),
                 }),
             });
         }
-        cases.push(Case {
-            name: "repeats itself".to_string(),
-            problem: explored.first_unrepeated.or(self.diverged).map(|seed| Problem {
-                kind: "nondeterminism".to_string(),
-                message: format!("seed {seed} was run a second time, and that run was another one"),
-                text: format!("replay: {}", super::as_called(&self.replay_command(seed))),
-            }),
-        });
+        if let Some(seed) = explored.first_unrepeated.or(self.diverged) {
+            cases.push(Case {
+                name: "repeats itself".to_string(),
+                status: Status::Failed(Problem {
+                    kind: "nondeterminism".to_string(),
+                    message: format!("seed {seed} was run a second time, and that run was another one"),
+                    text: format!("replay: {}", super::as_called(&self.replay_command(seed))),
+                }),
+            });
+        }
         cases
     }
 

@@ -19,7 +19,7 @@ pub const PROPERTY_FAILED: u8 = 100;
 pub const NONDETERMINISM: u8 = 110;
 /// Nobody can say.
 pub const INCONCLUSIVE: u8 = 120;
-/// Part of what a saved failure says matched nothing: git bisect skips it.
+/// What a saved failure says matched nothing, or nothing judges its property: git bisect skips it.
 pub const STALE: u8 = 125;
 /// Interrupted by Ctrl-C; what was found was told.
 pub const INTERRUPTED: u8 = 130;

@@ -306,9 +306,12 @@ pub fn prove_writable(directory: &Path) -> Result<(), Stop> {
     std::fs::create_dir_all(directory).and_then(|()| probe()?.close()).map_err(|error| unwritable(directory, &error))
 }
 
-/// Whether a file can be made where that one is to be.
+/// Whether a file can be made where that one is to be. What is there and is no file, such as a pipe, isn't opened: that may be waited for.
 pub fn prove_writable_beside(path: &Path) -> Result<(), Stop> {
-    prove_writable(whole_file::directory_of(path))
+    match whole_file::Place::of(path).map_err(|error| unwritable(path, &error))? {
+        whole_file::Place::File(path) => prove_writable(whole_file::directory_of(&path)),
+        whole_file::Place::Special(_) => Ok(()),
+    }
 }
 
 fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, Stop> {
@@ -603,9 +606,12 @@ impl<'w> Watcher<'w> {
     /// Saves a failure. Where, if it could be.
     fn keep(&mut self, seed: Seed, file: FailureFile) -> Result<Option<PathBuf>, Stop> {
         let path = self.directory.join(failures::file_name(&file.property, seed));
-        if let Err(error) = file.write_unless_known(&path) {
-            self.unsaved.get_or_insert(unwritable(&path, &error));
-            return Ok(None);
+        match file.write_unless_known(&path) {
+            Ok(aside) => self.progress.suspend(|| saved::tell_aside(&path, aside.as_deref())),
+            Err(error) => {
+                self.unsaved.get_or_insert(unwritable(&path, &error));
+                return Ok(None);
+            }
         }
         self.saved.insert(seed, SavedAs { path: path.clone(), file });
         Ok(Some(path))

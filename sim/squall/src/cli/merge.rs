@@ -65,7 +65,8 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
     for (seed, file) in files {
         let path = directory.join(failures::file_name(&file.property, seed));
         match file.write_unless_known(&path) {
-            Ok(()) => {
+            Ok(aside) => {
+                saved::tell_aside(&path, aside.as_deref());
                 saved.insert(seed, SavedAs { path, file });
             }
             Err(error) => {

@@ -31,7 +31,7 @@ use crate::runner::HANG_AFTER;
 use crate::scenario::Program;
 use squall_trace::Digest;
 
-use arguments::{Arguments, Command, Regressions, RegressionsCommand};
+use arguments::{Arguments, Command, Regressions, RegressionsCommand, Waiting};
 use exit::Stop;
 use output::Output;
 
@@ -75,17 +75,17 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
             return ExitCode::from(exit::OWN_ERROR);
         }
     };
-    let programs = Programs { list: programs, hang_after: arguments.hang_after };
+    let programs = |waiting: Waiting| Programs { list: programs, hang_after: waiting.hang_after };
     let result = match arguments.command {
-        Command::List(arguments) => list::list(&programs, &arguments, &mut output),
-        Command::Run(arguments) => run::run(&programs, &arguments, &mut output),
-        Command::Replay(arguments) => run::replay(&programs, &arguments, &mut output),
+        Command::List(arguments) => list::list(&programs(arguments.waiting), &arguments, &mut output),
+        Command::Run(arguments) => run::run(&programs(arguments.waiting), &arguments, &mut output),
+        Command::Replay(arguments) => run::replay(&programs(arguments.waiting), &arguments, &mut output),
         Command::Diff(arguments) => diff::diff(&arguments, &mut output),
         Command::Regressions(Regressions { command: RegressionsCommand::Refresh(arguments) }) => {
-            regressions::refresh(&programs, &arguments, &mut output)
+            regressions::refresh(&programs(arguments.waiting), &arguments, &mut output)
         }
-        Command::Shrink(arguments) => shrink::shrink(&programs, &arguments, &mut output),
-        Command::Explore(arguments) => explore::explore(&programs, &arguments, &mut output),
+        Command::Shrink(arguments) => shrink::shrink(&programs(arguments.waiting), &arguments, &mut output),
+        Command::Explore(arguments) => explore::explore(&programs(arguments.waiting), &arguments, &mut output),
         Command::Merge(arguments) => merge::merge(&arguments, &mut output),
     };
     // What was found is told, whatever ends the command.

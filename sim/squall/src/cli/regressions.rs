@@ -13,7 +13,7 @@ use super::interrupt;
 use super::output::Output;
 use super::programs::Programs;
 use super::run::unwritable;
-use super::saved::Saved;
+use super::saved::{self, Saved};
 use crate::failures::{self, Patience, REGRESSIONS};
 use crate::runner::Simulation;
 
@@ -24,62 +24,127 @@ struct Refreshed {
     outcome: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Finished {
     event: &'static str,
     files: usize,
     refreshed: usize,
     stale: usize,
+    /// Failures of tests, which run them themselves.
+    of_tests: usize,
+    unreadable: usize,
 }
 
 pub fn refresh(programs: &Programs, arguments: &Refresh, output: &mut Output) -> Result<u8, Stop> {
-    let paths = if arguments.files.is_empty() { all_kept() } else { arguments.files.clone() };
-    let (mut refreshed, mut stale) = (0, 0);
-    let all: Result<Vec<Saved>, Stop> = paths.iter().map(|path| Saved::load(path, programs)).collect();
-    for (path, saved) in paths.iter().zip(all?) {
+    let is_all = arguments.files.is_empty();
+    let paths = if is_all { all_kept() } else { arguments.files.clone() };
+    let mut sum = Finished { event: "regressions-finished", ..Finished::default() };
+    // All are read before anything runs. One that can't be is told, and keeps no other from being looked at.
+    let mut all = Vec::new();
+    for path in paths {
+        let of_test = |file: FailureFile| file.file.is_none().then_some(file.scenario);
+        if is_all && let Some(test) = FailureFile::read(&path).ok().and_then(of_test) {
+            sum.of_tests += 1;
+            output.text(&format!(
+                "{}: not looked at: it is a failure of the test {}, which runs it itself",
+                path.display(),
+                printable::line(&test, 100)
+            ))?;
+            continue;
+        }
+        match Saved::load(&path, programs) {
+            Ok(saved) => all.push((path, saved)),
+            Err(stop) => {
+                sum.unreadable += 1;
+                stop.tell();
+            }
+        }
+    }
+    for (path, saved) in all {
         if interrupt::requested() {
             break;
         }
-        let (saved, simulation, outcome) = saved.run_first(programs)?;
-        let file = &saved.file;
-        let found = Found::new(file, &outcome);
-        let told = match found {
-            Found::Stale { .. } => match find_again(&simulation, &saved, arguments)? {
-                Some(again) => {
-                    again.write(path).map_err(|error| unwritable(path, &error))?;
-                    refreshed += 1;
-                    output.text(&format!("{}: refreshed\n{}", path.display(), failures::entries_in_words(&again)))?;
-                    "refreshed"
-                }
-                None => {
-                    stale += 1;
-                    output.text(&format!(
-                        "{}: {}\n  and {} fails with none of {} seeds from {} on: if it is mended, the file can go",
-                        path.display(),
-                        failures::found_in_words(found, file, &outcome),
-                        printable::line(&file.property, 60),
-                        arguments.seeds,
-                        file.seed
-                    ))?;
-                    "stale"
-                }
-            },
-            found => {
-                output.text(&format!("{}: {}", path.display(), failures::found_in_words(found, file, &outcome)))?;
-                found.word()
-            }
-        };
+        let told = refresh_one(programs, arguments, &path, saved, output)?;
+        sum.files += 1;
+        sum.refreshed += usize::from(told == "refreshed");
+        sum.stale += usize::from(told == "stale");
         output.json(&Refreshed { event: "regression", file: path.display().to_string(), outcome: told })?;
         output.flush()?;
     }
-    output.text(&format!("{} saved failures, {refreshed} refreshed, {stale} stale", paths.len()))?;
-    output.json(&Finished { event: "regressions-finished", files: paths.len(), refreshed, stale })?;
-    Ok(match (interrupt::requested(), paths.len(), stale) {
-        (true, ..) => exit::INTERRUPTED,
-        (_, 0, _) => exit::NOTHING_RAN,
-        (_, _, 0) => exit::PASS,
+    let plural = if sum.files == 1 { "failure" } else { "failures" };
+    let unreadable = match sum.unreadable {
+        0 => String::new(),
+        many => format!(", {many} can't be read"),
+    };
+    output
+        .text(&format!("{} saved {plural}, {} refreshed, {} stale{unreadable}", sum.files, sum.refreshed, sum.stale))?;
+    output.json(&sum)?;
+    Ok(match sum {
+        _ if interrupt::requested() => exit::INTERRUPTED,
+        Finished { unreadable: 1.., .. } => exit::USAGE,
+        Finished { files: 0, .. } => exit::NOTHING_RAN,
+        Finished { stale: 0, .. } => exit::PASS,
         _ => exit::STALE,
     })
+}
+
+/// Looks at one file, and rewrites it if it is stale and its failure is found again. In a word, what became of it.
+fn refresh_one(
+    programs: &Programs,
+    arguments: &Refresh,
+    path: &Path,
+    saved: Saved,
+    output: &mut Output,
+) -> Result<&'static str, Stop> {
+    let (saved, simulation, outcome) = saved.run_first(programs)?;
+    let file = &saved.file;
+    let found = Found::new(file, &outcome);
+    let said = failures::found_in_words(found, file, &outcome);
+    let again = match found {
+        Found::Stale { .. } => find_again(&simulation, &saved, arguments)?,
+        // What no property is named cannot fail.
+        Found::Unjudged => None,
+        Found::Same | Found::Differs | Found::Gone => {
+            output.text(&format!("{}: {said}", path.display()))?;
+            return Ok(found.word());
+        }
+    };
+    if let Some(again) = again {
+        let to = rewrite(path, file, &again)?;
+        let moved = if to == path { String::new() } else { format!(", as {}", to.display()) };
+        output.text(&format!("{}: refreshed{moved}\n{}", path.display(), failures::entries_in_words(&again)))?;
+        return Ok("refreshed");
+    }
+    let remedy = match found {
+        Found::Unjudged => {
+            "if the property has another name by now, say so in the file; if it is no more, the file can go".to_string()
+        }
+        _ => format!(
+            "and {} fails with none of {} seeds from {} on: if it is mended, the file can go",
+            printable::line(&file.property, 60),
+            arguments.seeds,
+            file.seed
+        ),
+    };
+    output.text(&format!("{}: {said}\n  {remedy}", path.display()))?;
+    Ok("stale")
+}
+
+/// Puts what was found again in the place of what is stale: under its own name, where the old one was named by its seed. Where that is.
+fn rewrite(path: &Path, stale: &FailureFile, again: &FailureFile) -> Result<PathBuf, Stop> {
+    let is_named_by_seed =
+        path.file_name().is_some_and(|name| name == &*failures::file_name(&stale.property, stale.seed));
+    if again.seed == stale.seed || !is_named_by_seed {
+        let aside = again.write_over(stale, path).map_err(|error| unwritable(path, &error))?;
+        saved::tell_aside(path, aside.as_deref());
+        return Ok(path.to_path_buf());
+    }
+    let to = path.with_file_name(failures::file_name(&again.property, again.seed));
+    let aside = again.write_unless_known(&to).map_err(|error| unwritable(&to, &error))?;
+    saved::tell_aside(&to, aside.as_deref());
+    let aside = stale.remove(path).map_err(|error| unwritable(path, &error))?;
+    saved::tell_aside(path, aside.as_deref());
+    Ok(to)
 }
 
 /// Every failure file below `squall-regressions`.

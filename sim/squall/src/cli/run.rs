@@ -64,7 +64,7 @@ pub fn replay(programs: &Programs, arguments: &Replay, output: &mut Output) -> R
             }
             Ok(_) => miette::miette!(
                 help = "give --seed N, or a failure file, which has its own",
-                "{file}: a replay of a scenario needs a seed"
+                "{file}: as it isn't a failure file (those have a line `format = 1`), it is a scenario, and a replay of one needs a seed"
             ),
         }));
     }
@@ -120,7 +120,7 @@ fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) ->
     once.tell(&first, &arguments.shown, Some(&more), output)?;
     once.save(&first)?;
     match (&compared, found) {
-        (Compared::Same, Found::Stale { .. }) if !interrupt::requested() => Ok(exit::STALE),
+        (Compared::Same, found) if found.is_stale() && !interrupt::requested() => Ok(exit::STALE),
         _ => Ok(exit_code(&first.verdict, Some(&compared))),
     }
 }

@@ -31,6 +31,13 @@ pub fn new_directory(out: Option<&Path>, scenario: &str) -> PathBuf {
     }
 }
 
+/// Says what became of a file that had to make room.
+pub fn tell_aside(path: &Path, aside: Option<&Path>) {
+    if let Some(aside) = aside {
+        output::complain(&format!("note: what {} said before is in {}", path.display(), aside.display()));
+    }
+}
+
 /// A failure file with its scenario.
 #[derive(Clone)]
 pub struct Saved {
@@ -79,7 +86,7 @@ impl Saved {
     /// one of processes.
     pub fn run_first(mut self, programs: &Programs) -> Result<(Saved, Simulation, Outcome), Stop> {
         let mut simulation = programs.simulation(&self.scenario);
-        let mut outcome = simulation.try_run_plan(&self.plan(), Record::Digest)?;
+        let mut outcome = simulation.try_run_plan(&self.plan(), Record::Perturbations)?;
         if self.scenario.isolation() == Isolation::Auto {
             let again = simulation.try_run_plan(&self.plan(), Record::Digest)?;
             if !is_same(&outcome, &again) {
@@ -87,7 +94,7 @@ impl Saved {
                 self.scenario = programs.leave_threads(&self.scenario)?;
                 self.file.parameters.clone_from(self.scenario.parameters());
                 simulation = programs.simulation(&self.scenario);
-                outcome = simulation.try_run_plan(&self.plan(), Record::Digest)?;
+                outcome = simulation.try_run_plan(&self.plan(), Record::Perturbations)?;
             }
         }
         Ok((self, simulation, outcome))

@@ -10,7 +10,7 @@ use super::interrupt;
 use super::output::{self, Output};
 use super::programs::Programs;
 use super::run::unwritable;
-use super::saved::Saved;
+use super::saved::{self, Saved};
 use crate::failures::{Patience, found_in_words, shrink_and_explain};
 use crate::runner::HANG_PROPERTY;
 
@@ -26,7 +26,7 @@ struct Finished {
 }
 
 pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> Result<u8, Stop> {
-    let Shrink { file: path, out, patience } = arguments;
+    let Shrink { file: path, out, patience, .. } = arguments;
     let (saved, mut simulation, outcome) = Saved::load(path, programs)?.run_first(programs)?;
     if saved.file.property == HANG_PROPERTY {
         // A thread that hangs can't be ended, and there will be many.
@@ -36,7 +36,7 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
         let found = Found::new(&saved.file, &outcome);
         let said = found_in_words(found, &saved.file, &outcome);
         let said = format!("{}: there is nothing to shrink; {said}", path.display());
-        if matches!(found, Found::Stale { .. }) {
+        if found.is_stale() {
             output::complain(&said);
             return Ok(exit::STALE);
         }
@@ -50,7 +50,8 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
     let to = out.as_ref().unwrap_or(path);
     let origin = Origin { file: saved.file.file.as_deref(), build: saved.scenario.build() };
     let shrunk = FailureFile::shrunk(origin, &told.shrunk);
-    shrunk.write_unless_known(to).map_err(|error| unwritable(to, &error))?;
+    let aside = shrunk.write_unless_known(to).map_err(|error| unwritable(to, &error))?;
+    saved::tell_aside(to, aside.as_deref());
     output.text(&told.in_words())?;
     let replay = super::replay_saved_command(to);
     output.text(&format!("replay: {}", super::as_called(&replay)))?;

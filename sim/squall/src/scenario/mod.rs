@@ -70,6 +70,7 @@ use toml::de::{DeTable, DeValue};
 pub use crate::isolation::Isolation;
 pub use mistake::{Mistake, ScenarioError};
 pub use program::{NoArgs, Program, duration};
+pub use squall_trace::verdict::BUILT_IN_PROPERTIES;
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration};
 
 use crate::Simulation;
@@ -79,10 +80,6 @@ use reader::{Fields, Reader};
 use sections::{LinkSettings, NamePlace, Settings};
 use squall_campaign::seeds::SeedRange;
 use units::nearest;
-
-/// The properties that every run has.
-pub const BUILT_IN_PROPERTIES: [&str; 10] =
-    ["abort", "deadlock", "error", "exit", "hang", "hermetic", "killed", "livelock", "memory", "panic"];
 
 /// The seeds of a scenario that says none.
 const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);

@@ -1,0 +1,220 @@
+//! Failures that are kept: what says nothing is told as stale, and nothing that somebody wrote is lost.
+
+mod place;
+
+use std::path::PathBuf;
+
+use place::{Finished, Place};
+
+/// A place with a kept failure of `answering`: one lost message, in the file that is named.
+fn with_a_failure() -> (Place, String, String) {
+    let place = Place::new();
+    let scenario = place.scenario("answering", "");
+    let summary = place.json(&["explore", &scenario, "--max-failures", "1"]).expect(100).summary();
+    assert_eq!(summary["failures"][0]["perturbations"], 1);
+    let file = summary["failures"][0]["file"].as_str().expect("a path").to_string();
+    (place, scenario, file)
+}
+
+fn passing_seed(place: &Place, scenario: &str) -> String {
+    let passes = |seed: &String| place.squall(&["run", scenario, "--seed", seed]).code == 0;
+    (0..100).map(|seed| format!("{seed:#x}")).find(passes).expect("most do")
+}
+
+fn text(place: &Place, file: &str) -> String {
+    std::fs::read_to_string(place.path(file)).expect("a file")
+}
+
+/// Rewrites a file: each of the texts must be in it.
+fn edit(place: &Place, file: &str, edits: &[(&str, &str)]) {
+    let mut said = text(place, file);
+    for (from, to) in edits {
+        assert!(said.contains(from), "{from} isn't in {said}");
+        said = said.replace(from, to);
+    }
+    std::fs::write(place.path(file), said).expect("a file");
+}
+
+/// What was printed to both, in one line: texts are wrapped.
+fn said(finished: &Finished) -> String {
+    let all = format!("{}\n{}", finished.stdout, finished.stderr);
+    all.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+}
+
+fn files_beside(place: &Place, file: &str) -> Vec<String> {
+    let directory = place.path(file).parent().expect("a directory").to_path_buf();
+    let names = std::fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<String> =
+        names.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Whatever a run comes to, it says nothing of a property that nothing judges.
+#[test]
+fn a_property_that_the_program_does_not_have_makes_a_failure_stale() {
+    let (place, scenario, file) = with_a_failure();
+    let saved = text(&place, &file);
+    let passing = passing_seed(&place, &scenario);
+    // The property holds.
+    edit(&place, &file, &[("value = 1", "value = 0")]);
+    let gone = text(&place, &file);
+    assert_eq!(place.json(&["replay", &file]).expect(0).summary()["outcome"], "gone");
+    for name in ["answred", ""] {
+        edit(&place, &file, &[("property = \"answered\"", &format!("property = \"{name}\""))]);
+        let replayed = place.squall(&["replay", &file]).expect(125);
+        assert!(said(&replayed).contains(&format!("the program has no property {name}, so")), "{replayed:?}");
+        assert!(said(&replayed).contains("it has answered, and those of every run"), "{replayed:?}");
+        assert_eq!(place.json(&["replay", &file]).expect(125).summary()["outcome"], "stale");
+        let explored = place.squall(&["explore", &scenario, "--seed", &passing]).expect(125);
+        assert!(said(&explored).contains("0 gone, 1 stale"), "{explored:?}");
+        place.squall(&["shrink", &file]).expect(125);
+        let refreshed = place.squall(&["regressions", "refresh"]).expect(125);
+        assert!(said(&refreshed).contains("if the property has another name by now"), "{refreshed:?}");
+        std::fs::write(place.path(&file), &gone).expect("a file");
+    }
+    // The other way round: it is the program that calls it otherwise.
+    std::fs::write(place.path(&file), &saved).expect("a file");
+    place.scenario("answering", "[args]\nproperty = \"replied\"\n");
+    let replayed = place.squall(&["replay", &file]).expect(125);
+    assert!(said(&replayed).contains("it has replied, and those of every run (replied fails)"), "{replayed:?}");
+    // What every run has is judged in every run.
+    edit(&place, &file, &[("property = \"answered\"", "property = \"panic\""), ("value = 1", "value = 0")]);
+    assert_eq!(place.json(&["replay", &file]).expect(0).summary()["outcome"], "gone");
+}
+
+#[test]
+fn entries_that_match_nothing_are_told_with_the_reason() {
+    let (place, _, file) = with_a_failure();
+    let saved = text(&place, &file);
+    let at = |key: &str| saved.find(key).unwrap_or_else(|| panic!("{key} isn't in {saved}"));
+    let number = "number = ";
+    let first = &saved[at("[[perturbation]]")..at("# end")];
+    // One that changes nothing, of a message that nobody sends.
+    let nowhere = first.replace(number, "number = 7").replace("value = 1", "value = 0");
+    std::fs::write(place.path(&file), format!("{saved}{nowhere}")).expect("a file");
+    let replayed = place.squall(&["replay", &file]).expect(125);
+    assert!(
+        said(&replayed).contains("stale: 1 of 2 perturbations matched nothing: though the run is the one"),
+        "{replayed:?}"
+    );
+    // Before anything happens; and after all is over.
+    std::fs::write(place.path(&file), saved.replace("weather =", "horizon_ns = 1\nweather =")).expect("a file");
+    let replayed = place.squall(&["replay", &file]).expect(125);
+    assert!(said(&replayed).contains("they lie behind the end that horizon_ns gives the run"), "{replayed:?}");
+    let late = saved.replace("weather =", "horizon_ns = 9000000000\nweather =");
+    std::fs::write(place.path(&file), late.replace("value = 1", "value = 0")).expect("a file");
+    let replayed = place.squall(&["replay", &file]).expect(0);
+    assert!(said(&replayed).contains("its horizon_ns, 9 s, does nothing: the run ends at"), "{replayed:?}");
+    // Two of one decision.
+    for again in [first.to_string(), first.replace("value = 1", "value = 0")] {
+        std::fs::write(place.path(&file), format!("{saved}{again}")).expect("a file");
+        let replayed = place.squall(&["replay", &file]).expect(2);
+        assert!(said(&replayed).contains("its perturbations 1 and 2 are of the same decision"), "{replayed:?}");
+    }
+    // Without what it begins with it is no scenario.
+    for rest in [saved.replace("format = 1\n", ""), saved[..40].to_string()] {
+        std::fs::write(place.path(&file), rest).expect("a file");
+        let replayed = place.squall(&["replay", &file]).expect(2);
+        assert!(said(&replayed).contains("it is no failure file: those begin with `format = 1`"), "{replayed:?}");
+    }
+}
+
+/// The same failure is found again, and a person has written in its file.
+#[test]
+fn what_was_written_in_a_file_is_kept_beside() {
+    let (place, scenario, file) = with_a_failure();
+    let saved = text(&place, &file);
+    let name = PathBuf::from(&file).file_name().expect("a name").to_string_lossy().into_owned();
+    let explore = || place.squall(&["explore", &scenario, "--max-failures", "1"]).expect(100);
+    assert!(!said(&explore()).contains("said before"));
+    assert_eq!(files_beside(&place, &file), [&*name]);
+    let mut old = Vec::new();
+    for (number, suffix) in [(1, ""), (2, ".2")] {
+        edit(&place, &file, &[("value = 1", "value = 0"), ("# A failing", &format!("# {number}\n# A failing"))]);
+        let edited = text(&place, &file);
+        let aside = format!("{file}.old{suffix}");
+        let explored = explore();
+        assert!(said(&explored).contains(&format!("note: what {file} said before is in {aside}")), "{explored:?}");
+        assert_eq!(text(&place, &file), saved);
+        assert_eq!(text(&place, &aside), edited);
+        old.push(format!("{name}.old{suffix}"));
+    }
+    explore();
+    let mut expected = vec![name.clone()];
+    expected.extend(old);
+    assert_eq!(files_beside(&place, &file), expected);
+    // Nobody loses what they asked to be shrunk.
+    let seed = &name["answered-".len()..name.len() - ".toml".len()];
+    let whole = format!("{}\n# end\n", saved[..saved.find("[[perturbation]]").expect("there is one")].trim_end());
+    let whole = whole.replace("weather = \"calm\"", "weather = \"drawn\"");
+    assert!(whole.contains(&format!("seed = \"{seed}\"")), "{whole}");
+    std::fs::write(place.path(&file), &whole).expect("a file");
+    place.squall(&["shrink", &file]).expect(0);
+    assert_eq!((text(&place, &file), text(&place, &format!("{file}.old.3"))), (saved, whole));
+}
+
+/// What can't be read, and what belongs to a test, keeps no other from being refreshed.
+#[test]
+fn all_that_is_stale_is_refreshed_whatever_lies_beside_it() {
+    let (place, scenario, file) = with_a_failure();
+    let passing = passing_seed(&place, &scenario);
+    let kept = place.path("squall-regressions");
+    let saved = text(&place, &file);
+    let seed = saved.lines().find_map(|line| line.strip_prefix("seed = ")).expect("it has one").trim_matches('"');
+    // A failure of another message, with a seed that passes, and a comment.
+    std::fs::remove_file(place.path(&file)).expect("it is there");
+    let flow = saved.lines().find(|line| line.starts_with("flow = ")).expect("it has one");
+    let other = saved.replace(&format!("seed = \"{seed}\""), &format!("seed = \"{passing}\""));
+    let stale = format!("# seen on Monday\n{}", other.replace(flow, "flow = \"0000000000000001\""));
+    let named = format!("answered-{passing}.toml");
+    place.write(&format!("squall-regressions/answering/{named}"), &stale);
+    place.write("squall-regressions/answering/by-hand.toml", &stale);
+    place.write(
+        "squall-regressions/a.test/panic-0x1.toml",
+        &saved.replace("file = ", "# file = ").replace("\"answering\"", "\"a::test\""),
+    );
+    place.write("squall-regressions/answering/a-junk.toml", "format = 1\njunk\n");
+    let finished = place.json(&["regressions", "refresh"]).expect(2);
+    let summary = finished.summary();
+    let count = |key: &str| summary[key].as_u64().expect("a number");
+    assert_eq!((count("files"), count("refreshed"), count("stale")), (2, 2, 0), "{summary}");
+    assert_eq!((count("of_tests"), count("unreadable")), (1, 1), "{summary}");
+    assert!(said(&finished).contains("a-junk.toml"), "{finished:?}");
+    // Named by its seed, it is named by the new one; named by hand, it keeps its name. Comments are kept.
+    let mut names = files_beside(&place, "squall-regressions/answering/by-hand.toml");
+    names.retain(|name| name != "a-junk.toml");
+    let name = names
+        .iter()
+        .find(|name| name.starts_with("answered-") && name.ends_with(".toml"))
+        .expect("it is there")
+        .clone();
+    assert_ne!(name, named);
+    let old = format!("{named}.old");
+    let mut expected = [&*old, &*name, "by-hand.toml", "by-hand.toml.old"];
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    for name in [&*old, "by-hand.toml.old"] {
+        assert_eq!(std::fs::read_to_string(kept.join("answering").join(name)).expect("a file"), stale);
+    }
+    for name in [&*name, "by-hand.toml"] {
+        let path = format!("squall-regressions/answering/{name}");
+        assert_eq!(place.json(&["replay", &path]).expect(100).summary()["outcome"], "same");
+    }
+    std::fs::remove_file(kept.join("answering/a-junk.toml")).expect("it is there");
+    let finished = place.squall(&["regressions", "refresh"]).expect(0);
+    assert!(said(&finished).contains("not looked at: it is a failure of the test a::test"), "{finished:?}");
+    assert!(said(&finished).contains("2 saved failures, 0 refreshed, 0 stale"), "{finished:?}");
+    // Asked for by its name, it is a mistake.
+    place.squall(&["regressions", "refresh", "squall-regressions/a.test/panic-0x1.toml"]).expect(2);
+}
+
+/// What a command has no use for, it doesn't take.
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let place = Place::new();
+    for arguments in [&["diff", "a", "b", "--hang-after", "1s"][..], &["merge", "a", "--hang-after", "1s"]] {
+        let finished = place.squall(arguments).expect(2);
+        assert!(finished.stderr.contains("unexpected argument '--hang-after'"), "{finished:?}");
+    }
+}
