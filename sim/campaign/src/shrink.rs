@@ -142,10 +142,9 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
         // What was proved was proved of other values.
         minimal = search.minimize(&mut set);
     }
-    let horizon_ns = match minimal {
-        Minimal::Unproved => plan.horizon_ns,
+    let horizon_ns = match first.ending.reason {
         // What fails at an event ends there anyway.
-        _ if first.ending.reason == EndReason::Failed => plan.horizon_ns,
+        EndReason::Failed => plan.horizon_ns,
         _ => search.draw_horizon(&set),
     };
     let exhausted = search.exhausted;
@@ -651,6 +650,204 @@ mod tests {
         let once = Once(target, std::cell::Cell::new(false));
         let error = shrink(&once, &Plan::seeded("test", Seed(1)), &mut Runs(100)).unwrap_err();
         assert_eq!(error, Unshrinkable::NotRepeatable);
+    }
+
+    /// A class may matter by being there in part: taken away whole, it doesn't.
+    #[test]
+    fn whole_classes_are_taken_away_first() {
+        let of_kind = |set: &[Override], kind| set.iter().filter(|planned| planned.site.kind == kind).count();
+        for kind in [SiteKind::Latency, SiteKind::Order] {
+            let judge = |set: &[Override]| (has(set, 3) && [0, 10].contains(&of_kind(set, kind))).then_some("p");
+            let shrunk = shrunk(30, judge);
+            assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![3], Minimal::Pairs), "{kind:?}");
+        }
+    }
+
+    /// What was proved of one value needn't hold of a milder one.
+    #[test]
+    fn milder_values_are_proved_anew() {
+        let latency =
+            |set: &[Override]| set.iter().find(|planned| planned.fingerprint == 4).map(|planned| planned.value);
+        let judge = |set: &[Override]| {
+            let value = latency(set).filter(|value| *value >= 10_000_000)?;
+            (value <= 50_000_000 || has(set, 6)).then_some("p")
+        };
+        let shrunk = shrunk(20, judge);
+        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![4], Minimal::Pairs));
+        assert_eq!(latency(&shrunk.plan.overrides), Some(10_000_000));
+    }
+
+    /// Bisection leaves a threshold within a part in 64; what is said is round, on whichever side of calm.
+    #[test]
+    fn values_are_round() {
+        let significant =
+            |value: u64, digits: u32| value.is_multiple_of(10u64.pow((value.ilog10() + 1).saturating_sub(digits)));
+        for threshold in [5_000_001, 5_100_003, 7_654_321, 12_345_678, 31_415_926, 66_666_667, 89_999_999] {
+            let at_least =
+                |set: &[Override]| set.iter().any(|one| one.fingerprint == 4 && one.value >= threshold).then_some("p");
+            let value = shrunk(20, at_least).perturbations()[0].value;
+            assert!(value >= threshold && value - threshold <= threshold / 10, "{threshold}: {value}");
+            assert!(significant(value, 3) || value - threshold < 100_000, "{threshold}: {value}");
+        }
+        for threshold in [4_999_999, 3_141_592, 1_234_567, 271_828] {
+            let mut early = drawn(20);
+            early[4].value = 90_001;
+            let judge =
+                |set: &[Override]| set.iter().any(|one| one.fingerprint == 4 && one.value <= threshold).then_some("p");
+            let target = Judge { drawn: early, judge };
+            let shrunk = shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(10_000)).expect("it fails");
+            let value = shrunk.perturbations()[0].value;
+            assert!(value <= threshold && threshold - value <= 100_000, "{threshold}: {value}");
+            assert!(significant(value, 3), "{threshold}: {value}");
+        }
+    }
+
+    /// What is proved is proved of what was asked for. A run in which something else wasn't calm, too, is not that.
+    #[test]
+    fn what_ran_must_be_what_was_proved() {
+        struct MoreAtTheEnd<T>(T);
+        impl<T: Target> Target for MoreAtTheEnd<T> {
+            fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+                let mut outcome = self.0.run(plan, record, observer);
+                if record == Record::Full {
+                    outcome.perturbations.push(drawn(20)[9]);
+                }
+                outcome
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                self.0.capabilities()
+            }
+        }
+        let target = Judge { drawn: drawn(20), judge: |set: &[Override]| has(set, 3).then_some("p") };
+        let shrunk =
+            shrink(&MoreAtTheEnd(target), &Plan::seeded("test", Seed(1)), &mut Runs(10_000)).expect("it fails");
+        assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![3, 9], Minimal::Unproved));
+    }
+
+    /// Without the second message the first has another number: up to three places off, and in the order of events two for each.
+    #[test]
+    fn what_moves_by_a_removal_is_moved_along() {
+        struct Moves {
+            kind: SiteKind,
+            by: i64,
+        }
+        impl Target for Moves {
+            fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+                let place = |number, kind| Site { kind, flow: FlowId(7), number };
+                let moved = Perturbation { site: place(20, self.kind), fingerprint: 1, value: 1, calm: 0, at_ns: 1 };
+                let other = Perturbation { site: place(1, SiteKind::Fault), fingerprint: 2, ..moved };
+                let all = [moved, other];
+                let is_drawn = plan.bases.get(SiteKind::Loss) == Base::Drawn;
+                let has_other = is_drawn || plan.overrides.iter().any(|one| one.site == other.site);
+                let by = if self.kind == SiteKind::Order { 2 * self.by } else { self.by };
+                let now = if has_other { 20 } else { 20u64.strict_add_signed(by) };
+                let meets = |one: &Override| one.site == other.site || one.site == place(now, self.kind);
+                let planned: Vec<Override> =
+                    if is_drawn { all.iter().map(Perturbation::to_override).collect() } else { plan.overrides.clone() };
+                let set: Vec<Override> = planned.iter().copied().filter(meets).collect();
+                let drawn = vec![Perturbation { site: place(now, self.kind), ..moved }, other];
+                let judge = |set: &[Override]| has(set, 1).then_some("p");
+                let mut outcome = Judge { drawn: Vec::new(), judge }.run(&plan.only(&[]), record, observer);
+                if judge(&set).is_some() {
+                    outcome.verdict = Verdict::Fail(Failure {
+                        property: "p".to_string(),
+                        message: String::new(),
+                        step: 0,
+                        at_ns: 0,
+                        node: None,
+                        task: None,
+                    });
+                }
+                outcome.perturbations = drawn.into_iter().filter(|one| set.contains(&one.to_override())).collect();
+                outcome.unused_overrides = planned.into_iter().filter(|one| !meets(one)).collect();
+                outcome
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                Capabilities { message_sites: true, order_sites: true, fault_sites: true }
+            }
+        }
+        for kind in [SiteKind::Loss, SiteKind::Order] {
+            for by in [-3, -2, -1, 1, 2, 3] {
+                let target = Moves { kind, by };
+                let shrunk = shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(100)).expect("it fails");
+                assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![1], Minimal::Pairs), "{kind:?}, {by}");
+            }
+            let too_far = Moves { kind, by: 4 };
+            let shrunk = shrink(&too_far, &Plan::seeded("test", Seed(1)), &mut Runs(100)).expect("it fails");
+            assert_eq!(numbers(&shrunk), [1, 2], "{kind:?}");
+        }
+    }
+
+    /// A target that is judged at its end, at 10 ms of virtual time unless it is ended before.
+    struct Ends<F>(F);
+
+    const END_NS: u64 = 10_000_000;
+
+    impl<F: Fn(&[Override], u64) -> bool> Target for Ends<F> {
+        fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+            let end = plan.horizon_ns.map_or(END_NS, |horizon_ns| horizon_ns.min(END_NS));
+            let judge = |set: &[Override]| self.0(set, end).then_some("p");
+            let mut outcome = Judge { drawn: drawn(20), judge }.run(plan, record, observer);
+            outcome.ending.at_ns = end;
+            outcome
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities { message_sites: true, order_sites: true, fault_sites: true }
+        }
+    }
+
+    fn shrunk_at_its_end(judge: impl Fn(&[Override], u64) -> bool) -> Shrunk {
+        shrink(&Ends(judge), &Plan::seeded("test", Seed(1)), &mut Runs(10_000)).expect("it fails")
+    }
+
+    #[test]
+    fn the_horizon_is_round_and_early() {
+        for threshold in [100, 3_141, 271_828, 3_141_592, 9_000_000] {
+            let shrunk = shrunk_at_its_end(|set, end| has(set, 3) && end >= threshold);
+            let horizon = shrunk.plan.horizon_ns.expect("an earlier end");
+            assert!(horizon >= threshold && horizon <= threshold + threshold / 10, "{threshold}: {horizon}");
+            assert!(horizon.is_multiple_of(10u64.pow(horizon.ilog10() - 1)), "{threshold}: {horizon}");
+            assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![3], Minimal::Pairs));
+        }
+        let late = shrunk_at_its_end(|set, end| has(set, 3) && end >= END_NS - 10);
+        assert_eq!(late.plan.horizon_ns, None, "as good as the end");
+    }
+
+    /// Where a run is cut so early that fewer do, or none, the failure is another one.
+    #[test]
+    fn at_an_earlier_end_no_smaller_set_may_fail() {
+        let only = |set: &[Override], numbers: &[u64]| {
+            set.len() == numbers.len() && numbers.iter().all(|number| has(set, *number))
+        };
+        let whole = |set: &[Override]| [3, 6, 9].iter().all(|number| has(set, *number));
+        for smaller in [&[][..], &[3], &[6, 9]] {
+            let shrunk = shrunk_at_its_end(|set, end| whole(set) || end < 500_000 && only(set, smaller));
+            let horizon = shrunk.plan.horizon_ns.expect("an earlier end");
+            assert!((500_000..=550_000).contains(&horizon), "{smaller:?}: {horizon}");
+            assert_eq!((numbers(&shrunk), shrunk.minimal), (vec![3, 6, 9], Minimal::Pairs));
+        }
+    }
+
+    /// An earlier end is drawn for what is proved, as far as the budget goes.
+    #[test]
+    fn a_budget_that_ends_leaves_the_end_where_it_was() {
+        let judge = |set: &[Override], end| has(set, 3) && end >= 3_000_000;
+        let proved = shrunk_at_its_end(judge);
+        for budget in 0..proved.runs {
+            let shrunk = shrink(&Ends(judge), &Plan::seeded("test", Seed(1)), &mut Runs(budget)).expect("it fails");
+            assert_eq!(shrunk.minimal == Minimal::Unproved, budget + 1 < proved.runs, "{budget}");
+            assert!(shrunk.plan.horizon_ns.is_none_or(|end| end >= 3_000_000));
+            assert!(shrunk.perturbations().len() == 1 || shrunk.plan.horizon_ns.is_none());
+        }
+        // What wasn't tried any more isn't taken to pass.
+        let judge = |set: &[Override], end| has(set, 3) && has(set, 6) || end < 5_000_000 && has(set, 3);
+        for budget in 0..shrunk_at_its_end(judge).runs {
+            let shrunk = shrink(&Ends(judge), &Plan::seeded("test", Seed(1)), &mut Runs(budget)).expect("it fails");
+            assert!(shrunk.plan.horizon_ns.is_none_or(|end| end >= 5_000_000), "{budget}");
+        }
     }
 
     proptest! {
