@@ -84,6 +84,11 @@ fn programs() -> Vec<Program> {
             late_ending,
         ),
         Program::new("answering", "A lost answer breaks a property, whose name is an argument", answering),
+        Program::new(
+            "numbering",
+            "Makes twenty numbers known, one of which is an argument, and logs another",
+            numbering,
+        ),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -451,6 +456,25 @@ fn answering(world: &mut World, args: &Named) {
         ensure!(came, "there was no answer");
         Ok(())
     }));
+}
+
+#[derive(Clone, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Numbers {
+    tenth: u64,
+    logged: u64,
+}
+
+fn numbering(world: &mut World, args: &Numbers) {
+    use squall::prelude::*;
+    let Numbers { tenth, logged } = *args;
+    world.client("client", move || async move {
+        for number in 1..=20 {
+            squall::publish("number", if number == 10 { tenth } else { number });
+            tracing::info!(logged, "said");
+            squall::time::sleep(1.ms()).await;
+        }
+    });
 }
 
 fn late_ending(world: &mut World, args: &How) {

@@ -218,5 +218,9 @@ fn a_stale_failure_is_found_again_with_another_seed() {
     assert!(stdout.contains("refreshed"), "{stdout}");
     let refreshed = std::fs::read_to_string(&saved).expect("text");
     assert!(!refreshed.contains("seed = \"0x2\"") && !refreshed.contains("[[perturbation]]"), "{refreshed}");
+    // There are nearer failures of another property.
+    assert!(refreshed.contains("property = \"error\""), "{refreshed}");
+    let nearer = squall(place.path(), &["explore", &file, "--seeds", "2..10", "--no-shrink"], &[], 100).0;
+    assert!(nearer.contains("FAIL panic in"), "{nearer}");
     squall(place.path(), &["replay", path], &[], 100);
 }

@@ -209,6 +209,69 @@ fn all_that_is_stale_is_refreshed_whatever_lies_beside_it() {
     place.squall(&["regressions", "refresh", "squall-regressions/a.test/panic-0x1.toml"]).expect(2);
 }
 
+/// What still matches comes first: the failure that was saved, and no other one that is nearby.
+#[test]
+fn a_stale_failure_is_looked_for_in_what_it_says() {
+    let (place, scenario, file) = with_a_failure();
+    let passing = passing_seed(&place, &scenario);
+    let saved = text(&place, &file);
+    let at = |key: &str| saved.find(key).unwrap_or_else(|| panic!("{key} isn't in {saved}"));
+    let first = &saved[at("[[perturbation]]")..at("# end")];
+    let nowhere = first.replace("number = ", "number = 7");
+    let seed = saved.lines().find(|line| line.starts_with("seed = ")).expect("it has one");
+    // With that seed's weather nothing fails: what fails is what the file says.
+    let stale = saved.replace("# end", &format!("{nowhere}# end")).replace(seed, &format!("seed = \"{passing}\""));
+    std::fs::write(place.path(&file), stale).expect("a file");
+    place.squall(&["replay", &file]).expect(125);
+    place.squall(&["regressions", "refresh", &file, "--seeds", "0"]).expect(0);
+    let refreshed = text(&place, &file);
+    assert!(refreshed.contains(&format!("seed = \"{passing}\"")), "{refreshed}");
+    assert!(refreshed.contains(first.trim()), "{refreshed}");
+    assert_eq!(place.json(&["replay", &file]).expect(100).summary()["outcome"], "same");
+}
+
+/// In CI failures are written where they are uploaded from. Not everything that is said of CI says so.
+#[test]
+fn what_says_no_is_no_ci() {
+    let place = Place::new();
+    let scenario = place.scenario("answering", "");
+    for (value, directory) in [
+        ("true", "target/squall"),
+        ("1", "target/squall"),
+        ("false", "squall-regressions"),
+        ("0", "squall-regressions"),
+        ("", "squall-regressions"),
+    ] {
+        let mut command = place.command(&["explore", &scenario, "--max-failures", "1"]);
+        let finished = Finished::of(&command.env("CI", value).output().expect("it starts")).expect(100);
+        assert!(finished.stdout.contains(&format!("replay {directory}/answering/")), "CI={value:?}: {finished:?}");
+        for written in ["target", "squall-regressions"] {
+            assert_eq!(place.path(written).exists(), directory.starts_with(written), "CI={value:?}");
+            let _ = std::fs::remove_dir_all(place.path(written));
+        }
+    }
+}
+
+/// Another checkout, another place to call from: the scenario is where the failure is, or above it.
+#[test]
+fn a_failure_finds_its_scenario_above_itself() {
+    let (place, _, file) = with_a_failure();
+    let saved = text(&place, &file);
+    let scenario = place.path("answering.toml").display().to_string();
+    let relative = saved.replace(&format!("file = \"{scenario}\""), "file = \"scenarios/answering.toml\"");
+    assert_ne!(saved, relative);
+    place.write("checkout/scenarios/answering.toml", &std::fs::read_to_string(&scenario).expect("a file"));
+    place.write("checkout/squall-regressions/answering/one.toml", &relative);
+    let failure = "checkout/squall-regressions/answering/one.toml";
+    assert_eq!(place.json(&["replay", failure]).expect(100).summary()["outcome"], "same");
+    std::fs::remove_file(place.path("checkout/scenarios/answering.toml")).expect("it is there");
+    let finished = place.squall(&["replay", failure]).expect(2);
+    assert!(
+        said(&finished).replace("/ ", "/").contains("its scenario scenarios/answering.toml isn't here, nor beside"),
+        "{finished:?}"
+    );
+}
+
 /// What a command has no use for, it doesn't take.
 #[test]
 fn options_that_would_do_nothing_are_refused() {

@@ -673,6 +673,19 @@ value = "18446744073709551615"
         assert!(FailureFile::read(&path).unwrap_err().to_string().contains("no text"));
     }
 
+    #[test]
+    fn a_file_has_a_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("long.toml");
+        let text = file(vec![entry(SiteKind::Loss, 1)]).to_text();
+        let with_comment = |length: u64| format!("{text}#{}", "x".repeat(length as usize - text.len() - 1));
+        std::fs::write(&path, with_comment(FILE_BYTES_MAX)).unwrap();
+        assert_eq!(FailureFile::read(&path).unwrap().perturbations(), 1);
+        std::fs::write(&path, with_comment(FILE_BYTES_MAX + 1)).unwrap();
+        let problem = FailureFile::read(&path).unwrap_err().to_string();
+        assert!(problem.ends_with("it is longer than 67108864 bytes"), "{problem}");
+    }
+
     /// Another failure of the same name, what a person wrote in one, and what can't be read: each is kept beside.
     #[test]
     fn nothing_is_lost_where_a_file_is_written_again() {

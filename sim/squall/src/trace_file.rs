@@ -217,12 +217,12 @@ fn read_lines(file: impl io::Read) -> Result<Trace, (u64, String)> {
 
 fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>, number: u64) -> Result<Option<Line>, (u64, String)> {
     bytes.clear();
-    let mut limited = io::Read::take(&mut *lines, LINE_BYTES_MAX);
+    let mut limited = io::Read::take(&mut *lines, LINE_BYTES_MAX + 1);
     let length = limited.read_until(b'\n', bytes).map_err(|error| (number, error.to_string()))?;
     if length == 0 {
         return Ok(None);
     }
-    if length as u64 == LINE_BYTES_MAX {
+    if length as u64 > LINE_BYTES_MAX {
         return Err((number, format!("it is longer than {LINE_BYTES_MAX} bytes")));
     }
     let line = serde_json::from_slice(bytes).map_err(|error| (number, error.to_string()))?;
@@ -334,6 +334,18 @@ mod tests {
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
         assert!(TraceFile::create(directory.path()).is_err());
         assert!(TraceFile::create(directory.path().join("no/such/directory")).is_err());
+    }
+
+    /// What comes out of a small file may be as long as anybody likes.
+    #[test]
+    fn a_line_has_a_length() {
+        use std::io::Read;
+        let next = |length: u64| {
+            let line = io::repeat(b' ').take(length - 1).chain(&b"\n"[..]);
+            next_line(&mut BufReader::new(line), &mut Vec::new(), 7).err().unwrap()
+        };
+        assert!(next(LINE_BYTES_MAX).1.contains("EOF while parsing"));
+        assert_eq!(next(LINE_BYTES_MAX + 1), (7, "it is longer than 268435456 bytes".to_string()));
     }
 
     #[test]
