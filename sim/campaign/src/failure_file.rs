@@ -694,7 +694,9 @@ value = "18446744073709551615"
         let [found, another] = [3, 4].map(|value| file(vec![entry(SiteKind::Latency, value)]));
         let commented = |file: &FailureFile| format!("# seen on Monday\n{}", file.to_text());
         let mut kept = vec![];
-        for before in [another.to_text(), commented(&another), commented(&found), "#".to_string()] {
+        let other_digest = FailureFile { digest: Digest(9), ..found.clone() };
+        let befores = [&another.to_text(), &commented(&another), &commented(&found), "#", &commented(&other_digest)];
+        for before in befores.map(str::to_string) {
             std::fs::write(&path, &before).unwrap();
             let known = FailureFile::read(&path).is_ok_and(|known| known == found);
             let aside = found.write_unless_known(&path).unwrap();
@@ -707,7 +709,7 @@ value = "18446744073709551615"
             }
         }
         // None is kept over another one.
-        assert_eq!(kept.len(), 3);
+        assert_eq!(kept.len(), 4);
         for (aside, before) in kept {
             assert_eq!(std::fs::read_to_string(aside).unwrap(), before);
         }
