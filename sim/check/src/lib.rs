@@ -1,0 +1,25 @@
+//! Histories of what clients did, and whether a system that they could have come from exists.
+//!
+//! A [`history::History`] says which operations were invoked, when, and what came back; a [`model::Model`] says what an object does when
+//! it is asked one thing after the other. [`linearizability::check`] looks for an order of the operations that fits both.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`value`] | what operations take and give |
+//! | [`history`] | operations, and JSON lines of them |
+//! | [`model`] | what an object does, and a trait for your own |
+//! | [`models`] | register, cas-register, kv, set, queue, lock |
+//! | [`linearizability`] | the search, with its budget |
+//! | [`property`] | the same as a claim about a run, from the facts that its clients publish |
+#![forbid(unsafe_code)]
+
+pub mod history;
+pub mod linearizability;
+pub mod model;
+pub mod models;
+pub mod property;
+pub mod value;
+
+pub use history::{History, Operation};
+pub use model::{Call, Model, Step};
+pub use value::Value;

@@ -1,0 +1,672 @@
+//! Is there an order of the operations that an object could have gone through one by one, in which none comes before another that had
+//! returned when it began? (Herlihy and Wing, "Linearizability: a correctness condition for concurrent objects", TOPLAS 12 (1990).)
+//!
+//! The search is Wing and Gong's ("Testing and verifying concurrent objects", JPDC 17 (1993)) with Lowe's memory of what was tried and his
+//! laziness ("Testing for linearizability", CCPE 29 (2017)):
+//!
+//! 1. **By object.** A history is linearizable if that of each of its objects is (Herlihy and Wing's locality).
+//! 2. **Just in time.** The events are gone through in their order. An operation takes effect when it must, at its return, and before it
+//!    then whichever of the open ones the search takes to be first: nothing is decided earlier than that.
+//! 3. **What only reads takes effect at once,** as soon as it is possible: wherever else it could stand, it can stand here. So only
+//!    operations that may change the object's state are chosen among.
+//! 4. **Nothing is tried twice:** what has led nowhere is remembered, by the return, the state and the open operations that have taken
+//!    effect.
+//! 5. **Operations of unknown outcome** are open to the end. Each may take effect at any time after its invocation, or never. What fails
+//!    with some of them used fails with more of them used: only the smallest sets are remembered.
+//! 6. **Looking ahead,** where the search turns back often: where one of the next operations can't become possible any more, whatever
+//!    comes before it ([`Model::is_lost`]), nothing more is tried.
+//!
+//! The first witness is found by going deep, so that a history without faults takes time in proportion to its length; one that isn't
+//! linearizable is known by the search having ended. What is counted is steps of the model, and [`Limits::steps`] of them are made at
+//! most: the verdict depends on nothing else, neither on a clock nor on the machine.
+//!
+//! **A witness.** Where a system says in which order its operations took effect ([`Operation::index`]), that order is looked at first, in
+//! linear time; only if it isn't one is there a search.
+
+use std::collections::HashMap;
+
+use indexmap::IndexSet;
+use smallvec::SmallVec;
+
+use crate::history::{History, Operation};
+use crate::model::{Call, Model, Step};
+use crate::value::Value;
+
+/// When to give up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So many steps of the model, over all objects together.
+    pub steps: u64,
+    /// How often the search of one object turns back, less one for each return that it comes to, before it looks ahead, which costs more
+    /// than most steps. It changes no verdict, as long as the steps suffice.
+    pub turns_blind: u64,
+}
+
+impl Default for Limits {
+    /// A hundred million steps: some ten seconds for a register.
+    fn default() -> Limits {
+        Limits { steps: 100_000_000, turns_blind: 64 }
+    }
+}
+
+/// What came of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is such an order.
+    Linearizable,
+    /// There is none.
+    NotLinearizable(Box<Counterexample>),
+    /// Nobody knows: why.
+    Unknown(String),
+}
+
+/// How a history was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// How many steps of the model it took.
+    pub steps: u64,
+}
+
+/// Where nothing goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// Of which object, if there are several.
+    pub key: Option<Value>,
+    /// The longest partial linearization that the search came to: operations in an order in which they can have taken effect. Indices
+    /// into [`History::operations`].
+    pub order: Vec<usize>,
+    /// The operation that can't come next, nor after any others that are open: that leaves some later one impossible at the least.
+    pub stuck: usize,
+    /// What the object is after that order, for people.
+    pub state: String,
+    /// The operations that were open when it returned and hadn't taken effect.
+    pub open: Vec<usize>,
+}
+
+/// How many operations of an order are told.
+const TOLD_MAX: usize = 8;
+
+impl Counterexample {
+    /// Over some lines: what doesn't go on, after what, and what was open then.
+    #[must_use]
+    pub fn in_words(&self, history: &History) -> String {
+        let sentence = |index: usize| history.sentence(&history.operations()[index]);
+        let mut text = format!("nothing goes on at\n  {}\n", sentence(self.stuck));
+        match self.order.len() {
+            0 => text.push_str(&format!("at the beginning, where the object is {}\n", self.state)),
+            count => {
+                let told = &self.order[count.saturating_sub(TOLD_MAX)..];
+                let before = count - told.len();
+                text.push_str(&format!("after the longest order that could be found, of {count}:\n"));
+                if before > 0 {
+                    text.push_str(&format!("  ({before} before these)\n"));
+                }
+                for &index in told {
+                    text.push_str(&format!("  {}\n", sentence(index)));
+                }
+                text.push_str(&format!("where the object is {}\n", self.state));
+            }
+        }
+        if !self.open.is_empty() {
+            text.push_str("with these open, which may come before it or not:\n");
+            for &index in self.open.iter().take(TOLD_MAX) {
+                text.push_str(&format!("  {}\n", sentence(index)));
+            }
+            if let more @ 1.. = self.open.len().saturating_sub(TOLD_MAX) {
+                text.push_str(&format!("  … and {more} more\n"));
+            }
+        }
+        text
+    }
+}
+
+/// A history that a model doesn't understand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {event}: {problem}")]
+pub struct Misunderstood {
+    /// The event that is wrong, from 1.
+    pub event: u32,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Judges a history.
+///
+/// # Errors
+/// If an operation isn't one of the model's.
+pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<Judgement, Misunderstood> {
+    if history.operations().is_empty() {
+        let said = "the history has no operation that may have taken effect: there is nothing to judge".to_string();
+        return Ok(Judgement { verdict: Verdict::Unknown(said), steps: 0 });
+    }
+    let mut objects: Vec<Vec<Known<M::Operation>>> = Vec::new();
+    objects.resize_with(history.keys(), Vec::new);
+    for (index, operation) in history.operations().iter().enumerate() {
+        let Operation { process, argument, .. } = operation;
+        let call = Call { process: *process, f: history.name(operation), argument, result: operation.result() };
+        let understood = model.operation(&call).map_err(|problem| {
+            let event = operation.result().map_or(operation.invoked, |_| operation.returned());
+            Misunderstood { event, problem }
+        })?;
+        if let Some(what) = understood {
+            objects[operation.key as usize].push(Known { index, what });
+        }
+    }
+    // Small ones first: what takes long keeps nobody from knowing of the others.
+    let mut order: Vec<usize> = (0..objects.len()).collect();
+    order.sort_by_key(|key| objects[*key].len());
+    let mut steps = 0;
+    let mut unknown = None;
+    for key in order {
+        // The last step may have been one of several that belong together.
+        let left = Limits { steps: limits.steps.saturating_sub(steps), ..limits };
+        let mut search = Search::new(model, history, &objects[key], left);
+        let found = search.run();
+        steps += search.steps;
+        match found {
+            Found::Order => {}
+            Found::None(counterexample) => {
+                return Ok(Judgement { verdict: Verdict::NotLinearizable(Box::new(counterexample)), steps });
+            }
+            Found::GivenUp => {
+                unknown.get_or_insert_with(|| {
+                    format!(
+                        "the search was given up after {} steps: more may find an order, or that there is none",
+                        limits.steps
+                    )
+                });
+            }
+        }
+    }
+    Ok(Judgement { verdict: unknown.map_or(Verdict::Linearizable, Verdict::Unknown), steps })
+}
+
+/// An operation that the model has understood.
+struct Known<O> {
+    /// In the history.
+    index: usize,
+    what: O,
+}
+
+enum Found {
+    Order,
+    None(Counterexample),
+    GivenUp,
+}
+
+/// A set of places.
+type Places = SmallVec<[u64; 1]>;
+
+fn insert(places: &mut Places, place: usize) {
+    let word = place / 64;
+    if places.len() <= word {
+        places.resize(word + 1, 0);
+    }
+    places[word] |= 1 << (place % 64);
+}
+
+/// Sets that hold the same have the same words: none ends with an empty one.
+fn remove(places: &mut Places, place: usize) {
+    if let Some(word) = places.get_mut(place / 64) {
+        *word &= !(1 << (place % 64));
+    }
+    while places.last() == Some(&0) {
+        places.pop();
+    }
+}
+
+fn contains(places: &Places, place: usize) -> bool {
+    places.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+}
+
+fn is_subset(small: &Places, large: &Places) -> bool {
+    small.len() <= large.len() && small.iter().zip(large).all(|(small, large)| small & !large == 0)
+}
+
+/// What happens to one object, in order. Numbers are places among its operations.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// An operation that will return begins, and has that slot until then.
+    Invoke { operation: u32, slot: u32 },
+    /// It returns.
+    Return { operation: u32, slot: u32 },
+    /// An operation begins of which nobody will know.
+    Unknown,
+}
+
+/// How far the search has come: before which moment, in what state, with which of the open operations done.
+#[derive(Clone, Debug)]
+struct Configuration {
+    moment: usize,
+    state: u32,
+    /// Slots of those open operations that have taken effect.
+    done: Places,
+    /// Of those of unknown outcome, by their number among them.
+    used: Places,
+}
+
+/// A return that has to be made possible, and what was tried for that.
+struct Frame {
+    configuration: Configuration,
+    /// The next choice to try: see [`Search::choice`].
+    choice: usize,
+    /// How many operations had taken effect.
+    length: usize,
+}
+
+/// Which open operation to let take effect.
+#[derive(Clone, Copy)]
+enum Choice {
+    /// One that returns, in its slot.
+    Slot(u32),
+    /// One of unknown outcome, by its number among them.
+    Unknown(usize),
+}
+
+type Fast = foldhash::fast::FixedState;
+
+struct Search<'s, M: Model> {
+    model: &'s M,
+    history: &'s History,
+    operations: &'s [Known<M::Operation>],
+    moments: Vec<Moment>,
+    /// The operation in each slot at the moment that was reached: the one that began last, also if it has returned.
+    slots: Vec<u32>,
+    /// Which slots are taken at that moment.
+    open: Vec<bool>,
+    /// What each slot held before each [`Moment::Invoke`] so far, to go back.
+    before: Vec<u32>,
+    /// All operations of unknown outcome, and how many have begun at that moment.
+    unknown: Vec<u32>,
+    unknown_begun: usize,
+    /// The moment that `slots`, `open` and `unknown_begun` are of.
+    at: usize,
+    states: IndexSet<M::State, Fast>,
+    /// What has led nowhere, by moment, state and what has taken effect: the sets of operations of unknown outcome that were used.
+    tried: HashMap<(usize, u32, Places), SmallVec<[Places; 1]>, Fast>,
+    /// The operations that have taken effect, in order.
+    order: Vec<u32>,
+    /// The longest order that led nowhere, how much of it `order` still has, and where it ended.
+    longest: Vec<u32>,
+    shared: usize,
+    farthest: Option<Configuration>,
+    /// How often everything was tried at a return, less one for each return that was come to for the first time since.
+    turns: u64,
+    /// The farthest return so far.
+    reached: usize,
+    steps: u64,
+    limits: Limits,
+}
+
+impl<'s, M: Model> Search<'s, M> {
+    fn new(model: &'s M, history: &'s History, operations: &'s [Known<M::Operation>], limits: Limits) -> Self {
+        let (moments, slots, unknown) = moments(history, operations);
+        let mut states = IndexSet::with_hasher(Fast::default());
+        states.insert(model.initial());
+        Search {
+            model,
+            history,
+            operations,
+            moments,
+            slots: vec![u32::MAX; slots],
+            open: vec![false; slots],
+            before: Vec::new(),
+            unknown,
+            unknown_begun: 0,
+            at: 0,
+            states,
+            tried: HashMap::default(),
+            order: Vec::new(),
+            longest: Vec::new(),
+            shared: 0,
+            farthest: None,
+            turns: 0,
+            reached: 0,
+            steps: 0,
+            limits,
+        }
+    }
+
+    fn run(&mut self) -> Found {
+        if let Some(found) = self.witness() {
+            return found;
+        }
+        let first = Configuration { moment: 0, state: 0, done: Places::new(), used: Places::new() };
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut next = Some(first);
+        loop {
+            if let Some(configuration) = next.take() {
+                match self.advance(configuration) {
+                    None => return Found::Order,
+                    Some(configuration) => {
+                        if !self.has_led_nowhere(&configuration) {
+                            frames.push(Frame { configuration, choice: 0, length: self.order.len() });
+                        }
+                    }
+                }
+            }
+            if self.steps >= self.limits.steps {
+                return Found::GivenUp;
+            }
+            let Some(frame) = frames.last_mut() else { return Found::None(self.counterexample()) };
+            self.go_to(frame.configuration.moment);
+            self.shorten(frame.length);
+            match self.choice(frame.choice) {
+                Some(Some((choice, is_last))) => {
+                    frame.choice += 1;
+                    let to = self.take_effect(&frame.configuration, choice);
+                    next = to.filter(|to| !is_last || self.can_return(to));
+                }
+                Some(None) => frame.choice += 1,
+                None => {
+                    self.leads_nowhere(&frame.configuration);
+                    frames.pop();
+                }
+            }
+        }
+    }
+
+    /// Goes through what happens up to a return of what hasn't taken effect. `None` if there is no such return.
+    fn advance(&mut self, mut configuration: Configuration) -> Option<Configuration> {
+        loop {
+            let moment = *self.moments.get(configuration.moment)?;
+            match moment {
+                Moment::Invoke { operation, slot } => {
+                    self.go_to(configuration.moment + 1);
+                    if self.can_be_read(configuration.state, operation) {
+                        insert(&mut configuration.done, slot as usize);
+                        self.order.push(operation);
+                    }
+                }
+                Moment::Return { slot, .. } => {
+                    if !contains(&configuration.done, slot as usize) {
+                        if configuration.moment > self.reached {
+                            self.reached = configuration.moment;
+                            self.turns = self.turns.saturating_sub(1);
+                        }
+                        return Some(configuration);
+                    }
+                    remove(&mut configuration.done, slot as usize);
+                    self.go_to(configuration.moment + 1);
+                }
+                Moment::Unknown => self.go_to(configuration.moment + 1),
+            }
+            configuration.moment += 1;
+        }
+    }
+
+    fn returning(&self) -> (u32, u32) {
+        match self.moments[self.at] {
+            Moment::Return { operation, slot } => (operation, slot),
+            _ => unreachable!("it is returns that have to be made possible"),
+        }
+    }
+
+    /// What to try as the `number`th, and whether it is to be the last before what returns: first that itself; then each of the others that
+    /// are open, if what returns is possible after it; then each of them whatever comes after it. `None` if that was all; `Some(None)` if
+    /// this one isn't there.
+    fn choice(&self, number: usize) -> Option<Option<(Choice, bool)>> {
+        let (_, returning) = self.returning();
+        let others = self.open.len() + self.unknown_begun;
+        if number == 0 {
+            return Some(Some((Choice::Slot(returning), false)));
+        }
+        if number > 2 * others {
+            return None;
+        }
+        let (other, is_last) = ((number - 1) % others, number <= others);
+        Some(match other.checked_sub(self.open.len()) {
+            Some(unknown) => Some((Choice::Unknown(unknown), is_last)),
+            None if !self.open[other] || other == returning as usize => None,
+            None => Some((Choice::Slot(other as u32), is_last)),
+        })
+    }
+
+    /// Whether what returns has taken effect, or can.
+    fn can_return(&mut self, configuration: &Configuration) -> bool {
+        let (operation, slot) = self.returning();
+        contains(&configuration.done, slot as usize) || self.step(configuration.state, operation).is_some()
+    }
+
+    /// What becomes of a configuration if that operation takes effect, and after it all that only read.
+    fn take_effect(&mut self, from: &Configuration, choice: Choice) -> Option<Configuration> {
+        let operation = match choice {
+            Choice::Slot(slot) if contains(&from.done, slot as usize) => return None,
+            Choice::Slot(slot) => self.slots[slot as usize],
+            Choice::Unknown(number) if contains(&from.used, number) => return None,
+            Choice::Unknown(number) => self.unknown[number],
+        };
+        let state = self.step(from.state, operation)?;
+        let is_changed = state != from.state;
+        let mut to = Configuration { state, ..from.clone() };
+        match choice {
+            Choice::Slot(slot) => insert(&mut to.done, slot as usize),
+            // What changes nothing needn't have happened.
+            Choice::Unknown(_) if !is_changed => return None,
+            Choice::Unknown(number) => insert(&mut to.used, number),
+        }
+        self.order.push(operation);
+        if is_changed {
+            for slot in 0..self.open.len() {
+                let operation = self.slots[slot];
+                if self.open[slot] && !contains(&to.done, slot) && self.can_be_read(state, operation) {
+                    insert(&mut to.done, slot);
+                    self.order.push(operation);
+                }
+            }
+            if self.turns >= self.limits.turns_blind && self.is_lost(&to) {
+                return None;
+            }
+        }
+        Some(to)
+    }
+
+    /// Whether one of the next operations can't become possible any more.
+    fn is_lost(&self, configuration: &Configuration) -> bool {
+        let what = |operation: u32| &self.operations[operation as usize].what;
+        let state = self.states.get_index(configuration.state as usize).expect("it was put there");
+        let mut foresight = M::Foresight::default();
+        for (slot, &operation) in self.slots.iter().enumerate() {
+            if self.open[slot] && !contains(&configuration.done, slot) {
+                self.model.foresee(&mut foresight, what(operation));
+            }
+        }
+        for (number, &operation) in self.unknown[..self.unknown_begun].iter().enumerate() {
+            if !contains(&configuration.used, number) {
+                self.model.foresee(&mut foresight, what(operation));
+            }
+        }
+        let mut unknown = self.unknown[self.unknown_begun..].iter();
+        // Enough for all that is open to return, and for what begins meanwhile, mostly.
+        let ahead = 4 * self.slots.len() + 64;
+        // An operation in a slot that was taken again hasn't taken effect, whatever had that slot before.
+        let mut begun = Places::new();
+        for moment in self.moments[self.at..].iter().take(ahead) {
+            match *moment {
+                Moment::Invoke { operation, slot } => {
+                    insert(&mut begun, slot as usize);
+                    self.model.foresee(&mut foresight, what(operation));
+                }
+                Moment::Unknown => {
+                    let &operation = unknown.next().expect("there is one for each");
+                    self.model.foresee(&mut foresight, what(operation));
+                }
+                Moment::Return { operation, slot } => {
+                    let is_done = !contains(&begun, slot as usize) && contains(&configuration.done, slot as usize);
+                    if !is_done && self.model.is_lost(state, &foresight, what(operation)) {
+                        return true;
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// Makes a step of the model.
+    fn step(&mut self, state: u32, operation: u32) -> Option<u32> {
+        self.steps += 1;
+        let from = self.states.get_index(state as usize).expect("it was put there");
+        match self.model.step(from, &self.operations[operation as usize].what) {
+            Step::Impossible => None,
+            Step::Same => Some(state),
+            Step::To(to) => Some(u32::try_from(self.states.insert_full(to).0).expect("fewer states than steps")),
+        }
+    }
+
+    /// Whether an operation only reads, and is possible in a state.
+    fn can_be_read(&mut self, state: u32, operation: u32) -> bool {
+        let what = &self.operations[operation as usize].what;
+        if !self.model.only_reads(what) {
+            return false;
+        }
+        self.steps += 1;
+        let from = self.states.get_index(state as usize).expect("it was put there");
+        match self.model.step(from, what) {
+            Step::Impossible => false,
+            Step::Same => true,
+            Step::To(to) => {
+                assert!(to == *from, "the model says of an operation that it only reads, and it changes the state");
+                true
+            }
+        }
+    }
+
+    /// Whether all was tried from there, with as few operations of unknown outcome used.
+    fn has_led_nowhere(&self, configuration: &Configuration) -> bool {
+        let Configuration { moment, state, done, used } = configuration;
+        !self.tried.is_empty()
+            && self
+                .tried
+                .get(&(*moment, *state, done.clone()))
+                .is_some_and(|tried| tried.iter().any(|tried| is_subset(tried, used)))
+    }
+
+    /// Moves `slots`, `open` and `unknown_begun` to the time before that moment.
+    fn go_to(&mut self, moment: usize) {
+        while self.at < moment {
+            match self.moments[self.at] {
+                Moment::Invoke { operation, slot } => {
+                    self.before.push(std::mem::replace(&mut self.slots[slot as usize], operation));
+                    self.open[slot as usize] = true;
+                }
+                Moment::Return { slot, .. } => self.open[slot as usize] = false,
+                Moment::Unknown => self.unknown_begun += 1,
+            }
+            self.at += 1;
+        }
+        while self.at > moment {
+            self.at -= 1;
+            match self.moments[self.at] {
+                Moment::Invoke { slot, .. } => {
+                    self.slots[slot as usize] = self.before.pop().expect("each has pushed one");
+                    self.open[slot as usize] = false;
+                }
+                Moment::Return { slot, .. } => self.open[slot as usize] = true,
+                Moment::Unknown => self.unknown_begun -= 1,
+            }
+        }
+    }
+
+    fn shorten(&mut self, length: usize) {
+        self.order.truncate(length);
+        self.shared = self.shared.min(length);
+    }
+
+    /// All was tried at a return. Of the orders that came farthest the first is kept.
+    fn leads_nowhere(&mut self, configuration: &Configuration) {
+        self.turns += 1;
+        let Configuration { moment, state, done, used } = configuration;
+        let tried = self.tried.entry((*moment, *state, done.clone())).or_default();
+        tried.retain(|tried| !is_subset(used, tried));
+        tried.push(used.clone());
+        if self.farthest.as_ref().is_some_and(|farthest| farthest.moment >= configuration.moment) {
+            return;
+        }
+        // Most of it is what was kept before: only the rest is copied.
+        self.longest.truncate(self.shared);
+        self.longest.extend_from_slice(&self.order[self.shared..]);
+        self.shared = self.order.len();
+        self.farthest = Some(configuration.clone());
+    }
+
+    fn counterexample(&mut self) -> Counterexample {
+        let Configuration { moment, state, done, .. } = self.farthest.clone().expect("the first return led nowhere");
+        self.go_to(moment);
+        let Moment::Return { operation, .. } = self.moments[moment] else { unreachable!("it is a return") };
+        let index = |operation: u32| self.operations[operation as usize].index;
+        let is_left = |slot: &usize| self.open[*slot] && !contains(&done, *slot) && self.slots[*slot] != operation;
+        let mut open: Vec<usize> = (0..self.open.len()).filter(is_left).map(|slot| index(self.slots[slot])).collect();
+        open.sort_unstable();
+        let stuck = index(operation);
+        Counterexample {
+            key: self.history.key(&self.history.operations()[stuck]).cloned(),
+            order: self.longest.iter().map(|&operation| index(operation)).collect(),
+            stuck,
+            state: self.model.in_words(self.states.get_index(state as usize).expect("it was put there")),
+            open,
+        }
+    }
+
+    /// Looks at the order that the system itself offers, if all that returned have a place in it. `None` if that says nothing.
+    fn witness(&mut self) -> Option<Found> {
+        let place = |known: &Known<M::Operation>| self.history.operations()[known.index].index;
+        let is_offered = |known: &Known<M::Operation>| {
+            place(known).is_some() || self.history.operations()[known.index].result().is_none()
+        };
+        if !self.operations.iter().any(|known| place(known).is_some()) || !self.operations.iter().all(is_offered) {
+            return None;
+        }
+        let mut offered: Vec<(u64, u32)> =
+            (0u32..).zip(self.operations).filter_map(|(number, known)| Some((place(known)?, number))).collect();
+        offered.sort_unstable();
+        if offered.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return None;
+        }
+        let (mut state, mut last_invoked) = (0, 0);
+        for (_, number) in offered {
+            let operation = &self.history.operations()[self.operations[number as usize].index];
+            last_invoked = last_invoked.max(operation.invoked);
+            // It had returned before one began that stands before it.
+            if operation.returned() < last_invoked || self.steps >= self.limits.steps {
+                return None;
+            }
+            state = self.step(state, number)?;
+        }
+        Some(Found::Order)
+    }
+}
+
+/// What happens to an object, how many slots that takes, and which operations nobody knows the outcome of.
+fn moments<O>(history: &History, operations: &[Known<O>]) -> (Vec<Moment>, usize, Vec<u32>) {
+    let mut unknown = Vec::new();
+    let mut events: Vec<(u32, u32, bool)> = Vec::with_capacity(operations.len() * 2);
+    for (number, known) in (0u32..).zip(operations) {
+        let operation = &history.operations()[known.index];
+        events.push((operation.invoked, number, false));
+        match operation.result() {
+            Some(_) => events.push((operation.returned(), number, true)),
+            None => unknown.push(number),
+        }
+    }
+    events.sort_unstable();
+    let (mut slot_of, mut free, mut slots) = (vec![u32::MAX; operations.len()], Vec::new(), 0);
+    let moment = |(_, operation, returns): (u32, u32, bool)| {
+        let slot = &mut slot_of[operation as usize];
+        if returns {
+            free.push(*slot);
+            return Moment::Return { operation, slot: *slot };
+        }
+        if history.operations()[operations[operation as usize].index].result().is_none() {
+            return Moment::Unknown;
+        }
+        *slot = free.pop().unwrap_or_else(|| {
+            slots += 1;
+            slots - 1
+        });
+        Moment::Invoke { operation, slot: *slot }
+    };
+    let moments = events.into_iter().map(moment).collect();
+    (moments, slots as usize, unknown)
+}

@@ -1,0 +1,471 @@
+//! The objects that come with Squall. An operation that certainly did not happen (`fail`) never gets here; one of which nobody knows the
+//! outcome has no result.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::{Call, Model, Step};
+use crate::value::Value;
+
+/// A value that is read and written; null at first.
+///
+/// `write` takes the value, `read` gives it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Register;
+
+/// An operation of [`Register`] and [`CasRegister`].
+#[derive(Clone, Debug)]
+pub enum RegisterOperation {
+    /// It was that.
+    Read(Value),
+    /// It is that from now on.
+    Write(Value),
+    /// It was the one, and is the other from now on.
+    Cas(Value, Value),
+}
+
+fn register_operation(call: &Call<'_>, names: &[&str]) -> Result<Option<RegisterOperation>, String> {
+    if !names.contains(&call.f) {
+        return Err(call.unknown(names));
+    }
+    match call.f {
+        "read" => Ok(call.result.cloned().map(RegisterOperation::Read)),
+        "write" => Ok(Some(RegisterOperation::Write(call.written()?.clone()))),
+        _ => match call.written()? {
+            Value::List(values) => match &**values {
+                [old, new] => Ok(Some(RegisterOperation::Cas(old.clone(), new.clone()))),
+                _ => Err(format!("cas takes [old, new], and this is {}", call.argument)),
+            },
+            other => Err(format!("cas takes [old, new], and this is {other}")),
+        },
+    }
+}
+
+/// The values that a register may still come to have.
+#[derive(Clone, Debug, Default)]
+pub struct Written(Vec<Value>);
+
+fn register_foresee(Written(values): &mut Written, operation: &RegisterOperation) {
+    if let RegisterOperation::Write(value) | RegisterOperation::Cas(_, value) = operation {
+        values.push(value.clone());
+    }
+}
+
+fn register_is_lost(state: &Value, Written(values): &Written, operation: &RegisterOperation) -> bool {
+    match operation {
+        RegisterOperation::Read(value) | RegisterOperation::Cas(value, _) => state != value && !values.contains(value),
+        RegisterOperation::Write(_) => false,
+    }
+}
+
+fn register_step(state: &Value, operation: &RegisterOperation) -> Step<Value> {
+    match operation {
+        RegisterOperation::Read(value) if value == state => Step::Same,
+        RegisterOperation::Write(value) => Step::To(value.clone()),
+        RegisterOperation::Cas(old, new) if old == state => Step::To(new.clone()),
+        RegisterOperation::Read(_) | RegisterOperation::Cas(..) => Step::Impossible,
+    }
+}
+
+impl Model for Register {
+    type State = Value;
+    type Operation = RegisterOperation;
+    type Foresight = Written;
+
+    fn initial(&self) -> Value {
+        Value::Null
+    }
+
+    fn operation(&self, call: &Call<'_>) -> Result<Option<RegisterOperation>, String> {
+        register_operation(call, &["read", "write"])
+    }
+
+    fn step(&self, state: &Value, operation: &RegisterOperation) -> Step<Value> {
+        register_step(state, operation)
+    }
+
+    fn only_reads(&self, operation: &RegisterOperation) -> bool {
+        matches!(operation, RegisterOperation::Read(_))
+    }
+
+    fn foresee(&self, foresight: &mut Written, operation: &RegisterOperation) {
+        register_foresee(foresight, operation);
+    }
+
+    fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
+        register_is_lost(state, foresight, operation)
+    }
+
+    fn in_words(&self, state: &Value) -> String {
+        state.to_string()
+    }
+}
+
+/// A register that can also be changed if it is what one thinks; null at first.
+///
+/// `read`, `write`, and `cas` with `[old, new]`. A compare that didn't match is `fail`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CasRegister;
+
+impl Model for CasRegister {
+    type State = Value;
+    type Operation = RegisterOperation;
+    type Foresight = Written;
+
+    fn initial(&self) -> Value {
+        Value::Null
+    }
+
+    fn operation(&self, call: &Call<'_>) -> Result<Option<RegisterOperation>, String> {
+        register_operation(call, &["read", "write", "cas"])
+    }
+
+    fn step(&self, state: &Value, operation: &RegisterOperation) -> Step<Value> {
+        register_step(state, operation)
+    }
+
+    fn only_reads(&self, operation: &RegisterOperation) -> bool {
+        matches!(operation, RegisterOperation::Read(_))
+    }
+
+    fn foresee(&self, foresight: &mut Written, operation: &RegisterOperation) {
+        register_foresee(foresight, operation);
+    }
+
+    fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
+        register_is_lost(state, foresight, operation)
+    }
+
+    fn in_words(&self, state: &Value) -> String {
+        state.to_string()
+    }
+}
+
+/// A value of text in a store, for each key one; `""` at first.
+///
+/// `put` takes the text, `append` what is put behind it, `get` gives it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kv;
+
+/// An operation of [`Kv`].
+#[derive(Clone, Debug)]
+pub enum KvOperation {
+    /// It was that.
+    Get(Arc<str>),
+    /// It is that from now on.
+    Put(Arc<str>),
+    /// That stands behind it from now on.
+    Append(Arc<str>),
+}
+
+/// What a value of text may still be made of.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    put: Vec<Arc<str>>,
+    appended: Vec<Arc<str>>,
+}
+
+impl Texts {
+    /// Whether `rest` can be made of what may be appended, each as often as one likes.
+    fn can_append(&self, rest: &str) -> bool {
+        let mut tried = BTreeSet::new();
+        let mut ends = vec![0];
+        while let Some(end) = ends.pop() {
+            if end == rest.len() {
+                return true;
+            }
+            if tried.insert(end) {
+                let next = self.appended.iter().filter(|text| !text.is_empty() && rest[end..].starts_with(&***text));
+                ends.extend(next.map(|text| end + text.len()));
+            }
+        }
+        false
+    }
+}
+
+impl Model for Kv {
+    type State = Arc<str>;
+    type Operation = KvOperation;
+    type Foresight = Texts;
+
+    fn initial(&self) -> Arc<str> {
+        "".into()
+    }
+
+    fn operation(&self, call: &Call<'_>) -> Result<Option<KvOperation>, String> {
+        let text = |value: &Value| match value {
+            Value::Text(text) => Ok(Arc::from(&**text)),
+            other => Err(format!("{} is of text, and this is {other}", call.f)),
+        };
+        match call.f {
+            "get" => call.result.map(|result| text(result).map(KvOperation::Get)).transpose(),
+            "put" => Ok(Some(KvOperation::Put(text(call.written()?)?))),
+            "append" => Ok(Some(KvOperation::Append(text(call.written()?)?))),
+            _ => Err(call.unknown(&["get", "put", "append"])),
+        }
+    }
+
+    fn step(&self, state: &Arc<str>, operation: &KvOperation) -> Step<Arc<str>> {
+        match operation {
+            KvOperation::Get(text) if text == state => Step::Same,
+            KvOperation::Get(_) => Step::Impossible,
+            KvOperation::Put(text) => Step::To(text.clone()),
+            KvOperation::Append(text) => {
+                let mut longer = String::with_capacity(state.len() + text.len());
+                longer.push_str(state);
+                longer.push_str(text);
+                Step::To(longer.into())
+            }
+        }
+    }
+
+    fn only_reads(&self, operation: &KvOperation) -> bool {
+        matches!(operation, KvOperation::Get(_))
+    }
+
+    fn foresee(&self, foresight: &mut Texts, operation: &KvOperation) {
+        match operation {
+            KvOperation::Get(_) => {}
+            KvOperation::Put(text) => foresight.put.push(text.clone()),
+            KvOperation::Append(text) => foresight.appended.push(text.clone()),
+        }
+    }
+
+    fn is_lost(&self, state: &Arc<str>, foresight: &Texts, operation: &KvOperation) -> bool {
+        let KvOperation::Get(text) = operation else { return false };
+        let may_grow = |from: &str| text.strip_prefix(from).is_some_and(|rest| foresight.can_append(rest));
+        !may_grow(state) && !foresight.put.iter().any(|from| may_grow(from))
+    }
+
+    fn in_words(&self, state: &Arc<str>) -> String {
+        Value::from(&**state).to_string()
+    }
+}
+
+/// A set of values; empty at first.
+///
+/// `add` and `remove` take a value, and may be asked of one that is there already, or isn't; `read` gives a list of all, in any order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Set;
+
+/// An operation of [`Set`].
+#[derive(Clone, Debug)]
+pub enum SetOperation {
+    /// That is in it from now on.
+    Add(Value),
+    /// That isn't in it from now on.
+    Remove(Value),
+    /// These were in it, and no others.
+    Read(BTreeSet<Value>),
+}
+
+/// What a set may still come to hold, and lose.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    added: BTreeSet<Value>,
+    removed: BTreeSet<Value>,
+}
+
+impl Model for Set {
+    type State = BTreeSet<Value>;
+    type Operation = SetOperation;
+    type Foresight = Changes;
+
+    fn initial(&self) -> BTreeSet<Value> {
+        BTreeSet::new()
+    }
+
+    fn operation(&self, call: &Call<'_>) -> Result<Option<SetOperation>, String> {
+        match call.f {
+            "add" => Ok(Some(SetOperation::Add(call.written()?.clone()))),
+            "remove" => Ok(Some(SetOperation::Remove(call.written()?.clone()))),
+            "read" => match call.result {
+                None => Ok(None),
+                Some(Value::List(values)) => {
+                    let set: BTreeSet<Value> = values.iter().cloned().collect();
+                    if set.len() < values.len() {
+                        return Err(format!("a set was read with a value twice: {}", Value::List(values.clone())));
+                    }
+                    Ok(Some(SetOperation::Read(set)))
+                }
+                Some(other) => Err(format!("read gives a list, and this is {other}")),
+            },
+            _ => Err(call.unknown(&["add", "remove", "read"])),
+        }
+    }
+
+    fn step(&self, state: &BTreeSet<Value>, operation: &SetOperation) -> Step<BTreeSet<Value>> {
+        match operation {
+            SetOperation::Read(values) if values == state => Step::Same,
+            SetOperation::Read(_) => Step::Impossible,
+            SetOperation::Add(value) if state.contains(value) => Step::Same,
+            SetOperation::Add(value) => {
+                let mut more = state.clone();
+                more.insert(value.clone());
+                Step::To(more)
+            }
+            SetOperation::Remove(value) if !state.contains(value) => Step::Same,
+            SetOperation::Remove(value) => {
+                let mut fewer = state.clone();
+                fewer.remove(value);
+                Step::To(fewer)
+            }
+        }
+    }
+
+    fn only_reads(&self, operation: &SetOperation) -> bool {
+        matches!(operation, SetOperation::Read(_))
+    }
+
+    fn foresee(&self, foresight: &mut Changes, operation: &SetOperation) {
+        match operation {
+            SetOperation::Read(_) => {}
+            SetOperation::Add(value) => drop(foresight.added.insert(value.clone())),
+            SetOperation::Remove(value) => drop(foresight.removed.insert(value.clone())),
+        }
+    }
+
+    fn is_lost(&self, state: &BTreeSet<Value>, foresight: &Changes, operation: &SetOperation) -> bool {
+        let SetOperation::Read(values) = operation else { return false };
+        let never_comes = |value: &Value| !foresight.added.contains(value);
+        let never_goes = |value: &Value| !foresight.removed.contains(value);
+        values.difference(state).any(never_comes) || state.difference(values).any(never_goes)
+    }
+
+    fn in_words(&self, state: &BTreeSet<Value>) -> String {
+        Value::List(state.iter().cloned().collect()).to_string()
+    }
+}
+
+/// A queue, first in, first out; empty at first.
+///
+/// `enqueue` takes a value; `dequeue` gives the first, or null if there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queue;
+
+/// An operation of [`Queue`].
+#[derive(Clone, Debug)]
+pub enum QueueOperation {
+    /// That is its last from now on.
+    Enqueue(Value),
+    /// That was its first, and isn't any more.
+    Dequeue(Value),
+    /// It was empty.
+    DequeueNothing,
+    /// Whatever was its first isn't any more, if there was one.
+    DequeueSomething,
+}
+
+/// What a queue may still come to hold.
+#[derive(Clone, Debug, Default)]
+pub struct Enqueued(BTreeSet<Value>);
+
+impl Model for Queue {
+    type State = Vec<Value>;
+    type Operation = QueueOperation;
+    type Foresight = Enqueued;
+
+    fn initial(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn operation(&self, call: &Call<'_>) -> Result<Option<QueueOperation>, String> {
+        match call.f {
+            "enqueue" => match call.written()? {
+                Value::Null => Err("null can't be enqueued: it is what an empty queue gives".to_string()),
+                value => Ok(Some(QueueOperation::Enqueue(value.clone()))),
+            },
+            "dequeue" => Ok(Some(match call.result {
+                None => QueueOperation::DequeueSomething,
+                Some(Value::Null) => QueueOperation::DequeueNothing,
+                Some(value) => QueueOperation::Dequeue(value.clone()),
+            })),
+            _ => Err(call.unknown(&["enqueue", "dequeue"])),
+        }
+    }
+
+    fn step(&self, state: &Vec<Value>, operation: &QueueOperation) -> Step<Vec<Value>> {
+        match operation {
+            QueueOperation::Enqueue(value) => {
+                let mut more = Vec::with_capacity(state.len() + 1);
+                more.extend_from_slice(state);
+                more.push(value.clone());
+                Step::To(more)
+            }
+            QueueOperation::Dequeue(value) if state.first() == Some(value) => Step::To(state[1..].to_vec()),
+            QueueOperation::Dequeue(_) => Step::Impossible,
+            QueueOperation::DequeueNothing if state.is_empty() => Step::Same,
+            QueueOperation::DequeueNothing => Step::Impossible,
+            QueueOperation::DequeueSomething if state.is_empty() => Step::Same,
+            QueueOperation::DequeueSomething => Step::To(state[1..].to_vec()),
+        }
+    }
+
+    fn only_reads(&self, operation: &QueueOperation) -> bool {
+        matches!(operation, QueueOperation::DequeueNothing)
+    }
+
+    fn foresee(&self, Enqueued(values): &mut Enqueued, operation: &QueueOperation) {
+        if let QueueOperation::Enqueue(value) = operation {
+            values.insert(value.clone());
+        }
+    }
+
+    fn is_lost(&self, state: &Vec<Value>, Enqueued(values): &Enqueued, operation: &QueueOperation) -> bool {
+        let QueueOperation::Dequeue(value) = operation else { return false };
+        !values.contains(value) && !state.contains(value)
+    }
+
+    fn in_words(&self, state: &Vec<Value>) -> String {
+        Value::List(state.clone()).to_string()
+    }
+}
+
+/// A lock that one process holds at a time; free at first.
+///
+/// `acquire` takes it, `release` gives it back. Neither has a value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lock;
+
+/// An operation of [`Lock`], with the process that asks.
+#[derive(Clone, Copy, Debug)]
+pub enum LockOperation {
+    /// It was free, and is that process's from now on.
+    Acquire(u64),
+    /// It was that process's, and is free from now on.
+    Release(u64),
+}
+
+impl Model for Lock {
+    /// Who holds it.
+    type State = Option<u64>;
+    type Operation = LockOperation;
+    type Foresight = ();
+
+    fn initial(&self) -> Option<u64> {
+        None
+    }
+
+    fn operation(&self, call: &Call<'_>) -> Result<Option<LockOperation>, String> {
+        match call.f {
+            "acquire" => Ok(Some(LockOperation::Acquire(call.process))),
+            "release" => Ok(Some(LockOperation::Release(call.process))),
+            _ => Err(call.unknown(&["acquire", "release"])),
+        }
+    }
+
+    fn step(&self, state: &Option<u64>, operation: &LockOperation) -> Step<Option<u64>> {
+        match *operation {
+            LockOperation::Acquire(process) if state.is_none() => Step::To(Some(process)),
+            LockOperation::Release(process) if *state == Some(process) => Step::To(None),
+            LockOperation::Acquire(_) | LockOperation::Release(_) => Step::Impossible,
+        }
+    }
+
+    fn in_words(&self, state: &Option<u64>) -> String {
+        match state {
+            None => "free".to_string(),
+            Some(process) => format!("held by process {process}"),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Claims about the history of a run, judged when it has ended.
+//!
+//! A client records its operations as facts about the topic [`TOPIC`] (`squall::history::Client` does); what has no end by the end of the
+//! run is of unknown outcome.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use squall_trace::verdict::Judgement;
+use squall_trace::{Ending, Event, EventKind, EventMask, Property, Trace};
+
+use crate::history::{self, Builder, EventType, History};
+use crate::linearizability::{Limits, Verdict, check};
+use crate::model::Model;
+use crate::value::Value;
+
+/// What the operations of clients are published about.
+pub const TOPIC: &str = "history";
+
+/// An event of a history, as it is published. Its time is that of the run's event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Who: a name that no other has. Who goes on after `info` has another one.
+    pub process: String,
+    /// What is said.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// The operation's name.
+    pub f: String,
+    /// Of which object, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Value>,
+    /// What is asked, or what came back.
+    #[serde(default)]
+    pub value: Value,
+    /// The place in the system's own order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+}
+
+/// Takes the history out of the events of a run. Processes are numbered in the order in which they are met.
+#[derive(Debug, Default)]
+pub struct Listener {
+    processes: IndexMap<String, u64, foldhash::fast::FixedState>,
+}
+
+impl Listener {
+    /// What an event of a run says of the history, if anything.
+    ///
+    /// # Errors
+    /// If it is published about [`TOPIC`], and isn't what [`Recorded`] is.
+    pub fn hear(&mut self, event: &Event<'_>) -> Result<Option<history::Event>, String> {
+        let EventKind::Publish { topic, value } = &event.kind else { return Ok(None) };
+        if topic != TOPIC {
+            return Ok(None);
+        }
+        let Recorded { process, kind, f, key, value, index } = serde_json::from_str(value).map_err(|error| {
+            format!("a fact about {TOPIC:?} is no event of a history: {error}; what was published is {value}")
+        })?;
+        let next = self.processes.len() as u64;
+        let process = *self.processes.entry(process).or_insert(next);
+        Ok(Some(history::Event { process, kind, f: f.into(), key, value, time: Some(event.at_ns), index }))
+    }
+}
+
+/// The events of the history in a trace.
+///
+/// # Errors
+/// As [`Listener::hear`].
+pub fn of_trace(trace: &Trace) -> Result<Vec<history::Event>, String> {
+    let mut listener = Listener::default();
+    let mut events = Vec::new();
+    for event in &trace.events {
+        events.extend(listener.hear(event)?);
+    }
+    Ok(events)
+}
+
+/// The claim that the history of a run is linearizable: property `linearizable`.
+///
+/// A run without operations is Unknown, and so is one whose search is given up.
+#[must_use = "a property judges nothing until it is given to `world.check`"]
+pub fn linearizable<M: Model>(model: M) -> Linearizable<M> {
+    Linearizable { model, limits: Limits::default(), listener: Listener::default(), builder: Builder::new() }
+}
+
+/// See [`linearizable`].
+pub struct Linearizable<M> {
+    model: M,
+    limits: Limits,
+    listener: Listener,
+    builder: Builder,
+}
+
+impl<M> Linearizable<M> {
+    /// With another budget.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Linearizable<M> {
+        self.limits = limits;
+        self
+    }
+}
+
+impl<M: Model> Property for Linearizable<M> {
+    fn name(&self) -> &str {
+        "linearizable"
+    }
+
+    fn interest(&self) -> EventMask {
+        EventMask::PUBLISH
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Result<(), String> {
+        match self.listener.hear(event)? {
+            Some(event) => self.builder.push(event).map_err(|mistake| format!("the history is wrong: {mistake}")),
+            None => Ok(()),
+        }
+    }
+
+    fn on_end(&mut self, _: &Ending) -> Judgement {
+        let history: History = std::mem::take(&mut self.builder).finish();
+        match check(&self.model, &history, self.limits) {
+            Err(error) => Judgement::Broken(format!("the history is wrong: {error}")),
+            Ok(judgement) => match judgement.verdict {
+                Verdict::Linearizable => Judgement::Held,
+                Verdict::NotLinearizable(found) => Judgement::Broken(found.in_words(&history)),
+                Verdict::Unknown(why) => Judgement::Open(why),
+            },
+        }
+    }
+}

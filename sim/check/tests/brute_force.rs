@@ -1,0 +1,394 @@
+//! The search agrees with trying all orders: on every small history, and on many random ones of each model.
+
+use proptest::prelude::Rng;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use squall_check::history::{Builder, Event, EventType};
+use squall_check::linearizability::{Limits, Verdict, check};
+use squall_check::models::{CasRegister, Kv, Lock, Queue, Register, Set};
+use squall_check::{Call, History, Model, Step, Value};
+
+fn event(process: u64, kind: EventType, f: &str, value: Value) -> Event {
+    Event { process, kind, f: f.into(), key: None, value, time: None, index: None }
+}
+
+/// Whether the operations have an order, found by trying each that may come next, and nothing cleverer.
+fn has_order<M: Model>(model: &M, history: &History) -> bool {
+    struct Tried<'h, M: Model> {
+        model: &'h M,
+        operations: Vec<(u32, u32, Option<M::Operation>)>,
+    }
+    impl<M: Model> Tried<'_, M> {
+        fn goes_on(&self, state: &M::State, done: u64) -> bool {
+            let is_left = |&index: &usize| done >> index & 1 == 0;
+            let all = 0..self.operations.len();
+            // Those of unknown outcome needn't be.
+            if all.clone().filter(is_left).all(|index| self.operations[index].1 == u32::MAX) {
+                return true;
+            }
+            let first_return = all.clone().filter(is_left).map(|index| self.operations[index].1).min().unwrap();
+            all.filter(is_left).any(|index| {
+                let (invoked, _, what) = &self.operations[index];
+                if *invoked > first_return {
+                    return false;
+                }
+                let done = done | 1 << index;
+                match what.as_ref().map(|what| self.model.step(state, what)) {
+                    None | Some(Step::Same) => self.goes_on(state, done),
+                    Some(Step::To(to)) => self.goes_on(&to, done),
+                    Some(Step::Impossible) => false,
+                }
+            })
+        }
+    }
+    let understood = |operation: &squall_check::Operation| {
+        let f = history.name(operation);
+        let call = Call { process: operation.process, f, argument: &operation.argument, result: operation.result() };
+        (operation.invoked, operation.returned(), model.operation(&call).unwrap())
+    };
+    let operations = history.operations().iter().map(understood).collect();
+    Tried { model, operations }.goes_on(&model.initial(), 0)
+}
+
+/// Compares both, with and without looking ahead (which begins late), and sees that a counterexample is one.
+fn agree<M: Model>(model: &M, history: &History) -> Option<bool> {
+    let judged = check(model, history, Limits::default()).unwrap();
+    let ahead = Limits { turns_blind: 0, ..Limits::default() };
+    let foreseen = check(model, history, ahead).unwrap().verdict;
+    let word = |verdict: &Verdict| match verdict {
+        Verdict::Linearizable => "linearizable",
+        Verdict::NotLinearizable(_) => "not",
+        Verdict::Unknown(_) => "unknown",
+    };
+    assert_eq!(word(&foreseen), word(&judged.verdict), "looking ahead: {:#?}", history.operations());
+    let is_linearizable = match &judged.verdict {
+        Verdict::Unknown(_) => {
+            assert!(history.operations().is_empty());
+            return None;
+        }
+        Verdict::Linearizable => true,
+        Verdict::NotLinearizable(found) => {
+            let all = history.operations();
+            // Its order is a partial linearization, after which what is stuck isn't possible, though it must come now.
+            let mut state = model.initial();
+            let mut last_invoked = 0;
+            for &index in &found.order {
+                let operation = &all[index];
+                assert!(operation.returned() > last_invoked, "out of order: {found:?}");
+                last_invoked = last_invoked.max(operation.invoked);
+                let f = history.name(operation);
+                let (process, argument, result) = (operation.process, &operation.argument, operation.result());
+                let what = model.operation(&Call { process, f, argument, result }).unwrap().unwrap();
+                match model.step(&state, &what) {
+                    Step::Impossible => panic!("impossible: {found:?}"),
+                    Step::Same => {}
+                    Step::To(to) => state = to,
+                }
+            }
+            assert_eq!(model.in_words(&state), found.state);
+            assert!(!found.order.contains(&found.stuck) && all[found.stuck].result().is_some());
+            let is_before = |index: &usize| all[*index].returned() < all[found.stuck].returned();
+            assert!((0..all.len()).filter(is_before).all(|index| {
+                let says_nothing = all[index].result().is_none();
+                found.order.contains(&index) || says_nothing
+            }));
+            for index in &found.open {
+                assert!(!found.order.contains(index) && all[*index].invoked < all[found.stuck].returned());
+            }
+            false
+        }
+    };
+    assert_eq!(is_linearizable, has_order(model, history), "{:#?}", history.operations());
+    // And the verdict is the same one step short of what it took, or unknown.
+    let limits = Limits { steps: judged.steps.saturating_sub(1), ..Limits::default() };
+    let short = check(model, history, limits).unwrap().verdict;
+    assert!(short == judged.verdict || matches!(short, Verdict::Unknown(_)));
+    Some(is_linearizable)
+}
+
+/// Every history of so many operations of two processes: each way in which their events can lie, each operation, each result, and each
+/// that may never return.
+fn every_history(operations: usize, choices: &[(&str, Value, Vec<Value>)], see: &mut dyn FnMut(&History)) {
+    #[derive(Clone)]
+    struct Grown {
+        events: Vec<Event>,
+        /// Which choice each process has open.
+        open: [Option<usize>; 2],
+        left: usize,
+    }
+    let mut grown = vec![Grown { events: Vec::new(), open: [None, None], left: operations }];
+    while let Some(Grown { events, open, left }) = grown.pop() {
+        if left == 0 {
+            // What is still open is of unknown outcome; whoever returns is grown below.
+            let mut builder = Builder::new();
+            events.iter().for_each(|event| builder.push(event.clone()).unwrap());
+            see(&builder.finish());
+        }
+        for process in 0..2 {
+            let mut grow = |kind: EventType, f: &str, value: Value, now: Option<usize>, left: usize| {
+                let (mut events, mut open) = (events.clone(), open);
+                events.push(event(process as u64, kind, f, value));
+                open[process] = now;
+                grown.push(Grown { events, open, left });
+            };
+            match open[process] {
+                Some(choice) => {
+                    let (f, _, results) = &choices[choice];
+                    for result in results {
+                        grow(EventType::Ok, f, result.clone(), None, left);
+                    }
+                }
+                None if left > 0 => {
+                    for (choice, (f, argument, _)) in choices.iter().enumerate() {
+                        grow(EventType::Invoke, f, argument.clone(), Some(choice), left - 1);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+fn read_and_write() -> Vec<(&'static str, Value, Vec<Value>)> {
+    let (one, two) = (Value::Int(1), Value::Int(2));
+    vec![
+        ("read", Value::Null, vec![Value::Null, one.clone(), two.clone()]),
+        ("write", one.clone(), vec![one]),
+        ("write", two.clone(), vec![two]),
+    ]
+}
+
+fn with_cas() -> Vec<(&'static str, Value, Vec<Value>)> {
+    let cas = |old: Value, new: i64| Value::List(vec![old, Value::Int(new)]);
+    let all = [cas(Value::Null, 1), cas(Value::Int(1), 2), cas(Value::Int(2), 1), cas(Value::Int(1), 1)];
+    let mut choices = read_and_write();
+    choices.extend(all.map(|values| ("cas", values.clone(), vec![values])));
+    choices
+}
+
+fn every<M: Model>(model: &M, operations: usize, choices: &[(&str, Value, Vec<Value>)]) -> (u64, u64) {
+    let (mut good, mut bad) = (0, 0);
+    every_history(operations, choices, &mut |history| match agree(model, history) {
+        Some(true) => good += 1,
+        Some(false) => bad += 1,
+        None => {}
+    });
+    println!("{operations} operations: {good} linearizable, {bad} not");
+    (good, bad)
+}
+
+#[test]
+fn every_small_history_is_judged_as_by_trying_all_orders() {
+    for operations in 1..=4 {
+        let (good, bad) = every(&Register, operations, &read_and_write());
+        assert!(good > 0 && bad > 0);
+    }
+    for operations in 1..=3 {
+        let (good, bad) = every(&CasRegister, operations, &with_cas());
+        assert!(good > 0 && bad > 0);
+    }
+}
+
+/// The rest of the histories of up to six operations. `cargo test --release -p squall-check --test brute_force -- --ignored --nocapture`
+/// takes minutes.
+#[test]
+#[ignore = "takes minutes"]
+fn every_history_of_up_to_six_operations_is_judged_as_by_trying_all_orders() {
+    for operations in 1..=6 {
+        every(&Register, operations, &read_and_write());
+    }
+    for operations in 1..=6 {
+        every(&CasRegister, operations, &with_cas());
+    }
+}
+
+/// What a random operation is: its name, its argument, and the results that it might give.
+type Draw = fn(&mut TestRng) -> (&'static str, Value, Vec<Value>);
+
+/// What a process has open, and what it came to, once it has taken effect.
+type Open = (&'static str, Value, Vec<Value>, Option<Value>);
+
+/// A random history: of a real object whose operations take effect at some moment within their interval, with results that are changed in
+/// half of the histories.
+fn random_history<M: Model>(model: &M, draw: Draw, rng: &mut TestRng) -> History {
+    let processes = 1 + below(rng, 5);
+    let operations = 1 + below(rng, 9);
+    let spoils = below(rng, 2) == 0;
+    let mut builder = Builder::new();
+    let mut state = model.initial();
+    let mut open: Vec<Option<Open>> = vec![None; processes as usize];
+    let mut over = vec![false; processes as usize];
+    let mut left = operations;
+    loop {
+        let process = below(rng, processes) as usize;
+        if over.iter().all(|over| *over) || left == 0 && open.iter().all(Option::is_none) {
+            return builder.finish();
+        }
+        if over[process] {
+            continue;
+        }
+        let mut push = |kind, f: &str, value| builder.push(event(process as u64, kind, f, value)).unwrap();
+        match &mut open[process] {
+            None if left == 0 => {}
+            None => {
+                let (f, argument, results) = draw(rng);
+                push(EventType::Invoke, f, argument.clone());
+                open[process] = Some((f, argument, results, None));
+                left -= 1;
+            }
+            Some((f, argument, results, result @ None)) => {
+                // A lock has nothing to say but that it was taken: to be wrong it must be given twice.
+                let is_wrong = spoils && below(rng, 6) == 0;
+                let possible = results.iter().find_map(|result| {
+                    let call = Call { process: process as u64, f, argument, result: Some(result) };
+                    let to = match model.step(&state, &model.operation(&call).ok()??) {
+                        Step::Impossible if is_wrong => state.clone(),
+                        Step::Impossible => return None,
+                        Step::Same => state.clone(),
+                        Step::To(to) => to,
+                    };
+                    Some((result.clone(), to))
+                });
+                match possible {
+                    Some((came, to)) => {
+                        *result = Some(came);
+                        state = to;
+                    }
+                    None => {
+                        push(EventType::Fail, f, Value::Null);
+                        open[process] = None;
+                        continue;
+                    }
+                }
+                if below(rng, 6) == 0 {
+                    push(EventType::Info, f, Value::Null);
+                    over[process] = true;
+                    open[process] = None;
+                }
+            }
+            Some((f, _, results, Some(result))) => {
+                let result = if spoils && below(rng, 4) == 0 {
+                    results[below(rng, results.len() as u64) as usize].clone()
+                } else {
+                    result.clone()
+                };
+                push(EventType::Ok, f, result);
+                open[process] = None;
+            }
+        }
+        // Some are never heard of before they take effect.
+        if matches!(&open[process], Some((.., None))) && below(rng, 12) == 0 {
+            let f = open[process].as_ref().unwrap().0;
+            builder.push(event(process as u64, EventType::Info, f, Value::Null)).unwrap();
+            over[process] = true;
+            open[process] = None;
+        }
+    }
+}
+
+fn below(rng: &mut TestRng, bound: u64) -> u64 {
+    rng.next_u64() % bound
+}
+
+fn some_values(rng: &mut TestRng) -> Value {
+    Value::Int(1 + below(rng, 3) as i64)
+}
+
+fn register(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
+    let values = [Value::Null, Value::Int(1), Value::Int(2), Value::Int(3)];
+    match below(rng, 2) {
+        0 => ("read", Value::Null, values.to_vec()),
+        _ => {
+            let value = some_values(rng);
+            ("write", value.clone(), vec![value])
+        }
+    }
+}
+
+fn cas_register(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
+    match below(rng, 3) {
+        0 => {
+            let values = Value::List(vec![some_values(rng), some_values(rng)]);
+            ("cas", values.clone(), vec![values])
+        }
+        _ => register(rng),
+    }
+}
+
+fn kv(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
+    let texts = ["", "a", "b", "ab", "ba", "aa", "bb", "aab", "bab", "aba", "abab"].map(Value::from);
+    let text = texts[1 + below(rng, 2) as usize].clone();
+    match below(rng, 5) {
+        0..=1 => ("get", Value::Null, texts.to_vec()),
+        2 => ("put", text.clone(), vec![text]),
+        _ => ("append", text.clone(), vec![text]),
+    }
+}
+
+fn set(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
+    let all = |bits: u8| (1..=3).filter(|value| bits >> (value - 1) & 1 == 1).map(Value::Int).collect();
+    let value = some_values(rng);
+    match below(rng, 5) {
+        0..=1 => ("read", Value::Null, (0..8).map(|bits| Value::List(all(bits))).collect()),
+        2 => ("remove", value.clone(), vec![value]),
+        _ => ("add", value.clone(), vec![value]),
+    }
+}
+
+fn queue(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
+    let values = [Value::Int(1), Value::Int(2), Value::Int(3), Value::Null];
+    let value = some_values(rng);
+    match below(rng, 2) {
+        0 => ("dequeue", Value::Null, values.to_vec()),
+        _ => ("enqueue", value.clone(), vec![value]),
+    }
+}
+
+fn lock(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
+    // A lock that says it was given, or that nobody gave it back, is spoiled by its operations alone.
+    let f = if below(rng, 2) == 0 { "acquire" } else { "release" };
+    (f, Value::Null, vec![Value::Null])
+}
+
+fn random<M: Model>(model: &M, draw: Draw, histories: u32) {
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..histories {
+        match agree(model, &random_history(model, draw, &mut rng)) {
+            Some(true) => good += 1,
+            Some(false) => bad += 1,
+            None => {}
+        }
+    }
+    println!("{good} linearizable, {bad} not");
+    assert!(good > histories / 10 && bad > histories / 100, "{good} and {bad} of {histories}");
+}
+
+#[test]
+fn random_registers_are_judged_as_by_trying_all_orders() {
+    random(&Register, register, 100_000);
+}
+
+#[test]
+fn random_cas_registers_are_judged_as_by_trying_all_orders() {
+    random(&CasRegister, cas_register, 100_000);
+}
+
+#[test]
+fn random_stores_are_judged_as_by_trying_all_orders() {
+    random(&Kv, kv, 100_000);
+}
+
+#[test]
+fn random_sets_are_judged_as_by_trying_all_orders() {
+    random(&Set, set, 100_000);
+}
+
+#[test]
+fn random_queues_are_judged_as_by_trying_all_orders() {
+    random(&Queue, queue, 100_000);
+}
+
+#[test]
+fn random_locks_are_judged_as_by_trying_all_orders() {
+    random(&Lock, lock, 100_000);
+}
