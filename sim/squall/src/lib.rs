@@ -49,6 +49,7 @@
 //! | [`time`], [`task`], [`net`], [`rpc`], [`rand`](mod@rand) | what a node calls, with tokio's and madsim's names |
 //! | [`World`] | the cluster that is described: nodes, links, faults, properties |
 //! | [`property`] | claims about a run |
+//! | [`history`], [`check`] | what clients asked and what came back, recorded and judged |
 //! | [`testing`] | many seeds of a world in a test |
 //! | [`harness`] | a project's scenario files as tests |
 //! | [`proptest`] | inputs by proptest, weather by Squall, shrunk together |
@@ -65,6 +66,7 @@ pub mod divergence;
 pub mod explore;
 mod failures;
 pub mod harness;
+pub mod history;
 pub mod isolation;
 pub mod prelude;
 pub mod process;
@@ -75,6 +77,8 @@ pub mod scenario;
 pub mod testing;
 pub mod trace_file;
 
+/// Judges of histories: linearizability, and the models that come with it.
+pub use squall_check as check;
 /// The vocabulary: plans, traces, events, verdicts.
 pub use squall_trace as trace;
 

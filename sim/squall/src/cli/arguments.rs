@@ -11,6 +11,7 @@ use super::output::MessageFormat;
 use super::shard::ShardChoice;
 use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
 use squall_campaign::seeds::SeedRange;
+use squall_check::linearizability::Limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +28,7 @@ Examples:
 Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
   4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
   120 inconclusive, 125 a saved failure is stale, 130 interrupted.
+  check: 0 there is such an order, 100 there is none.
   diff: 0 the same, 1 different, 2 a trace can't be read.";
 
 /// Runs simulated distributed systems: the same seed brings the same run back, event for event.
@@ -80,6 +82,8 @@ pub enum Command {
     Regressions(Regressions),
     /// Two traces: the first event in which they differ.
     Diff(Diff),
+    /// A history from anywhere: could it come from such an object?
+    Check(Check),
 }
 
 /// `squall list`
@@ -239,6 +243,47 @@ pub struct Diff {
     /// How many events to show before and after.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub context: usize,
+}
+
+/// `squall check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What the object is.
+    #[arg(long, value_name = "MODEL", value_enum)]
+    pub model: ModelName,
+
+    /// JSON lines: `{"process":3,"type":"invoke|ok|fail|info","f":"write","key":"k","value":7,"time":123}`; - is standard input.
+    #[arg(value_name = "HISTORY")]
+    pub file: PathBuf,
+
+    /// Give up after so many steps of the model; the verdict then is unknown.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().steps)]
+    pub steps: u64,
+}
+
+/// A model that comes with Squall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ModelName {
+    /// read, write.
+    Register,
+    /// read, write, cas with [old, new].
+    CasRegister,
+    /// get, put, append; "" at first.
+    Kv,
+    /// add, remove, read.
+    Set,
+    /// enqueue, dequeue.
+    Queue,
+    /// acquire, release.
+    Lock,
+}
+
+impl std::fmt::Display for ModelName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use clap::ValueEnum;
+        let value = self.to_possible_value().expect("none is skipped");
+        f.write_str(value.get_name())
+    }
 }
 
 /// When shrinking ends, though it might find fewer.

@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `run`, `explore`, `merge`, `replay`, `shrink`, `diff`, `regressions`.
+//! The command line: `squall list`, `run`, `explore`, `merge`, `replay`, `shrink`, `diff`, `regressions`, `check`.
 //!
 //! A program becomes the whole command line by [`main`]; a project's test target by `squall::main!`, under `cargo squall`. Data goes to
 //! standard output (text,
@@ -7,6 +7,7 @@
 
 mod arguments;
 mod campaign;
+mod check;
 mod diff;
 pub mod exit;
 mod explore;
@@ -81,6 +82,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
         Command::Run(arguments) => run::run(&programs(arguments.waiting), &arguments, &mut output),
         Command::Replay(arguments) => run::replay(&programs(arguments.waiting), &arguments, &mut output),
         Command::Diff(arguments) => diff::diff(&arguments, &mut output),
+        Command::Check(arguments) => check::check(&arguments, &mut output),
         Command::Regressions(Regressions { command: RegressionsCommand::Refresh(arguments) }) => {
             regressions::refresh(&programs(arguments.waiting), &arguments, &mut output)
         }

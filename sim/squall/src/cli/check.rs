@@ -1,0 +1,98 @@
+//! `squall check`: judges a history from anywhere.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+use squall_check::history::{self, History};
+use squall_check::linearizability::{Judgement, Limits, Misunderstood, Verdict, check as judge};
+use squall_check::models::{CasRegister, Kv, Lock, Queue, Register, Set};
+use squall_reports::printable;
+
+use super::arguments::{Check, ModelName};
+use super::exit::{self, Stop};
+use super::output::Output;
+
+/// Reading goes in pieces of that size.
+const BUFFER_BYTES: usize = 1 << 20;
+
+#[derive(Serialize)]
+struct Finished<'f> {
+    event: &'static str,
+    verdict: &'static str,
+    ops: u64,
+    steps: u64,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'f str>,
+}
+
+pub fn check(arguments: &Check, output: &mut Output) -> Result<u8, Stop> {
+    let begun = Instant::now();
+    let Check { model, file, steps } = arguments;
+    let history = read(file)?;
+    let limits = Limits { steps: *steps, ..Limits::default() };
+    let judged = judge_by(*model, &history, limits);
+    let Judgement { verdict, steps } =
+        judged.map_err(|Misunderstood { event, problem }| wrong(file, &format!("event {event}: {problem}")))?;
+    let (word, code, message) = match verdict {
+        Verdict::Linearizable => ("pass", exit::PASS, None),
+        Verdict::NotLinearizable(found) => {
+            let of_key = found.key.as_ref().map_or_else(String::new, |key| format!("key {key}: "));
+            ("fail", exit::PROPERTY_FAILED, Some(format!("{of_key}{}", found.in_words(&history).trim_end())))
+        }
+        Verdict::Unknown(why) => ("unknown", exit::INCONCLUSIVE, Some(why)),
+    };
+    let said = match word {
+        "pass" => "linearizable",
+        "fail" => "NOT LINEARIZABLE",
+        _ => "UNKNOWN",
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    output.text(&format!(
+        "{said}: {} operations of {} as {model}, {steps} steps, {seconds:.2} s",
+        history.invoked(),
+        file.display()
+    ))?;
+    if let Some(message) = &message {
+        for line in message.lines() {
+            output.text(&printable::line(line, 200))?;
+        }
+    }
+    output.json(&Finished {
+        event: "check-finished",
+        verdict: word,
+        ops: history.invoked(),
+        steps,
+        seconds,
+        message: message.as_deref(),
+    })?;
+    Ok(code)
+}
+
+fn judge_by(model: ModelName, history: &History, limits: Limits) -> Result<Judgement, Misunderstood> {
+    match model {
+        ModelName::Register => judge(&Register, history, limits),
+        ModelName::CasRegister => judge(&CasRegister, history, limits),
+        ModelName::Kv => judge(&Kv, history, limits),
+        ModelName::Set => judge(&Set, history, limits),
+        ModelName::Queue => judge(&Queue, history, limits),
+        ModelName::Lock => judge(&Lock, history, limits),
+    }
+}
+
+fn wrong(file: &Path, problem: &str) -> Stop {
+    Stop::Input(miette::miette!("{}: {}", file.display(), super::output::without_controls(problem)))
+}
+
+/// `-` is standard input.
+fn read(file: &Path) -> Result<History, Stop> {
+    let source: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(file).map_err(|error| wrong(file, &format!("it can't be read: {error}")))?)
+    };
+    history::read(BufReader::with_capacity(BUFFER_BYTES, source)).map_err(|error| wrong(file, &error.to_string()))
+}
