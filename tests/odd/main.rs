@@ -89,6 +89,7 @@ fn programs() -> Vec<Program> {
             "Makes twenty numbers known, one of which is an argument, and logs another",
             numbering,
         ),
+        Program::new("copying", "A register is read where its copy is", copying),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
@@ -475,6 +476,68 @@ fn numbering(world: &mut World, args: &Numbers) {
             squall::time::sleep(1.ms()).await;
         }
     });
+}
+
+#[derive(Clone, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Copied {
+    copied: bool,
+}
+
+impl Default for Copied {
+    fn default() -> Copied {
+        Copied { copied: true }
+    }
+}
+
+/// One client writes to the first node, which passes on what it has; the other reads from the second, or from the first as well.
+fn copying(world: &mut World, args: &Copied) {
+    use squall::history::Client;
+    use squall::net::Endpoint;
+    use squall::prelude::*;
+    let reads_elsewhere = args.copied;
+    for (name, other) in [("first", "second:80"), ("second", "first:80")] {
+        world.node(name, move || async move {
+            let endpoint = std::rc::Rc::new(Endpoint::bind("0.0.0.0:80").await?);
+            let value = std::rc::Rc::new(std::cell::Cell::new(0));
+            let (copies, copied) = (std::rc::Rc::clone(&endpoint), std::rc::Rc::clone(&value));
+            squall::task::spawn_local(async move {
+                let mut copy = [0];
+                while copies.recv_from(3, &mut copy).await.is_ok() {
+                    copied.set(copy[0]);
+                }
+            });
+            let mut asked = [0];
+            while let Ok((_, from)) = endpoint.recv_from(1, &mut asked).await {
+                if asked[0] > 0 {
+                    value.set(asked[0]);
+                    endpoint.send_to(other, 3, &asked).await?;
+                }
+                endpoint.send_to(from, 2, &[value.get()]).await?;
+            }
+            Ok::<(), std::io::Error>(())
+        });
+    }
+    world.clients("client", 2, move |number| async move {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+        let mut client = Client::new();
+        for round in 1..=5_u8 {
+            let writes = number == 0;
+            let value = if writes { round } else { 0 };
+            let store = if writes || !reads_elsewhere { "first:80" } else { "second:80" };
+            let open = if writes { client.invoke("write", value) } else { client.invoke("read", ()) };
+            endpoint.send_to(store, 1, &[value]).await?;
+            let mut answer = [0];
+            match squall::time::timeout(40.ms(), endpoint.recv_from(2, &mut answer)).await {
+                Err(_) => open.info(),
+                Ok(_) if writes => open.ok(value),
+                Ok(_) if answer[0] == 0 => open.ok(()),
+                Ok(_) => open.ok(answer[0]),
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(3));
 }
 
 fn late_ending(world: &mut World, args: &How) {

@@ -84,77 +84,53 @@ fn a_wrong_history_is_told_with_its_line() {
     place.squall(&["check", "--model", "registre", "wrong.jsonl"]).expect(2);
 }
 
-/// A register that one of two nodes keeps, and the other knows of late: what is read there is stale.
-fn register(world: &mut World, reads_elsewhere: bool) {
-    use squall::net::Endpoint;
-    for (name, other) in [("first", "second:80"), ("second", "first:80")] {
-        world.node(name, move || async move {
-            let endpoint = std::rc::Rc::new(Endpoint::bind("0.0.0.0:80").await?);
-            let value = std::rc::Rc::new(std::cell::Cell::new(0));
-            let (copies, copied) = (std::rc::Rc::clone(&endpoint), std::rc::Rc::clone(&value));
-            squall::task::spawn_local(async move {
-                let mut copy = [0];
-                while copies.recv_from(3, &mut copy).await.is_ok() {
-                    copied.set(copy[0]);
-                }
-            });
-            let mut asked = [0];
-            while let Ok((_, from)) = endpoint.recv_from(1, &mut asked).await {
-                if asked[0] > 0 {
-                    value.set(asked[0]);
-                    endpoint.send_to(other, 3, &asked).await?;
-                }
-                endpoint.send_to(from, 2, &[value.get()]).await?;
-            }
-            Ok::<(), std::io::Error>(())
-        });
-    }
-    world.clients("client", 2, move |number| async move {
-        let endpoint = Endpoint::bind("0.0.0.0:0").await?;
-        let mut client = Client::new();
-        for round in 1..=5_u8 {
-            let writes = number == 0;
-            let value = if writes { round } else { 0 };
-            let store = if writes || !reads_elsewhere { "first:80" } else { "second:80" };
-            let open = if writes { client.invoke("write", value) } else { client.invoke("read", ()) };
-            endpoint.send_to(store, 1, &[value]).await?;
-            let mut answer = [0];
-            match squall::time::timeout(40.ms(), endpoint.recv_from(2, &mut answer)).await {
-                Err(_) => open.info(),
-                Ok(_) if writes => open.ok(value),
-                Ok(_) if answer[0] == 0 => open.ok(()),
-                Ok(_) => open.ok(answer[0]),
-            }
-        }
-        Ok::<(), std::io::Error>(())
-    });
-    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(3));
-    world.check(linearizable(Register));
-}
-
+/// A register that is copied to another node, where its copy is read: it is stale at times. The same verdict comes from the run, and from the
+/// history that the run leaves.
 #[test]
 fn what_clients_of_a_run_record_is_judged() {
-    for (reads_elsewhere, some_fail) in [(false, false), (true, true)] {
-        let simulation = Simulation::new(move |world: &mut World| register(world, reads_elsewhere));
-        let (mut failed, mut unknown_outcomes) = (0, 0);
-        for seed in 0..60 {
-            let outcome = simulation.run_plan(&Plan::seeded("register", Seed(seed)), Record::Full);
-            let events = of_trace(&outcome.trace.expect("a full record")).expect("a history");
-            assert!(events.len() > 10 && events.windows(2).all(|pair| pair[0].time <= pair[1].time));
-            unknown_outcomes += events.iter().filter(|event| event.kind.to_string() == "info").count();
-            match outcome.verdict {
-                Verdict::Pass => {}
-                Verdict::Fail(failure) => {
-                    assert_eq!(failure.property, "linearizable");
-                    assert!(failure.message.contains(": read -> "), "{}", failure.message);
-                    failed += 1;
-                }
-                Verdict::Unknown { message } => panic!("{message}"),
-            }
-        }
-        assert_eq!(failed > 0, some_fail, "{failed} failed");
-        assert!(unknown_outcomes > 0, "nothing was lost");
+    let place = Place::new();
+    let file = place.scenario("copying", "check = { linearizable = \"register\" }\n");
+    let listed = place.json(&["list", &file]).expect(0).summary();
+    assert_eq!(listed["scenarios"][0]["properties"][0], "linearizable");
+    place.squall(&["explore", &file, "--set", "args.copied=false"]).expect(0);
+    let summary = place.json(&["explore", &file]).expect(100).summary();
+    let failures = summary["failures"].as_array().expect("a list");
+    assert!(failures.iter().all(|failure| failure["property"] == "linearizable"), "{summary}");
+    let saved = failures[0]["file"].as_str().expect("a path");
+    let perturbations = failures[0]["perturbations"].as_u64().expect("a number");
+    assert!(perturbations <= 3, "{summary}");
+    let replayed = place.squall(&["replay", saved, "--history", "saved.jsonl"]).expect(100);
+    assert!(
+        replayed.stdout.contains("nothing goes on at\n") && replayed.stdout.contains(": read -> "),
+        "{}",
+        replayed.stdout
+    );
+    place.squall(&["check", "--model", "register", "saved.jsonl"]).expect(100);
+    let (mut good, mut unknown_outcomes) = (0, 0);
+    for seed in 0..20 {
+        let run = place.squall(&["run", &file, "--seed", &seed.to_string(), "--history", "run.jsonl"]);
+        let checked = place.squall(&["check", "--model", "register", "run.jsonl"]);
+        assert_eq!(run.code, checked.code, "seed {seed}: {}{}", run.stdout, checked.stdout);
+        good += usize::from(run.code == 0);
+        let text = std::fs::read_to_string(place.path("run.jsonl")).expect("a file");
+        unknown_outcomes += text.matches("\"type\":\"info\"").count();
+        assert!(text.lines().all(|line| line.contains("\"time\":")), "{text}");
     }
+    assert!((1..20).contains(&good) && unknown_outcomes > 0, "{good}, {unknown_outcomes}");
+    // Where nothing can be written nothing is run; a model that there isn't is a mistake, and so is to judge twice.
+    let finished = place.squall(&["run", &file, "--history", "no/such/place.jsonl"]).expect(1);
+    assert!(
+        finished.stdout.is_empty() && finished.stderr.contains("no/such/place.jsonl can't be written"),
+        "{finished:?}"
+    );
+    let file = place.scenario("copying", "check = { linearizable = \"registre\" }\n");
+    let finished = place.squall(&["run", &file]).expect(2);
+    assert!(
+        finished.stderr.contains("there is no model \"registre\"") && finished.stderr.contains("register"),
+        "{finished:?}"
+    );
+    let file = place.scenario("calm", "check = { linearizable = \"register\" }\n");
+    place.squall(&["run", &file]).expect(120);
 }
 
 /// A client that is cut off in the middle leaves its operation open, whatever cuts it off; who goes on is another process.

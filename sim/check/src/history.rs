@@ -95,9 +95,9 @@ pub enum End {
 pub struct Operation {
     /// Whose.
     pub process: u64,
-    /// Its name, as an index into [`History::names`].
+    /// Its name: see [`History::name`].
     pub name: u32,
-    /// Its object, as an index into [`History::keys`].
+    /// Its object, below [`History::keys`]: see [`History::key`].
     pub key: u32,
     /// The number of the event with which it began, from 1: that of its line.
     pub invoked: u32,

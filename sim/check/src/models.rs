@@ -2,10 +2,98 @@
 //! outcome has no result.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use squall_trace::Property;
+
+use crate::history::History;
+use crate::linearizability::{Judgement, Limits, Misunderstood, check};
 use crate::model::{Call, Model, Step};
+use crate::property::linearizable;
 use crate::value::Value;
+
+/// One of the models here, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// [`Register`]
+    Register,
+    /// [`CasRegister`]
+    CasRegister,
+    /// [`Kv`]
+    Kv,
+    /// [`Set`]
+    Set,
+    /// [`Queue`]
+    Queue,
+    /// [`Lock`]
+    Lock,
+}
+
+impl Named {
+    /// All of them.
+    pub const ALL: [Named; 6] = [Named::Register, Named::CasRegister, Named::Kv, Named::Set, Named::Queue, Named::Lock];
+
+    /// Its name: `cas-register`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Named::Register => "register",
+            Named::CasRegister => "cas-register",
+            Named::Kv => "kv",
+            Named::Set => "set",
+            Named::Queue => "queue",
+            Named::Lock => "lock",
+        }
+    }
+
+    /// Judges a history by it: see [`check`].
+    ///
+    /// # Errors
+    /// If an operation isn't one of the model's.
+    pub fn check(self, history: &History, limits: Limits) -> Result<Judgement, Misunderstood> {
+        match self {
+            Named::Register => check(&Register, history, limits),
+            Named::CasRegister => check(&CasRegister, history, limits),
+            Named::Kv => check(&Kv, history, limits),
+            Named::Set => check(&Set, history, limits),
+            Named::Queue => check(&Queue, history, limits),
+            Named::Lock => check(&Lock, history, limits),
+        }
+    }
+
+    /// The claim that the history of a run is linearizable by it: see [`linearizable`].
+    #[must_use]
+    pub fn linearizable(self) -> Box<dyn Property> {
+        match self {
+            Named::Register => Box::new(linearizable(Register)),
+            Named::CasRegister => Box::new(linearizable(CasRegister)),
+            Named::Kv => Box::new(linearizable(Kv)),
+            Named::Set => Box::new(linearizable(Set)),
+            Named::Queue => Box::new(linearizable(Queue)),
+            Named::Lock => Box::new(linearizable(Lock)),
+        }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    /// # Errors
+    /// Any other text.
+    fn from_str(text: &str) -> Result<Named, String> {
+        let names = Named::ALL.map(Named::name).join(", ");
+        let found = Named::ALL.into_iter().find(|named| named.name() == text);
+        found.ok_or_else(|| format!("there is no model {text:?}; there are {names}"))
+    }
+}
 
 /// A value that is read and written; null at first.
 ///

@@ -211,7 +211,19 @@ const WRONG: &[Case] = &[
     ("[netwrok]\nloss = \"1%\"", "unknown key `netwrok`", "netwrok", "did you mean `network`?"),
     ("[network]\nlatancy = \"1ms\"", "unknown key `latancy` in [network]", "latancy", "did you mean `latency`?"),
     ("limit = { virtaul = \"1s\" }", "unknown key `virtaul` in `limit`", "virtaul", "did you mean `virtual`?"),
-    ("[check]\nlinearizable = \"kv\"", "unknown key `check`", "check", "expected one of program, about"),
+    (
+        "[check]\nlinearisable = \"kv\"",
+        "unknown key `linearisable` in [check]",
+        "linearisable",
+        "did you mean `linearizable`?",
+    ),
+    (
+        "[check]\nlinearizable = \"registre\"",
+        "there is no model \"registre\"",
+        "\"registre\"",
+        "did you mean `register`?",
+    ),
+    ("[check]\nlinearizable = 5", "`check.linearizable`: expected the name of a model", "5", ""),
     ("[heal]\nat = \"1s\"", "unknown key `heal`", "heal", "expected one of"),
     ("[clock]\nepohc = 1", "unknown key `epohc` in [clock]", "epohc", "did you mean `epoch`?"),
     // Units and types.
@@ -619,4 +631,20 @@ impl FloorCharBoundary for String {
     fn floor_char_boundary_for(&self, at: usize) -> usize {
         (0..=at.min(self.len())).rev().find(|&at| self.is_char_boundary(at)).unwrap_or(0)
     }
+}
+
+#[test]
+fn a_history_is_judged_once() {
+    let mut all = programs();
+    all.push(Program::new("judging", "Has a property of that name itself", |world, _: &NoArgs| {
+        world.client("idle", || async {});
+        world.check(squall::check::property::linearizable(squall::check::models::Register));
+    }));
+    let load = |text: &str| Scenario::from_text("scenarios/example.toml", text, &all, &[]);
+    let scenario = load("program = \"idle\"\nexpect = \"linearizable\"\n[check]\nlinearizable = \"kv\"\n").unwrap();
+    assert_eq!(scenario.property_names(), ["linearizable"]);
+    assert_eq!(load("program = \"judging\"\n").unwrap().property_names(), ["linearizable"]);
+    let error = load("program = \"judging\"\n[check]\nlinearizable = \"kv\"\n").unwrap_err();
+    let said = format!("{:?}", miette::Report::new(error));
+    assert!(said.contains("the program itself has a property linearizable"), "{said}");
 }

@@ -31,6 +31,7 @@ fn kv() -> Program {
         world.clients("client", 2, move |_| async move {
             squall::time::sleep(timeout).await;
             squall::publish("read", 7);
+            squall::history::Client::new().invoke_on("get", "k", ()).ok("");
         });
         world.node("gateway", std::future::pending::<()>);
         world.check(always("no-stale-reads", ()).on("read", |(), _: u64| Ok(())));
@@ -65,7 +66,7 @@ fn load(text: &str, set: &[&str]) -> Scenario {
 #[test]
 fn every_example_runs() {
     let examples = blocks("toml");
-    assert_eq!(examples.len(), 10, "of all examples");
+    assert_eq!(examples.len(), 11, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
         let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());

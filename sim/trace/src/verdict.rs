@@ -144,6 +144,24 @@ pub enum Judgement {
     Open(String),
 }
 
+impl<P: Property + ?Sized> Property for Box<P> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn interest(&self) -> EventMask {
+        (**self).interest()
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Result<(), String> {
+        (**self).on_event(event)
+    }
+
+    fn on_end(&mut self, ending: &Ending) -> Judgement {
+        (**self).on_end(ending)
+    }
+}
+
 /// A named claim about a run, judged from its events.
 pub trait Property {
     /// Its name: stable, since failures are the same if it is the same.

@@ -12,6 +12,7 @@ use super::shard::ShardChoice;
 use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
 use squall_campaign::seeds::SeedRange;
 use squall_check::linearizability::Limits;
+use squall_check::models::Named;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,6 +127,18 @@ pub struct Shown {
     pub tasks: bool,
 }
 
+/// What of a run is written to files.
+#[derive(Debug, Args)]
+pub struct Written {
+    /// Write all that happened here: JSON lines in zstd.
+    #[arg(long, value_name = "OUT")]
+    pub trace: Option<PathBuf>,
+
+    /// Write what the clients recorded of their operations here: JSON lines, as `check` reads them.
+    #[arg(long, value_name = "OUT")]
+    pub history: Option<PathBuf>,
+}
+
 /// `squall run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -137,9 +150,9 @@ pub struct Run {
     #[arg(long, value_name = "N", env = "SQUALL_SEED", allow_negative_numbers = true)]
     pub seed: Option<Seed>,
 
-    /// Write all that happened here: JSON lines in zstd.
-    #[arg(long, value_name = "OUT")]
-    pub trace: Option<PathBuf>,
+    /// What is written.
+    #[command(flatten)]
+    pub written: Written,
 
     /// How the timeline is shown.
     #[command(flatten)]
@@ -161,9 +174,9 @@ pub struct Replay {
     #[arg(long, value_name = "N", env = "SQUALL_SEED", allow_negative_numbers = true)]
     pub seed: Option<Seed>,
 
-    /// Write all that happened here: JSON lines in zstd.
-    #[arg(long, value_name = "OUT")]
-    pub trace: Option<PathBuf>,
+    /// What is written.
+    #[command(flatten)]
+    pub written: Written,
 
     /// How the timeline is shown.
     #[command(flatten)]
@@ -248,9 +261,9 @@ pub struct Diff {
 /// `squall check`
 #[derive(Debug, Args)]
 pub struct Check {
-    /// What the object is.
-    #[arg(long, value_name = "MODEL", value_enum)]
-    pub model: ModelName,
+    /// What the object is: register, cas-register, kv, set, queue or lock.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Named,
 
     /// JSON lines: `{"process":3,"type":"invoke|ok|fail|info","f":"write","key":"k","value":7,"time":123}`; - is standard input.
     #[arg(value_name = "HISTORY")]
@@ -259,31 +272,6 @@ pub struct Check {
     /// Give up after so many steps of the model; the verdict then is unknown.
     #[arg(long, value_name = "N", default_value_t = Limits::default().steps)]
     pub steps: u64,
-}
-
-/// A model that comes with Squall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ModelName {
-    /// read, write.
-    Register,
-    /// read, write, cas with [old, new].
-    CasRegister,
-    /// get, put, append; "" at first.
-    Kv,
-    /// add, remove, read.
-    Set,
-    /// enqueue, dequeue.
-    Queue,
-    /// acquire, release.
-    Lock,
-}
-
-impl std::fmt::Display for ModelName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use clap::ValueEnum;
-        let value = self.to_possible_value().expect("none is skipped");
-        f.write_str(value.get_name())
-    }
 }
 
 /// When shrinking ends, though it might find fewer.

@@ -7,11 +7,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 use squall_check::history::{self, History};
-use squall_check::linearizability::{Judgement, Limits, Misunderstood, Verdict, check as judge};
-use squall_check::models::{CasRegister, Kv, Lock, Queue, Register, Set};
+use squall_check::linearizability::{Judgement, Limits, Misunderstood, Verdict};
 use squall_reports::printable;
 
-use super::arguments::{Check, ModelName};
+use super::arguments::Check;
 use super::exit::{self, Stop};
 use super::output::Output;
 
@@ -34,7 +33,7 @@ pub fn check(arguments: &Check, output: &mut Output) -> Result<u8, Stop> {
     let Check { model, file, steps } = arguments;
     let history = read(file)?;
     let limits = Limits { steps: *steps, ..Limits::default() };
-    let judged = judge_by(*model, &history, limits);
+    let judged = model.check(&history, limits);
     let Judgement { verdict, steps } =
         judged.map_err(|Misunderstood { event, problem }| wrong(file, &format!("event {event}: {problem}")))?;
     let (word, code, message) = match verdict {
@@ -70,17 +69,6 @@ pub fn check(arguments: &Check, output: &mut Output) -> Result<u8, Stop> {
         message: message.as_deref(),
     })?;
     Ok(code)
-}
-
-fn judge_by(model: ModelName, history: &History, limits: Limits) -> Result<Judgement, Misunderstood> {
-    match model {
-        ModelName::Register => judge(&Register, history, limits),
-        ModelName::CasRegister => judge(&CasRegister, history, limits),
-        ModelName::Kv => judge(&Kv, history, limits),
-        ModelName::Set => judge(&Set, history, limits),
-        ModelName::Queue => judge(&Queue, history, limits),
-        ModelName::Lock => judge(&Lock, history, limits),
-    }
 }
 
 fn wrong(file: &Path, problem: &str) -> Stop {

@@ -1,14 +1,18 @@
 //! `squall run` and `squall replay`: one run, once or twice.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found};
+use squall_campaign::whole_file::WholeFile;
+use squall_check::history::write_event;
+use squall_check::property::of_trace;
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
-use super::arguments::{Replay, Run, Shown, World};
+use super::arguments::{Replay, Run, Shown, World, Written};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
@@ -42,7 +46,7 @@ struct Finished<'f> {
 }
 
 pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<u8, Stop> {
-    let once = Once::prepare(programs, &arguments.world, arguments.seed, arguments.trace.as_deref())?;
+    let once = Once::prepare(programs, &arguments.world, arguments.seed, &arguments.written)?;
     let shown = &arguments.shown;
     let outcome = once.run()?;
     once.tell(&outcome, shown, None, output)?;
@@ -69,7 +73,7 @@ pub fn replay(programs: &Programs, arguments: &Replay, output: &mut Output) -> R
         }));
     }
     let seed = arguments.seed;
-    let once = Once::prepare(programs, &arguments.world, seed, arguments.trace.as_deref())?;
+    let once = Once::prepare(programs, &arguments.world, seed, &arguments.written)?;
     let (once, first, compared) = once.run_twice()?;
     let more = Replayed { before: String::new(), after: compared_in_words(&compared), word: compared.word() };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
@@ -96,13 +100,13 @@ fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) ->
             saved.file.seed
         )));
     }
-    let trace_file = open_trace(arguments.trace.as_deref())?;
+    let files = Files::open(&arguments.written)?;
     let once = Once {
         replay: super::replay_saved_command(path),
         plan: saved.plan(),
         simulation: programs.simulation(&saved.scenario),
         scenario: saved.scenario,
-        trace_file: std::cell::Cell::new(trace_file),
+        files,
     };
     let (once, first, compared) = once.run_twice()?;
     let found = Found::new(&saved.file, &first);
@@ -176,21 +180,21 @@ struct Once {
     simulation: Simulation,
     plan: Plan,
     replay: String,
-    trace_file: std::cell::Cell<Option<TraceFile>>,
+    files: Files,
 }
 
 impl Once {
     /// All that can be wrong is found before anything runs.
-    fn prepare(programs: &Programs, world: &World, seed: Option<Seed>, trace: Option<&Path>) -> Result<Once, Stop> {
+    fn prepare(programs: &Programs, world: &World, seed: Option<Seed>, written: &Written) -> Result<Once, Stop> {
         let scenario = programs.load(&world.file, &world.set)?;
-        let trace_file = open_trace(trace)?;
+        let files = Files::open(written)?;
         let seed = seed.unwrap_or(Seed(scenario.seeds().start()));
         Ok(Once {
             replay: super::replay_command(&world.file, &world.set, world.strategy, seed),
             plan: scenario.plan(seed, world.strategy.unwrap_or_default()),
             simulation: programs.simulation(&scenario),
             scenario,
-            trace_file: std::cell::Cell::new(trace_file),
+            files,
         })
     }
 
@@ -263,16 +267,51 @@ impl Once {
         output.flush()
     }
 
-    fn save(&self, outcome: &Outcome) -> Result<(), Stop> {
-        let Some(file) = self.trace_file.take() else { return Ok(()) };
-        let path = file.path().to_path_buf();
-        match &outcome.trace {
-            Some(trace) => file.write(trace).map_err(|error| unwritable(&path, &error)),
-            None => {
+    fn save(self, outcome: &Outcome) -> Result<(), Stop> {
+        self.files.write(outcome)
+    }
+}
+
+/// What of a run is to be written: shown to be writable before anything runs.
+struct Files {
+    trace: Option<TraceFile>,
+    history: Option<(PathBuf, WholeFile)>,
+}
+
+impl Files {
+    fn open(written: &Written) -> Result<Files, Stop> {
+        let Written { trace, history } = written;
+        let open_trace = |path: &PathBuf| TraceFile::create(path).map_err(|error| unwritable(path, &error));
+        let open_history = |path: &PathBuf| match WholeFile::create(path) {
+            Ok(file) => Ok((path.clone(), file)),
+            Err(error) => Err(unwritable(path, &error)),
+        };
+        Ok(Files {
+            trace: trace.as_ref().map(open_trace).transpose()?,
+            history: history.as_ref().map(open_history).transpose()?,
+        })
+    }
+
+    fn write(self, outcome: &Outcome) -> Result<(), Stop> {
+        let trace_of = |path: &Path| {
+            outcome.trace.as_ref().ok_or_else(|| {
                 let property = outcome.verdict.property().unwrap_or("unknown");
-                Err(Stop::Own(format!("{} can't be written: the run ({property}) leaves no trace", path.display())))
-            }
+                Stop::Own(format!("{} can't be written: the run ({property}) leaves no trace", path.display()))
+            })
+        };
+        if let Some(file) = self.trace {
+            let path = file.path().to_path_buf();
+            file.write(trace_of(&path)?).map_err(|error| unwritable(&path, &error))?;
         }
+        if let Some((path, mut file)) = self.history {
+            let events = of_trace(trace_of(&path)?)
+                .map_err(|problem| Stop::Own(format!("{} can't be written: {problem}", path.display())))?;
+            let mut text = Vec::new();
+            let written = events.iter().try_for_each(|event| write_event(&mut text, event));
+            let written = written.and_then(|()| file.file().write_all(&text)).and_then(|()| file.finish());
+            written.map_err(|error| unwritable(&path, &error))?;
+        }
+        Ok(())
     }
 }
 
@@ -284,10 +323,6 @@ fn compared_in_words(compared: &Compared) -> String {
         }
         Compared::Differs(None) => "differs: a second run came to something else".to_string(),
     }
-}
-
-fn open_trace(path: Option<&Path>) -> Result<Option<TraceFile>, Stop> {
-    path.map(|path| TraceFile::create(path).map_err(|error| unwritable(path, &error))).transpose()
 }
 
 /// A path that can't be written, in one line.

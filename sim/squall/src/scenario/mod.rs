@@ -64,6 +64,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use squall_engine::{World, describe, matches};
+use squall_trace::Property;
 use squall_trace::{Digest, Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
 
@@ -87,7 +88,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "program",
     "about",
     "seeds",
@@ -101,6 +102,7 @@ const KEYS: [&str; 13] = [
     "network",
     "link",
     "fault",
+    "check",
 ];
 
 /// A scenario, ready to run: a program, its arguments, and the settings of its world.
@@ -360,7 +362,15 @@ fn read(
     let (built, settings) = (built?, settings?);
     let world = describe_world(reader, &top, &settings, &built)?;
     let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
-    let property_names: Vec<String> = world.property_names().map(str::to_string).collect();
+    let mut property_names: Vec<String> = world.property_names().map(str::to_string).collect();
+    if let Some((model, span)) = &settings.linearizable {
+        let name = model.linearizable().name().to_string();
+        if property_names.contains(&name) {
+            let message = format!("`check.linearizable`: the program itself has a property {name}");
+            reader.note(Draft::new(span.clone(), message).label("judged twice"));
+        }
+        property_names.push(name);
+    }
     check_roles(reader, &settings, &world);
     check_names(reader, &settings, &node_names);
     check_times(reader, &settings, world);

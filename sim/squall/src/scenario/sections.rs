@@ -16,6 +16,7 @@ use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, nanoseconds, shortened};
 use super::units::{epoch_ns, nearest};
 use squall_campaign::seeds::SeedRange;
+use squall_check::models::Named;
 
 /// A world of more nodes than this needs more memory than most machines have.
 const COUNT_MAX: u64 = 100_000;
@@ -35,6 +36,8 @@ pub(super) struct Settings {
     pub network: Weather,
     pub links: Vec<LinkSettings>,
     pub faults: Vec<FaultSettings>,
+    /// The model that the history of a run is judged by, and where that is said.
+    pub linearizable: Option<(Named, Range<usize>)>,
 }
 
 /// How many nodes of a role there are.
@@ -166,6 +169,9 @@ impl Settings {
         let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
         let links = read_links(reader, top);
         let faults = read_faults(reader, top);
+        let check = reader.table(top, "check", "[check]", &["linearizable"]);
+        let model = check.as_ref().and_then(|check| check.get("linearizable"));
+        let linearizable = model.and_then(|value| Some((read_model(reader, value)?, value.span())));
         if let (Some(end), Some(limit)) = (end_at, limit_time)
             && end > limit
             && let (Some(end), Some(limit)) = (end_value, limit_value)
@@ -192,6 +198,7 @@ impl Settings {
             network,
             links,
             faults,
+            linearizable,
         })
     }
 
@@ -228,6 +235,22 @@ impl Settings {
         }
         for fault in &self.faults {
             world.fault(fault.fault.clone());
+        }
+        if let Some((model, _)) = &self.linearizable {
+            world.check(model.linearizable());
+        }
+    }
+}
+
+fn read_model(reader: &mut Reader, value: &Value<'_>) -> Option<Named> {
+    let name = reader.text("check.linearizable", "the name of a model", value)?;
+    match name.parse() {
+        Ok(model) => Some(model),
+        Err(problem) => {
+            let names = Named::ALL.map(Named::name);
+            let draft = Draft::new(value.span(), format!("`check.linearizable`: {problem}")).label("not a model");
+            reader.note(draft.meant(nearest(name, names)));
+            None
         }
     }
 }
