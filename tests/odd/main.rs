@@ -178,6 +178,9 @@ fn aborting(world: &mut World, args: &AfterALoss) {
                     }
                 }
             }
+            if how == "panic-or-hang" {
+                wait_for_ever();
+            }
             Ok::<(), std::io::Error>(())
         }
     });

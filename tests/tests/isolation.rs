@@ -554,3 +554,81 @@ fn to_tell_much_is_no_hang() {
     let run = odd.json(&["run", &file, "--hang-after", "500ms"], 0);
     assert_eq!(run["messages"], 64);
 }
+
+/// Called by a shell that does this first.
+fn after(first: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]).arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().expect("it has one")).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+/// Where there is no process to be had while a failure is shrunk, the failure is saved as it was found, and the summary is told.
+#[test]
+fn a_failure_that_can_not_be_run_again_is_saved_as_it_was_found() {
+    let odd = Odd::new();
+    let file = odd.scenario("aborting", "args = { how = \"panic-or-hang\", sleeps = 1 }\n");
+    let seed = (0..100_u64).map(|seed| seed.to_string()).find(|seed| {
+        let run = odd.command(&["run", &file, "--seed", seed, "--hang-after", "100ms"]).output().expect("it starts");
+        String::from_utf8_lossy(&run.stdout).contains("FAIL panic")
+    });
+    let seed = seed.expect("an answer is lost at times");
+    let range = format!("{seed}..{}", seed.parse::<u64>().expect("a number") + 1);
+    let command =
+        odd.command(&["explore", &file, "--seeds", &range, "--no-check", "--jobs", "1", "--hang-after", "200ms"]);
+    let output = after("ulimit -n 8", &command).output().expect("it starts");
+    let finished = Finished::of(&output).expect(1);
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    assert!(said.contains("can't be shrunk: a process for runs can't be started"), "{said}");
+    assert!(said.contains("FAIL panic in 1 of 1 run") && said.contains("1 run in "), "{said}");
+    let saved = format!("squall-regressions/aborting/panic-{:#x}.toml", seed.parse::<u64>().expect("a number"));
+    assert!(said.contains(&saved), "{said}");
+    odd.squall(&["replay", &saved], 100);
+}
+
+/// Whoever starts it may have told the system that they don't wait for their children, and so may a node.
+#[test]
+fn an_ignored_end_of_children_changes_nothing() {
+    let odd = Odd::new();
+    let file = odd.scenario("counting", "seeds = \"0..20\"\nisolation = \"process\"\n");
+    let command = odd.command(&["explore", &file]);
+    let finished = Finished::of(&after("trap '' CHLD", &command).output().expect("it starts")).expect(0);
+    assert!(finished.stdout.contains("20 passed"), "{finished:?}");
+    let file = odd.scenario("describing", "args = { how = \"abort\" }\n");
+    let command = odd.command(&["run", &file]);
+    Finished::of(&after("trap '' CHLD", &command).output().expect("it starts")).expect(2);
+}
+
+/// Who builds the program again takes its file away. A campaign that is on goes on with the program that it is.
+#[test]
+fn a_program_whose_file_is_taken_away_starts_itself_all_the_same() {
+    use std::io::{BufRead, BufReader, Read};
+    let odd = Odd::new();
+    let file = odd.scenario("aborting", "seeds = \"0..40\"\nargs = { how = \"hang\" }\n");
+    let program = odd.0.path("copy");
+    std::fs::copy(env!("CARGO_BIN_EXE_squall-odd"), &program).expect("a copy");
+    let original = odd.command(&["explore", &file, "--no-check", "--hang-after", "500ms", "--max-failures", "1"]);
+    let mut command = Command::new(&program);
+    command.args(original.get_args()).current_dir(odd.0.path("")).stdin(Stdio::null()).stdout(Stdio::piped());
+    for (name, value) in original.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut child = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut said = String::new();
+    lines.read_line(&mut said).expect("a line");
+    // Nothing hangs as soon as that.
+    std::fs::remove_file(&program).expect("it is there");
+    lines.read_to_string(&mut said).expect("text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(100), "{said}");
+    assert!(said.contains("FAIL hang in 1 of"), "{said}");
+}

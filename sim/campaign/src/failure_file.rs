@@ -444,8 +444,13 @@ impl FailureFile {
             return Ok(None);
         }
         let has_more = match known {
-            // Of the same plan only what it comes to is new.
-            Ok(known) => known.plan() != self.plan() || known.is_edited(path),
+            // Of the same plan only what it comes to is new. Where it comes to the same, a person has written what is said of it otherwise.
+            Ok(known) => {
+                let is_reworded =
+                    |known: &FailureFile| known.message != self.message || known.perturbations != self.perturbations;
+                let is_other = known.plan() != self.plan();
+                is_other || known.digest == self.digest && is_reworded(&known) || known.is_edited(path)
+            }
             Err(ReadError::Content { .. }) => true,
             // Whatever another process may have put there since says the same.
             Err(ReadError::Open { .. }) => false,
@@ -695,7 +700,9 @@ value = "18446744073709551615"
         let commented = |file: &FailureFile| format!("# seen on Monday\n{}", file.to_text());
         let mut kept = vec![];
         let other_digest = FailureFile { digest: Digest(9), ..found.clone() };
-        let befores = [&another.to_text(), &commented(&another), &commented(&found), "#", &commented(&other_digest)];
+        let worded = file(vec![Entry { says: "seen on Tuesday".to_string(), ..entry(SiteKind::Latency, 3) }]).to_text();
+        let other_digest = commented(&other_digest);
+        let befores = [&another.to_text(), &commented(&another), &commented(&found), "#", &other_digest, &worded];
         for before in befores.map(str::to_string) {
             std::fs::write(&path, &before).unwrap();
             let known = FailureFile::read(&path).is_ok_and(|known| known == found);
@@ -709,10 +716,16 @@ value = "18446744073709551615"
             }
         }
         // None is kept over another one.
-        assert_eq!(kept.len(), 4);
+        assert_eq!(kept.len(), 5);
         for (aside, before) in kept {
             assert_eq!(std::fs::read_to_string(aside).unwrap(), before);
         }
+        // What is kept already isn't kept again.
+        std::fs::write(&path, &other_digest).unwrap();
+        let files = || std::fs::read_dir(directory.path()).unwrap().count();
+        let before = files();
+        assert!(found.write_unless_known(&path).unwrap().is_some());
+        assert_eq!(files(), before);
         // Who asked for it to be written over is kept what they wrote, and nothing else.
         std::fs::write(&path, another.to_text()).unwrap();
         assert_eq!(found.write_over(&another, &path).unwrap(), None);

@@ -116,7 +116,8 @@ pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io
     whole.finish()
 }
 
-/// Keeps what is at `path` beside it, under the name that is given back: `NAME.old`, or `NAME.old.2` where there is one already, and so on.
+/// Keeps what is at `path` beside it, under the name that is given back: `NAME.old`, or `NAME.old.2` where there is another one already, and so
+/// on.
 /// It stays where it is, too. `None` if there is nothing.
 ///
 /// # Errors
@@ -136,7 +137,11 @@ pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
             opened => opened?,
         };
         match File::create_new(&aside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_same(path, &aside)? {
+                    return Ok(Some(aside));
+                }
+            }
             Err(error) => return Err(error),
             Ok(mut file) => {
                 io::copy(&mut from, &mut file).and_then(|_| file.sync_all()).inspect_err(|_| {
@@ -148,6 +153,12 @@ pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     unreachable!("there are more names than files")
+}
+
+/// Whether two files hold the same.
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let length = |path| std::fs::metadata(path).map(|metadata| metadata.len());
+    Ok(length(one)? == length(other)? && std::fs::read(one)? == std::fs::read(other)?)
 }
 
 #[cfg(all(test, unix))]

@@ -28,6 +28,24 @@ pub const fn can_fork() -> bool {
 /// test's program does.
 const THREADS_MAX: usize = 2;
 
+/// Has the system tell of the processes that this one starts when they end, where it was told not to (`SIG_IGN`, which is inherited from
+/// whoever started this process, or was set since). Whoever has a handler of their own keeps it.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub fn hear_of_children() {
+    // SAFETY: an action of zeros is the default one, and both are of the right type.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let known = libc::sigaction(libc::SIGCHLD, std::ptr::null(), &mut action) == 0;
+        if known && (action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0) {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Has the system tell of the processes that this one starts: not decided here.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub fn hear_of_children() {}
+
 /// Makes a copy of this process.
 ///
 /// # Errors
@@ -39,6 +57,7 @@ pub fn fork() -> io::Result<Forked> {
     if threads > THREADS_MAX {
         return Err(io::Error::other(format!("a process with {threads} threads can't be copied")));
     }
+    hear_of_children();
     // SAFETY: the child may go on with arbitrary code only if no lock that it needs is held by a thread that isn't copied.
     // There is no such thread, or one that waits for this one: it holds none of libc's (whose allocator's are taken by
     // `fork` itself in any case), and of std's at most that of an output stream, which makes the child wait and

@@ -1,5 +1,6 @@
 //! Failures as they are told and kept: what a replay of one finds, how a shrunk one reads, what its file is called.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +10,10 @@ use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
 use squall_reports::printable;
 use squall_trace::trace::format_ns;
-use squall_trace::{Base, Outcome, Plan, Verdict};
+use squall_trace::{Base, Capabilities, Observer, Outcome, Plan, Record, Target, Verdict};
 
 use crate::divergence::first_divergence;
-use crate::runner::Simulation;
+use crate::runner::{Simulation, WorldError, no_run};
 
 /// Below this directory failures are kept, to be committed.
 pub const REGRESSIONS: &str = "squall-regressions";
@@ -155,12 +156,51 @@ pub struct Told {
 }
 
 /// Shrinks a failing plan and looks for the nearest run that passes.
-pub fn shrink_and_explain(simulation: &Simulation, plan: &Plan, budget: &mut dyn Budget) -> Result<Told, Unshrinkable> {
+pub fn shrink_and_explain(simulation: &Simulation, plan: &Plan, budget: &mut dyn Budget) -> Result<Told, NotShrunk> {
     let begun = Instant::now();
-    let shrunk = shrink::shrink(simulation, plan, budget)?;
+    let attempts = Attempts { simulation, failed: RefCell::new(None) };
+    let shrunk = shrink::shrink(&attempts, plan, budget);
     let seconds = begun.elapsed().as_secs_f64();
-    let explanation = explain(simulation, &shrunk);
+    // What wasn't run is no run that passes: nothing is known of what the search came to.
+    if let Some(error) = attempts.failed.take() {
+        return Err(NotShrunk::NoRun(error));
+    }
+    let shrunk = shrunk?;
+    let explanation = explain(&attempts, &shrunk).filter(|_| attempts.failed.borrow().is_none());
     Ok(Told { shrunk, explanation, seconds })
+}
+
+/// Why a failure isn't shrunk.
+#[derive(Debug, thiserror::Error)]
+pub enum NotShrunk {
+    #[error("{0}")]
+    Unshrinkable(#[from] Unshrinkable),
+    /// There is no thread or process to run it in.
+    #[error("{0}")]
+    NoRun(WorldError),
+}
+
+/// A simulation in which there may be no run, but an error: the first is kept.
+struct Attempts<'s> {
+    simulation: &'s Simulation,
+    failed: RefCell<Option<WorldError>>,
+}
+
+impl Target for Attempts<'_> {
+    fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+        match self.simulation.try_run(plan, record, observer) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let outcome = no_run(&error);
+                self.failed.borrow_mut().get_or_insert(error);
+                outcome
+            }
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.simulation.capabilities()
+    }
 }
 
 impl Told {

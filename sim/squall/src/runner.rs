@@ -135,7 +135,12 @@ impl Simulation {
         self.try_run(plan, record, &mut NoObserver)
     }
 
-    fn try_run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Result<Outcome, WorldError> {
+    pub(crate) fn try_run(
+        &self,
+        plan: &Plan,
+        record: Record,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, WorldError> {
         if self.in_processes
             && let Some(processes) = &self.processes
         {
@@ -490,6 +495,11 @@ const EVENTS_SEARCHED_MAX: u64 = 1 << 40;
 
 fn failure(property: &str, message: String, step: u64, at_ns: u64) -> Failure {
     Failure { property: property.to_string(), message, step, at_ns, node: None, task: None }
+}
+
+/// What there is to say of a run that there wasn't.
+pub(crate) fn no_run(error: &WorldError) -> Outcome {
+    without_run(Verdict::Unknown { message: error.to_string() }, 0)
 }
 
 /// What there is to say of a run of which nothing is left.

@@ -31,7 +31,6 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -400,7 +399,7 @@ impl Exploration {
             return Asked::Here(simulation);
         };
         let command = move || {
-            let mut command = Command::new(std::env::current_exe()?);
+            let mut command = process::this_program()?;
             command.args([&*test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
             here.ask(&mut command);
             Ok(command)

@@ -27,7 +27,8 @@ use super::shard::{self, Place, in_hex};
 use crate::determinism::{self, Checked};
 use crate::divergence::Divergence;
 use crate::explore::{Broken, Counted, Explored, FAILURES_LISTED_MAX, Group, Settings, Watch, WatchEnded};
-use crate::failures::{self, Patience, found_in_words};
+use crate::failures::{self, NotShrunk, Patience, found_in_words};
+use crate::process;
 use crate::runner::{HANG_PROPERTY, Simulation};
 use crate::scenario::{Isolation, Scenario, format_duration};
 use crate::trace_file;
@@ -355,13 +356,12 @@ fn check(
 
 /// The same run by `squall run` in a fresh process.
 fn check_elsewhere(arguments: &Explore, hang_after: Duration, first: &Trace) -> Checked {
-    let prepared = std::env::current_exe().and_then(|program| Ok((program, tempfile::tempdir()?)));
-    let (program, directory) = match prepared {
+    let prepared = process::this_program().and_then(|command| Ok((command, tempfile::tempdir()?)));
+    let (mut command, directory) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Checked::NotDone(format!("a fresh process can't be started: {error}")),
     };
     let path = directory.path().join("fresh.trace.zst");
-    let mut command = std::process::Command::new(program);
     command.arg("run").arg(&arguments.world.file).args(["--message-format", "json", "--seed"]);
     command.arg(first.plan.seed.to_string()).arg("--trace").arg(&path);
     for setting in &arguments.world.set {
@@ -454,7 +454,8 @@ fn failed_in_words(groups: &BTreeMap<Arc<str>, Group>) -> String {
 
 /// A failure, as it is told.
 struct Told {
-    shrunk: Outcome,
+    /// The run that is left, if there is one.
+    shrunk: Option<Outcome>,
     words: String,
 }
 
@@ -517,7 +518,7 @@ impl<'w> Watcher<'w> {
                 self.keep(seed, FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict))?;
                 None
             }
-            true => Some(self.shrink(seed)?),
+            true => Some(self.shrink(counted)?),
             false => None,
         };
         let replay = match self.saved.get(&seed) {
@@ -544,7 +545,10 @@ impl<'w> Watcher<'w> {
             Some(Told { shrunk, words }) => {
                 let timeline = match is_first {
                     true => {
-                        let timeline = shrunk.trace.as_ref().map(|trace| render_timeline(trace, style));
+                        let timeline = shrunk
+                            .and_then(|outcome| outcome.trace)
+                            .as_ref()
+                            .map(|trace| render_timeline(trace, style));
                         format!("\nthe first failure, seed {seed}, shrunk:\n\n{}\n", timeline.unwrap_or_default())
                     }
                     false => String::new(),
@@ -573,7 +577,8 @@ impl<'w> Watcher<'w> {
     }
 
     /// Shrinks a failing seed, saves what is left of it, and sees that the file repeats it.
-    fn shrink(&mut self, seed: Seed) -> Result<Told, Stop> {
+    fn shrink(&mut self, counted: &Counted) -> Result<Told, Stop> {
+        let seed = counted.seed;
         let plan = (self.plan)(seed);
         let PatienceArguments { shrink_for, shrink_runs } = self.arguments.patience;
         self.progress.set_message(format!("shrinking seed {seed}"));
@@ -583,7 +588,15 @@ impl<'w> Watcher<'w> {
                 let words = shrunk.in_words();
                 (FailureFile::shrunk(self.origin(), &shrunk.shrunk), shrunk.shrunk.outcome, words)
             }
-            Err(reason) => {
+            // What was found is saved as it was found, and why it is no more is told at the end.
+            Err(NotShrunk::NoRun(error)) => {
+                let words = format!("seed {seed} can't be shrunk: {error}");
+                let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
+                self.keep(seed, file)?;
+                self.unsaved.get_or_insert(error.into());
+                return Ok(Told { shrunk: None, words });
+            }
+            Err(NotShrunk::Unshrinkable(reason)) => {
                 let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
                 let file = FailureFile::whole(self.origin(), &plan, outcome.digest, &outcome.verdict);
                 (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
@@ -596,7 +609,7 @@ impl<'w> Watcher<'w> {
                 output::complain(&format!("note: {} doesn't repeat the run that it was made of", path.display()));
             }
         }
-        Ok(Told { shrunk: outcome, words })
+        Ok(Told { shrunk: Some(outcome), words })
     }
 
     fn origin(&self) -> Origin<'w> {

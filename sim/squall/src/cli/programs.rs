@@ -1,7 +1,6 @@
 //! The programs that there are, and scenarios of them: read, tried, and made simulations.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use squall_hermetic::process::telling_exit;
@@ -56,7 +55,7 @@ impl Programs {
         let set = settings(scenario.parameters());
         let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
         let command = move || {
-            let mut command = Command::new(std::env::current_exe()?);
+            let mut command = process::this_program()?;
             wanted.ask(&mut command);
             Ok(command)
         };

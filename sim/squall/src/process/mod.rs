@@ -22,11 +22,14 @@ mod trial;
 #[cfg(unix)]
 mod zygote;
 
+use std::io;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall_engine::Call;
+use squall_hermetic::process::hear_of_children;
 use squall_trace::{EventMask, Outcome, Plan, Record};
 
 #[cfg(not(unix))]
@@ -120,6 +123,28 @@ pub(crate) fn printed_at_last(printed: &str) -> String {
 /// The properties that fail where a run ends its process: by a signal of its own making, by leaving, by another's, by wanting
 /// more memory than there is.
 pub const DEATH_PROPERTIES: [&str; 4] = ["abort", "exit", "killed", "memory"];
+
+/// This very program, to be started again: also where its file was taken away since, or has another one in its place, as whoever builds it
+/// again does.
+///
+/// # Errors
+/// If nobody knows where it is.
+pub(crate) fn this_program() -> io::Result<Command> {
+    #[cfg(target_os = "linux")]
+    const ITSELF: &str = "/proc/self/exe";
+    // Its end is waited for.
+    hear_of_children();
+    let path = std::env::current_exe()?;
+    #[cfg(target_os = "linux")]
+    if std::fs::symlink_metadata(ITSELF).is_ok() {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(ITSELF);
+        // What lists of processes call it.
+        command.arg0(path);
+        return Ok(command);
+    }
+    Ok(Command::new(path))
+}
 
 /// Whether runs can have processes of their own here.
 #[must_use]

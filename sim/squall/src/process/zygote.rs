@@ -93,8 +93,7 @@ fn without_randomisation() -> io::Result<()> {
         return Err(io::Error::other("it is on again after having been switched off"));
     }
     switch_off_address_randomisation()?;
-    let program = std::env::current_exe()?;
-    Err(Command::new(program).args(std::env::args_os().skip(1)).env(AGAIN_VARIABLE, "1").exec())
+    Err(super::this_program()?.args(std::env::args_os().skip(1)).env(AGAIN_VARIABLE, "1").exec())
 }
 
 fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result<()> {
