@@ -131,11 +131,11 @@ pub struct Shown {
 #[derive(Debug, Args)]
 pub struct Written {
     /// Write all that happened here: JSON lines in zstd.
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = parse_out)]
     pub trace: Option<PathBuf>,
 
     /// Write what the clients recorded of their operations here: JSON lines, as `check` reads them.
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = parse_out)]
     pub history: Option<PathBuf>,
 }
 
@@ -325,7 +325,7 @@ pub struct Explore {
     pub out: Option<PathBuf>,
 
     /// Also write the result here, as JUnit's XML. What is there already is replaced.
-    #[arg(long, value_name = "OUT.xml")]
+    #[arg(long, value_name = "OUT.xml", value_parser = parse_out)]
     pub junit: Option<PathBuf>,
 
     /// Neither shrink nor save what fails.
@@ -357,7 +357,7 @@ pub struct Merge {
     pub out: Option<PathBuf>,
 
     /// Also write the result here, as JUnit's XML. What is there already is replaced.
-    #[arg(long, value_name = "OUT.xml")]
+    #[arg(long, value_name = "OUT.xml", value_parser = parse_out)]
     pub junit: Option<PathBuf>,
 }
 
@@ -379,6 +379,17 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
 
 fn parse_count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("expected a whole number, 1 or more, found {text:?}"))
+}
+
+/// Where something is to be written beside the results.
+fn parse_out(text: &str) -> Result<PathBuf, String> {
+    match text {
+        // It is kept for the results: under that name there is standard error.
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => {
+            Err("standard output is for the results: name a file, or a pipe (mkfifo)".to_string())
+        }
+        _ => Ok(PathBuf::from(text)),
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, crate::scenario::BadValue> {
