@@ -5,7 +5,7 @@ mod place;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use place::{Finished, Place};
+use place::{Finished, Place, after};
 use serde_json::Value;
 
 struct Odd(Place);
@@ -555,20 +555,6 @@ fn to_tell_much_is_no_hang() {
     assert_eq!(run["messages"], 64);
 }
 
-/// Called by a shell that does this first.
-fn after(first: &str, command: &Command) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]).arg(command.get_program()).args(command.get_args());
-    shell.current_dir(command.get_current_dir().expect("it has one")).stdin(Stdio::null());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell
-}
-
 /// Where there is no process to be had while a failure is shrunk, the failure is saved as it was found, and the summary is told.
 #[test]
 fn a_failure_that_can_not_be_run_again_is_saved_as_it_was_found() {
@@ -614,15 +600,8 @@ fn a_program_whose_file_is_taken_away_starts_itself_all_the_same() {
     let program = odd.0.path("copy");
     std::fs::copy(env!("CARGO_BIN_EXE_squall-odd"), &program).expect("a copy");
     let original = odd.command(&["explore", &file, "--no-check", "--hang-after", "500ms", "--max-failures", "1"]);
-    let mut command = Command::new(&program);
-    command.args(original.get_args()).current_dir(odd.0.path("")).stdin(Stdio::null()).stdout(Stdio::piped());
-    for (name, value) in original.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let mut child = command.spawn().expect("it starts");
+    let mut command = place::with_its_surroundings(Command::new(&program).args(original.get_args()), &original);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut said = String::new();
     lines.read_line(&mut said).expect("a line");

@@ -4,23 +4,14 @@
 mod place;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use place::{Finished, Place};
+use place::{Finished, Place, after};
 
 /// The command line under a limit of no byte to a file, as on a full disk.
 fn on_full_disk(place: &Place, arguments: &[&str]) -> Finished {
     let command = place.command(arguments);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
-    shell.current_dir(place.path("")).stdin(Stdio::null());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    Finished::of(&shell.output().expect("it starts"))
+    Finished::of(&after("ulimit -f 0", &command).output().expect("it starts"))
 }
 
 #[track_caller]

@@ -466,7 +466,7 @@ impl FailureFile {
     /// # Errors
     /// What the system says.
     pub fn write_over(&self, known: &FailureFile, path: &Path) -> io::Result<Option<PathBuf>> {
-        let aside = if known.is_edited(path) { whole_file::keep_aside(path)? } else { None };
+        let aside = known.keep_edits(path)?;
         self.write(path)?;
         Ok(aside)
     }
@@ -477,9 +477,13 @@ impl FailureFile {
     /// # Errors
     /// What the system says.
     pub fn remove(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        let aside = if self.is_edited(path) { whole_file::keep_aside(path)? } else { None };
+        let aside = self.keep_edits(path)?;
         std::fs::remove_file(path)?;
         Ok(aside)
+    }
+
+    fn keep_edits(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        if self.is_edited(path) { whole_file::keep_aside(path) } else { Ok(None) }
     }
 
     /// Whether a person has written in the file at `path`, which says this: a comment, say.

@@ -43,7 +43,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// A hundred million steps: some ten seconds for a register.
+    /// A hundred million steps.
     fn default() -> Limits {
         Limits { steps: 100_000_000, turns_blind: 64 }
     }

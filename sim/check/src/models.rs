@@ -155,39 +155,46 @@ fn register_step(state: &Value, operation: &RegisterOperation) -> Step<Value> {
     }
 }
 
-impl Model for Register {
-    type State = Value;
-    type Operation = RegisterOperation;
-    type Foresight = Written;
+/// What both registers have in common: all but the names of their operations.
+macro_rules! register_model {
+    ($model:ty, $names:expr) => {
+        impl Model for $model {
+            type State = Value;
+            type Operation = RegisterOperation;
+            type Foresight = Written;
 
-    fn initial(&self) -> Value {
-        Value::Null
-    }
+            fn initial(&self) -> Value {
+                Value::Null
+            }
 
-    fn operation(&self, call: &Call<'_>) -> Result<Option<RegisterOperation>, String> {
-        register_operation(call, &["read", "write"])
-    }
+            fn operation(&self, call: &Call<'_>) -> Result<Option<RegisterOperation>, String> {
+                register_operation(call, &$names)
+            }
 
-    fn step(&self, state: &Value, operation: &RegisterOperation) -> Step<Value> {
-        register_step(state, operation)
-    }
+            fn step(&self, state: &Value, operation: &RegisterOperation) -> Step<Value> {
+                register_step(state, operation)
+            }
 
-    fn only_reads(&self, operation: &RegisterOperation) -> bool {
-        matches!(operation, RegisterOperation::Read(_))
-    }
+            fn only_reads(&self, operation: &RegisterOperation) -> bool {
+                matches!(operation, RegisterOperation::Read(_))
+            }
 
-    fn foresee(&self, foresight: &mut Written, operation: &RegisterOperation) {
-        register_foresee(foresight, operation);
-    }
+            fn foresee(&self, foresight: &mut Written, operation: &RegisterOperation) {
+                register_foresee(foresight, operation);
+            }
 
-    fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
-        register_is_lost(state, foresight, operation)
-    }
+            fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
+                register_is_lost(state, foresight, operation)
+            }
 
-    fn in_words(&self, state: &Value) -> String {
-        state.to_string()
-    }
+            fn in_words(&self, state: &Value) -> String {
+                state.to_string()
+            }
+        }
+    };
 }
+
+register_model!(Register, ["read", "write"]);
 
 /// A register that can also be changed if it is what one thinks; null at first.
 ///
@@ -195,39 +202,7 @@ impl Model for Register {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CasRegister;
 
-impl Model for CasRegister {
-    type State = Value;
-    type Operation = RegisterOperation;
-    type Foresight = Written;
-
-    fn initial(&self) -> Value {
-        Value::Null
-    }
-
-    fn operation(&self, call: &Call<'_>) -> Result<Option<RegisterOperation>, String> {
-        register_operation(call, &["read", "write", "cas"])
-    }
-
-    fn step(&self, state: &Value, operation: &RegisterOperation) -> Step<Value> {
-        register_step(state, operation)
-    }
-
-    fn only_reads(&self, operation: &RegisterOperation) -> bool {
-        matches!(operation, RegisterOperation::Read(_))
-    }
-
-    fn foresee(&self, foresight: &mut Written, operation: &RegisterOperation) {
-        register_foresee(foresight, operation);
-    }
-
-    fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
-        register_is_lost(state, foresight, operation)
-    }
-
-    fn in_words(&self, state: &Value) -> String {
-        state.to_string()
-    }
-}
+register_model!(CasRegister, ["read", "write", "cas"]);
 
 /// A value of text in a store, for each key one; `""` at first.
 ///

@@ -66,33 +66,21 @@ impl From<()> for Value {
     }
 }
 
-impl From<i64> for Value {
-    fn from(number: i64) -> Value {
-        Value::Int(number)
-    }
+macro_rules! from_numbers {
+    ($($number:ty),*) => {
+        $(impl From<$number> for Value {
+            fn from(number: $number) -> Value {
+                Value::Int(number.into())
+            }
+        })*
+    };
 }
+
+from_numbers!(u8, u32, i32, i64);
 
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
         Value::Text(text.into())
-    }
-}
-
-impl From<i32> for Value {
-    fn from(number: i32) -> Value {
-        Value::Int(number.into())
-    }
-}
-
-impl From<u8> for Value {
-    fn from(number: u8) -> Value {
-        Value::Int(number.into())
-    }
-}
-
-impl From<u32> for Value {
-    fn from(number: u32) -> Value {
-        Value::Int(number.into())
     }
 }
 

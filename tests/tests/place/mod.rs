@@ -70,6 +70,27 @@ pub fn failure_of_describing(scenario: &str, how: &str) -> String {
     )
 }
 
+/// A command, called by a shell that does something else first.
+pub fn after(first: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]).arg(command.get_program()).args(command.get_args());
+    with_its_surroundings(&shell, command)
+}
+
+/// A command in the directory and the environment of another one.
+pub fn with_its_surroundings(command: &Command, other: &Command) -> Command {
+    let mut made = Command::new(command.get_program());
+    made.args(command.get_args()).stdin(Stdio::null());
+    made.current_dir(other.get_current_dir().expect("it has one"));
+    for (name, value) in other.get_envs() {
+        match value {
+            Some(value) => made.env(name, value),
+            None => made.env_remove(name),
+        };
+    }
+    made
+}
+
 impl Place {
     pub fn new() -> Place {
         Place { directory: tempfile::tempdir().expect("a directory") }
