@@ -71,6 +71,10 @@ fn a_property_that_the_program_does_not_have_makes_a_failure_stale() {
         place.squall(&["shrink", &file]).expect(125);
         let refreshed = place.squall(&["regressions", "refresh"]).expect(125);
         assert!(said(&refreshed).contains("if the property has another name by now"), "{refreshed:?}");
+        // Also where its entries match nothing: there is nothing to look for.
+        edit(&place, &file, &[("number = ", "number = 7")]);
+        let refreshed = place.squall(&["regressions", "refresh"]).expect(125);
+        assert!(said(&refreshed).contains("if the property has another name by now"), "{refreshed:?}");
         std::fs::write(place.path(&file), &gone).expect("a file");
     }
     // The other way round: it is the program that calls it otherwise.
@@ -152,6 +156,22 @@ fn what_was_written_in_a_file_is_kept_beside() {
     std::fs::write(place.path(&file), &whole).expect("a file");
     place.squall(&["shrink", &file]).expect(0);
     assert_eq!((text(&place, &file), text(&place, &format!("{file}.old.3"))), (saved, whole));
+}
+
+/// A pipe or a device is written to, and neither read nor kept beside.
+#[cfg(unix)]
+#[test]
+fn what_is_shrunk_goes_into_a_pipe() {
+    let (place, _, file) = with_a_failure();
+    let pipe = place.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let read = std::thread::spawn(move || std::fs::read_to_string(pipe).expect("text"));
+    place.squall(&["shrink", &file, "--out", "pipe"]).expect(0);
+    assert_eq!(read.join().expect("it reads"), text(&place, &file));
+    std::os::unix::fs::symlink("/dev/null", place.path("null")).expect("a link");
+    place.squall(&["shrink", &file, "--out", "null"]).expect(0);
+    assert!(files_beside(&place, "pipe").iter().all(|name| !name.contains(".old")));
+    place.squall(&["shrink", &file, "--out", "/dev/stdout"]).expect(2);
 }
 
 /// What can't be read, and what belongs to a test, keeps no other from being refreshed.

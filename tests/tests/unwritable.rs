@@ -4,7 +4,6 @@
 mod place;
 
 use std::path::Path;
-use std::process::Stdio;
 
 use place::{Finished, Place, after};
 

@@ -42,7 +42,7 @@ use squall_trace::{
 };
 
 use crate::shrink::{Minimal, Shrunk};
-use crate::whole_file;
+use crate::whole_file::{self, Place};
 
 /// The version of the format: files of another one are refused.
 pub const FORMAT: u32 = 1;
@@ -101,6 +101,13 @@ pub struct FailureFile {
     pub parameters: Parameters,
     #[serde(default, rename = "perturbation", skip_serializing_if = "Vec::is_empty")]
     perturbations: Vec<Entry>,
+}
+
+/// Whether there is the last line. One within a text isn't it: what stands before that is no TOML.
+fn is_whole(text: &str) -> bool {
+    let start = |line: &str| line.as_ptr() as usize - text.as_ptr() as usize;
+    let mut ends = text.lines().filter(|line| line.trim() == END).map(start);
+    ends.any(|end| toml::from_str::<toml::Table>(&text[..end]).is_ok())
 }
 
 fn is_default(strategy: &StrategyChoice) -> bool {
@@ -202,16 +209,17 @@ impl Found {
             let built_in = BUILT_IN_PROPERTIES.into_iter().chain([UNKNOWN_PROPERTY]);
             names.iter().map(String::as_str).chain(built_in).any(|name| name == file.property)
         };
-        if !outcome.unused_overrides.is_empty() {
+        if !outcome.properties.as_ref().is_none_or(is_judged) {
+            // Whatever else is the matter with it: no search could find it.
+            Found::Unjudged
+        } else if !outcome.unused_overrides.is_empty() {
             Found::Stale { unused: outcome.unused_overrides.len(), of: file.perturbations() }
         } else if outcome.digest == file.digest && fails {
             Found::Same
         } else if fails {
             Found::Differs
-        } else if outcome.properties.as_ref().is_none_or(is_judged) {
-            Found::Gone
         } else {
-            Found::Unjudged
+            Found::Gone
         }
     }
 
@@ -372,7 +380,7 @@ impl FailureFile {
         }
         let file: FailureFile = toml::from_str(text).map_err(|error| error.to_string())?;
         // Whatever is left of one whose end is missing may be a failure as well, but another one.
-        if !text.lines().any(|line| line.trim() == END) {
+        if !is_whole(text) {
             return Err(format!(
                 "it breaks off: there is no line `{END}`, without which a part could be taken for the whole"
             ));
@@ -437,6 +445,10 @@ impl FailureFile {
     /// # Errors
     /// What the system says.
     pub fn write_unless_known(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        if let Place::Special(_) = Place::of(path)? {
+            // There is nothing to be read, and nothing that would be replaced.
+            return self.write(path).map(|()| None);
+        }
         let known = FailureFile::read(path);
         if let Ok(known) = &known
             && (FailureFile { build: self.build, ..known.clone() }) == *self
@@ -680,6 +692,18 @@ value = "18446744073709551615"
         assert!(matches!(FailureFile::read(directory.path()).unwrap_err(), ReadError::Open { .. }));
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(FailureFile::read(&path).unwrap_err().to_string().contains("no text"));
+    }
+
+    /// What a program says may look like the last line.
+    #[test]
+    fn the_last_line_is_not_part_of_a_message() {
+        let file = FailureFile { message: "first\n# end\nlast".to_string(), ..file(vec![entry(SiteKind::Loss, 1)]) };
+        let text = file.to_text();
+        assert!(text.contains("\n# end\nlast"), "{text}");
+        assert_eq!(FailureFile::from_text(&text).as_ref(), Ok(&file));
+        for length in 0..text.trim_end().len() {
+            assert!(FailureFile::from_text(&text[..length]).is_err(), "{}", &text[..length]);
+        }
     }
 
     #[test]

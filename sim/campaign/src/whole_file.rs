@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 /// How many links are followed from one to the next, as Linux does.
 const LINKS_MAX: usize = 40;
@@ -52,6 +52,16 @@ pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
+/// A file of nothing yet, beside one that it is to be.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".squall-").suffix(".partial");
+    // Temporary files are their owner's alone, and this one is to be an ordinary one.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory_of(path))
+}
+
 /// A file that is being written. Dropped before [`WholeFile::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub enum WholeFile {
@@ -70,14 +80,7 @@ impl WholeFile {
     pub fn create(path: &Path) -> io::Result<WholeFile> {
         Ok(match Place::of(path)? {
             Place::Special(path) => WholeFile::Special(File::options().write(true).open(path)?),
-            Place::File(path) => {
-                let mut builder = tempfile::Builder::new();
-                builder.prefix(".squall-").suffix(".partial");
-                // Temporary files are their owner's alone, and this one is to be an ordinary one.
-                #[cfg(unix)]
-                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-                WholeFile::Partial(builder.tempfile_in(directory_of(&path))?, path)
-            }
+            Place::File(path) => WholeFile::Partial(beside(&path)?, path),
         })
     }
 
@@ -123,6 +126,14 @@ pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io
 /// # Errors
 /// What the system says.
 pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut from = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    // Under its name it is there whole or not at all, as everything is.
+    let mut copy = beside(path)?;
+    io::copy(&mut from, copy.as_file_mut())?;
+    copy.as_file().sync_all()?;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".old");
     let names = std::iter::once(name.clone()).chain((2u64..).map(|number| {
@@ -132,24 +143,13 @@ pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     }));
     for name in names {
         let aside = path.with_file_name(name);
-        let mut from = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
+        copy = match copy.persist_noclobber(&aside) {
+            Ok(_) => return Ok(Some(aside)),
+            Err(PersistError { error, file }) if error.kind() == io::ErrorKind::AlreadyExists => file,
+            Err(PersistError { error, .. }) => return Err(error),
         };
-        match File::create_new(&aside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if is_same(path, &aside)? {
-                    return Ok(Some(aside));
-                }
-            }
-            Err(error) => return Err(error),
-            Ok(mut file) => {
-                io::copy(&mut from, &mut file).and_then(|_| file.sync_all()).inspect_err(|_| {
-                    // Half of it is of no use; it still is where it was.
-                    let _ = std::fs::remove_file(&aside);
-                })?;
-                return Ok(Some(aside));
-            }
+        if is_same(copy.path(), &aside)? {
+            return Ok(Some(aside));
         }
     }
     unreachable!("there are more names than files")

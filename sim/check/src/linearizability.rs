@@ -12,7 +12,8 @@
 //! 4. **Nothing is tried twice:** what has led nowhere is remembered, by the return, the state and the open operations that have taken
 //!    effect.
 //! 5. **Operations of unknown outcome** are open to the end. Each may take effect at any time after its invocation, or never. What fails
-//!    with some of them used fails with more of them used: only the smallest sets are remembered.
+//!    with some of them used fails with more of them used: at each return, what uses fewer of them is tried first, and only the smallest
+//!    sets are remembered.
 //! 6. **Looking ahead,** where the search turns back often: where one of the next operations can't become possible any more, whatever
 //!    comes before it ([`Model::is_lost`]), nothing more is tried.
 //!
@@ -23,7 +24,7 @@
 //! **A witness.** Where a system says in which order its operations took effect ([`Operation::index`]), that order is looked at first, in
 //! linear time; only if it isn't one is there a search.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use indexmap::IndexSet;
 use smallvec::SmallVec;
@@ -247,13 +248,25 @@ struct Configuration {
     used: Places,
 }
 
-/// A return that has to be made possible, and what was tried for that.
+/// A configuration from which a return has to be made possible, and what was tried for that.
 struct Frame {
     configuration: Configuration,
     /// The next choice to try: see [`Search::choice`].
     choice: usize,
     /// How many operations had taken effect.
     length: usize,
+}
+
+/// A return that has to be made possible.
+struct Station {
+    moment: usize,
+    /// Its first frame.
+    frames: usize,
+    /// How many operations had taken effect when it was come to.
+    length: usize,
+    /// What is tried when its frames have led nowhere, each with what takes effect up to there: what uses one more operation of unknown
+    /// outcome. These are remembered as if they had led nowhere, as nothing that uses more has to be tried beside them.
+    later: VecDeque<(Configuration, Box<[u32]>)>,
 }
 
 /// Which open operation to let take effect.
@@ -263,6 +276,15 @@ enum Choice {
     Slot(u32),
     /// One of unknown outcome, by its number among them.
     Unknown(usize),
+}
+
+/// What is to come after that.
+#[derive(Clone, Copy)]
+enum Then {
+    /// What returns.
+    Return,
+    /// Others first.
+    More,
 }
 
 type Fast = foldhash::fast::FixedState;
@@ -335,14 +357,23 @@ impl<'s, M: Model> Search<'s, M> {
         }
         let first = Configuration { moment: 0, state: 0, done: Places::new(), used: Places::new() };
         let mut frames: Vec<Frame> = Vec::new();
-        let mut next = Some(first);
+        let mut stations: Vec<Station> = Vec::new();
+        let mut next = Some((first, false));
         loop {
-            if let Some(configuration) = next.take() {
-                match self.advance(configuration) {
-                    None => return Found::Order,
-                    Some(configuration) => {
-                        if !self.has_led_nowhere(&configuration) {
-                            frames.push(Frame { configuration, choice: 0, length: self.order.len() });
+            if let Some((configuration, is_later)) = next.take() {
+                let Some(configuration) = self.advance(configuration) else { return Found::Order };
+                if !self.has_led_nowhere(&configuration) {
+                    let (moment, length) = (configuration.moment, self.order.len());
+                    match stations.last_mut().filter(|station| station.moment == moment) {
+                        Some(station) if is_later => {
+                            self.remember(&configuration);
+                            station.later.push_back((configuration, self.order[station.length..].into()));
+                        }
+                        station => {
+                            if station.is_none() {
+                                stations.push(Station { moment, frames: frames.len(), length, later: VecDeque::new() });
+                            }
+                            frames.push(Frame { configuration, choice: 0, length });
                         }
                     }
                 }
@@ -350,21 +381,39 @@ impl<'s, M: Model> Search<'s, M> {
             if self.steps >= self.limits.steps {
                 return Found::GivenUp;
             }
-            let Some(frame) = frames.last_mut() else { return Found::None(self.counterexample()) };
-            self.go_to(frame.configuration.moment);
-            self.shorten(frame.length);
-            match self.choice(frame.choice) {
-                Some(Some((choice, is_last))) => {
-                    frame.choice += 1;
-                    let to = self.take_effect(&frame.configuration, choice);
-                    next = to.filter(|to| !is_last || self.can_return(to));
+            let Some(station) = stations.last_mut() else { return Found::None(self.counterexample()) };
+            self.go_to(station.moment);
+            if frames.len() == station.frames {
+                self.shorten(station.length);
+                match station.later.pop_front() {
+                    None => drop(stations.pop()),
+                    Some((configuration, order)) => {
+                        self.order.extend_from_slice(&order);
+                        frames.push(Frame { configuration, choice: 0, length: self.order.len() });
+                    }
                 }
-                Some(None) => frame.choice += 1,
+                continue;
+            }
+            let frame = frames.last_mut().expect("a station's frames come after those before it");
+            self.shorten(frame.length);
+            let number = frame.choice;
+            frame.choice += 1;
+            next = match self.choice(number) {
+                Some(Some((choice, Then::Return))) => {
+                    let to = self.take_effect(&frame.configuration, choice);
+                    to.and_then(|to| self.returned(to)).map(|to| (to, false))
+                }
+                Some(Some((choice, Then::More))) => {
+                    let is_later = matches!(choice, Choice::Unknown(_));
+                    self.take_effect(&frame.configuration, choice).map(|to| (to, is_later))
+                }
+                Some(None) => None,
                 None => {
                     self.leads_nowhere(&frame.configuration);
                     frames.pop();
+                    None
                 }
-            }
+            };
         }
     }
 
@@ -397,37 +446,39 @@ impl<'s, M: Model> Search<'s, M> {
         }
     }
 
-    fn returning(&self) -> (u32, u32) {
+    fn returning(&self) -> u32 {
         match self.moments[self.at] {
-            Moment::Return { operation, slot } => (operation, slot),
+            Moment::Return { slot, .. } => slot,
             _ => unreachable!("it is returns that have to be made possible"),
         }
     }
 
-    /// What to try as the `number`th, and whether it is to be the last before what returns: first that itself; then each of the others that
-    /// are open, if what returns is possible after it; then each of them whatever comes after it. `None` if that was all; `Some(None)` if
-    /// this one isn't there.
-    fn choice(&self, number: usize) -> Option<Option<(Choice, bool)>> {
-        let (_, returning) = self.returning();
+    /// What to try as the `number`th: first what returns; then that after each of the others that are open; then each of those and more
+    /// before it. `None` if that was all; `Some(None)` if this one isn't there.
+    fn choice(&self, number: usize) -> Option<Option<(Choice, Then)>> {
+        let returning = self.returning();
         let others = self.open.len() + self.unknown_begun;
         if number == 0 {
-            return Some(Some((Choice::Slot(returning), false)));
+            return Some(Some((Choice::Slot(returning), Then::Return)));
         }
         if number > 2 * others {
             return None;
         }
-        let (other, is_last) = ((number - 1) % others, number <= others);
+        let (other, then) = ((number - 1) % others, if number <= others { Then::Return } else { Then::More });
         Some(match other.checked_sub(self.open.len()) {
-            Some(unknown) => Some((Choice::Unknown(unknown), is_last)),
+            Some(unknown) => Some((Choice::Unknown(unknown), then)),
             None if !self.open[other] || other == returning as usize => None,
-            None => Some((Choice::Slot(other as u32), is_last)),
+            None => Some((Choice::Slot(other as u32), then)),
         })
     }
 
-    /// Whether what returns has taken effect, or can.
-    fn can_return(&mut self, configuration: &Configuration) -> bool {
-        let (operation, slot) = self.returning();
-        contains(&configuration.done, slot as usize) || self.step(configuration.state, operation).is_some()
+    /// What becomes of a configuration if what returns has taken effect, or does now.
+    fn returned(&mut self, configuration: Configuration) -> Option<Configuration> {
+        let slot = self.returning();
+        match contains(&configuration.done, slot as usize) {
+            true => Some(configuration),
+            false => self.take_effect(&configuration, Choice::Slot(slot)),
+        }
     }
 
     /// What becomes of a configuration if that operation takes effect, and after it all that only read.
@@ -533,7 +584,7 @@ impl<'s, M: Model> Search<'s, M> {
         }
     }
 
-    /// Whether all was tried from there, with as few operations of unknown outcome used.
+    /// Whether all was tried from there, or will be, with as few operations of unknown outcome used.
     fn has_led_nowhere(&self, configuration: &Configuration) -> bool {
         let Configuration { moment, state, done, used } = configuration;
         !self.tried.is_empty()
@@ -574,13 +625,17 @@ impl<'s, M: Model> Search<'s, M> {
         self.shared = self.shared.min(length);
     }
 
-    /// All was tried at a return. Of the orders that came farthest the first is kept.
-    fn leads_nowhere(&mut self, configuration: &Configuration) {
-        self.turns += 1;
+    fn remember(&mut self, configuration: &Configuration) {
         let Configuration { moment, state, done, used } = configuration;
         let tried = self.tried.entry((*moment, *state, done.clone())).or_default();
         tried.retain(|tried| !is_subset(used, tried));
         tried.push(used.clone());
+    }
+
+    /// All was tried from there. Of the orders that came farthest the first is kept.
+    fn leads_nowhere(&mut self, configuration: &Configuration) {
+        self.turns += 1;
+        self.remember(configuration);
         if self.farthest.as_ref().is_some_and(|farthest| farthest.moment >= configuration.moment) {
             return;
         }

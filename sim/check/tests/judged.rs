@@ -232,3 +232,31 @@ fn what_a_model_does_not_know_is_a_mistake_of_the_history() {
     let cas = check(&CasRegister, &history("1 invoke cas [1] \n 1 ok cas [1]"), Limits::default()).unwrap_err();
     assert_eq!(cas.to_string(), "event 2: cas takes [old, new], and this is [1]");
 }
+
+/// Without its memory, the search of each of these would take more steps than there are ways to order what is open: that it comes to its
+/// end within so few is what the memory, and the looking ahead, are there for.
+#[test]
+fn the_search_does_without_most_orders() {
+    let blind = |steps| Limits { steps, turns_blind: u64::MAX };
+    let writes =
+        |count: u64, kind: &str| (0..count).map(|one| format!("{one} {kind} write {one}\n")).collect::<String>();
+    let bad = |limits, lines: &str| {
+        let verdict = check(&Register, &history(lines), limits).unwrap().verdict;
+        assert!(matches!(verdict, Verdict::NotLinearizable(_)), "{verdict:?}");
+    };
+    // Ten writes at once have 3,628,800 orders, and 1,024 sets, with one of ten states each.
+    let read = |value: u64| ("90 invoke read null\n".to_string(), format!("90 ok read {value}\n"));
+    let (invoke, ok) = read(99);
+    let ten = format!("{}{invoke}{ok}{}", writes(10, "invoke"), writes(10, "ok"));
+    bad(blind(1_000_000), &ten);
+    // Thirty of unknown outcome have 2^30 sets: only the smallest count.
+    let thirty = format!("{}{}{invoke}{ok}", writes(30, "invoke"), writes(30, "info"));
+    bad(blind(100_000), &thirty);
+    // Looking ahead, what nobody wrote is seen at once.
+    bad(Limits { steps: 20_000, turns_blind: 0 }, &ten);
+    // What returns after one of the others is tried before what returns after two.
+    let (invoke, ok) = read(29);
+    let one_of_thirty = format!("{}{}{invoke}{ok}", writes(30, "invoke"), writes(30, "info"));
+    let judged = check(&Register, &history(&one_of_thirty), blind(200)).unwrap();
+    assert_eq!(judged.verdict, Verdict::Linearizable);
+}

@@ -127,6 +127,11 @@ fn beyond_the_end(file: &FailureFile, outcome: &Outcome) -> Option<String> {
     })
 }
 
+/// What is said beside a file that took another one's place.
+pub fn kept_aside(aside: Option<&Path>) -> String {
+    aside.map_or_else(String::new, |aside| format!("\n(what that file said before is in {})", aside.display()))
+}
+
 /// Time and runs for one search.
 pub struct Patience {
     deadline: Option<Instant>,

@@ -36,7 +36,7 @@ use squall_trace::{Digest, Outcome, Plan, Record, Seed, Trace, Verdict};
 use crate::cli::exit::Stop;
 use crate::cli::{self, Programs, Saved};
 use crate::explore::{Explored, NoWatch, Settings};
-use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words};
+use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words, kept_aside};
 use crate::isolation::LEAVING_THREADS;
 use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario};
@@ -268,8 +268,8 @@ impl Harness {
         };
         let directory = target_directory().join("squall").join(failures::file_name_of(scenario.name()));
         let path = directory.join(failures::file_name(&file.property, *seed));
-        let saved = match file.write(&path) {
-            Ok(()) => self.replay_command(&path),
+        let saved = match file.write_unless_known(&path) {
+            Ok(aside) => format!("{}{}", self.replay_command(&path), kept_aside(aside.as_deref())),
             Err(error) => format!("(it can't be saved: {}: {error})", path.display()),
         };
         format!("{words}{saved}")

@@ -43,7 +43,7 @@ use squall_trace::{Digest, Outcome, Plan, Record, Seed, StrategyChoice, Trace, V
 
 use crate::divergence::{first_divergence, same_verdict};
 use crate::explore::is_repeated;
-use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words};
+use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words, kept_aside};
 pub use crate::isolation::Isolation;
 use crate::isolation::LEAVING_THREADS;
 use crate::process::{self, Processes, Wanted};
@@ -331,8 +331,8 @@ impl Exploration {
     pub(crate) fn save<F: 'static>(&self, file: &FailureFile) -> String {
         let name = failures::file_name(&file.property, file.seed);
         let path = target_directory().join("squall").join(failures::file_name_of(&file.scenario)).join(name);
-        match file.write(&path) {
-            Ok(()) => self.replay_command::<F>(&path),
+        match file.write_unless_known(&path) {
+            Ok(aside) => format!("{}{}", self.replay_command::<F>(&path), kept_aside(aside.as_deref())),
             Err(error) => format!("(it can't be saved: {}: {error})", path.display()),
         }
     }

@@ -195,7 +195,7 @@ pub struct Shrink {
     pub file: PathBuf,
 
     /// Where the result goes [default: over the file itself].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = parse_out)]
     pub out: Option<PathBuf>,
 
     /// How hard to try.
