@@ -158,6 +158,58 @@ fn what_was_written_in_a_file_is_kept_beside() {
     assert_eq!((text(&place, &file), text(&place, &format!("{file}.old.3"))), (saved, whole));
 }
 
+/// It was proved, and it is still so: a search that had less time doesn't take its place.
+#[test]
+fn what_is_minimal_is_not_given_for_what_is_not() {
+    let (place, scenario, file) = with_a_failure();
+    let saved = text(&place, &file);
+    assert!(saved.contains("minimal = \"pairs\""), "{saved}");
+    let short = ["--max-failures", "1", "--shrink-runs", "1"];
+    let explored = place.squall(&[&["explore", &scenario][..], &short].concat()).expect(100);
+    assert!(said(&explored).contains(&format!("{file} stays")), "{explored:?}");
+    assert!(explored.stdout.contains(&format!("replay {file}")), "{explored:?}");
+    let parts: Vec<String> =
+        (1..=2)
+            .map(|part| {
+                let shard = format!("{part}/2");
+                let shard = ["explore", &scenario, "--shard", &shard, "--shrink-runs", "1", "--out", "shards"];
+                place.json(&shard).lines().iter().find_map(|line| {
+                    Some((line["event"] == "shard-written").then(|| line["file"].as_str())??.to_string())
+                })
+            })
+            .map(|written| written.expect("it is written"))
+            .collect();
+    let merged = place.squall(&["merge", &parts[0], &parts[1]]).expect(100);
+    assert!(said(&merged).contains(&format!("{file} stays")), "{merged:?}");
+    assert_eq!((text(&place, &file), files_beside(&place, &file).len()), (saved.clone(), 1));
+    // Where it isn't so any more, what was found is what there is.
+    edit(&place, &file, &[("number = ", "number = 7")]);
+    let explored = place.squall(&[&["explore", &scenario][..], &short].concat()).expect(100);
+    assert!(said(&explored).contains(&format!("is in {file}.old")), "{explored:?}");
+    assert!(text(&place, &file).contains("minimal = \"unproved\""), "{explored:?}");
+    // And what is minimal takes its place.
+    place.squall(&["explore", &scenario, "--max-failures", "1"]).expect(100);
+    assert_eq!(text(&place, &file), saved);
+}
+
+/// Under other settings it is another failure.
+#[test]
+fn failures_of_other_settings_lie_beside_each_other() {
+    let (place, scenario, file) = with_a_failure();
+    let saved = text(&place, &file);
+    let explore = |setting: &str| {
+        let arguments = ["explore", &scenario, "--max-failures", "1", "--set", setting];
+        let summary = place.json(&arguments).expect(100).summary();
+        summary["failures"][0]["file"].as_str().expect("a path").to_string()
+    };
+    let (much, more) = (explore("network.loss=50%"), explore("network.loss=51%"));
+    assert!(much != more && much != file && more != file, "{much} {more} {file}");
+    assert_eq!(text(&place, &file), saved);
+    for file in [file, much, more] {
+        assert_eq!(place.json(&["replay", &file]).expect(100).summary()["outcome"], "same");
+    }
+}
+
 /// A pipe or a device is written to, and neither read nor kept beside.
 #[cfg(unix)]
 #[test]
@@ -250,6 +302,33 @@ fn a_stale_failure_is_looked_for_in_what_it_says() {
     assert_eq!(place.json(&["replay", &file]).expect(100).summary()["outcome"], "same");
 }
 
+/// Nor is it given the seed of another one that is kept.
+#[test]
+fn what_is_refreshed_leaves_the_others_alone() {
+    let (place, scenario, file) = with_a_failure();
+    let passing = passing_seed(&place, &scenario);
+    let saved = text(&place, &file);
+    let seed = saved.lines().find(|line| line.starts_with("seed = ")).expect("it has one");
+    let flow = saved.lines().find(|line| line.starts_with("flow = ")).expect("it has one");
+    // Of seeds before it that pass: the next that fails is the one that is kept.
+    let stale = saved.replace(flow, "flow = \"0000000000000001\"");
+    let of_passing = stale.replace(seed, &format!("seed = \"{passing}\""));
+    for other in [saved.clone(), stale.clone()] {
+        let beside = format!("squall-regressions/answering/answered-{passing}.toml");
+        place.write(&beside, &of_passing);
+        place.write(&file, &other);
+        place.squall(&["regressions", "refresh"]).expect(0);
+        let names = files_beside(&place, &file);
+        assert!(names.len() == 2 && names.iter().all(|name| name.ends_with(".toml")), "{names:?}");
+        assert_eq!(text(&place, &file), saved);
+        for name in names {
+            let path = format!("squall-regressions/answering/{name}");
+            assert_eq!(place.json(&["replay", &path]).expect(100).summary()["outcome"], "same");
+            std::fs::remove_file(place.path(&path)).expect("it is there");
+        }
+    }
+}
+
 /// In CI failures are written where they are uploaded from. Not everything that is said of CI says so.
 #[test]
 fn what_says_no_is_no_ci() {
@@ -299,5 +378,9 @@ fn options_that_would_do_nothing_are_refused() {
     for arguments in [&["diff", "a", "b", "--hang-after", "1s"][..], &["merge", "a", "--hang-after", "1s"]] {
         let finished = place.squall(arguments).expect(2);
         assert!(finished.stderr.contains("unexpected argument '--hang-after'"), "{finished:?}");
+    }
+    for (option, value) in [("--shrink-for", "1s"), ("--shrink-runs", "9")] {
+        let finished = place.squall(&["explore", "a", "--no-shrink", option, value]).expect(2);
+        assert!(finished.stderr.contains("cannot be used with"), "{finished:?}");
     }
 }

@@ -89,8 +89,16 @@ fn auto_is_followed_by_all() {
     assert!(canary.contains(LEAVING), "{canary}");
 
     // One that was kept before threads had to be left.
-    std::fs::write(&file, text.replace("isolation = \"process\"", "")).expect("a file");
+    let of_threads = text.replace("isolation = \"process\"", "");
+    std::fs::write(&file, &of_threads).expect("a file");
     project.keep("fails", &file, "kept");
+    // What lies where it is saved isn't lost.
+    let again = said(&mut project.tests(&["fails::seeds"]), 101);
+    let (_, aside) = again.split_once("(what that file said before is in ").expect("it is said");
+    let aside = aside.split(')').next().expect("a path");
+    assert_eq!(std::fs::read_to_string(aside).expect("it is kept"), of_threads);
+    std::fs::remove_file(aside).expect("it is there");
+    std::fs::write(&file, &of_threads).expect("a file");
     let kept = said(&mut project.tests(&["fails::regression::kept"]), 101);
     assert!(kept.contains(LEAVING) && kept.contains("same: panic fails"), "{kept}");
     project.keep("threads", &file, "kept");

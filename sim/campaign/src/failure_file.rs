@@ -31,6 +31,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -403,7 +404,7 @@ impl FailureFile {
     pub fn is_one(path: &Path) -> bool {
         const KEYS: [&str; 7] = ["format", "squall", "property", "weather", "horizon_ns", "digest", "minimal"];
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+        let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
         let text = String::from_utf8_lossy(&bytes);
         // Even where the rest can't be read: a damaged failure file isn't to be told as a damaged scenario. What comes behind
         // the head of a table is a program's own.
@@ -418,16 +419,20 @@ impl FailureFile {
     /// # Errors
     /// [`ReadError`], which names the file.
     pub fn read(path: &Path) -> Result<FailureFile, ReadError> {
+        FailureFile::read_with_text(path).map(|(file, _)| file)
+    }
+
+    fn read_with_text(path: &Path) -> Result<(FailureFile, String), ReadError> {
         let open = |error| ReadError::Open { path: path.to_path_buf(), error };
         let content = |problem| ReadError::Content { path: path.to_path_buf(), problem };
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(open)?;
+        let file = File::open(path).map_err(open)?;
         file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(open)?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(content(format!("it is longer than {FILE_BYTES_MAX} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|error| content(format!("it is no text: {error}")))?;
-        FailureFile::from_text(&text).map_err(content)
+        FailureFile::from_text(&text).map(|file| (file, text)).map_err(content)
     }
 
     /// Writes it to `path`, whole or not at all, and makes the directories that it needs.
@@ -449,25 +454,22 @@ impl FailureFile {
             // There is nothing to be read, and nothing that would be replaced.
             return self.write(path).map(|()| None);
         }
-        let known = FailureFile::read(path);
-        if let Ok(known) = &known
-            && (FailureFile { build: self.build, ..known.clone() }) == *self
-        {
-            return Ok(None);
-        }
-        let has_more = match known {
-            // Of the same plan only what it comes to is new. Where it comes to the same, a person has written what is said of it otherwise.
-            Ok(known) => {
-                let is_reworded =
-                    |known: &FailureFile| known.message != self.message || known.perturbations != self.perturbations;
+        let aside = match FailureFile::read_with_text(path) {
+            Ok((known, _)) if (FailureFile { build: self.build, ..known.clone() }) == *self => return Ok(None),
+            Ok((known, text)) => {
+                // Of the same plan only what it comes to is new. Where it comes to the same, a person has written what is said of it
+                // otherwise.
+                let is_reworded = known.message != self.message || known.perturbations != self.perturbations;
                 let is_other = known.plan() != self.plan();
-                is_other || known.digest == self.digest && is_reworded(&known) || known.is_edited(path)
+                match is_other || known.digest == self.digest && is_reworded {
+                    true => Some(whole_file::keep_aside(path, text.as_bytes())?),
+                    false => known.keep_edits(path, &text)?,
+                }
             }
-            Err(ReadError::Content { .. }) => true,
+            Err(ReadError::Content { .. }) => Some(whole_file::keep_aside(path, File::open(path)?)?),
             // Whatever another process may have put there since says the same.
-            Err(ReadError::Open { .. }) => false,
+            Err(ReadError::Open { .. }) => None,
         };
-        let aside = if has_more { whole_file::keep_aside(path)? } else { None };
         self.write(path)?;
         Ok(aside)
     }
@@ -478,7 +480,7 @@ impl FailureFile {
     /// # Errors
     /// What the system says.
     pub fn write_over(&self, known: &FailureFile, path: &Path) -> io::Result<Option<PathBuf>> {
-        let aside = known.keep_edits(path)?;
+        let aside = known.keep_edits_of(path)?;
         self.write(path)?;
         Ok(aside)
     }
@@ -489,19 +491,25 @@ impl FailureFile {
     /// # Errors
     /// What the system says.
     pub fn remove(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        let aside = self.keep_edits(path)?;
+        let aside = self.keep_edits_of(path)?;
         std::fs::remove_file(path)?;
         Ok(aside)
     }
 
-    fn keep_edits(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        if self.is_edited(path) { whole_file::keep_aside(path) } else { Ok(None) }
+    fn keep_edits_of(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.keep_edits(path, &text),
+            // Somebody took it away meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Whether a person has written in the file at `path`, which says this: a comment, say.
-    fn is_edited(&self, path: &Path) -> bool {
+    /// Keeps the text of the file at `path`, which says this, if a person has written in it: a comment, say.
+    fn keep_edits(&self, path: &Path, text: &str) -> io::Result<Option<PathBuf>> {
         // One that another version has written differs as well: better to be kept.
-        std::fs::read_to_string(path).is_ok_and(|text| text != self.to_text())
+        let is_edited = text != self.to_text();
+        is_edited.then(|| whole_file::keep_aside(path, text.as_bytes())).transpose()
     }
 }
 

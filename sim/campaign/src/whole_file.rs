@@ -119,20 +119,15 @@ pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io
     whole.finish()
 }
 
-/// Keeps what is at `path` beside it, under the name that is given back: `NAME.old`, or `NAME.old.2` where there is another one already, and so
-/// on.
-/// It stays where it is, too. `None` if there is nothing.
+/// Keeps what was read from `path` beside it, under the name that is given back: `NAME.old`, or `NAME.old.2` where there is another one
+/// already, and so on. It stays where it is, too.
 ///
 /// # Errors
 /// What the system says.
-pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
-    let mut from = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
+pub fn keep_aside(path: &Path, mut what: impl io::Read) -> io::Result<PathBuf> {
     // Under its name it is there whole or not at all, as everything is.
     let mut copy = beside(path)?;
-    io::copy(&mut from, copy.as_file_mut())?;
+    io::copy(&mut what, copy.as_file_mut())?;
     copy.as_file().sync_all()?;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".old");
@@ -144,12 +139,12 @@ pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
     for name in names {
         let aside = path.with_file_name(name);
         copy = match copy.persist_noclobber(&aside) {
-            Ok(_) => return Ok(Some(aside)),
+            Ok(_) => return Ok(aside),
             Err(PersistError { error, file }) if error.kind() == io::ErrorKind::AlreadyExists => file,
             Err(PersistError { error, .. }) => return Err(error),
         };
         if is_same(copy.path(), &aside)? {
-            return Ok(Some(aside));
+            return Ok(aside);
         }
     }
     unreachable!("there are more names than files")

@@ -10,7 +10,7 @@ use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
 use squall_reports::printable;
 use squall_trace::trace::format_ns;
-use squall_trace::{Base, Capabilities, Observer, Outcome, Plan, Record, Target, Verdict};
+use squall_trace::{Base, Capabilities, Observer, Outcome, Plan, Record, Seed, StrategyChoice, Target, Verdict};
 
 use crate::divergence::first_divergence;
 use crate::runner::{Simulation, WorldError, no_run};
@@ -21,9 +21,22 @@ pub const REGRESSIONS: &str = "squall-regressions";
 /// How many perturbations are told one by one.
 const TOLD_MAX: usize = 20;
 
-/// A file for a property's failure.
-pub fn file_name(property: &str, seed: squall_trace::Seed) -> String {
-    format!("{}-{seed}.toml", file_name_of(property))
+/// A failure's file: by property and seed, and by the settings under which it was found, if there are any.
+pub fn file_name(file: &FailureFile) -> String {
+    file_name_of_seed(file, file.seed)
+}
+
+/// What the file of another seed's failure of the same property is called.
+pub fn file_name_of_seed(file: &FailureFile, seed: Seed) -> String {
+    let mut settings: Vec<String> = file.parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if file.strategy != StrategyChoice::default() {
+        settings.push(format!("strategy={}", file.strategy));
+    }
+    let of_settings = match settings.is_empty() {
+        true => String::new(),
+        false => format!("-{:08x}", xxhash_rust::xxh3::xxh3_64(settings.join("\n").as_bytes()) as u32),
+    };
+    format!("{}-{seed}{of_settings}.toml", file_name_of(&file.property))
 }
 
 /// A name as every file system takes it. Where that loses something, a hash of the name keeps it apart from others.

@@ -267,7 +267,7 @@ impl Harness {
             }
         };
         let directory = target_directory().join("squall").join(failures::file_name_of(scenario.name()));
-        let path = directory.join(failures::file_name(&file.property, *seed));
+        let path = directory.join(failures::file_name(&file));
         let saved = match file.write_unless_known(&path) {
             Ok(aside) => format!("{}{}", self.replay_command(&path), kept_aside(aside.as_deref())),
             Err(error) => format!("(it can't be saved: {}: {error})", path.display()),

@@ -329,7 +329,7 @@ impl Exploration {
 
     /// Saves a failure. The command that replays it, or why it isn't saved.
     pub(crate) fn save<F: 'static>(&self, file: &FailureFile) -> String {
-        let name = failures::file_name(&file.property, file.seed);
+        let name = failures::file_name(file);
         let path = target_directory().join("squall").join(failures::file_name_of(&file.scenario)).join(name);
         match file.write_unless_known(&path) {
             Ok(aside) => format!("{}{}", self.replay_command::<F>(&path), kept_aside(aside.as_deref())),

@@ -456,6 +456,14 @@ fn a_failure_of_auto_is_replayed_where_it_was_found() {
     std::fs::write(&edited, of_threads).expect("a file");
     let (output, text) = child("child_counting", &[("SQUALL_REPLAY", &edited.display().to_string())], &[]);
     assert!(!output.status.success() && text.contains("same: panic fails") && text.contains(LEAVING), "{text}");
+    // What a person writes in a file that was saved isn't lost when it is found again.
+    let written = format!("# seen on Monday\n{}", std::fs::read_to_string(file).expect("it was saved"));
+    std::fs::write(file, &written).expect("a file");
+    let (_, text) = child("child_counting", &[], &[]);
+    let (_, aside) = text.split_once("(what that file said before is in ").expect("it is said");
+    let aside = aside.split(')').next().expect("a path");
+    assert_eq!(std::fs::read_to_string(aside).expect("it is kept"), written);
+    std::fs::remove_file(aside).expect("it is there");
 }
 
 /// Each has files of its own.

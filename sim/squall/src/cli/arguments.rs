@@ -329,7 +329,7 @@ pub struct Explore {
     pub junit: Option<PathBuf>,
 
     /// Neither shrink nor save what fails.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["shrink_for", "shrink_runs"])]
     pub no_shrink: bool,
 
     /// How hard to try to shrink.

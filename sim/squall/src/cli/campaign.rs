@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use squall_campaign::failure_file::FailureFile;
+use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::shard::{Kept, Setup, ShardId};
+use squall_campaign::shrink::Minimal;
 use squall_campaign::whole_file;
 use squall_reports::github::{annotations, summary};
 use squall_reports::junit::{Case, Problem, Status};
@@ -16,8 +17,9 @@ use squall_trace::{Base, Seed, Verdict};
 use super::exit::{self, Stop};
 use super::output::{self, Output, without_controls};
 use super::run::unwritable;
+use super::saved;
 use crate::explore::{Explored, Listed};
-use crate::failures::entries_in_words;
+use crate::failures::{self, entries_in_words};
 
 /// How many seeds are named for each property.
 const SEEDS_NAMED_MAX: usize = 5;
@@ -90,6 +92,27 @@ pub struct Campaign {
 pub struct SavedAs {
     pub path: PathBuf,
     pub file: FailureFile,
+}
+
+impl SavedAs {
+    /// Saves a failure in a directory. What lies there already, and was run again and is minimal, isn't given for what isn't.
+    pub fn save(file: FailureFile, directory: &Path, kept: &[Kept]) -> Result<SavedAs, Stop> {
+        let path = directory.join(failures::file_name(&file));
+        if file.minimal == Minimal::Unproved
+            && kept.iter().any(|kept| kept.path == path && kept.found == Found::Same)
+            && let Ok(known) = FailureFile::read(&path)
+            && known.minimal != Minimal::Unproved
+        {
+            output::complain(&format!(
+                "note: {} stays: it is a failure of the same seed, and minimal; what was found now isn't",
+                path.display()
+            ));
+            return Ok(SavedAs { path, file: known });
+        }
+        let aside = file.write_unless_known(&path).map_err(|error| unwritable(&path, &error))?;
+        saved::tell_aside(&path, aside.as_deref());
+        Ok(SavedAs { path, file })
+    }
 }
 
 impl Campaign {

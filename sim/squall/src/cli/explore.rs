@@ -241,6 +241,7 @@ impl Search<'_> {
             plan: &plan,
             scenario,
             directory,
+            kept: &kept,
             may_leave_threads,
             progress: progress_bar(*part, arguments),
             saved: BTreeMap::new(),
@@ -466,6 +467,8 @@ struct Watcher<'w> {
     scenario: &'w Scenario,
     /// Where failures are saved.
     directory: PathBuf,
+    /// What was saved before.
+    kept: &'w [Kept],
     /// Ends with the first run that doesn't repeat itself, to begin again with processes.
     may_leave_threads: bool,
     progress: ProgressBar,
@@ -618,16 +621,17 @@ impl<'w> Watcher<'w> {
 
     /// Saves a failure. Where, if it could be.
     fn keep(&mut self, seed: Seed, file: FailureFile) -> Result<Option<PathBuf>, Stop> {
-        let path = self.directory.join(failures::file_name(&file.property, seed));
-        match file.write_unless_known(&path) {
-            Ok(aside) => self.progress.suspend(|| saved::tell_aside(&path, aside.as_deref())),
-            Err(error) => {
-                self.unsaved.get_or_insert(unwritable(&path, &error));
-                return Ok(None);
+        match self.progress.suspend(|| SavedAs::save(file, &self.directory, self.kept)) {
+            Ok(saved) => {
+                let path = saved.path.clone();
+                self.saved.insert(seed, saved);
+                Ok(Some(path))
+            }
+            Err(unsaved) => {
+                self.unsaved.get_or_insert(unsaved);
+                Ok(None)
             }
         }
-        self.saved.insert(seed, SavedAs { path: path.clone(), file });
-        Ok(Some(path))
     }
 
     /// Tells where a seed's run parts from the same seed's run before.

@@ -10,10 +10,8 @@ use super::campaign::{Campaign, SavedAs, tell_kept};
 use super::exit::Stop;
 use super::explore::{prove_writable, prove_writable_beside};
 use super::output::{Output, without_controls};
-use super::run::unwritable;
 use super::saved;
 use super::shard::in_hex;
-use crate::failures;
 
 #[derive(Serialize)]
 struct Started<'s> {
@@ -63,15 +61,9 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
     let directory = saved::new_directory(arguments.out.as_deref(), &setup.scenario);
     let (mut saved, mut unsaved) = (BTreeMap::new(), None);
     for (seed, file) in files {
-        let path = directory.join(failures::file_name(&file.property, seed));
-        match file.write_unless_known(&path) {
-            Ok(aside) => {
-                saved::tell_aside(&path, aside.as_deref());
-                saved.insert(seed, SavedAs { path, file });
-            }
-            Err(error) => {
-                unsaved.get_or_insert(unwritable(&path, &error));
-            }
+        match SavedAs::save(file, &directory, &kept) {
+            Ok(as_what) => drop(saved.insert(seed, as_what)),
+            Err(error) => drop(unsaved.get_or_insert(error)),
         }
     }
     let campaign = Campaign {

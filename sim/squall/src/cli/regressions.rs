@@ -101,7 +101,7 @@ fn refresh_one(
     let found = Found::new(file, &outcome);
     let said = failures::found_in_words(found, file, &outcome);
     let again = match found {
-        Found::Stale { .. } => find_again(&simulation, &saved, arguments)?,
+        Found::Stale { .. } => find_again(&simulation, &saved, path, arguments)?,
         // What no property is named cannot fail.
         Found::Unjudged => None,
         Found::Same | Found::Differs | Found::Gone => {
@@ -132,14 +132,13 @@ fn refresh_one(
 
 /// Puts what was found again in the place of what is stale: under its own name, where the old one was named by its seed. Where that is.
 fn rewrite(path: &Path, stale: &FailureFile, again: &FailureFile) -> Result<PathBuf, Stop> {
-    let is_named_by_seed =
-        path.file_name().is_some_and(|name| name == &*failures::file_name(&stale.property, stale.seed));
+    let is_named_by_seed = path.file_name().is_some_and(|name| name == &*failures::file_name(stale));
     if again.seed == stale.seed || !is_named_by_seed {
         let aside = again.write_over(stale, path).map_err(|error| unwritable(path, &error))?;
         saved::tell_aside(path, aside.as_deref());
         return Ok(path.to_path_buf());
     }
-    let to = path.with_file_name(failures::file_name(&again.property, again.seed));
+    let to = path.with_file_name(failures::file_name(again));
     let aside = again.write_unless_known(&to).map_err(|error| unwritable(&to, &error))?;
     saved::tell_aside(&to, aside.as_deref());
     let aside = stale.remove(path).map_err(|error| unwritable(path, &error))?;
@@ -155,11 +154,19 @@ fn all_kept() -> Vec<PathBuf> {
     directories.iter().flat_map(|directory| failures::list(Path::new(directory))).collect()
 }
 
-/// The same property, failing nearby: with the entries that still match, with the seed's own weather, with the next seeds'.
-fn find_again(simulation: &Simulation, saved: &Saved, arguments: &Refresh) -> Result<Option<FailureFile>, Stop> {
+/// The same property, failing nearby: with the entries that still match, with the seed's own weather, with that of the next seeds of which
+/// no failure is kept already.
+fn find_again(
+    simulation: &Simulation,
+    saved: &Saved,
+    path: &Path,
+    arguments: &Refresh,
+) -> Result<Option<FailureFile>, Stop> {
     let Saved { file, scenario } = saved;
     let origin = Origin { file: file.file.as_deref(), build: scenario.build() };
+    let is_kept = |seed: u64| path.with_file_name(failures::file_name_of_seed(file, Seed(seed))).exists();
     let seeds = (0..=arguments.seeds).filter_map(|further| file.seed.0.checked_add(further));
+    let seeds = seeds.filter(|seed| *seed == file.seed.0 || !is_kept(*seed));
     let drawn = |seed| Plan {
         parameters: file.parameters.clone(),
         strategy: StrategyChoice::default(),
