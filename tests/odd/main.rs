@@ -47,6 +47,8 @@ fn programs() -> Vec<Program> {
             "A client kills the process that its own was copied from, with one seed in three",
             orphaning,
         ),
+        Program::new("moving", "A client leaves its directory, and fails with one seed in four", moving),
+        Program::new("replacing", "A client executes another program", replacing),
         Program::new("forking", "A client copies its process, and leaves the copy behind", forking),
         Program::new("overflowing", "A client's stack overflows", overflowing),
         Program::new("greedy", "A client wants ever more memory", greedy),
@@ -231,15 +233,54 @@ fn hoarding(world: &mut World, _: &NoArgs) {
     });
 }
 
-fn orphaning(world: &mut World, _: &NoArgs) {
-    world.client("client", || async {
-        squall::time::sleep(Duration::from_millis(1)).await;
-        if rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(3) {
-            if let Some(parent) = rustix::process::getppid() {
-                let _ = rustix::process::kill_process(parent, rustix::process::Signal::KILL);
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+struct Orphaning {
+    /// It starts another process before, for so long.
+    seconds: String,
+    /// And writes to that file.
+    edits: String,
+}
+
+fn orphaning(world: &mut World, args: &Orphaning) {
+    use std::io::Write;
+    let args = args.clone();
+    world.client("client", move || {
+        let args = args.clone();
+        async move {
+            squall::time::sleep(Duration::from_millis(1)).await;
+            if rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(3) {
+                if !args.seconds.is_empty() {
+                    let _ = std::process::Command::new("sleep").arg(&args.seconds).spawn();
+                }
+                if !args.edits.is_empty() {
+                    let file = std::fs::File::options().append(true).open(&args.edits);
+                    let _ = file.and_then(|mut file| writeln!(file, "# edited"));
+                }
+                if let Some(parent) = rustix::process::getppid() {
+                    let _ = rustix::process::kill_process(parent, rustix::process::Signal::KILL);
+                }
+                wait_for_ever();
             }
-            wait_for_ever();
         }
+    });
+}
+
+/// Leaves its directory before it fails.
+fn moving(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        std::env::set_current_dir("/")?;
+        let drawn = rand_core::Rng::next_u64(&mut squall::rand::rng());
+        assert!(!drawn.is_multiple_of(4), "drew nothing");
+        Ok::<(), std::io::Error>(())
+    });
+}
+
+fn replacing(world: &mut World, args: &Seconds) {
+    use std::os::unix::process::CommandExt;
+    let seconds = args.seconds.clone();
+    world.client("client", move || {
+        let seconds = seconds.clone();
+        async move { Err::<(), _>(std::process::Command::new("sleep").arg(seconds).exec()) }
     });
 }
 

@@ -452,6 +452,60 @@ fn a_run_whose_zygote_is_killed_is_unknown() {
     assert_soon("none is left", || odd.processes() == 0);
 }
 
+/// With its group, what its run has started is ended.
+#[test]
+fn what_a_run_has_started_whose_zygote_is_killed_is_not_left() {
+    let odd = Odd::new();
+    let seconds = format!("8{}.5", std::process::id());
+    let args = format!("args = {{ seconds = \"{seconds}\" }}\n");
+    let file = odd.scenario("orphaning", &format!("seeds = \"0..30\"\nisolation = \"process\"\n{args}"));
+    odd.squall(&["explore", &file, "--no-check", "--jobs", "2"], 120);
+    assert_none_is_left(&seconds);
+}
+
+/// What comes from here on would be runs of another world.
+#[test]
+fn a_scenario_that_is_edited_meanwhile_ends_the_exploration() {
+    let odd = Odd::new();
+    let args = "args = { edits = \"orphaning.toml\" }\n";
+    let file = odd.scenario("orphaning", &format!("seeds = \"0..30\"\nisolation = \"process\"\n{args}"));
+    let finished = odd.command(&["explore", &file, "--no-check", "--jobs", "1"]).output().expect("it starts");
+    let finished = Finished::of(&finished).expect(1);
+    let said = unwrapped(&finished.stderr);
+    assert!(said.contains("orphaning.toml was edited meanwhile"), "{said}");
+    // What was found before is told.
+    assert!(finished.stdout.contains("runs") && finished.stdout.contains("unknown"), "{}", finished.stdout);
+}
+
+/// It says nothing more, and doesn't end.
+#[test]
+fn a_run_that_executes_another_program_is_a_failed_run() {
+    let odd = Odd::new();
+    let seconds = format!("7{}.5", std::process::id());
+    let args = format!("args = {{ seconds = \"{seconds}\" }}\n");
+    let file = odd.scenario("replacing", &format!("isolation = \"process\"\n{args}"));
+    let begun = Instant::now();
+    let run = odd.json(&["run", &file], 100);
+    assert_eq!(run["property"], "exit");
+    assert!(run["message"].as_str().is_some_and(|said| said.contains("client executed another program")), "{run}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_none_is_left(&seconds);
+}
+
+/// Failures are saved where they are said to be, and files are found, though a program goes elsewhere.
+#[test]
+fn a_run_that_changes_the_directory_changes_its_own() {
+    for isolation in ["thread", "process"] {
+        let odd = Odd::new();
+        let file = odd.scenario("moving", &format!("seeds = \"0..40\"\nisolation = \"{isolation}\"\n"));
+        let summary = odd.json(&["explore", &file, "--jobs", "2"], 100);
+        let saved = summary["failures"][0]["file"].as_str().expect("it is saved");
+        assert!(odd.0.path(saved).is_file(), "{summary}");
+        let (stdout, _) = odd.squall(&["replay", saved], 100);
+        assert!(stdout.contains("same: panic fails") && stdout.contains("directory was changed to /"), "{stdout}");
+    }
+}
+
 /// Whatever the poll is that a run ends in, and however much came before.
 #[test]
 fn whatever_came_before_it_a_run_s_end_is_shrunk() {

@@ -581,6 +581,7 @@ fn gravity(escape: &squall_hermetic::Escape) -> Gravity {
         Escape::RealFile { .. }
         | Escape::FileMetadata { .. }
         | Escape::DirectoryListing { .. }
+        | Escape::DirectoryChanged { .. }
         | Escape::EnvironmentRead { .. }
         | Escape::CpuClock => Gravity::Event,
         // Mostly a lock that another run holds for a moment on a busy machine.

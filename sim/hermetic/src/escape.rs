@@ -52,6 +52,11 @@ pub enum Escape {
         /// The path.
         path: String,
     },
+    /// The working directory was changed: for the nodes of this run alone, or not at all where the system can't keep that apart.
+    DirectoryChanged {
+        /// The path, or the descriptor.
+        path: String,
+    },
     /// An environment variable was read.
     EnvironmentRead {
         /// Its name.
@@ -82,6 +87,9 @@ impl fmt::Display for Escape {
             }
             Escape::DirectoryListing { path } => {
                 write!(formatter, "the directory {path} was listed")
+            }
+            Escape::DirectoryChanged { path } => {
+                write!(formatter, "the working directory was changed to {path}")
             }
             Escape::EnvironmentRead { name } => {
                 write!(formatter, "the environment variable {name} was read")

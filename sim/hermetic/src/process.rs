@@ -9,6 +9,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which copy of the process goes on from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,14 @@ pub const fn can_fork() -> bool {
 /// How many threads may exist when a process forks: the one that calls, and one that waits for it, as the main thread of a
 /// test's program does.
 const THREADS_MAX: usize = 2;
+
+/// Set in a process that [`fork`] made.
+static IS_COPY: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is a copy that [`fork`] made.
+pub fn is_copy() -> bool {
+    IS_COPY.load(Ordering::Relaxed)
+}
 
 /// Has the system tell of the processes that this one starts when they end, where it was told not to (`SIG_IGN`, which is inherited from
 /// whoever started this process, or was set since). Whoever has a handler of their own keeps it.
@@ -64,7 +73,10 @@ pub fn fork() -> io::Result<Forked> {
     // whoever watches it end it.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Forked::Child),
+        0 => {
+            IS_COPY.store(true, Ordering::Relaxed);
+            Ok(Forked::Child)
+        }
         child => Ok(Forked::Parent(child)),
     }
 }

@@ -7,7 +7,7 @@ mod support;
 
 use std::ffi::{c_long, c_void};
 
-use squall_hermetic::Escape;
+use squall_hermetic::{Escape, outside_node_code};
 use support::{EPOCH_NS, as_node};
 
 /// Reads a clock by its id.
@@ -189,4 +189,29 @@ fn polls_return_at_once_and_are_named() {
     let expected =
         [100, 200, 300, 400].map(|seconds| Escape::BlockingWait { timeout_ns: Some(seconds * 1_000_000_000) });
     assert_eq!(escapes, expected);
+}
+#[test]
+fn a_directory_is_changed_for_one_run_alone() {
+    let here = std::env::current_dir().unwrap();
+    let mask = || {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        status.lines().find(|line| line.starts_with("Umask")).unwrap().to_string()
+    };
+    let before = mask();
+    let (seen, escapes) = as_node(1, move || {
+        std::env::set_current_dir("/").unwrap();
+        // SAFETY: both take numbers, and this one is open.
+        unsafe {
+            let descriptor = libc::open(c"/proc".as_ptr(), libc::O_RDONLY);
+            assert_eq!(libc::fchdir(descriptor), 0);
+            libc::umask(0o077);
+        }
+        (std::env::current_dir().unwrap(), outside_node_code(mask))
+    });
+    assert_eq!(seen, (std::path::PathBuf::from("/proc"), "Umask:\t0077".to_string()));
+    assert_eq!((std::env::current_dir().unwrap(), mask()), (here, before));
+    let changes = escapes.iter().filter(|escape| matches!(escape, Escape::DirectoryChanged { .. }));
+    let said: Vec<String> = changes.map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{escapes:?}");
+    assert_eq!(said[0], "the working directory was changed to /");
 }

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod clocks;
+mod directory;
 mod entropy;
 mod names;
 mod real;
@@ -25,7 +26,7 @@ pub(crate) fn link() {
 }
 
 /// Each symbol that is interposed, and where its definition in this crate is.
-pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 30] {
+pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 33] {
     [
         (c"clock_gettime", clocks::clock_gettime as *const c_void),
         (c"gettimeofday", clocks::gettimeofday as *const c_void),
@@ -57,6 +58,9 @@ pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 30] {
         (c"statx", names::statx as *const c_void),
         (c"opendir", names::opendir as *const c_void),
         (c"getenv", names::getenv as *const c_void),
+        (c"chdir", directory::chdir as *const c_void),
+        (c"fchdir", directory::fchdir as *const c_void),
+        (c"umask", directory::umask as *const c_void),
     ]
 }
 

@@ -117,7 +117,17 @@ pub(crate) fn serve_if_wanted(programs: &[Program]) {
     keep_run_threads_quiet();
     let programs = Programs { list: programs.to_vec(), hang_after: HANG_AFTER };
     let scenario = match &wanted {
-        Wanted::Scenario { file, set } => programs.load(file, set).map_err(Stop::from),
+        Wanted::Scenario { file, set, fingerprint } => {
+            programs.load(file, set).map_err(Stop::from).and_then(|scenario| {
+                match scenario.fingerprint() == *fingerprint {
+                    true => Ok(scenario),
+                    false => Err(Stop::Own(format!(
+                        "{} was edited meanwhile: what was begun with it ends here, and can be begun again",
+                        file.display()
+                    ))),
+                }
+            })
+        }
         Wanted::Exploration { .. } => Err(Stop::Own("this program has no test to run".to_string())),
     };
     match scenario {

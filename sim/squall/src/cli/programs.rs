@@ -53,7 +53,8 @@ impl Programs {
     /// The world of a scenario as it is to be run: on threads, with processes for what hangs, or in processes.
     pub fn simulation(&self, scenario: &Scenario) -> Simulation {
         let set = settings(scenario.parameters());
-        let wanted = Wanted::Scenario { file: scenario.path().to_path_buf(), set };
+        let (file, fingerprint) = (scenario.path().to_path_buf(), scenario.fingerprint());
+        let wanted = Wanted::Scenario { file, set, fingerprint };
         let command = move || {
             let mut command = process::this_program()?;
             wanted.ask(&mut command);

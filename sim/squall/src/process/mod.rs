@@ -30,7 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use squall_engine::Call;
 use squall_hermetic::process::hear_of_children;
-use squall_trace::{EventMask, Outcome, Plan, Record};
+use squall_trace::{Digest, EventMask, Outcome, Plan, Record};
 
 #[cfg(not(unix))]
 pub use elsewhere::Processes;
@@ -46,8 +46,8 @@ pub(crate) use zygote::{serve, wanted};
 /// A world, named for a zygote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wanted {
-    /// A scenario file with settings over it.
-    Scenario { file: PathBuf, set: Vec<String> },
+    /// A scenario file with settings over it, as long as its text is the one of that fingerprint.
+    Scenario { file: PathBuf, set: Vec<String>, fingerprint: Digest },
     /// The exploration at that place of a test, when it is come by for that time, from 1.
     Exploration { place: String, time: u64 },
 }

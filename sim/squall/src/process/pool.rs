@@ -9,9 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use squall_trace::{Observer, Record, Recorded, Recorder};
 
-use super::protocol::{ENDED, Ended, FORK, Hello, Reply, SAID, read_line, write_line};
+use super::protocol::{ENDED, Ended, FORK, Hello, MADE, Reply, SAID, read_line, write_line};
 use super::zygote::{MARK_BYTES, mark};
 use super::{Called, Death, Reported, Request, printed_at_last};
 use crate::runner::WorldError;
@@ -114,6 +115,8 @@ struct Zygote {
     output: Arc<Printed>,
     /// How many children it was asked for.
     children: u64,
+    /// The child that runs now, if there is one.
+    child: Option<Pid>,
 }
 
 impl Zygote {
@@ -133,7 +136,7 @@ impl Zygote {
             let forward = move || forward(printed, &output);
             std::thread::Builder::new().name("squall process output".to_string()).spawn(forward)?;
         }
-        Ok(Zygote { process, control, output, children: 0 })
+        Ok(Zygote { process, control, output, children: 0, child: None })
     }
 
     fn hello(&mut self) -> io::Result<Hello> {
@@ -155,7 +158,8 @@ impl Zygote {
         order[1..].copy_from_slice(&silence_ms.to_le_bytes());
         self.control.write_all(&order)?;
         write_line(&mut io::BufWriter::new(&mut self.control), request)?;
-        let mut said = BufReader::new(Said { control: &mut self.control, left: 0, ended: None });
+        let mut said =
+            BufReader::new(Said { control: &mut self.control, child: &mut self.child, left: 0, ended: None });
         let mut recorded = Recorded::default();
         let mut called = None;
         let mut result = None;
@@ -184,11 +188,17 @@ impl Zygote {
             }
         }
         let ended = said.into_inner().ended.ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.child = None;
         if let Some(result) = result {
             return Ok(result);
         }
         Ok(Ok(match ended {
             Ended::Silent => Reported::Lost(SILENT.to_string()),
+            Ended::Replaced => {
+                let (printed, _) = self.output.of_child(self.children, OUTPUT_WAIT_MAX);
+                let how = "executed another program in place of its own".to_string();
+                Reported::Died(Death { property: "exit", how, called, printed })
+            }
             Ended::Exited(_) => Reported::Died(self.death(None, request.memory_bytes_max, called)),
             Ended::Signalled(signal) => Reported::Died(self.death(Some(signal), request.memory_bytes_max, called)),
         }))
@@ -232,6 +242,10 @@ impl Zygote {
             },
             _ => format!("can't be used any more: {error}"),
         };
+        // The child itself ends with its parent; what it has started is in its group.
+        if let Some(child) = self.child.take() {
+            let _ = kill_process_group(child, Signal::KILL);
+        }
         let (printed, _) = self.output.of_child(self.children, BROKEN_WAIT_MAX);
         format!("while this run was on, the process that runs are copied from {how}{}", printed_at_last(&printed))
     }
@@ -295,6 +309,8 @@ impl Drop for Zygote {
 /// What a child said, out of what the zygote passes on.
 struct Said<'z> {
     control: &'z mut UnixStream,
+    /// Which one it is.
+    child: &'z mut Option<Pid>,
     /// So many bytes of the piece that is being read are left.
     left: usize,
     ended: Option<Ended>,
@@ -313,6 +329,11 @@ impl Read for Said<'_> {
                     let mut length = [0; 4];
                     self.control.read_exact(&mut length)?;
                     self.left = u32::from_le_bytes(length) as usize;
+                }
+                MADE => {
+                    let mut number = [0; 4];
+                    self.control.read_exact(&mut number)?;
+                    *self.child = Pid::from_raw(i32::from_le_bytes(number));
                 }
                 ENDED => {
                     let mut how = [0; 5];

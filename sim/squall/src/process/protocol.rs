@@ -16,6 +16,9 @@ pub const FORK: u8 = b'F';
 /// What follows was said by the child: a length (four bytes) and so many bytes.
 pub const SAID: u8 = b'S';
 
+/// A child was made: its number (four bytes) follows.
+pub const MADE: u8 = b'M';
+
 /// The child has ended: [`Ended::encode`].
 pub const ENDED: u8 = b'E';
 
@@ -90,6 +93,8 @@ pub enum Ended {
     Signalled(i32),
     /// It was ended because it said nothing.
     Silent,
+    /// It was ended because another program had its place.
+    Replaced,
 }
 
 impl Ended {
@@ -98,6 +103,7 @@ impl Ended {
             Ended::Exited(code) => (b'x', code),
             Ended::Signalled(signal) => (b's', signal),
             Ended::Silent => (b'q', 0),
+            Ended::Replaced => (b'r', 0),
         };
         let [a, b, c, d] = number.to_le_bytes();
         [ENDED, kind, a, b, c, d]
@@ -110,6 +116,7 @@ impl Ended {
             b'x' => Ok(Ended::Exited(number)),
             b's' => Ok(Ended::Signalled(number)),
             b'q' => Ok(Ended::Silent),
+            b'r' => Ok(Ended::Replaced),
             _ => Err(io::Error::other("an unknown way to end")),
         }
     }

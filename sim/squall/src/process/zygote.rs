@@ -21,7 +21,7 @@ use squall_hermetic::process::{
 use squall_trace::target::NoObserver;
 use squall_trace::{Event, EventMask, FlowId, FlowInfo, Perturbation, Record, Recorder, TaskId, TaskInfo};
 
-use super::protocol::{Ended, FORK, Hello, NoRun, Reply, SAID, read_line, write_line};
+use super::protocol::{Ended, FORK, Hello, MADE, NoRun, Reply, SAID, read_line, write_line};
 use super::{Request, Wanted};
 use squall_engine::Call;
 
@@ -35,6 +35,9 @@ const AGAIN_VARIABLE: &str = "SQUALL_ZYGOTE_AGAIN";
 
 /// How often it is looked whether a process has ended that is silent: what it started may hold its stream.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a child whose stream is closed may take to end.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a [`mark`] may be.
 pub(super) const MARK_BYTES: usize = 48;
@@ -127,6 +130,9 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
             }
             Forked::Parent(child) => {
                 drop(theirs);
+                let mut made = [MADE; 5];
+                made[1..].copy_from_slice(&child.to_le_bytes());
+                control.write_all(&made)?;
                 let ended = pass_on(&mut ours, &mut control, child, parent, silence_max, &mut buffer)?;
                 // What it printed is told apart from what others print.
                 print_mark(number)?;
@@ -148,10 +154,17 @@ fn pass_on(
     let pid = Pid::from_raw(child).ok_or_else(|| io::Error::other("a child without a number"))?;
     from.set_read_timeout(Some(LOOK.min(silence_max)))?;
     let mut silent_since = Instant::now();
-    let (mut silent, mut ended) = (false, false);
+    let (mut silent, mut replaced, mut ended) = (false, false, false);
     loop {
         match from.read(buffer) {
-            Ok(0) => break,
+            Ok(0) => {
+                // Its end closes the stream, and so does its executing another program.
+                replaced = !ends_within(pid, LEAVE_MAX);
+                if replaced {
+                    kill(pid);
+                }
+                break;
+            }
             Ok(length) => {
                 let mut head = [SAID; 5];
                 head[1..].copy_from_slice(&(length as u32).to_le_bytes());
@@ -191,11 +204,25 @@ fn pass_on(
         }
     }
     let status = end(pid)?;
-    Ok(match (silent, status.terminating_signal()) {
-        (true, _) => Ended::Silent,
-        (false, Some(signal)) => Ended::Signalled(signal),
-        (false, None) => Ended::Exited(status.exit_status().unwrap_or(-1)),
+    Ok(match status.terminating_signal() {
+        _ if silent => Ended::Silent,
+        _ if replaced => Ended::Replaced,
+        Some(signal) => Ended::Signalled(signal),
+        None => Ended::Exited(status.exit_status().unwrap_or(-1)),
     })
+}
+
+/// Waits for a child to end, so long at the most. Whether it has.
+fn ends_within(pid: Pid, time_max: Duration) -> bool {
+    const BETWEEN: Duration = Duration::from_millis(1);
+    let begun = Instant::now();
+    loop {
+        match has_ended(pid) {
+            true => return true,
+            false if begun.elapsed() >= time_max => return false,
+            false => std::thread::sleep(BETWEEN),
+        }
+    }
 }
 
 /// Whether a child has ended that isn't waited for yet.
