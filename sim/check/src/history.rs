@@ -142,7 +142,7 @@ pub struct History {
     names: Interned<Box<str>>,
     keys: Interned<Option<Value>>,
     events: u32,
-    failed: u64,
+    failed: Vec<Operation>,
 }
 
 impl History {
@@ -150,6 +150,12 @@ impl History {
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
+    }
+
+    /// Those that certainly did not happen, in the order in which that was said. Their outcome is written [`End::Unknown`].
+    #[must_use]
+    pub fn failed(&self) -> &[Operation] {
+        &self.failed
     }
 
     /// The name of an operation.
@@ -179,7 +185,7 @@ impl History {
     /// How many operations there were, with those that certainly did not happen.
     #[must_use]
     pub fn invoked(&self) -> u64 {
-        self.operations.len() as u64 + self.failed
+        (self.operations.len() + self.failed.len()) as u64
     }
 
     /// An operation in a line: `process 3: write k 7 -> null`, with the lines that say so.
@@ -377,8 +383,7 @@ impl Builder {
                 *at = Some(At::Over);
             }
             EventType::Fail => {
-                *slot = None;
-                self.history.failed += 1;
+                self.history.failed.extend(slot.take());
             }
             EventType::Invoke => unreachable!("handled above"),
         }

@@ -10,14 +10,17 @@
 //! | [`model`] | what an object does, and a trait for your own |
 //! | [`models`] | register, cas-register, kv, set, queue, lock |
 //! | [`linearizability`] | the search, with its budget |
+//! | [`transactions`] | levels of isolation, from what transactions over lists have read |
 //! | [`property`] | the same as a claim about a run, from the facts that its clients publish |
 #![forbid(unsafe_code)]
 
+mod graph;
 pub mod history;
 pub mod linearizability;
 pub mod model;
 pub mod models;
 pub mod property;
+pub mod transactions;
 pub mod value;
 
 pub use history::{History, Operation};
