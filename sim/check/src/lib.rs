@@ -11,6 +11,7 @@
 //! | [`models`] | register, cas-register, kv, set, queue, lock |
 //! | [`linearizability`] | the search, with its budget |
 //! | [`transactions`] | levels of isolation, from what transactions over lists have read |
+//! | [`sessions`] | what a client may expect of its own reads and writes |
 //! | [`property`] | the same as a claim about a run, from the facts that its clients publish |
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod linearizability;
 pub mod model;
 pub mod models;
 pub mod property;
+pub mod sessions;
 pub mod transactions;
 pub mod value;
 
