@@ -28,7 +28,11 @@ fn a_history_from_anywhere_is_judged() {
         assert_eq!(summary.get("message").is_some(), code == 100);
     }
     let told = place.squall(&["check", "--model", "kv", &history_file("c01-bad")]).expect(100);
-    assert!(told.stdout.starts_with("NOT LINEARIZABLE: 38 operations of"), "{}", told.stdout);
+    assert!(
+        told.stdout.starts_with("linearizable as kv: NO (") && told.stdout.contains("c01-bad.jsonl, 38 operations,"),
+        "{}",
+        told.stdout
+    );
     assert!(
         told.stdout.contains("key \"7\": nothing goes on at\n  process 0: get \"7\" -> \"x 0 0 y\""),
         "{}",
@@ -38,7 +42,64 @@ fn a_history_from_anywhere_is_judged() {
     let mut command = place.command(&["check", "--model", "kv", "-"]);
     command.stdin(std::fs::File::open(history_file("c01-ok")).expect("a file"));
     let finished = place::Finished::of(&command.output().expect("it starts")).expect(0);
-    assert!(finished.stdout.starts_with("linearizable: 58 operations"), "{}", finished.stdout);
+    assert!(finished.stdout.starts_with("linearizable as kv: YES (-, 58 operations, "), "{}", finished.stdout);
+}
+
+/// A write skew: there is no order of it, and weaker levels allow it.
+#[test]
+fn transactions_are_judged_at_the_level_that_is_asked_for() {
+    let place = Place::new();
+    let line = |process: u64, kind: &str, read: &str, list: &str, appended: &str| {
+        format!(
+            "{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"txn\",\
+             \"value\":[[\"r\",\"{read}\",{list}],[\"append\",\"{appended}\",1]]}}\n"
+        )
+    };
+    let skew = line(1, "invoke", "x", "null", "y")
+        + &line(2, "invoke", "y", "null", "x")
+        + &line(1, "ok", "x", "[]", "y")
+        + &line(2, "ok", "y", "null", "x");
+    place.write("skew.jsonl", &skew);
+    let check = ["check", "--model", "list-append", "skew.jsonl"];
+    let at = |level: &str, code: i32| place.squall(&[&check[..], &["--consistency", level]].concat()).expect(code);
+    for (level, code) in [("read-committed", 0), ("snapshot-isolation", 0), ("serializable", 100)] {
+        let told = at(level, code).stdout;
+        assert!(
+            told.starts_with(&format!("{level}: {} (skew.jsonl, 2 operations, ", if code == 0 { "YES" } else { "NO" })),
+            "{told}"
+        );
+        assert_eq!(told.contains("\nG2:\n  T1 read \"x\" before T2 appended to it (rw)"), code == 100, "{told}");
+    }
+    let summary = place.json(&check).expect(100).summary();
+    assert!(summary["message"].as_str().is_some_and(|said| said.starts_with("G2:")), "{summary}");
+    // A level that there isn't, and one of what has none.
+    let wrong = at("serialisable", 2).stderr;
+    assert!(wrong.contains("there is no level \"serialisable\"; there are read-uncommitted"), "{wrong}");
+    let kv = history_file("c01-ok");
+    let wrong = place.squall(&["check", "--model", "kv", &kv, "--consistency", "serializable"]).expect(2).stderr;
+    assert!(wrong.contains("--consistency is of transactions"), "{wrong}");
+    place.squall(&["check", "--model", "list-append", &kv]).expect(2);
+}
+
+/// A register that is copied: each client by itself goes on, but for the one that asks another copy.
+#[test]
+fn sessions_are_judged() {
+    let place = Place::new();
+    let line = |process: u64, f: &str, value: &str| {
+        ["invoke", "ok"].map(|kind| {
+            let value = if kind == "invoke" && f == "read" { "null" } else { value };
+            format!("{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\"value\":{value}}}\n")
+        })
+    };
+    let all = [line(1, "write", "7"), line(2, "read", "7"), line(2, "read", "null")];
+    place.write("stale.jsonl", &all.concat().concat());
+    let check = |model: &str, code: i32| place.squall(&["check", "--model", model, "stale.jsonl"]).expect(code).stdout;
+    assert!(check("read-your-writes", 0).starts_with("read-your-writes: YES (stale.jsonl, 3 operations, "));
+    let told = check("monotonic-reads", 100);
+    assert!(
+        told.contains("none of these goes back:\n  process 2: read -> 7 (events 3 to 4)\n  process 2: read -> null"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -58,7 +119,11 @@ fn what_judges_nothing_is_unknown() {
     let steps = place.json(&["check", "--model", "kv", &file]).expect(0).summary()["steps"].as_u64().expect("a number");
     place.squall(&["check", "--model", "kv", &file, "--steps", &(steps + 1).to_string()]).expect(0);
     let cut = place.squall(&["check", "--model", "kv", &file, "--steps", &(steps / 2).to_string()]).expect(120);
-    assert!(cut.stdout.starts_with("UNKNOWN: ") && cut.stdout.contains("was given up after"), "{}", cut.stdout);
+    assert!(
+        cut.stdout.starts_with("linearizable as kv: UNKNOWN (") && cut.stdout.contains("was given up after"),
+        "{}",
+        cut.stdout
+    );
 }
 
 #[test]
@@ -123,6 +188,20 @@ fn what_clients_of_a_run_record_is_judged() {
         finished.stdout.is_empty() && finished.stderr.contains("no/such/place.jsonl can't be written"),
         "{finished:?}"
     );
+    // Who writes reads nothing, and who reads meets copies that others have overtaken.
+    for (guarantee, codes) in [("read-your-writes", &[0][..]), ("monotonic-reads", &[0, 100])] {
+        let link = "from = \"first\", to = \"second\", latency = { uniform = [\"1ms\", \"40ms\"] }";
+        let file = place.scenario("copying", &format!("check.session = \"{guarantee}\"\nlink = [{{ {link} }}]\n"));
+        assert_eq!(place.json(&["list", &file]).expect(0).summary()["scenarios"][0]["properties"][0], guarantee);
+        let mut met: Vec<i32> =
+            (0..40).map(|seed| place.squall(&["run", &file, "--seed", &seed.to_string()]).code).collect();
+        met.sort_unstable();
+        met.dedup();
+        assert_eq!(met, codes, "{guarantee}");
+    }
+    let file = place.scenario("copying", "check = { transactions = \"serializable\" }\n");
+    let broken = place.squall(&["run", &file]).expect(100);
+    assert!(broken.stdout.contains("is no transaction: expected \"txn\""), "{broken:?}");
     let file = place.scenario("copying", "check = { linearizable = \"registre\" }\n");
     let finished = place.squall(&["run", &file]).expect(2);
     assert!(

@@ -11,10 +11,12 @@
 //! | [`models`] | register, cas-register, kv, set, queue, lock |
 //! | [`linearizability`] | the search, with its budget |
 //! | [`transactions`] | levels of isolation, from what transactions over lists have read |
+//! | [`claim`] | all of these by name |
 //! | [`sessions`] | what a client may expect of its own reads and writes |
 //! | [`property`] | the same as a claim about a run, from the facts that its clients publish |
 #![forbid(unsafe_code)]
 
+pub mod claim;
 mod graph;
 pub mod history;
 pub mod linearizability;

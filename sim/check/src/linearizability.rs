@@ -94,7 +94,8 @@ impl Counterexample {
     #[must_use]
     pub fn in_words(&self, history: &History) -> String {
         let sentence = |index: usize| history.sentence(&history.operations()[index]);
-        let mut text = format!("nothing goes on at\n  {}\n", sentence(self.stuck));
+        let of_key = self.key.as_ref().map_or_else(String::new, |key| format!("key {key}: "));
+        let mut text = format!("{of_key}nothing goes on at\n  {}\n", sentence(self.stuck));
         match self.order.len() {
             0 => text.push_str(&format!("at the beginning, where the object is {}\n", self.state)),
             count => {

@@ -6,12 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use squall_trace::Property;
-
 use crate::history::History;
 use crate::linearizability::{Judgement, Limits, Misunderstood, check};
 use crate::model::{Call, Model, Step};
-use crate::property::linearizable;
 use crate::value::Value;
 
 /// One of the models here, by its name.
@@ -60,19 +57,6 @@ impl Named {
             Named::Set => check(&Set, history, limits),
             Named::Queue => check(&Queue, history, limits),
             Named::Lock => check(&Lock, history, limits),
-        }
-    }
-
-    /// The claim that the history of a run is linearizable by it: see [`linearizable`].
-    #[must_use]
-    pub fn linearizable(self) -> Box<dyn Property> {
-        match self {
-            Named::Register => Box::new(linearizable(Register)),
-            Named::CasRegister => Box::new(linearizable(CasRegister)),
-            Named::Kv => Box::new(linearizable(Kv)),
-            Named::Set => Box::new(linearizable(Set)),
-            Named::Queue => Box::new(linearizable(Queue)),
-            Named::Lock => Box::new(linearizable(Lock)),
         }
     }
 }

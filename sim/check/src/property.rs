@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use squall_trace::verdict::Judgement;
 use squall_trace::{Ending, Event, EventKind, EventMask, Property, Trace};
 
+use crate::claim::{Claim, Verdict};
 use crate::history::{self, Builder, EventType, History};
-use crate::linearizability::{Limits, Verdict, check};
+use crate::linearizability::{self, Limits, Misunderstood, check};
 use crate::model::Model;
 use crate::value::Value;
 
@@ -80,15 +81,14 @@ pub fn of_trace(trace: &Trace) -> Result<Vec<history::Event>, String> {
 /// A run without operations is Unknown, and so is one whose search is given up.
 #[must_use = "a property judges nothing until it is given to `world.check`"]
 pub fn linearizable<M: Model>(model: M) -> Linearizable<M> {
-    Linearizable { model, limits: Limits::default(), listener: Listener::default(), builder: Builder::new() }
+    Linearizable { model, limits: Limits::default(), heard: Heard::default() }
 }
 
 /// See [`linearizable`].
 pub struct Linearizable<M> {
     model: M,
     limits: Limits,
-    listener: Listener,
-    builder: Builder,
+    heard: Heard,
 }
 
 impl<M> Linearizable<M> {
@@ -110,21 +110,76 @@ impl<M: Model> Property for Linearizable<M> {
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Result<(), String> {
+        self.heard.hear(event)
+    }
+
+    fn on_end(&mut self, _: &Ending) -> Judgement {
+        let Linearizable { model, limits, .. } = self;
+        self.heard.judge(|history| {
+            Ok(match check(model, history, *limits)?.verdict {
+                linearizability::Verdict::Linearizable => Verdict::Holds,
+                linearizability::Verdict::NotLinearizable(found) => Verdict::Broken(found.in_words(history)),
+                linearizability::Verdict::Unknown(why) => Verdict::Unknown(why),
+            })
+        })
+    }
+}
+
+/// A claim about the history of a run, as a property of that [name](Claim::name).
+///
+/// A run without operations is Unknown, and so is one that nobody can judge.
+#[must_use = "a property judges nothing until it is given to `world.check`"]
+pub fn claimed(claim: Claim) -> Claimed {
+    Claimed { claim, heard: Heard::default() }
+}
+
+/// See [`claimed`].
+pub struct Claimed {
+    claim: Claim,
+    heard: Heard,
+}
+
+impl Property for Claimed {
+    fn name(&self) -> &str {
+        self.claim.name()
+    }
+
+    fn interest(&self) -> EventMask {
+        EventMask::PUBLISH
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Result<(), String> {
+        self.heard.hear(event)
+    }
+
+    fn on_end(&mut self, _: &Ending) -> Judgement {
+        let claim = self.claim;
+        self.heard.judge(|history| Ok(claim.check(history, Limits::default())?.0))
+    }
+}
+
+/// The history so far.
+#[derive(Default)]
+struct Heard {
+    listener: Listener,
+    builder: Builder,
+}
+
+impl Heard {
+    fn hear(&mut self, event: &Event<'_>) -> Result<(), String> {
         match self.listener.hear(event)? {
             Some(event) => self.builder.push(event).map_err(|mistake| format!("the history is wrong: {mistake}")),
             None => Ok(()),
         }
     }
 
-    fn on_end(&mut self, _: &Ending) -> Judgement {
-        let history: History = std::mem::take(&mut self.builder).finish();
-        match check(&self.model, &history, self.limits) {
+    fn judge(&mut self, judge: impl FnOnce(&History) -> Result<Verdict, Misunderstood>) -> Judgement {
+        let history = std::mem::take(&mut self.builder).finish();
+        match judge(&history) {
             Err(error) => Judgement::Broken(format!("the history is wrong: {error}")),
-            Ok(judgement) => match judgement.verdict {
-                Verdict::Linearizable => Judgement::Held,
-                Verdict::NotLinearizable(found) => Judgement::Broken(found.in_words(&history)),
-                Verdict::Unknown(why) => Judgement::Open(why),
-            },
+            Ok(Verdict::Holds) => Judgement::Held,
+            Ok(Verdict::Broken(said)) => Judgement::Broken(said),
+            Ok(Verdict::Unknown(why)) => Judgement::Open(why),
         }
     }
 }

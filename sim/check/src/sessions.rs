@@ -1,13 +1,15 @@
 //! What a client may expect of its own session, whatever other clients see (Terry and others, "Session guarantees for weakly consistent
 //! replicated data", PDIS (1994)).
 //!
-//! A history of writes and reads keeps a guarantee if the versions of each object have some order, the initial one first, in which no
-//! session goes back: what that means for each is said at [`Guarantee`]. Each value is written once, so that a read tells its version. Then
-//! "not before" is a relation between versions, and there is such an order if and only if no two of them are each not before the other:
-//! strongly connected components, in linear time.
+//! A history of writes and reads keeps a guarantee if the versions of each object have some order in which no session goes back: what that
+//! means for each is said at [`Guarantee`]. The initial version is the first, and what a process wrote is in the order in which it wrote it;
+//! nothing else is asked of that order, time neither. Each value is written once, so that a read tells its version. Then "not before" is a
+//! relation between versions, and there is such an order if and only if no two of them are each not before the other: strongly connected
+//! components, in linear time.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::str::FromStr;
 
 use foldhash::fast::FixedState;
 
@@ -39,6 +41,18 @@ impl Guarantee {
     }
 }
 
+impl FromStr for Guarantee {
+    type Err = String;
+
+    /// # Errors
+    /// Any other text.
+    fn from_str(text: &str) -> Result<Guarantee, String> {
+        let names = Guarantee::ALL.map(Guarantee::name).join(", ");
+        let found = Guarantee::ALL.into_iter().find(|guarantee| guarantee.name() == text);
+        found.ok_or_else(|| format!("there is no guarantee {text:?}; there are {names}"))
+    }
+}
+
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -50,11 +64,19 @@ impl fmt::Display for Guarantee {
 pub enum Verdict {
     /// It keeps the guarantee.
     Kept,
-    /// It doesn't: operations that no order of versions fits, or a single one that read what nobody wrote. Indices into
-    /// [`History::operations`].
-    Broken(Vec<usize>),
+    /// It doesn't: why.
+    Broken(Found),
     /// Nobody knows: why.
     Unknown(String),
+}
+
+/// What breaks a guarantee. Numbers are indices into [`History::operations`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A read gave what nobody wrote.
+    Garbage(usize),
+    /// No order of the versions fits these.
+    GoesBack(Vec<usize>),
 }
 
 /// What an operation does with its object.
@@ -118,46 +140,46 @@ pub fn check(history: &History, guarantee: Guarantee) -> Result<Verdict, Misunde
     let mut edges = Edges::new(keys + versions.len() as u32);
     for (&(key, _), &version) in versions.iter().collect::<std::collections::BTreeMap<_, _>>() {
         // No operation says so.
-        edges.add(key, version, NONE);
+        edges.add(key, version, [NONE; 2]);
     }
-    // By process and key: the last version that it read, or what stands behind all that it wrote.
-    let mut last: Map<(u64, u32), u32> = Map::default();
+    // By process and key: the last version that it wrote or read, and by which operation.
+    let mut written: Map<(u64, u32), (u32, u32)> = Map::default();
+    let mut read: Map<(u64, u32), (u32, u32)> = Map::default();
     for (index, operation) in (0..).zip(operations) {
-        let at = last.entry((operation.process, operation.key)).or_insert(NONE);
-        match (does(history, operation)?, guarantee) {
-            (Does::Write(value), Guarantee::ReadYourWrites) => {
-                // Not before any of them is: not before this node.
-                let node = edges.node();
-                edges.add(versions[&(operation.key, value)], node, index);
-                edges.add(*at, node, NONE);
-                *at = node;
+        let session = (operation.process, operation.key);
+        match does(history, operation)? {
+            Does::Write(value) => {
+                let version = versions[&(operation.key, value)];
+                if let Some((before, by)) = written.insert(session, (version, index)) {
+                    edges.add(before, version, [by, index]);
+                }
             }
-            (Does::Read(value), _) => {
+            Does::Read(value) => {
                 let version = match versions.get(&(operation.key, value)) {
                     Some(&version) => version,
                     None if is_initial(value) => operation.key,
-                    None => return Ok(Verdict::Broken(vec![index as usize])),
+                    None => return Ok(Verdict::Broken(Found::Garbage(index as usize))),
                 };
-                edges.add(*at, version, index);
-                if guarantee == Guarantee::MonotonicReads {
-                    *at = version;
+                let before = match guarantee {
+                    Guarantee::ReadYourWrites => written.get(&session).copied(),
+                    Guarantee::MonotonicReads => read.insert(session, (version, index)),
+                };
+                if let Some((before, by)) = before {
+                    edges.add(before, version, [by, index]);
                 }
             }
-            _ => {}
+            Does::Nothing => {}
         }
     }
     let graph = edges.finish();
-    let count = keys + versions.len() as u32;
     let components = graph.components(1, |_, _| Some(0));
-    // A node that stands behind one version alone may be as good as that.
-    let broken = components.iter().find(|nodes| nodes.iter().filter(|node| **node < count).count() > 1);
-    Ok(broken.map_or(Verdict::Kept, |nodes| Verdict::Broken(cycle(&graph, nodes, count))))
+    let broken = components.first().map(|versions| Found::GoesBack(cycle(&graph, versions)));
+    Ok(broken.map_or(Verdict::Kept, Verdict::Broken))
 }
 
 /// Operations that say of two versions that each is not before the other.
-fn cycle(graph: &Graph<u32>, component: &[u32], versions: u32) -> Vec<usize> {
-    let mut both = component.iter().copied().filter(|node| *node < versions);
-    let (Some(one), Some(other)) = (both.next(), both.next()) else { unreachable!("it has two") };
+fn cycle(graph: &Graph<[u32; 2]>, component: &[u32]) -> Vec<usize> {
+    let &[one, other, ..] = component else { unreachable!("a component has several") };
     let mut said: Vec<usize> = [path(graph, one, other), path(graph, other, one)].concat();
     said.sort_unstable();
     said.dedup();
@@ -165,13 +187,13 @@ fn cycle(graph: &Graph<u32>, component: &[u32], versions: u32) -> Vec<usize> {
 }
 
 /// The operations that lead from a node to another.
-fn path(graph: &Graph<u32>, from: u32, to: u32) -> Vec<usize> {
-    let mut before: Map<u32, (u32, u32)> = Map::default();
+fn path(graph: &Graph<[u32; 2]>, from: u32, to: u32) -> Vec<usize> {
+    let mut before: Map<u32, (u32, [u32; 2])> = Map::default();
     let mut queue = VecDeque::from([from]);
     while let Some(node) = queue.pop_front() {
-        for &(next, operation) in graph.from(node) {
+        for &(next, operations) in graph.from(node) {
             if next != from && !before.contains_key(&next) {
-                before.insert(next, (node, operation));
+                before.insert(next, (node, operations));
                 queue.push_back(next);
             }
         }
@@ -179,10 +201,8 @@ fn path(graph: &Graph<u32>, from: u32, to: u32) -> Vec<usize> {
     let mut said = Vec::new();
     let mut at = to;
     while at != from {
-        let (node, operation) = before[&at];
-        if operation != NONE {
-            said.push(operation as usize);
-        }
+        let (node, operations) = before[&at];
+        said.extend(operations.into_iter().filter(|operation| *operation != NONE).map(|operation| operation as usize));
         at = node;
     }
     said
@@ -190,13 +210,14 @@ fn path(graph: &Graph<u32>, from: u32, to: u32) -> Vec<usize> {
 
 /// What breaks it, over several lines.
 #[must_use]
-pub fn in_words(history: &History, operations: &[usize]) -> String {
+pub fn in_words(history: &History, found: &Found) -> String {
     const TOLD_MAX: usize = 12;
     let sentence = |index: &usize| format!("  {}\n", history.sentence(&history.operations()[*index]));
-    let mut text = match operations {
-        [_] => "it gives what nobody wrote:\n".to_string(),
-        _ => "there is no order of versions in which none of these goes back:\n".to_string(),
+    let operations = match found {
+        Found::Garbage(index) => return format!("it gives what nobody wrote:\n{}", sentence(index)),
+        Found::GoesBack(operations) => operations,
     };
+    let mut text = "there is no order of versions in which none of these goes back:\n".to_string();
     text.extend(operations.iter().take(TOLD_MAX).map(sentence));
     if let more @ 1.. = operations.len().saturating_sub(TOLD_MAX) {
         text.push_str(&format!("  … and {more} more\n"));

@@ -20,6 +20,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::str::FromStr;
 
 use foldhash::fast::FixedState;
 use indexmap::IndexSet;
@@ -81,12 +82,6 @@ impl Level {
         }
     }
 
-    /// The one of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Level> {
-        Level::ALL.into_iter().find(|level| level.name() == name)
-    }
-
     /// The classes of cycles that it forbids, the worst first.
     fn cycles(self) -> &'static [Class] {
         const ALL: [Class; 5] = [Class::G0, Class::G1c, Class::GSingle, Class::GNonadjacent, Class::G2];
@@ -105,6 +100,18 @@ impl Level {
             Class::Internal => self >= Level::SnapshotIsolation,
             cycle => self.cycles().contains(&cycle),
         }
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    /// # Errors
+    /// Any other text.
+    fn from_str(text: &str) -> Result<Level, String> {
+        let names = Level::ALL.map(Level::name).join(", ");
+        let found = Level::ALL.into_iter().find(|level| level.name() == text);
+        found.ok_or_else(|| format!("there is no level {text:?}; there are {names}"))
     }
 }
 

@@ -223,6 +223,18 @@ const WRONG: &[Case] = &[
         "\"registre\"",
         "did you mean `register`?",
     ),
+    (
+        "[check]\ntransactions = \"serialisable\"",
+        "there is no level \"serialisable\"; there are read-uncommitted, read-committed",
+        "\"serialisable\"",
+        "did you mean `serializable`?",
+    ),
+    (
+        "[check]\nsession = \"read-my-writes\"",
+        "there is no guarantee \"read-my-writes\"",
+        "\"read-my-writes\"",
+        "did you mean `read-your-writes`?",
+    ),
     ("[check]\nlinearizable = 5", "`check.linearizable`: expected the name of a model", "5", ""),
     ("[heal]\nat = \"1s\"", "unknown key `heal`", "heal", "expected one of"),
     ("[clock]\nepohc = 1", "unknown key `epohc` in [clock]", "epohc", "did you mean `epoch`?"),

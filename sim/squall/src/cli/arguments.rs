@@ -11,8 +11,11 @@ use super::output::MessageFormat;
 use super::shard::ShardChoice;
 use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
 use squall_campaign::seeds::SeedRange;
+use squall_check::claim::Claim;
 use squall_check::linearizability::Limits;
 use squall_check::models::Named;
+use squall_check::sessions::Guarantee;
+use squall_check::transactions::Level;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -261,9 +264,15 @@ pub struct Diff {
 /// `squall check`
 #[derive(Debug, Args)]
 pub struct Check {
-    /// What the object is: register, cas-register, kv, set, queue or lock.
-    #[arg(long, value_name = "MODEL")]
-    pub model: Named,
+    /// What it is judged by. An object: register, cas-register, kv, set, queue or lock; could it have given these answers one by one?
+    /// Transactions: list-append. A guarantee of sessions: read-your-writes or monotonic-reads.
+    #[arg(long, value_name = "MODEL", value_parser = parse_claim)]
+    pub model: Claim,
+
+    /// With --model list-append: read-uncommitted, read-committed, snapshot-isolation, serializable or strict-serializable [default:
+    /// strict-serializable].
+    #[arg(long, value_name = "LEVEL")]
+    pub consistency: Option<Level>,
 
     /// JSON lines: `{"process":3,"type":"invoke|ok|fail|info","f":"write","key":"k","value":7,"time":123}`; - is standard input.
     #[arg(value_name = "HISTORY")]
@@ -272,6 +281,19 @@ pub struct Check {
     /// Give up after so many steps of the model; the verdict then is unknown.
     #[arg(long, value_name = "N", default_value_t = Limits::default().steps)]
     pub steps: u64,
+}
+
+/// Objects by their model, transactions, guarantees.
+fn parse_claim(text: &str) -> Result<Claim, String> {
+    if text == "list-append" {
+        return Ok(Claim::Transactions(Level::StrictSerializable));
+    }
+    let model = text.parse().map(Claim::Linearizable);
+    model.or_else(|_| text.parse().map(Claim::Session)).map_err(|_: String| {
+        let models = Named::ALL.map(Named::name).join(", ");
+        let guarantees = Guarantee::ALL.map(Guarantee::name).join(" and ");
+        format!("there is no model {text:?}; there are {models}, list-append, {guarantees}")
+    })
 }
 
 /// When shrinking ends, though it might find fewer.

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
+use squall_check::claim::{Claim, Verdict};
 use squall_check::history::{self, History};
-use squall_check::linearizability::{Judgement, Limits, Misunderstood, Verdict};
+use squall_check::linearizability::{Limits, Misunderstood};
 use squall_reports::printable;
 
 use super::arguments::Check;
@@ -30,30 +31,30 @@ struct Finished<'f> {
 
 pub fn check(arguments: &Check, output: &mut Output) -> Result<u8, Stop> {
     let begun = Instant::now();
-    let Check { model, file, steps } = arguments;
+    let Check { model, consistency, file, steps } = arguments;
+    let claim = match (*model, consistency) {
+        (claim, None) => claim,
+        (Claim::Transactions(_), Some(level)) => Claim::Transactions(*level),
+        (_, Some(_)) => {
+            return Err(Stop::Input(miette::miette!("--consistency is of transactions: of --model list-append alone")));
+        }
+    };
     let history = read(file)?;
     let limits = Limits { steps: *steps, ..Limits::default() };
-    let judged = model.check(&history, limits);
-    let Judgement { verdict, steps } =
+    let judged = claim.check(&history, limits);
+    let (verdict, steps) =
         judged.map_err(|Misunderstood { event, problem }| wrong(file, &format!("event {event}: {problem}")))?;
-    let (word, code, message) = match verdict {
-        Verdict::Linearizable => ("pass", exit::PASS, None),
-        Verdict::NotLinearizable(found) => {
-            let of_key = found.key.as_ref().map_or_else(String::new, |key| format!("key {key}: "));
-            ("fail", exit::PROPERTY_FAILED, Some(format!("{of_key}{}", found.in_words(&history).trim_end())))
-        }
-        Verdict::Unknown(why) => ("unknown", exit::INCONCLUSIVE, Some(why)),
-    };
-    let said = match word {
-        "pass" => "linearizable",
-        "fail" => "NOT LINEARIZABLE",
-        _ => "UNKNOWN",
+    let (word, said, code, message) = match verdict {
+        Verdict::Holds => ("pass", "YES", exit::PASS, None),
+        Verdict::Broken(found) => ("fail", "NO", exit::PROPERTY_FAILED, Some(found.trim_end().to_string())),
+        Verdict::Unknown(why) => ("unknown", "UNKNOWN", exit::INCONCLUSIVE, Some(why)),
     };
     let seconds = begun.elapsed().as_secs_f64();
+    let searched = if steps > 0 { format!(", {steps} steps") } else { String::new() };
     output.text(&format!(
-        "{said}: {} operations of {} as {model}, {steps} steps, {seconds:.2} s",
-        history.invoked(),
-        file.display()
+        "{claim}: {said} ({}, {} operations{searched}, {seconds:.2} s)",
+        file.display(),
+        history.invoked()
     ))?;
     if let Some(message) = &message {
         for line in message.lines() {

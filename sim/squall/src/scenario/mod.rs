@@ -64,7 +64,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use squall_engine::{World, describe, matches};
-use squall_trace::Property;
 use squall_trace::{Digest, Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
 
@@ -363,10 +362,10 @@ fn read(
     let world = describe_world(reader, &top, &settings, &built)?;
     let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
     let mut property_names: Vec<String> = world.property_names().map(str::to_string).collect();
-    if let Some((model, span)) = &settings.linearizable {
-        let name = model.linearizable().name().to_string();
+    for (key, claim, span) in &settings.claims {
+        let name = claim.name().to_string();
         if property_names.contains(&name) {
-            let message = format!("`check.linearizable`: the program itself has a property {name}");
+            let message = format!("`check.{key}`: the program itself has a property {name}");
             reader.note(Draft::new(span.clone(), message).label("judged twice"));
         }
         property_names.push(name);

@@ -16,7 +16,11 @@ use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, nanoseconds, shortened};
 use super::units::{epoch_ns, nearest};
 use squall_campaign::seeds::SeedRange;
+use squall_check::claim::Claim;
 use squall_check::models::Named;
+use squall_check::property::claimed;
+use squall_check::sessions::Guarantee;
+use squall_check::transactions::Level;
 
 /// A world of more nodes than this needs more memory than most machines have.
 const COUNT_MAX: u64 = 100_000;
@@ -36,8 +40,8 @@ pub(super) struct Settings {
     pub network: Weather,
     pub links: Vec<LinkSettings>,
     pub faults: Vec<FaultSettings>,
-    /// The model that the history of a run is judged by, and where that is said.
-    pub linearizable: Option<(Named, Range<usize>)>,
+    /// What is claimed of the history of a run: under which key, and where that is said.
+    pub claims: Vec<(&'static str, Claim, Range<usize>)>,
 }
 
 /// How many nodes of a role there are.
@@ -169,9 +173,7 @@ impl Settings {
         let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
         let links = read_links(reader, top);
         let faults = read_faults(reader, top);
-        let check = reader.table(top, "check", "[check]", &["linearizable"]);
-        let model = check.as_ref().and_then(|check| check.get("linearizable"));
-        let linearizable = model.and_then(|value| Some((read_model(reader, value)?, value.span())));
+        let claims = read_claims(reader, top);
         if let (Some(end), Some(limit)) = (end_at, limit_time)
             && end > limit
             && let (Some(end), Some(limit)) = (end_value, limit_value)
@@ -198,7 +200,7 @@ impl Settings {
             network,
             links,
             faults,
-            linearizable,
+            claims,
         })
     }
 
@@ -236,23 +238,38 @@ impl Settings {
         for fault in &self.faults {
             world.fault(fault.fault.clone());
         }
-        if let Some((model, _)) = &self.linearizable {
-            world.check(model.linearizable());
+        for (_, claim, _) in &self.claims {
+            world.check(claimed(*claim));
         }
     }
 }
 
-fn read_model(reader: &mut Reader, value: &Value<'_>) -> Option<Named> {
-    let name = reader.text("check.linearizable", "the name of a model", value)?;
-    match name.parse() {
-        Ok(model) => Some(model),
-        Err(problem) => {
-            let names = Named::ALL.map(Named::name);
-            let draft = Draft::new(value.span(), format!("`check.linearizable`: {problem}")).label("not a model");
-            reader.note(draft.meant(nearest(name, names)));
-            None
+fn read_claims(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<(&'static str, Claim, Range<usize>)> {
+    /// A key, what its value names, and what there is of those.
+    type Kind = (&'static str, &'static str, Vec<(&'static str, Claim)>);
+    let kinds: [Kind; 3] = [
+        ("linearizable", "model", Named::ALL.map(|model| (model.name(), Claim::Linearizable(model))).to_vec()),
+        ("transactions", "level", Level::ALL.map(|level| (level.name(), Claim::Transactions(level))).to_vec()),
+        ("session", "guarantee", Guarantee::ALL.map(|one| (one.name(), Claim::Session(one))).to_vec()),
+    ];
+    let mut claims = Vec::new();
+    let Some(check) = reader.table(top, "check", "[check]", &kinds.each_ref().map(|(key, _, _)| *key)) else {
+        return claims;
+    };
+    for (key, what, all) in kinds {
+        let Some(value) = check.get(key) else { continue };
+        let Some(said) = reader.text(&format!("check.{key}"), &format!("the name of a {what}"), value) else {
+            continue;
+        };
+        if let Some((_, claim)) = all.iter().find(|(name, _)| *name == said) {
+            claims.push((key, *claim, value.span()));
+            continue;
         }
+        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+        let message = format!("`check.{key}`: there is no {what} {said:?}; there are {}", names.join(", "));
+        reader.note(Draft::new(value.span(), message).label(format!("not a {what}")).meant(nearest(said, names)));
     }
+    claims
 }
 
 pub(super) fn read_seeds(reader: &mut Reader, value: &Value<'_>) -> Option<SeedRange> {
