@@ -22,6 +22,7 @@
 pub mod bare;
 pub mod campaign;
 pub mod gauges;
+pub mod histories;
 pub mod idle_node;
 pub mod instructions;
 pub mod measurement;

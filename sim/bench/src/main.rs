@@ -1,4 +1,4 @@
-//! The command line: `peers` compares the engines, `run-overhead`, `campaign` and `instructions` gauge Squall alone; `engine` and
+//! The command line: `peers` compares the engines, `run-overhead`, `campaign`, `histories` and `instructions` gauge Squall alone; `engine` and
 //! `gauge` run one measurement in this process.
 
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use squall_bench::gauges::Gauge;
 use squall_bench::measurement::{Cell, Engine, Measurement, Workload};
-use squall_bench::{bare, campaign, instructions, peers, run_overhead, squall_engine};
+use squall_bench::{bare, campaign, histories, instructions, peers, run_overhead, squall_engine};
 
 #[derive(Parser)]
 #[command(about = "Squall side by side with madsim, turmoil and a bare loop")]
@@ -24,6 +24,8 @@ enum Command {
     RunOverhead(run_overhead::Options),
     /// Time an exploration beside its runs alone, and with two jobs beside one
     Campaign(campaign::Options),
+    /// Time the reading and judging of histories
+    Histories(histories::Options),
     /// Count the instructions of a message, an rpc, a run, a spawn and a sleep; needs valgrind
     Instructions,
     /// Run some amount of one gauge in this process, to be counted from outside
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Peers(options) => peers::compare(&options),
         Command::RunOverhead(options) => run_overhead::report(options),
         Command::Campaign(options) => campaign::report(options),
+        Command::Histories(options) => histories::report(options),
         Command::Instructions => count_instructions(),
         Command::Gauge { gauge, amount } => gauge.run(amount).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Engine { engine, workload, nodes, rpcs_per_client } => {
