@@ -9,7 +9,7 @@ pub use squall_engine::{Cluster, OnPanic, World};
 pub use squall_trace::Ratio;
 
 pub use crate::ensure;
-pub use crate::property::always;
+pub use crate::property::{always, eventually};
 
 /// So many seconds.
 #[must_use]

@@ -27,12 +27,16 @@
 //! squall::explore(0..5, cluster);
 //! ```
 
+mod eventually;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::DeserializeOwned;
 use squall_trace::trace::format_ns;
 use squall_trace::verdict::Judgement;
 use squall_trace::{Ending, Event, EventKind, EventMask, Property};
+
+pub use eventually::{Eventually, eventually};
 
 /// A claim that must hold after every fact: an invariant. `state` is what it remembers; `()` if nothing.
 ///

@@ -1,6 +1,7 @@
 //! Properties over published facts: what holds, what breaks them, and what leaves them open.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall::prelude::*;
@@ -182,4 +183,103 @@ fn other_events_can_be_judged() {
         }));
     });
     assert_eq!(message, "a crash");
+}
+
+/// A client that says something at each of these milliseconds, and a property about it.
+fn saying(said: &'static [(u64, &'static str)], property: fn() -> squall::property::Eventually) -> Outcome {
+    run(move |world| {
+        world.client("client", move || async move {
+            for (at_ms, what) in said {
+                squall::time::sleep_until(squall::time::Instant::now() + Duration::from_millis(*at_ms)).await;
+                publish("said", what);
+            }
+        });
+        world.check(property());
+    })
+}
+
+fn answer_within_10_ms() -> squall::property::Eventually {
+    let is = |wanted: &'static str| move |said: String| said == wanted;
+    eventually("answered", 10.ms()).after("said", is("question")).on("said", is("answer"))
+}
+
+/// What comes at the bound is in time, and a nanosecond later it isn't; before the bound nobody knows.
+#[test]
+fn what_is_to_come_comes_within_its_bound() {
+    let come_at = |at_ns: u64, end_ns: u64| {
+        run(move |world| {
+            world.client("client", move || async move {
+                sleep(Duration::from_nanos(at_ns)).await;
+                publish("leader", 1);
+                sleep(Duration::from_nanos(end_ns.saturating_sub(at_ns))).await;
+            });
+            world.check(eventually("a leader is there", 10.ms()).on("leader", |term: u64| term == 1));
+        })
+        .verdict
+    };
+    assert_eq!(come_at(10_000_000, 0), Verdict::Pass);
+    let Verdict::Fail(failure) = come_at(10_000_001, 0) else { panic!("it is late") };
+    assert_eq!((&*failure.property, &*failure.message), ("a leader is there", "it hasn't come within 10 ms"));
+    assert_eq!(failure.at_ns, 10_000_001);
+    let silent_until = |end_ns: u64| {
+        run(move |world| {
+            world.client("client", move || async move {
+                publish("leader", 2);
+                sleep(Duration::from_nanos(end_ns)).await;
+            });
+            world.check(eventually("a leader is there", 10.ms()).on("leader", |term: u64| term == 1));
+        })
+        .verdict
+    };
+    assert_eq!(silent_until(10_000_000).property(), Some("a leader is there"));
+    let Verdict::Unknown { message } = silent_until(9_999_999) else { panic!("nobody knows") };
+    assert!(message.contains("the run ended at 9.999999 ms, before 10 ms"), "{message}");
+}
+
+/// Each that asks is answered, counted from the first that waits.
+#[test]
+fn what_is_asked_for_comes_each_time() {
+    let verdict = |said| saying(said, answer_within_10_ms).verdict;
+    let passes: [&[(u64, &str)]; 4] = [
+        &[(1, "question"), (10, "answer")],
+        &[(50, "question"), (10, "answer"), (500, "question"), (10, "answer")],
+        &[(50, "question"), (5, "question"), (5, "answer")],
+        &[(50, "answer"), (5, "question"), (5, "answer"), (500, "noise")],
+    ];
+    for said in passes {
+        assert_eq!(verdict(said), Verdict::Pass, "{said:?}");
+    }
+    let fails: [(&[(u64, &str)], &str); 4] = [
+        (&[(1, "question"), (11, "answer")], "asked for at 1 ms, it hasn't come within 10 ms"),
+        (&[(1, "question"), (2, "answer"), (2, "question"), (30, "answer")], "asked for at 5 ms"),
+        // The second doesn't put the first off.
+        (&[(1, "question"), (6, "question"), (6, "answer")], "asked for at 1 ms"),
+        (&[(1, "question"), (100, "noise")], "asked for at 1 ms"),
+    ];
+    for (said, expected) in fails {
+        let Verdict::Fail(failure) = verdict(said) else { panic!("{said:?}") };
+        assert!(failure.message.contains(expected), "{said:?}: {}", failure.message);
+    }
+    let unknown: [(&[(u64, &str)], &str); 2] =
+        [(&[(1, "noise"), (2, "answer")], "it came"), (&[(1, "question"), (2, "noise")], "before 11 ms")];
+    for (said, expected) in unknown {
+        match verdict(said) {
+            Verdict::Unknown { message } => assert!(message.contains(expected), "{said:?}: {message}"),
+            // Nobody asked, and it came.
+            Verdict::Pass => assert_eq!(expected, "it came"),
+            other => panic!("{said:?}: {other:?}"),
+        }
+    }
+    let Verdict::Unknown { message } = verdict(&[(1, "noise")]) else { panic!("nobody asked") };
+    assert!(message.contains("nothing asked for it up to the end at 1 ms"), "{message}");
+    let nothing = || eventually("nothing", 10.ms());
+    let Verdict::Unknown { message } = saying(&[(100, "noise")], nothing).verdict else {
+        panic!("it waits for nothing")
+    };
+    assert!(message.contains("give it `on`"), "{message}");
+    // A fact of another type breaks it, and so does a panic.
+    let typed = || eventually("typed", 10.ms()).on("said", |_: u64| true);
+    assert!(saying(&[(1, "noise")], typed).verdict.message().is_some_and(|said| said.contains("can't be read as u64")));
+    let panics = || eventually("panics", 10.ms()).on("said", |_: String| panic!("boo"));
+    assert!(saying(&[(1, "noise")], panics).verdict.message().is_some_and(|said| said.contains("panicked: boo")));
 }
