@@ -1,4 +1,10 @@
-//! The search agrees with trying all orders: on every small history, and on many random ones of each model.
+//! The search agrees with trying all orders, on every small history and on many random ones of each model, and with another checker, todc-utils,
+//! on those whose operations have all returned (others it doesn't take) and on real ones.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::rc::Rc;
 
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -6,6 +12,9 @@ use squall_check::history::{Builder, Event, EventType};
 use squall_check::linearizability::{Limits, Verdict, check};
 use squall_check::models::{CasRegister, Kv, Lock, Queue, Register, Set};
 use squall_check::{Call, History, Model, Step, Value};
+use todc_utils::linearizability::WGLChecker;
+use todc_utils::linearizability::history::{Action, History as Actions};
+use todc_utils::specifications::Specification;
 
 fn event(process: u64, kind: EventType, f: &str, value: Value) -> Event {
     Event { process, kind, f: f.into(), key: None, value, time: None, index: None }
@@ -47,6 +56,75 @@ fn has_order<M: Model>(model: &M, history: &History) -> bool {
     };
     let operations = history.operations().iter().map(understood).collect();
     Tried { model, operations }.goes_on(&model.initial(), 0)
+}
+
+/// What todc-utils knows of a model: the search is its own.
+struct Specified<M>(PhantomData<M>);
+
+/// An operation, understood; at its call nobody knows its result.
+struct Understood<M: Model>(Option<Rc<M::Operation>>);
+
+impl<M: Model> Clone for Understood<M> {
+    fn clone(&self) -> Understood<M> {
+        Understood(self.0.clone())
+    }
+}
+
+impl<M: Model> fmt::Debug for Understood<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Understood" } else { "Understood by nobody" })
+    }
+}
+
+impl<M: Model + Default> Specification for Specified<M>
+where
+    M::State: fmt::Debug,
+{
+    type State = M::State;
+    type Operation = Understood<M>;
+
+    fn init() -> M::State {
+        M::default().initial()
+    }
+
+    fn apply(operation: &Understood<M>, state: &M::State) -> (bool, M::State) {
+        match operation.0.as_ref().map(|operation| M::default().step(state, operation)) {
+            Some(Step::To(to)) => (true, to),
+            Some(Step::Same) => (true, state.clone()),
+            Some(Step::Impossible) | None => (false, state.clone()),
+        }
+    }
+}
+
+/// What todc-utils says of the operations of one object, if all of them have returned.
+fn by_todc<M: Model + Default>(history: &History, key: u32) -> Option<bool>
+where
+    M::State: fmt::Debug,
+{
+    let mut actions = Vec::new();
+    for operation in history.operations().iter().filter(|operation| operation.key == key) {
+        let (argument, result) = (&operation.argument, Some(operation.result()?));
+        let call = Call { process: operation.process, f: history.name(operation), argument, result };
+        let what = M::default().operation(&call).unwrap().map(Rc::new);
+        let process = operation.process as usize;
+        actions.push((operation.invoked, (process, Action::Call(Understood::<M>(None)))));
+        actions.push((operation.returned(), (process, Action::Response(Understood(what)))));
+    }
+    actions.sort_by_key(|(event, _)| *event);
+    let actions: Vec<_> = actions.into_iter().map(|(_, action)| action).collect();
+    (!actions.is_empty()).then(|| WGLChecker::<Specified<M>>::is_linearizable(Actions::from_actions(actions)))
+}
+
+/// From anishathalye/porcupine; see the folder's README.
+#[test]
+fn todc_says_the_same_of_real_histories() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/histories");
+    for (name, is_linearizable) in [("c01-ok", true), ("c01-bad", false), ("c10-ok", true), ("c10-bad", false)] {
+        let file = std::fs::File::open(directory.join(format!("{name}.jsonl"))).unwrap();
+        let history = squall_check::history::read(std::io::BufReader::new(file)).unwrap();
+        let all = (0..history.keys() as u32).all(|key| by_todc::<Kv>(&history, key).unwrap());
+        assert_eq!(all, is_linearizable, "{name}");
+    }
 }
 
 /// Compares both, with and without looking ahead (which begins late), and sees that a counterexample is one.
@@ -349,17 +427,27 @@ fn lock(rng: &mut TestRng) -> (&'static str, Value, Vec<Value>) {
     (f, Value::Null, vec![Value::Null])
 }
 
-fn random<M: Model>(model: &M, draw: Draw, histories: u32) {
+fn random<M: Model + Default>(model: &M, draw: Draw, histories: u32)
+where
+    M::State: fmt::Debug,
+{
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let (mut good, mut bad) = (0, 0);
+    let (mut good, mut bad, mut by_both) = (0, 0, 0);
     for _ in 0..histories {
-        match agree(model, &random_history(model, draw, &mut rng)) {
+        let history = random_history(model, draw, &mut rng);
+        let judged = agree(model, &history);
+        if let Some(other) = by_todc::<M>(&history, 0) {
+            assert_eq!(judged, Some(other), "{:#?}", history.operations());
+            by_both += 1;
+        }
+        match judged {
             Some(true) => good += 1,
             Some(false) => bad += 1,
             None => {}
         }
     }
-    println!("{good} linearizable, {bad} not");
+    println!("{good} linearizable, {bad} not; {by_both} judged by todc-utils as well");
+    assert!(by_both > histories / 5, "{by_both}");
     assert!(good > histories / 10 && bad > histories / 100, "{good} and {bad} of {histories}");
 }
 
