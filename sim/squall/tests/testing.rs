@@ -457,7 +457,12 @@ fn a_failure_of_auto_is_replayed_where_it_was_found() {
     let (output, text) = child("child_counting", &[("SQUALL_REPLAY", &edited.display().to_string())], &[]);
     assert!(!output.status.success() && text.contains("same: panic fails") && text.contains(LEAVING), "{text}");
     // What a person writes in a file that was saved isn't lost when it is found again.
-    let written = format!("# seen on Monday\n{}", std::fs::read_to_string(file).expect("it was saved"));
+    let saved = std::fs::read_to_string(file).expect("it was saved");
+    let commented = format!("# seen on Monday\n{saved}");
+    std::fs::write(file, &commented).expect("a file");
+    child("child_counting", &[], &[]);
+    assert_eq!(std::fs::read_to_string(file).expect("it is there"), commented);
+    let written = commented.replace("drew nothing", "drew something");
     std::fs::write(file, &written).expect("a file");
     let (_, text) = child("child_counting", &[], &[]);
     let (_, aside) = text.split_once("(what that file said before is in ").expect("it is said");
