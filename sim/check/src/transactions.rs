@@ -33,8 +33,8 @@ use crate::value::Value;
 /// The name of a transaction.
 const TRANSACTION: &str = "txn";
 
-/// How many edges are looked at for the shortest cycle of a class. Beyond, the shortest so far is told.
-const LOOKS_MAX: u64 = 10_000_000;
+/// How many edges [`check`] looks at for the shortest cycle of a class.
+pub const LOOKS_MAX: u64 = 10_000_000;
 
 /// How many anomalies of a class that needs no cycle are told.
 const TOLD_MAX: usize = 3;
@@ -217,6 +217,15 @@ pub enum Verdict {
 /// # Errors
 /// If an operation isn't such a transaction, or an element is appended twice.
 pub fn check(history: &History, level: Level) -> Result<Verdict, Misunderstood> {
+    check_within(history, level, LOOKS_MAX)
+}
+
+/// As [`check`], with another budget for the shortest cycle of each class: where so many edges were looked at, the shortest so far is told. It
+/// changes nothing of whether there is one.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_within(history: &History, level: Level, looks_max: u64) -> Result<Verdict, Misunderstood> {
     if history.operations().is_empty() {
         let said = "the history has no transaction that may have taken effect: there is nothing to judge".to_string();
         return Ok(Verdict::Unknown(said));
@@ -225,7 +234,7 @@ pub fn check(history: &History, level: Level) -> Result<Verdict, Misunderstood> 
     let mut anomalies = transactions.seen();
     anomalies.retain(|anomaly| level.forbids(anomaly.class));
     let graph = transactions.graph(level == Level::StrictSerializable);
-    anomalies.extend(Cycles { transactions: &transactions, graph: &graph, level }.find());
+    anomalies.extend(Cycles { transactions: &transactions, graph: &graph, level, looks_max }.find());
     Ok(if anomalies.is_empty() { Verdict::Holds } else { Verdict::Broken(anomalies) })
 }
 
@@ -430,21 +439,21 @@ impl<'h> Transactions<'h> {
         let mut found = Found::default();
         // Elements by themselves: those of the longest lists, and those of lists that aren't the beginning of one.
         let mut failed: Option<Elements<'h>> = None;
-        let mut check_elements = |found: &mut Found, key: u32, list: &'h [Value], reader: Option<usize>| {
+        let mut check_elements = |found: &mut Found, key: u32, list: &'h [Value], reader: usize| {
             let mut known: IndexSet<&Value, FixedState> = IndexSet::default();
             let name = self.keys[key as usize];
             for element in list {
                 if !known.insert(element) {
-                    found.add(Class::Duplicate, reader, || format!("{element} is in the list of {name} twice"));
+                    found.add(Class::Duplicate, &[reader], || format!("{element} is in the list of {name} twice"));
                 }
                 if self.writer(key, element) == NONE {
                     let failed = failed.get_or_insert_with(|| self.failed_appends());
                     if failed.contains(&(name, element)) {
-                        found.add(Class::G1a, reader, || {
+                        found.add(Class::G1a, &[reader], || {
                             format!("{element} was read of {name}, and its append failed: it did not happen")
                         });
                     } else {
-                        found.add(Class::Garbage, reader, || {
+                        found.add(Class::Garbage, &[reader], || {
                             format!("{element} was read of {name}, and nobody appended it")
                         });
                     }
@@ -459,13 +468,13 @@ impl<'h> Transactions<'h> {
                 let (key, name) = (micro.key, self.keys[micro.key as usize]);
                 let longest = self.longest[key as usize];
                 if list.len() == longest.len() && !std::mem::replace(&mut are_longest_checked[key as usize], true) {
-                    check_elements(&mut found, key, longest, Some(transaction));
+                    check_elements(&mut found, key, longest, transaction);
                 }
                 if longest[..list.len()] != *list {
-                    found.add(Class::IncompatibleOrder, Some(transaction), || {
+                    found.add(Class::IncompatibleOrder, &[transaction], || {
                         format!("{} was read of {name}, and {} as well", short(list), short(longest))
                     });
-                    check_elements(&mut found, key, list, Some(transaction));
+                    check_elements(&mut found, key, list, transaction);
                 }
                 // What it saw before of this list, and what it has appended since.
                 let before = &micros[..place];
@@ -487,7 +496,7 @@ impl<'h> Transactions<'h> {
                     What::Append(_) => None,
                 });
                 if !is_own || seen.is_some_and(|seen| seen != rest) {
-                    found.add(Class::Internal, Some(transaction), || {
+                    found.add(Class::Internal, &[transaction], || {
                         format!("{} was read of {name} by one that had seen or appended otherwise itself", short(list))
                     });
                 }
@@ -498,7 +507,7 @@ impl<'h> Transactions<'h> {
                     let after = &self.micros[append.micro as usize + 1..self.begins[writer + 1] as usize];
                     let is_more = |micro: &&Micro<'_>| micro.key == key && matches!(micro.what, What::Append(_));
                     if let Some(Micro { what: What::Append(more), .. }) = after.iter().find(is_more) {
-                        found.add_of(Class::G1b, &[transaction, writer], || {
+                        found.add(Class::G1b, &[transaction, writer], || {
                             format!("T1 read {} of {name}, where T2 appended {last} and then {more}", short(list))
                         });
                     }
@@ -672,11 +681,7 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, class: Class, transaction: Option<usize>, says: impl FnOnce() -> String) {
-        self.add_of(class, transaction.as_slice(), says);
-    }
-
-    fn add_of(&mut self, class: Class, transactions: &[usize], says: impl FnOnce() -> String) {
+    fn add(&mut self, class: Class, transactions: &[usize], says: impl FnOnce() -> String) {
         if self.anomalies.iter().filter(|anomaly| anomaly.class == class).count() < TOLD_MAX {
             let (transactions, evidence) = (transactions.to_vec(), vec![says()]);
             self.anomalies.push(Anomaly { class, is_realtime: false, transactions, evidence });
@@ -793,6 +798,7 @@ struct Cycles<'t, 'h> {
     transactions: &'t Transactions<'h>,
     graph: &'t Graph,
     level: Level,
+    looks_max: u64,
 }
 
 impl Cycles<'_, '_> {
@@ -817,7 +823,7 @@ impl Cycles<'_, '_> {
             component_of: &component_of,
             seen: Vec::new(),
             round: 0,
-            looks: 0,
+            looks_left: 0,
         };
         // What needs no time is found without it.
         let variants = if realtime == 0 { &[0][..] } else { &[0, realtime] };
@@ -838,7 +844,7 @@ impl Cycles<'_, '_> {
         let (first, kinds) = class.edges();
         let rule = Rule { kinds: kinds | more, is_nonadjacent: class == Class::GNonadjacent };
         let several = matches!(class, Class::GNonadjacent | Class::G2);
-        search.looks = 0;
+        search.looks_left = self.looks_max;
         let mut best: Option<Vec<(u32, Kind)>> = None;
         for from in 0..self.transactions.count() as u32 {
             for &(to, kind) in self.graph.from(from) {
@@ -847,7 +853,10 @@ impl Cycles<'_, '_> {
                 if kind != first || !is_inside {
                     continue;
                 }
-                let length_max = best.as_ref().map_or(usize::MAX, |best| best.len() - 1);
+                if search.looks_left == 0 {
+                    break;
+                }
+                let length_max = best.as_ref().map_or(u32::MAX, |best| best.len() as u32 - 1);
                 let Some(cycle) = search.back(from, (to, kind), rule, several, length_max) else { continue };
                 // Over one node twice, it is several cycles.
                 let mut nodes: Vec<u32> = cycle.iter().map(|&(node, _)| node).collect();
@@ -903,7 +912,7 @@ struct Seen {
     /// In which search.
     round: u32,
     /// By so many edges.
-    length: usize,
+    length: u32,
     before: u32,
     kind: Kind,
 }
@@ -915,8 +924,8 @@ struct Search<'g> {
     component_of: &'g [u32],
     seen: Vec<Seen>,
     round: u32,
-    /// Edges looked at.
-    looks: u64,
+    /// How many edges may still be looked at; the search that comes to it ends.
+    looks_left: u64,
 }
 
 impl Search<'_> {
@@ -928,11 +937,8 @@ impl Search<'_> {
         (to, kind): (u32, Kind),
         rule: Rule,
         several: bool,
-        length_max: usize,
+        length_max: u32,
     ) -> Option<Vec<(u32, Kind)>> {
-        if self.looks >= LOOKS_MAX {
-            return None;
-        }
         self.seen.resize(self.graph.nodes() * 4, Seen { round: 0, length: 0, before: NONE, kind: Kind::Hop });
         self.round += 1;
         let round = self.round;
@@ -940,6 +946,11 @@ impl Search<'_> {
         let first = 4 * to + if kind == Kind::Rw { ENDED_RW } else { 0 };
         self.seen[first as usize] = Seen { round, length: 1, before: NONE, kind };
         let mut queue = VecDeque::from([(first, 1)]);
+        // After the last edge comes the first one again.
+        let ends = |flags| {
+            let is_adjacent = rule.is_nonadjacent && kind == Kind::Rw && flags & ENDED_RW != 0;
+            !is_adjacent && (!several || flags & HAD_RW != 0)
+        };
         while let Some((state, length)) = queue.pop_front() {
             if state / 4 == start {
                 return Some(self.path(state, start));
@@ -949,16 +960,14 @@ impl Search<'_> {
                 continue;
             }
             for &(to, kind) in self.graph.from(state / 4) {
-                self.looks += 1;
+                self.looks_left = self.looks_left.saturating_sub(1);
                 let inside = self.component_of[to as usize] == self.component_of[start as usize];
                 let Some(flags) = rule.step(state % 4, kind).filter(|_| inside) else { continue };
-                // After the last edge comes the first one again.
-                let ends = !(several && flags & HAD_RW == 0 || rule.is_nonadjacent && flags & ENDED_RW != 0);
-                let length = length + usize::from(kind != Kind::Hop);
+                let length = length + u32::from(kind != Kind::Hop);
                 let next = 4 * to + flags;
                 let seen = &mut self.seen[next as usize];
                 let is_longer = seen.round == round && seen.length <= length;
-                if length > length_max || is_longer || to == start && !ends {
+                if length > length_max || is_longer || to == start && !ends(flags) {
                     continue;
                 }
                 *seen = Seen { round, length, before: state, kind };
@@ -994,17 +1003,17 @@ impl Search<'_> {
         cycle.into_iter().zip(kinds).collect()
     }
 
-    /// Any cycle of a component.
+    /// Any cycle of a component of such paths.
     fn any(&mut self, component: &[u32], rule: Rule) -> Vec<(u32, Kind)> {
-        self.looks = 0;
         let transactions = self.transactions;
         for &start in component.iter().filter(|node| **node < transactions) {
             for &(to, kind) in self.graph.from(start) {
-                if let Some(cycle) = self.back(start, (to, kind), rule, false, usize::MAX) {
+                let is_inside = component.binary_search(&to).is_ok() && rule.step(0, kind).is_some();
+                if let Some(cycle) = is_inside.then(|| self.back(start, (to, kind), rule, false, u32::MAX)).flatten() {
                     return cycle;
                 }
             }
         }
-        Vec::new()
+        unreachable!("each component has a cycle")
     }
 }
