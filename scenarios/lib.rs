@@ -1,5 +1,6 @@
 //! The scenarios of this repository: programs, each beside the scenario files that name it.
 
+pub mod kv;
 pub mod payments;
 pub mod request_response;
 
@@ -8,5 +9,5 @@ use squall::scenario::Program;
 /// All programs, by which scenario files name them.
 #[must_use]
 pub fn programs() -> Vec<Program> {
-    vec![payments::program(), request_response::program()]
+    vec![kv::program(), payments::program(), request_response::program()]
 }

@@ -53,6 +53,31 @@ fn idempotency_keys_repair_it() {
     }
 }
 
+/// The one finds stale reads and nothing else, the other none.
+#[test]
+fn copies_that_are_behind_are_no_linearizable_store() {
+    let behind = load("kv.toml", &[]);
+    assert_eq!(behind.expect(), Some("linearizable"));
+    let (simulation, of_behind) = plans(&behind, 0..200);
+    let verdicts: Vec<Verdict> =
+        of_behind.iter().map(|plan| simulation.run_plan(plan, Record::Digest).verdict).collect();
+    let failed = verdicts.iter().filter(|verdict| verdict.property() == Some("linearizable")).count();
+    assert!((5..100).contains(&failed), "{failed} of 200 seeds failed");
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Pass || verdict.property() == Some("linearizable")));
+    let repaired = load("kv_repaired.toml", &[]);
+    assert_eq!(repaired.expect(), None);
+    let (simulation, of_repaired) = plans(&repaired, repaired.seeds().start()..repaired.seeds().end());
+    for plan in &of_repaired {
+        let outcome = simulation.run_plan(plan, Record::Digest);
+        assert_eq!(outcome.verdict, Verdict::Pass, "seed {}", plan.seed);
+    }
+    // Its clients do what they are judged by: with two keys all is recorded, with lost answers among it.
+    let outcome = simulation.run_plan(&of_repaired[0], Record::Full);
+    let events =
+        squall::check::property::of_trace(&outcome.trace.expect("everything was recorded")).expect("a history");
+    assert!(events.len() >= 30, "{}", events.len());
+}
+
 #[test]
 fn a_bank_that_hears_nothing_leaves_the_property_open() {
     let scenario = load("payments.toml", &["network.loss=100%", "end.at=5s"]);
