@@ -262,11 +262,14 @@ fn the_first_failure_is_shown_with_its_replay() {
 
     // Shrunk and saved, both kinds of failure; the file has its settings.
     let finished = place.squall(&explore).expect(100);
-    let said = |property: &str, seed: &str| format!("replay squall-regressions/two-faults/{property}-{seed}.toml");
-    for saved in [said("error", "0x1"), said("panic", "0x4")] {
-        assert!(finished.stdout.contains(&saved), "{saved}: {}", finished.stdout);
-        let arguments: Vec<&str> = saved.split(' ').collect();
-        let replayed = place.squall(&arguments).expect(100).stdout;
+    for begin in ["error-0x1-", "panic-0x4-"] {
+        // A hash of the settings follows.
+        let begin = format!("squall-regressions/two-faults/{begin}");
+        let said = finished.stdout.lines().filter_map(|line| line.split_once("replay squall-")).map(|(_, rest)| rest);
+        let saved = said.map(|rest| format!("squall-{rest}")).find(|path| path.starts_with(&begin));
+        let saved = saved.unwrap_or_else(|| panic!("{begin}: {}", finished.stdout));
+        assert_eq!(saved.len(), begin.len() + "01234567.toml".len(), "{saved}");
+        let replayed = place.squall(&["replay", &saved]).expect(100).stdout;
         assert!(replayed.contains("and the run is the one that was saved"), "{replayed}");
         assert!(replayed.contains("limit.virtual = 9s"), "{replayed}");
     }
