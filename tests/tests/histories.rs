@@ -79,6 +79,11 @@ fn transactions_are_judged_at_the_level_that_is_asked_for() {
     let wrong = place.squall(&["check", "--model", "kv", &kv, "--consistency", "serializable"]).expect(2).stderr;
     assert!(wrong.contains("--consistency is of transactions"), "{wrong}");
     place.squall(&["check", "--model", "list-append", &kv]).expect(2);
+    // Nothing is searched for.
+    for model in ["list-append", "monotonic-reads"] {
+        let wrong = place.squall(&["check", "--model", model, "skew.jsonl", "--steps", "9"]).expect(2).stderr;
+        assert!(wrong.contains("--steps is of the search"), "{wrong}");
+    }
 }
 
 /// A register that is copied: each client by itself goes on, but for the one that asks another copy.

@@ -215,3 +215,35 @@ fn a_directory_is_changed_for_one_run_alone() {
     assert_eq!(said.len(), 2, "{escapes:?}");
     assert_eq!(said[0], "the working directory was changed to /");
 }
+
+/// From here on the system refuses this thread a directory of its own, as containers do.
+fn refuse_unshare() {
+    let code = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let filter = [
+        // The number of the system call, which stands first.
+        code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_unshare as u32),
+        code(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        code(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the filter outlives the call, which copies it.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+#[test]
+fn a_directory_that_others_would_share_is_not_changed() {
+    let here = std::env::current_dir().unwrap();
+    let (refused, escapes) = as_node(1, || {
+        outside_node_code(refuse_unshare);
+        let by_path = std::env::set_current_dir("/").unwrap_err().kind();
+        // SAFETY: it takes a number, and is refused whichever.
+        (by_path, unsafe { libc::fchdir(0) })
+    });
+    assert_eq!(refused, (std::io::ErrorKind::PermissionDenied, -1));
+    assert_eq!(escapes.len(), 2, "{escapes:?}");
+    assert_eq!(std::env::current_dir().unwrap(), here);
+}

@@ -12,7 +12,6 @@ use super::shard::ShardChoice;
 use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
 use squall_campaign::seeds::SeedRange;
 use squall_check::claim::Claim;
-use squall_check::linearizability::Limits;
 use squall_check::models::Named;
 use squall_check::sessions::Guarantee;
 use squall_check::transactions::Level;
@@ -278,9 +277,9 @@ pub struct Check {
     #[arg(value_name = "HISTORY")]
     pub file: PathBuf,
 
-    /// Give up after so many steps of the model; the verdict then is unknown.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().steps)]
-    pub steps: u64,
+    /// With an object's model: give up after so many steps of it; the verdict then is unknown [default: 100000000].
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
 }
 
 /// Objects by their model, transactions, guarantees.

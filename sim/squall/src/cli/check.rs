@@ -39,8 +39,16 @@ pub fn check(arguments: &Check, output: &mut Output) -> Result<u8, Stop> {
             return Err(Stop::Input(miette::miette!("--consistency is of transactions: of --model list-append alone")));
         }
     };
+    let limits = match (claim, steps) {
+        (_, None) => Limits::default(),
+        (Claim::Linearizable(_), Some(steps)) => Limits { steps: *steps, ..Limits::default() },
+        (_, Some(_)) => {
+            return Err(Stop::Input(miette::miette!(
+                "--steps is of the search that an object's model needs: {claim} needs none"
+            )));
+        }
+    };
     let history = read(file)?;
-    let limits = Limits { steps: *steps, ..Limits::default() };
     let judged = claim.check(&history, limits);
     let (verdict, steps) =
         judged.map_err(|Misunderstood { event, problem }| wrong(file, &format!("event {event}: {problem}")))?;
