@@ -62,6 +62,7 @@ pub fn program() -> Program {
         "A client pays and asks again when it hears nothing; a lost answer must not cost twice",
         world,
     )
+    .in_module(module_path!())
 }
 
 fn world(world: &mut World, args: &Args) {
@@ -78,7 +79,10 @@ async fn alice(payments: u64, timeout: Duration) -> io::Result<()> {
         let receipt = loop {
             match endpoint.call_timeout("bank:80", pay.clone(), timeout).await {
                 Ok(receipt) => break receipt,
-                Err(error) => tracing::warn!("payment {key}: {error}, asking again"),
+                Err(error) => {
+                    squall::reachable!("a payment is asked for again");
+                    tracing::warn!("payment {key}: {error}, asking again");
+                }
             }
         };
         tracing::info!("payment {key} is confirmed, {} cents are left", receipt.balance_cents);
@@ -102,6 +106,7 @@ async fn bank(idempotent: bool) -> io::Result<()> {
             sleep(Duration::from_millis(5)).await;
             let mut account = account.borrow_mut();
             if idempotent && let Some(receipt) = account.receipts.get(&pay.key) {
+                squall::reachable!("a payment is known already");
                 tracing::info!("payment {} is known already", pay.key);
                 return receipt.clone();
             }

@@ -1,5 +1,7 @@
 //! Programs that misbehave, each in its own way, with the whole command line: what the tests of it run.
 
+mod asking;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ fn main() -> std::process::ExitCode {
 
 fn programs() -> Vec<Program> {
     vec![
+        asking::program(),
         Program::new("calm", "Nothing happens", calm),
         Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
         Program::new("counting", "A static outlives the run", counting),

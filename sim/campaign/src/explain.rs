@@ -100,6 +100,7 @@ mod tests {
                 unused_overrides: Vec::new(),
                 escapes: Vec::new(),
                 unreached_faults: Vec::new(),
+                goals: Vec::new(),
                 names: Names::default(),
                 properties: None,
                 trace: Some(trace),

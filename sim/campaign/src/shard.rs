@@ -131,6 +131,8 @@ pub struct Setup {
     pub expect: Option<String>,
     /// The scenario's properties.
     pub properties: Vec<String>,
+    /// What is to come in some of its runs.
+    pub goals: Vec<String>,
     /// All seeds, those of the other shards too.
     pub seeds: SeedRange,
     /// Who decides the order within an instant, where it was said.
@@ -152,7 +154,7 @@ impl Setup {
             value.map_or_else(|| "none".to_string(), |value| value.to_string())
         }
         type Part = (&'static str, fn(&Setup) -> String);
-        let parts: [Part; 13] = [
+        let parts: [Part; 14] = [
             ("version of Squall", |setup| setup.squall.clone()),
             ("build, the program's lock file and sources,", |setup| setup.build.to_string()),
             ("scenario", |setup| setup.scenario.clone()),
@@ -160,6 +162,7 @@ impl Setup {
             ("text of the scenario's file", |setup| setup.fingerprint.to_string()),
             ("property that is to fail", |setup| setup.expect.clone().unwrap_or_else(|| "none".to_string())),
             ("list of properties", |setup| format!("{:?}", setup.properties)),
+            ("list of goals", |setup| format!("{:?}", setup.goals)),
             ("range of seeds", |setup| setup.seeds.to_string()),
             ("strategy", |setup| setup.strategy.unwrap_or_default().to_string()),
             ("number of failures to stop at", |setup| or_none(setup.max_failures)),

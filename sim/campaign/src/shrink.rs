@@ -521,6 +521,7 @@ mod tests {
                 unused_overrides: Vec::new(),
                 escapes: Vec::new(),
                 unreached_faults: Vec::new(),
+                goals: Vec::new(),
                 properties: None,
                 names: Names::default(),
                 trace: None,

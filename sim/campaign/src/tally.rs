@@ -3,10 +3,11 @@
 //! A tally of a stretch of seeds can be shortened to what it was at one of its listed failures, and joined with the tally of the seeds
 //! behind it. So what the parts of a range come to together is what the whole range comes to in one go: shards rest on that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use squall_trace::target::Reached;
 use squall_trace::{Digest, Seed, Verdict};
 
 use crate::seeds::SeedRange;
@@ -30,6 +31,8 @@ pub struct Counted {
     pub escapes: Vec<String>,
     /// Faults of the script that never happened.
     pub unreached_faults: Vec<String>,
+    /// What is to come in some run, and how often it came in this one.
+    pub goals: Vec<Reached>,
     /// Of a failure that was run again: how many decisions weren't calm.
     pub perturbations: Option<usize>,
     /// Of a run that was made again: false if the digest was another.
@@ -48,6 +51,31 @@ pub struct Listed {
     pub perturbations: usize,
     /// Of the runs before this one: of how many nobody can say what they came to.
     pub unknown_before: u64,
+    /// How often each of the goals that were known by then had come, this run included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<Count>,
+}
+
+/// How often a goal came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// In how many runs.
+    pub runs: u64,
+    /// How often in all of them.
+    pub times: u64,
+}
+
+/// What is to come in some run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Goal {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How often it came.
+    pub count: Count,
+    /// The first run in which it came.
+    pub first: Option<Seed>,
 }
 
 /// The failures of one property.
@@ -95,6 +123,8 @@ pub struct Explored {
     /// What node code did that a run can't make deterministic: each kind once, with the first seed.
     pub notes: Vec<(Seed, String)>,
     unreached: Vec<Unreached>,
+    /// What is to come in some run, in the order in which runs told of it.
+    pub goals: Vec<Goal>,
 }
 
 impl Explored {
@@ -110,6 +140,9 @@ impl Explored {
                     unreached.reached = Some(counted.seed);
                 }
             }
+        }
+        for reached in &counted.goals {
+            self.count_goal(counted.seed, reached);
         }
         for escape in &counted.escapes {
             self.note(counted.seed, escape);
@@ -138,10 +171,36 @@ impl Explored {
                 if self.failures.len() < FAILURES_LISTED_MAX {
                     let perturbations = counted.perturbations.unwrap_or(0);
                     let (seed, unknown_before) = (counted.seed, self.unknown);
-                    self.failures.push(Listed { seed, property, perturbations, unknown_before });
+                    let goals = self.goals.iter().map(|goal| goal.count).collect();
+                    self.failures.push(Listed { seed, property, perturbations, unknown_before, goals });
                 }
             }
         }
+    }
+
+    fn count_goal(&mut self, seed: Seed, reached: &Reached) {
+        let place = self.place_of_goal(&reached.goal);
+        let Goal { count, first, .. } = &mut self.goals[place];
+        if reached.times > 0 {
+            count.runs += 1;
+            count.times = count.times.saturating_add(reached.times);
+            first.get_or_insert(seed);
+        }
+    }
+
+    /// Where a goal stands; one that is new stands behind the others.
+    fn place_of_goal(&mut self, name: &str) -> usize {
+        self.goals.iter().position(|goal| &*goal.name == name).unwrap_or_else(|| {
+            self.goals.push(Goal { name: name.into(), count: Count::default(), first: None });
+            self.goals.len() - 1
+        })
+    }
+
+    /// How many goals came in one run alone. Divided by the runs, that is about the chance that the next run shows one that none has shown: the
+    /// estimate of Good and Turing (I. J. Good, *The population frequencies of species and the estimation of population parameters*, 1953).
+    #[must_use]
+    pub fn goals_in_one_run(&self) -> u64 {
+        self.goals.iter().filter(|goal| goal.count.runs == 1).count() as u64
     }
 
     fn note(&mut self, seed: Seed, note: &str) {
@@ -168,7 +227,12 @@ impl Explored {
         let listed = usize::try_from(failures).unwrap_or(usize::MAX);
         assert!(listed > 0 && listed <= self.failures.len(), "{failures} failures weren't listed");
         self.failures.truncate(listed);
-        let Listed { seed: last, unknown_before, .. } = self.failures[listed - 1];
+        let Listed { seed: last, unknown_before, ref goals, .. } = self.failures[listed - 1];
+        self.goals.truncate(goals.len());
+        for (goal, count) in self.goals.iter_mut().zip(goals) {
+            goal.count = *count;
+            goal.first = goal.first.filter(|_| count.runs > 0);
+        }
         self.runs = last.0 - first.0 + 1;
         self.failed = failures;
         self.unknown = unknown_before;
@@ -204,9 +268,32 @@ impl Explored {
         }
         self.first_unrepeated = self.first_unrepeated.or(later.first_unrepeated);
         self.first_unknown = self.first_unknown.take().or(later.first_unknown);
+        let before: Vec<Count> = self.goals.iter().map(|goal| goal.count).collect();
+        let places: Vec<usize> = later.goals.iter().map(|goal| self.place_of_goal(&goal.name)).collect();
+        // What both parts came to, where the later one knew so many goals.
+        let together = |counts: &[Count]| -> Vec<Count> {
+            let mut sums = before.clone();
+            for (&place, count) in places.iter().zip(counts) {
+                sums.resize(sums.len().max(place + 1), Count::default());
+                sums[place].runs += count.runs;
+                sums[place].times = sums[place].times.saturating_add(count.times);
+            }
+            sums
+        };
+        let counts: Vec<Count> = later.goals.iter().map(|goal| goal.count).collect();
+        for (goal, count) in self.goals.iter_mut().zip(together(&counts)) {
+            goal.count = count;
+        }
+        for (&place, goal) in places.iter().zip(&later.goals) {
+            self.goals[place].first = self.goals[place].first.or(goal.first);
+        }
         let room = FAILURES_LISTED_MAX - self.failures.len();
         let unknown = self.unknown;
-        let moved = |listed: Listed| Listed { unknown_before: listed.unknown_before + unknown, ..listed };
+        let moved = |listed: Listed| Listed {
+            unknown_before: listed.unknown_before + unknown,
+            goals: together(&listed.goals),
+            ..listed
+        };
         self.failures.extend(later.failures.into_iter().take(room).map(moved));
         for (property, group) in later.groups {
             match self.groups.get_mut(&property) {
@@ -252,6 +339,7 @@ impl Explored {
         if self.unknown.checked_sub(unknown).is_none_or(|more| more > ran.end() - next) {
             return Err("its numbers of runs don't add up".to_string());
         }
+        self.check_goals(&failures, ran)?;
         for (property, &(count, seed)) in &counts {
             if self.groups.get(*property).is_none_or(|group| group.failures < count || group.seed != seed) {
                 return Err(format!("its failures of {property} don't add up"));
@@ -263,10 +351,38 @@ impl Explored {
         let seeds = self.groups.values().map(|group| group.seed).chain(self.notes.iter().map(|(seed, _)| *seed));
         let seeds = seeds.chain(self.first_unknown.iter().map(|(seed, _)| *seed)).chain(self.first_unrepeated);
         let reached = self.unreached.iter().filter_map(|unreached| unreached.reached);
+        let reached = reached.chain(self.goals.iter().filter_map(|goal| goal.first));
         if let Some(seed) = seeds.chain(reached).find(|seed| !ran.contains(*seed)) {
             return Err(format!("it tells of seed {seed}, which it didn't run"));
         }
         self.failures = failures;
         Ok(self)
+    }
+    /// Whether the goals' counts can be true: each grows from one listed failure to the next, by no more runs than there are between them.
+    fn check_goals(&self, failures: &[Listed], ran: SeedRange) -> Result<(), String> {
+        let wrong = || Err("its numbers of goals don't add up".to_string());
+        let names: BTreeSet<&str> = self.goals.iter().map(|goal| &*goal.name).collect();
+        if names.len() != self.goals.len() {
+            return wrong();
+        }
+        let totals: Vec<Count> = self.goals.iter().map(|goal| goal.count).collect();
+        let all = failures.iter().map(|failure| (&*failure.goals, failure.seed.0 - ran.start() + 1));
+        let mut earlier: (&[Count], u64) = (&[], 0);
+        for (counts, runs) in all.chain([(&*totals, self.runs)]) {
+            let more = runs - earlier.1;
+            let known = earlier.0.iter().chain(std::iter::repeat(&Count { runs: 0, times: 0 }));
+            let grown = |(now, before): (&Count, &Count)| {
+                let (in_runs, times) = (now.runs.checked_sub(before.runs)?, now.times.checked_sub(before.times)?);
+                (in_runs <= more && times >= in_runs && (times == 0) == (in_runs == 0)).then_some(())
+            };
+            if counts.len() < earlier.0.len() || counts.iter().zip(known).any(|pair| grown(pair).is_none()) {
+                return wrong();
+            }
+            earlier = (counts, runs);
+        }
+        if self.goals.iter().any(|goal| goal.first.is_some() != (goal.count.runs > 0)) {
+            return wrong();
+        }
+        Ok(())
     }
 }

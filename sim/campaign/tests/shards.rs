@@ -8,6 +8,7 @@ use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::shard::{Kept, MergeError, Merged, Setup, Shard, ShardId, merge};
 use squall_campaign::tally::{Counted, Explored, FAILURES_LISTED_MAX};
+use squall_trace::target::Reached;
 use squall_trace::verdict::Failure;
 use squall_trace::{Digest, Plan, Seed, Verdict};
 
@@ -19,6 +20,8 @@ struct Run {
     escapes: Vec<u8>,
     unreached: Vec<u8>,
     repeats: bool,
+    /// Goals, and how often each came.
+    goals: Vec<(u8, u64)>,
 }
 
 fn counted(seed: u64, run: &Run) -> Counted {
@@ -41,6 +44,7 @@ fn counted(seed: u64, run: &Run) -> Counted {
         digest: Digest(u128::from(seed)),
         escapes: named("escape", &run.escapes),
         unreached_faults: named("fault", &run.unreached),
+        goals: run.goals.iter().map(|&(goal, times)| Reached { goal: format!("goal {goal}"), times }).collect(),
         perturbations: Some(usize::from(run.kind) + (seed % 7) as usize),
         repeats: run.repeats,
     }
@@ -56,6 +60,7 @@ fn setup(seeds: SeedRange, max_failures: Option<u64>) -> Setup {
         fingerprint: Digest(2),
         expect: None,
         properties: vec!["paid-once".to_string()],
+        goals: vec!["goal 1".to_string()],
         seeds,
         strategy: None,
         max_failures,
@@ -122,9 +127,12 @@ fn runs() -> impl Strategy<Value = Vec<Run>> {
     // Of a few faults most happen in few runs, so that some happen in none, or only late.
     let unreached = prop::collection::vec(prop::bool::weighted(0.97), 4);
     let kind = prop_oneof![4 => Just(0u8), 1 => Just(1u8), 2 => 2u8..5];
-    let run = (kind, few(), unreached, prop::bool::weighted(0.95)).prop_map(|(kind, escapes, unreached, repeats)| {
+    // Each at most once; some are told though they didn't come.
+    let goals = prop::collection::btree_map(0u8..20, 0u64..3, 0..3).prop_map(|goals| goals.into_iter().collect());
+    let run = (kind, few(), unreached, prop::bool::weighted(0.95), goals);
+    let run = run.prop_map(|(kind, escapes, unreached, repeats, goals)| {
         let unreached = (0..).zip(unreached).filter_map(|(fault, unreached)| unreached.then_some(fault)).collect();
-        Run { kind, escapes, unreached, repeats }
+        Run { kind, escapes, unreached, repeats, goals }
     });
     prop_oneof![prop::collection::vec(run.clone(), 0..8), prop::collection::vec(run, 0..120)]
 }
@@ -137,6 +145,7 @@ fn told(explored: &Explored) -> impl PartialEq + std::fmt::Debug {
         explored.failures.clone(),
         explored.groups.clone(),
         (explored.first_unknown.clone(), explored.first_unrepeated, explored.notes.clone(), unreached),
+        (explored.goals.clone(), explored.goals_in_one_run()),
     )
 }
 
@@ -236,7 +245,13 @@ fn shards_are_said_as_two_numbers() {
 }
 
 fn failing(seed: u64) -> Run {
-    Run { kind: if seed.is_multiple_of(3) { 2 } else { 0 }, escapes: vec![], unreached: vec![], repeats: true }
+    Run {
+        kind: if seed.is_multiple_of(3) { 2 } else { 0 },
+        escapes: vec![],
+        unreached: vec![],
+        repeats: true,
+        goals: if seed.is_multiple_of(4) { vec![(1, 2)] } else { vec![] },
+    }
 }
 
 #[test]
@@ -251,9 +266,10 @@ fn what_does_not_belong_together_is_refused_with_both_names() {
     // Machines may have the file in different places.
     assert!(merged_with(&|shard| shard.setup.file = "/elsewhere/payments.toml".into()).is_ok());
     type Change = fn(&mut Setup);
-    let changes: [(Change, &str); 13] = [
+    let changes: [(Change, &str); 14] = [
         (|setup| setup.expect = Some("paid-once".to_string()), "property that is to fail"),
         (|setup| setup.properties.clear(), "list of properties"),
+        (|setup| setup.goals.clear(), "list of goals"),
         (|setup| setup.squall = "0.2.0".to_string(), "version of Squall"),
         (|setup| setup.build = Digest(9), "build"),
         (|setup| setup.scenario = "lock".to_string(), "scenario"),
@@ -404,6 +420,17 @@ fn a_damaged_file_is_told_with_its_place() {
         (r#""failures":3,"seed":"0xc""#, r#""failures":3,"seed":"0xf""#, "property-2 don't add up"),
         (r#""groups":{"#, r#""groups":{"other":{"failures":0,"seed":"0xc","message":""},"#, "without failures"),
         (r#""first_unrepeated":null"#, r#""first_unrepeated":"0x14""#, "it tells of seed 0x14, which it didn't run"),
+        (r#""count":{"runs":2,"times":4}"#, r#""count":{"runs":0,"times":4}"#, "numbers of goals don't add up"),
+        (r#""count":{"runs":2,"times":4}"#, r#""count":{"runs":2,"times":1}"#, "numbers of goals don't add up"),
+        (r#""count":{"runs":2,"times":4}"#, r#""count":{"runs":9,"times":9}"#, "numbers of goals don't add up"),
+        (r#""first":"0xc""#, r#""first":null"#, "numbers of goals don't add up"),
+        (r#""first":"0xc""#, r#""first":"0x14""#, "it tells of seed 0x14, which it didn't run"),
+        (r#""goals":[{"runs":1,"times":2}]"#, r#""goals":[{"runs":4,"times":4}]"#, "numbers of goals don't add up"),
+        (
+            r#""goals":[{"runs":1,"times":2}]"#,
+            r#""goals":[{"runs":1,"times":2},{"runs":0,"times":0}]"#,
+            "numbers of goals don't add up",
+        ),
         (r#""line":"failure""#, r#""line":"feature""#, "line 2: unknown variant"),
         (
             r#""end":"0x14"},"explored":{"runs":10,"passed":7"#,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `agenda` | what will happen, and what is ready |
 //! | `decisions` | who answers at a site; what wasn't calm |
+//! | `goal` | what is to come in some run of many |
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
@@ -17,6 +18,7 @@ mod agenda;
 mod cluster;
 mod decisions;
 pub mod fault;
+pub mod goal;
 mod journal;
 mod kernel;
 pub mod latency;

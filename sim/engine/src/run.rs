@@ -1,13 +1,14 @@
 //! A run: the world is filled, the agenda emptied, everything dropped, and an outcome is left.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use squall_trace::draw::{Purpose, RunKey};
-use squall_trace::target::Outcome;
+use squall_trace::target::{Outcome, Reached};
 use squall_trace::verdict::Judgement;
 use squall_trace::{
     EndReason, Ending, EventMask, Failure, FlowId, Names, NodeId, NodeInfo, Observer, OwnedEvent, Plan, Property,
@@ -404,7 +405,8 @@ fn finish(
     let names = audience.properties.iter().map(|property| property.name().to_string());
     let properties = (record > Record::Digest).then(|| names.collect());
     let kernel = installed.take();
-    let Kernel { journal, decisions, network, escapes, unreached_faults, .. } = *kernel;
+    let Kernel { journal, decisions, network, escapes, unreached_faults, reached, .. } = *kernel;
+    let goals = goals(&audience.properties, reached);
     let unused_overrides = decisions.finish();
     let journal = journal.finish();
     let trace = (record == Record::Full).then(|| Trace {
@@ -427,10 +429,28 @@ fn finish(
         unused_overrides,
         escapes,
         unreached_faults,
+        goals,
         names: Names { nodes: journal.nodes, ..Names::default() },
         properties,
         trace,
     }
+}
+
+/// The goals of the world, in its order, then those that the run came by otherwise. Each is there once.
+fn goals(properties: &[Box<dyn Property>], mut reached: BTreeMap<&'static str, u64>) -> Vec<Reached> {
+    let mut goals: Vec<Reached> = Vec::new();
+    for property in properties {
+        let Some(times) = property.goal() else { continue };
+        match goals.iter_mut().find(|known| known.goal == property.name()) {
+            Some(known) => known.times += times,
+            None => {
+                let times = times + reached.remove(property.name()).unwrap_or(0);
+                goals.push(Reached { goal: property.name().to_string(), times });
+            }
+        }
+    }
+    goals.extend(reached.into_iter().map(|(goal, times)| Reached { goal: goal.to_string(), times }));
+    goals
 }
 
 /// Init functions may hold what the program made, sockets too: they go while the world still is in place.

@@ -423,6 +423,11 @@ impl World {
         self.nodes.iter().any(|node| node.client)
     }
 
+    /// The names of those properties so far that are goals: they are to hold in some run, not in each.
+    pub fn goal_names(&self) -> impl Iterator<Item = &str> {
+        self.properties.iter().filter(|property| property.goal().is_some()).map(|property| property.name())
+    }
+
     /// The names of the properties so far, those that every run has left out.
     pub fn property_names(&self) -> impl Iterator<Item = &str> {
         self.properties.iter().map(|property| property.name())

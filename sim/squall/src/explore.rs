@@ -227,6 +227,7 @@ impl Pool<'_> {
             digest: outcome.digest,
             escapes: outcome.escapes,
             unreached_faults: outcome.unreached_faults,
+            goals: outcome.goals,
             perturbations: None,
             repeats: true,
         };

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `NAME::seeds::A..B` | a block of the scenario's seeds: 16 blocks at the most, of 100 seeds at the least |
 //! | `NAME::expects::PROPERTY` | all seeds of a scenario that is there to fail: that property must fail, and nothing else |
+//! | `NAME::goals` | the scenario's seeds until every goal was reached ([`reachable!`](crate::reachable), [`sometimes`](crate::property::sometimes)); not there if there are none |
 //! | `NAME::regression::FILE` | a failure that is kept in `squall-regressions/NAME/` |
 //! | `NAME::scenario-file` | nothing: the file can't be read, and this says why |
 //!
@@ -35,7 +36,7 @@ use squall_trace::{Digest, Outcome, Plan, Record, Seed, Trace, Verdict};
 
 use crate::cli::exit::Stop;
 use crate::cli::{self, Programs, Saved};
-use crate::explore::{Explored, NoWatch, Settings};
+use crate::explore::{Counted, Explored, NoWatch, Settings, Watch, WatchEnded};
 use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words, kept_aside};
 use crate::isolation::LEAVING_THREADS;
 use crate::runner::Simulation;
@@ -152,6 +153,11 @@ impl Harness {
             };
             return trials.push(trial(name, run));
         }
+        if !scenario.goals().is_empty() && seeds.len() > 1 {
+            let (harness, scenario, name) = (self.clone(), scenario.clone(), format!("{name}::goals"));
+            let run = move || harness.reaches(&scenario, seeds);
+            trials.push(trial(name, run).with_ignored_flag(alone.is_some()));
+        }
         let blocks = blocks(seeds);
         if let Some(seed) = alone
             && !blocks.iter().any(|block| block.contains(seed))
@@ -212,7 +218,8 @@ impl Harness {
     ) -> Result<Option<Finding>, String> {
         let in_world = |scenario: Scenario| {
             let simulation = self.programs.simulation(&scenario);
-            let search = Search { simulation, plan: scenario.plan(Seed(0), Default::default()) };
+            let plan = scenario.plan(Seed(0), Default::default());
+            let search = Search { simulation, plan, goals: Default::default() };
             let (seed, problem) = find(&search)?;
             Some(Finding { scenario, simulation: search.simulation, seed, problem })
         };
@@ -328,16 +335,34 @@ impl Harness {
             note(&format!("squall: {}, seed {seed}: {LEAVING_THREADS}", scenario.name()));
             explored = self.explored(&self.leave_threads(scenario)?, seeds)?;
         }
-        came_as_expected(&explored, property)
+        came_as_expected(&explored, property)?;
+        all_reached(scenario, seeds, &explored)
+    }
+
+    /// Runs seeds until every goal was reached. Whether they pass is asked elsewhere.
+    fn reaches(&self, scenario: &Scenario, seeds: SeedRange) -> Tried {
+        struct UntilReached<'g>(&'g [String]);
+        impl Watch for UntilReached<'_> {
+            fn on_counted(&mut self, _: &Counted, so_far: &Explored) -> Result<(), WatchEnded> {
+                let all = unreached(self.0, so_far).next().is_none();
+                if all { Err(WatchEnded) } else { Ok(()) }
+            }
+        }
+        let explored = self.explored_until(scenario, seeds, &mut UntilReached(scenario.goals()))?;
+        all_reached(scenario, seeds, &explored)
     }
 
     fn explored(&self, scenario: &Scenario, seeds: SeedRange) -> Result<Explored, String> {
+        self.explored_until(scenario, seeds, &mut NoWatch)
+    }
+
+    fn explored_until(&self, scenario: &Scenario, seeds: SeedRange, watch: &mut dyn Watch) -> Result<Explored, String> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         let jobs = usize::try_from(jobs()).unwrap_or(usize::MAX);
         let settings = Settings { seeds, jobs, time_max: None, failures_max: None };
         let plan = |seed| scenario.plan(seed, Default::default());
         let simulation = self.programs.simulation(scenario);
-        let explored = crate::explore::explore(&simulation, &plan, settings, &NEVER, &mut NoWatch);
+        let explored = crate::explore::explore(&simulation, &plan, settings, &NEVER, watch);
         explored.map_err(|error| error.to_string())
     }
 }
@@ -361,6 +386,23 @@ fn came_as_expected(explored: &Explored, property: &str) -> Tried {
         [only] if *only == property && explored.unknown == 0 => Ok(()),
         _ => Err(format!("expected only {property} to fail, but these did: {}; {}", failed.join(", "), seen())),
     }
+}
+
+/// The goals that no run reached.
+fn unreached<'g>(goals: &'g [String], explored: &'g Explored) -> impl Iterator<Item = &'g String> {
+    let is_reached = |goal: &&String| explored.goals.iter().any(|known| *known.name == **goal && known.count.runs > 0);
+    goals.iter().filter(move |goal| !is_reached(goal))
+}
+
+fn all_reached(scenario: &Scenario, seeds: SeedRange, explored: &Explored) -> Tried {
+    let unreached: Vec<String> = unreached(scenario.goals(), explored).cloned().collect();
+    if unreached.is_empty() || seeds.len() == 1 {
+        return Ok(());
+    }
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = testing::write_unreached(&mut text, &format!("seeds {seeds} of {}", scenario.path().display()), &unreached);
+    Err(text)
 }
 
 /// Seeds in blocks that don't depend on anything else.

@@ -101,3 +101,9 @@ pub mod rpc {
 }
 
 pub use rpc::Request;
+
+/// What `reachable!` and `sometimes!` write.
+#[doc(hidden)]
+pub mod goals {
+    pub use squall_engine::goal::*;
+}

@@ -9,7 +9,7 @@ pub use squall_engine::{Cluster, OnPanic, World};
 pub use squall_trace::Ratio;
 
 pub use crate::ensure;
-pub use crate::property::{always, eventually};
+pub use crate::property::{always, eventually, sometimes};
 
 /// So many seconds.
 #[must_use]

@@ -28,6 +28,7 @@
 //! ```
 
 mod eventually;
+mod goals;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -37,6 +38,7 @@ use squall_trace::verdict::Judgement;
 use squall_trace::{Ending, Event, EventKind, EventMask, Property};
 
 pub use eventually::{Eventually, eventually};
+pub use goals::{Sometimes, sometimes};
 
 /// A claim that must hold after every fact: an invariant. `state` is what it remembers; `()` if nothing.
 ///

@@ -31,6 +31,8 @@
 //! The first case is run twice, with another seed in between; of the others one in a hundred is, and every one that doesn't pass. Two runs
 //! that differ fail the test. An input that JSON can't hold as it is (NaN, a map whose keys are no text) is told, but not saved.
 //!
+//! Goals of the world ([`sometimes`](crate::property::sometimes)) are to be reached in some case.
+//!
 //! Runs happen on threads, one after another. The strategies [`workloads`], [`link_weather`] and [`plans`] serve in any property test.
 
 use std::fmt::{Debug, Write as _};
@@ -55,7 +57,7 @@ use squall_trace::{Base, Digest, Outcome, Plan, Ratio, Record, Seed, SiteKind, S
 
 use crate::failures::{self, Patience, REGRESSIONS, Told};
 use crate::runner::{HANG_PROPERTY, Simulation};
-use crate::testing::{self, Exploration, Problem, SHRINK_FOR, Search, describe_outcome, hang_after, is_hung};
+use crate::testing::{self, Exploration, Goals, Problem, SHRINK_FOR, Search, describe_outcome, hang_after, is_hung};
 
 /// The parameter of a plan that is its input, as JSON.
 const INPUT_PARAMETER: &str = "input";
@@ -150,6 +152,7 @@ where
         // A failure is saved by Squall, with its input.
         let mut runner = TestRunner::new(Config { failure_persistence: None, ..self.config.clone() });
         let mut is_first = true;
+        let goals = Arc::new(Goals::default());
         for case in 0..cases {
             let tree = self.inputs.new_tree(&mut runner);
             let tree = match tree {
@@ -159,7 +162,8 @@ where
             for _ in 0..self.seeds_per_case {
                 let seed = any::<u64>().new_tree(&mut runner).map_or(u64::from(case), |seed| seed.current());
                 let plan = Plan::seeded(label.clone(), Seed(seed));
-                let search = Search { simulation: world(&Arc::new(tree.current())), plan: plan.clone() };
+                let simulation = world(&Arc::new(tree.current()));
+                let search = Search { simulation, plan: plan.clone(), goals: Arc::clone(&goals) };
                 let problem = match is_first {
                     true => search.check_first(Seed(seed), |_trace| {}),
                     false => search.check(Seed(seed), case % REPEATED_EVERY == REPEATED_EVERY - 1),
@@ -172,6 +176,13 @@ where
                 }
             }
         }
+        let unreached = goals.unreached();
+        if cases > 1 && !unreached.is_empty() {
+            let mut message = String::new();
+            // Writing to a String can't fail.
+            let _ = testing::write_unreached(&mut message, &format!("{label}, {cases} cases"), &unreached);
+            panic!("{}", message.trim_end());
+        }
         eprintln!("squall: {label}: {cases} cases passed");
     }
 
@@ -181,7 +192,7 @@ where
         let found = case.found.clone();
         let outcome = match problem {
             Problem::Judged(outcome) => outcome,
-            Problem::NoWorld(_) | Problem::NotRepeated(_) => {
+            Problem::NoWorld(_) | Problem::NotRepeated(_) | Problem::NotReached(_) => {
                 if let Problem::NoWorld(_) = problem {
                     self.shrink_input(&mut case.tree, &mut |input| {
                         world(&input).try_run_plan(&case.plan, Record::Digest).is_err().then_some(())

@@ -515,6 +515,7 @@ fn without_run(verdict: Verdict, events: u64) -> Outcome {
         unused_overrides: Vec::new(),
         escapes: Vec::new(),
         unreached_faults: Vec::new(),
+        goals: Vec::new(),
         properties: None,
         names: Names::default(),
         trace: None,

@@ -8,7 +8,9 @@
 //! the command that replays exactly them. Moved to `squall-regressions/TEST/` in the package, and committed, the file runs before all
 //! seeds from then on.
 //!
-//! Unknown is no pass: a run that was given up, or a property that heard nothing, fails the test as well.
+//! Unknown is no pass: a run that was given up, or a property that heard nothing, fails the test as well. So does a goal of the world
+//! ([`sometimes`](crate::property::sometimes)) that none of several runs reached. What is marked in the program's code
+//! ([`reachable!`](crate::reachable)) and isn't a goal of the world is left to `squall explore`: a test is there for a part of the program.
 //!
 //! Before anything else the first seed is run twice, with another seed in between; of the others one in a hundred is. Two runs
 //! that differ fail the test and name the first event in which they do. Under `isolation = "auto"` the seeds then are run in
@@ -32,7 +34,7 @@ use std::io::Write as _;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
@@ -415,6 +417,11 @@ impl Exploration {
         assert!(!self.seeds.is_empty(), "squall: {label} has no seed to run: the range {} is empty", self.seeds);
         let search = self.search::<F>(simulation);
         match search.first_problem(self.seeds, jobs) {
+            None if self.seeds.len() > 1 && !search.goals.unreached().is_empty() => {
+                let problem = Problem::NotReached(search.goals.unreached());
+                let last = Seed(self.seeds.end() - 1);
+                Err(Box::new(self.finding::<F>(last, problem, Some(self.seeds))))
+            }
             None => Ok(self.seeds.len()),
             Some((seed, problem)) => Err(Box::new(self.finding::<F>(seed, problem, Some(self.seeds)))),
         }
@@ -435,7 +442,7 @@ impl Exploration {
     fn search<F: 'static>(&self, simulation: Simulation) -> Search {
         let mut plan = Plan::seeded(self.label::<F>(), Seed(0));
         plan.strategy = self.strategy;
-        Search { simulation, plan }
+        Search { simulation, plan, goals: Arc::default() }
     }
 
     /// The test's path, as well as it is known. `F` is the closure that describes the world.
@@ -465,6 +472,12 @@ impl Exploration {
 
     fn finding<F: 'static>(&self, seed: Seed, problem: Problem, seeds: Option<SeedRange>) -> Finding {
         let test = self.test::<F>();
+        if let (Problem::NotReached(_), Some(seeds)) = (&problem, seeds) {
+            let mut message = String::new();
+            // Writing to a String can't fail.
+            let _ = problem.describe(&mut message, &format!("seeds {seeds}"));
+            return Finding { seed, passed: seeds.len(), problem, message: message.trim_end().to_string() };
+        }
         let mut message = match &test {
             Some(test) => format!("SQUALL_SEED={seed} cargo test {}{test} -- --exact\n\n", package_option()),
             // The name of the test is anyone's guess; what follows says which one it is.
@@ -530,6 +543,8 @@ pub enum Problem {
     NotRepeated(String),
     /// There was no run: its world can't be described. The panic's message.
     NoWorld(String),
+    /// Every seed passed, and no run reached these goals of the world.
+    NotReached(Vec<String>),
 }
 
 impl Problem {
@@ -545,6 +560,7 @@ impl Problem {
             Problem::NoWorld(message) => {
                 writeln!(out, "{seed} can't be run: its world can't be described\n  {message}")
             }
+            Problem::NotReached(goals) => write_unreached(out, seed, goals),
         }
     }
 }
@@ -589,10 +605,46 @@ fn write_indented(out: &mut String, text: &str) -> fmt::Result {
     text.lines().try_for_each(|line| writeln!(out, "  {line}"))
 }
 
+/// Says that no run reached these goals.
+pub(crate) fn write_unreached(out: &mut String, runs: &str, goals: &[String]) -> fmt::Result {
+    let several = if goals.len() == 1 { "a goal" } else { "goals" };
+    writeln!(out, "{runs}: no run reached {several} that some run is to reach:")?;
+    goals.iter().try_for_each(|goal| writeln!(out, "  {goal}"))?;
+    writeln!(out, "Run more seeds, or make what leads there more likely.")
+}
+
+/// The goals of a world, and whether a run has reached them.
+#[derive(Debug, Default)]
+pub(crate) struct Goals(Mutex<BTreeMap<String, bool>>);
+
+impl Goals {
+    fn see(&self, outcome: &Outcome) {
+        if outcome.goals.is_empty() {
+            return;
+        }
+        let mut goals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for reached in &outcome.goals {
+            match goals.get_mut(&reached.goal) {
+                Some(known) => *known |= reached.times > 0,
+                None => {
+                    goals.insert(reached.goal.clone(), reached.times > 0);
+                }
+            }
+        }
+    }
+
+    /// Those that no run has reached.
+    pub fn unreached(&self) -> Vec<String> {
+        let goals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        goals.iter().filter(|(_, reached)| !**reached).map(|(goal, _)| goal.clone()).collect()
+    }
+}
+
 /// Runs of one world by plans that differ in their seed.
 pub(crate) struct Search {
     pub simulation: Simulation,
     pub plan: Plan,
+    pub goals: Arc<Goals>,
 }
 
 /// A run, or why there was none.
@@ -617,6 +669,9 @@ impl Search {
     /// Runs a seed once, or twice. What is the matter with it, if anything.
     pub fn check(&self, seed: Seed, is_repeated: bool) -> Option<Problem> {
         let found = self.attempt(seed, Record::Digest);
+        if let Ok(outcome) = &found {
+            self.goals.see(outcome);
+        }
         if !is_repeated && matches!(&found, Ok(outcome) if outcome.verdict == Verdict::Pass) {
             return None;
         }
@@ -632,6 +687,7 @@ impl Search {
             Ok(outcome) => outcome,
             Err(message) => return Some(Problem::NoWorld(message.to_string())),
         };
+        self.goals.see(&first);
         if let Some(trace) = &first.trace {
             show(trace);
         }
@@ -667,6 +723,7 @@ impl Search {
                 if let Ok(outcome) = &attempt
                     && outcome.verdict == Verdict::Pass
                 {
+                    self.goals.see(outcome);
                     if !is_repeated(Seed(seed)) {
                         continue;
                     }

@@ -109,6 +109,8 @@ pub struct Outcome {
     pub escapes: Vec<String>,
     /// Faults of the script that never happened, in plain words: the run ended before, or the node was down already.
     pub unreached_faults: Vec<String>,
+    /// The world's goals, and how often the run came by each; and those that it came by otherwise. Each is there once.
+    pub goals: Vec<Reached>,
     /// Who took part; empty under [`Record::Digest`].
     pub names: Names,
     /// The names of the properties that judged it, beside [`BUILT_IN_PROPERTIES`](crate::verdict::BUILT_IN_PROPERTIES). `None` under
@@ -116,6 +118,15 @@ pub struct Outcome {
     pub properties: Option<Vec<String>>,
     /// All events; only under [`Record::Full`].
     pub trace: Option<Trace>,
+}
+
+/// Something that is to come in some run of many, and how often it came in this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Its name.
+    pub goal: String,
+    /// How often it came.
+    pub times: u64,
 }
 
 impl Outcome {

@@ -160,6 +160,10 @@ impl<P: Property + ?Sized> Property for Box<P> {
     fn on_end(&mut self, ending: &Ending) -> Judgement {
         (**self).on_end(ending)
     }
+
+    fn goal(&self) -> Option<u64> {
+        (**self).goal()
+    }
 }
 
 /// A named claim about a run, judged from its events.
@@ -178,4 +182,9 @@ pub trait Property {
 
     /// Asked once, when the run has ended and no property was broken before.
     fn on_end(&mut self, ending: &Ending) -> Judgement;
+
+    /// How often it has come so far, of what is to come in some run of many: a goal. None of what is claimed of each run.
+    fn goal(&self) -> Option<u64> {
+        None
+    }
 }

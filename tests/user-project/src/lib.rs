@@ -1,4 +1,5 @@
 //! A ledger that adds what it is told, and a client that tells it again when it hears nothing.
+#![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -27,7 +28,9 @@ pub async fn serve(remembers: bool) -> Result<()> {
     endpoint.add_rpc_handler(move |add: Add| {
         let (seen, total) = (Rc::clone(&seen), Rc::clone(&total));
         async move {
-            if seen.borrow_mut().insert(add.id) || !remembers {
+            let is_new = seen.borrow_mut().insert(add.id);
+            squall::sometimes!(!is_new, "an addition comes twice");
+            if is_new || !remembers {
                 *total.borrow_mut() += add.amount;
                 squall::publish("added", add);
             }

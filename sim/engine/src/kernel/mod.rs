@@ -269,6 +269,8 @@ pub(crate) struct Kernel {
     pub skipped_ns: u64,
     /// Faults of the script that were asked for and couldn't happen.
     pub unreached_faults: Vec<String>,
+    /// How often the run came by the marks of each goal.
+    pub reached: std::collections::BTreeMap<&'static str, u64>,
     /// The last fact of each topic by node, for control tasks.
     pub published: std::collections::BTreeMap<String, Vec<(NodeId, Rc<str>)>>,
     pub clock: crate::world::ClockSettings,
@@ -319,6 +321,7 @@ impl Kernel {
             escaped: Vec::new(),
             skipped_ns: 0,
             unreached_faults: Vec::new(),
+            reached: std::collections::BTreeMap::new(),
             published: std::collections::BTreeMap::new(),
             clock: settings.clock,
             beat,

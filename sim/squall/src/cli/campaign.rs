@@ -8,7 +8,9 @@ use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_campaign::shrink::Minimal;
+use squall_campaign::tally::{Count, Goal};
 use squall_campaign::whole_file;
+use squall_engine::goal::{Mark, marks};
 use squall_reports::github::{annotations, summary};
 use squall_reports::junit::{Case, Problem, Status};
 use squall_reports::printable;
@@ -36,6 +38,23 @@ struct Finished {
     unknown: u64,
     seconds: f64,
     failures: Vec<FinishedFailure>,
+    /// Where there are goals: about the chance that the next run reaches one that none has reached (Good-Turing).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unseen: Option<f64>,
+}
+
+/// What is to come in some run.
+#[derive(Serialize)]
+struct GoalTold<'g> {
+    event: &'static str,
+    goal: &'g str,
+    /// In how many runs it came.
+    runs: u64,
+    /// How often.
+    times: u64,
+    first_seed: Option<Seed>,
+    /// Whether it is to come in these runs.
+    is_wanted: bool,
 }
 
 #[derive(Serialize)]
@@ -181,6 +200,7 @@ impl Campaign {
             exit::PROPERTY_FAILED
         } else if self.explored.unknown > 0
             || self.kept.iter().any(|kept| matches!(kept.verdict, Verdict::Unknown { .. }))
+            || self.unreached_goals().next().is_some()
         {
             exit::INCONCLUSIVE
         } else if self.kept.iter().any(|kept| kept.found.is_stale()) {
@@ -194,6 +214,38 @@ impl Campaign {
     fn failed(&self) -> BTreeSet<&str> {
         let explored = self.explored.groups.keys().map(|property| &**property);
         explored.chain(self.kept.iter().filter_map(|kept| kept.verdict.property())).collect()
+    }
+
+    /// The goals of these runs with what came of each, then those that were reached though nobody asked for it.
+    fn goals(&self) -> impl Iterator<Item = (&str, Count, Option<Seed>)> {
+        let wanted = self.setup.goals.iter().map(|name| {
+            let goal = self.explored.goals.iter().find(|goal| *goal.name == **name);
+            (&**name, goal.map_or_else(Count::default, |goal| goal.count), goal.and_then(|goal| goal.first))
+        });
+        let is_more = |goal: &&Goal| goal.count.runs > 0 && !self.is_wanted(&goal.name);
+        let more = self.explored.goals.iter().filter(is_more);
+        wanted.chain(more.map(|goal| (&*goal.name, goal.count, goal.first)))
+    }
+
+    fn is_wanted(&self, goal: &str) -> bool {
+        self.setup.goals.iter().any(|wanted| wanted == goal)
+    }
+
+    /// Whether goals are judged: of a part nobody can say, and neither of one run.
+    fn judges_goals(&self) -> bool {
+        self.shard.is_none() && !self.interrupted && self.setup.seeds.len() > 1
+    }
+
+    /// The goals that no run reached.
+    fn unreached_goals(&self) -> impl Iterator<Item = &str> {
+        let judged = self.judges_goals();
+        self.goals().filter(move |(_, count, _)| judged && count.runs == 0).map(|(goal, ..)| goal)
+    }
+
+    /// About the chance that the next run reaches a goal that none has reached.
+    fn unseen(&self) -> Option<f64> {
+        let Explored { runs, goals, .. } = &self.explored;
+        (*runs > 0 && !goals.is_empty()).then(|| self.explored.goals_in_one_run() as f64 / *runs as f64)
     }
 
     /// Whether that property failed that was to fail, and nothing else did. In a part it needn't.
@@ -229,6 +281,7 @@ impl Campaign {
                 },
             }
         });
+        self.tell_goals(output)?;
         output.json(&Finished {
             event: "explore-finished",
             runs: explored.runs,
@@ -237,7 +290,49 @@ impl Campaign {
             unknown: explored.unknown,
             seconds: self.seconds(),
             failures: of_seed.collect(),
+            unseen: self.unseen(),
         })
+    }
+
+    fn tell_goals(&self, output: &mut Output) -> Result<(), Stop> {
+        for (goal, Count { runs, times }, first_seed) in self.goals() {
+            let is_wanted = self.is_wanted(goal);
+            output.json(&GoalTold { event: "goal", goal, runs, times, first_seed, is_wanted })?;
+        }
+        Ok(())
+    }
+
+    fn goals_in_words(&self) -> String {
+        let Explored { runs, .. } = self.explored;
+        let mut text = String::new();
+        if runs == 0 || self.goals().next().is_none() {
+            return text;
+        }
+        let reached = self.goals().filter(|(_, count, _)| count.runs > 0).count();
+        text.push_str(&format!("goals: {reached} of {} reached\n", self.goals().count()));
+        for (goal, count, first) in self.goals() {
+            let Some(first) = first else { continue };
+            let often = count.times as f64 / runs as f64;
+            text.push_str(&format!(
+                "    {}: in {} of {}, first with seed {first}, {often:.3} times a run\n",
+                printable::line(goal, 60),
+                count.runs,
+                counted_runs(runs)
+            ));
+        }
+        let (once, percent) = (self.explored.goals_in_one_run(), self.unseen().unwrap_or_default() * 100.0);
+        text.push_str(&format!(
+            "    the next run reaches a new one with a chance of about {percent:.2} % (Good-Turing: {once} came in one run alone)\n"
+        ));
+        for goal in self.unreached_goals() {
+            text.push_str(&format!("NOT REACHED in {}: {}", counted_runs(runs), printable::line(goal, 60)));
+            let places: Vec<String> = marks().iter().filter(|mark| mark.goal == goal).map(place_of).collect();
+            match places.is_empty() {
+                true => text.push('\n'),
+                false => text.push_str(&format!(" ({})\n", places.join(", "))),
+            }
+        }
+        text
     }
 
     /// For CI systems: what JUnit's readers and GitHub show.
@@ -291,7 +386,9 @@ impl Campaign {
             cases.push(Case { name: kept.path.display().to_string(), status });
         }
         let failed = explored.groups.keys().map(|property| &**property);
-        let mut properties: BTreeSet<&str> = self.setup.properties.iter().map(String::as_str).chain(failed).collect();
+        // Of a goal there is another case below.
+        let own = self.setup.properties.iter().map(String::as_str).filter(|property| !self.is_wanted(property));
+        let mut properties: BTreeSet<&str> = own.chain(failed).collect();
         properties.extend(expect);
         for property in properties {
             let status = match explored.groups.get(property) {
@@ -320,6 +417,19 @@ impl Campaign {
                 _ => Status::Passed,
             };
             cases.push(Case { name: property.to_string(), status });
+        }
+        for (goal, count, _) in self.goals().filter(|(goal, ..)| self.is_wanted(goal)) {
+            let status = match count.runs {
+                0 if explored.runs == 0 => Status::Skipped("nothing ran".to_string()),
+                0 if !self.judges_goals() => Status::Skipped(format!("{runs} didn't reach it: all seeds may")),
+                0 => Status::Failed(Problem {
+                    kind: "unreached".to_string(),
+                    message: format!("{runs} didn't reach it"),
+                    text: String::new(),
+                }),
+                _ => Status::Passed,
+            };
+            cases.push(Case { name: format!("sometimes: {goal}"), status });
         }
         if let Some((seed, message)) = &explored.first_unknown {
             cases.push(Case {
@@ -383,6 +493,7 @@ impl Campaign {
                 "NOT DETERMINISTIC: seed {seed} was run a second time, and that run had another digest\n"
             ));
         }
+        text.push_str(&self.goals_in_words());
         if let (Some(directory), 1..) = (out, *traces) {
             let plural = if *traces == 1 { "trace" } else { "traces" };
             text.push_str(&format!("{traces} {plural} written to {}\n", directory.display()));
@@ -424,6 +535,10 @@ impl Campaign {
         }
         text
     }
+}
+
+fn place_of(mark: &Mark) -> String {
+    format!("{}:{}", mark.file, mark.line)
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {

@@ -106,6 +106,7 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
         fingerprint: scenario.fingerprint(),
         expect: scenario.expect().map(str::to_string),
         properties: scenario.property_names().to_vec(),
+        goals: scenario.goals().to_vec(),
         seeds,
         strategy: arguments.world.strategy,
         max_failures: arguments.max_failures.map(NonZeroU64::get),

@@ -1,5 +1,6 @@
 //! `squall run` and `squall replay`: one run, once or twice.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use squall_campaign::whole_file::WholeFile;
 use squall_check::history::write_event;
 use squall_check::property::of_trace;
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
+use squall_trace::target::Reached;
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
@@ -41,6 +43,9 @@ struct Finished<'f> {
     virtual_ns: u64,
     events: u64,
     messages: u64,
+    /// What is to come in some run, and how often it came in this one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    goals: BTreeMap<&'f str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
 }
@@ -240,6 +245,14 @@ impl Once {
         if let Some(Replayed { after, .. }) = replayed {
             output.text(after)?;
         }
+        for Reached { goal, times } in &outcome.goals {
+            let often = match times {
+                0 => "not reached".to_string(),
+                1 => "once".to_string(),
+                _ => format!("{times} times"),
+            };
+            output.text(&format!("goal {}: {often}", output::without_controls(goal)))?;
+        }
         output.text(&format!("replay: {}", super::as_called(&self.replay)))?;
         for escape in &outcome.escapes {
             output::complain(&format!("note: {}", output::without_controls(escape)));
@@ -262,6 +275,7 @@ impl Once {
             virtual_ns: outcome.ending.at_ns,
             events: outcome.ending.events,
             messages: outcome.messages.sent,
+            goals: outcome.goals.iter().map(|reached| (&*reached.goal, reached.times)).collect(),
             outcome: replayed.map(|replayed| replayed.word),
         })?;
         output.flush()

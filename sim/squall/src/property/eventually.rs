@@ -58,13 +58,13 @@ enum Since {
 /// Whether an event is the one; an error breaks the property.
 type IsIt = Box<dyn FnMut(&Event<'_>) -> Result<bool, String>>;
 
-struct Hearer {
+pub(super) struct Hearer {
     what: What,
     is_it: IsIt,
 }
 
 impl Hearer {
-    fn of_topic<T, F>(topic: impl Into<String>, mut is_it: F) -> Hearer
+    pub(super) fn of_topic<T, F>(topic: impl Into<String>, mut is_it: F) -> Hearer
     where
         T: DeserializeOwned,
         F: FnMut(T) -> bool + 'static,
@@ -76,14 +76,18 @@ impl Hearer {
         Hearer { what: What::Topic(topic.into()), is_it: Box::new(is_it) }
     }
 
-    fn of_events<F>(events: EventMask, mut is_it: F) -> Hearer
+    pub(super) fn of_events<F>(events: EventMask, mut is_it: F) -> Hearer
     where
         F: FnMut(&Event<'_>) -> bool + 'static,
     {
         Hearer { what: What::Events(events), is_it: Box::new(move |event| Ok(is_it(event))) }
     }
 
-    fn hears(&mut self, event: &Event<'_>) -> Result<bool, String> {
+    pub(super) fn mask(&self) -> EventMask {
+        self.what.mask()
+    }
+
+    pub(super) fn hears(&mut self, event: &Event<'_>) -> Result<bool, String> {
         if !self.what.fits(event) {
             return Ok(false);
         }
@@ -158,7 +162,7 @@ impl Property for Eventually {
     }
 
     fn interest(&self) -> EventMask {
-        self.comes.iter().chain(&self.asks).fold(EventMask::NONE, |mask, hearer| mask.union(hearer.what.mask()))
+        self.comes.iter().chain(&self.asks).fold(EventMask::NONE, |mask, hearer| mask.union(hearer.mask()))
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Result<(), String> {

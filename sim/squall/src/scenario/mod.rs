@@ -18,6 +18,10 @@
 //! [clock]
 //! epoch = "2026-01-01T00:00:00Z"
 //!
+//! [check]                      # what the clients' histories are to be; goals that these runs aren't to reach
+//! linearizable = "kv"
+//! unreached    = ["the queue is full"]
+//!
 //! [network]                    # every link, unless a [[link]] says otherwise
 //! latency   = { uniform = ["1ms", "10ms"] }
 //! loss      = "1%"
@@ -63,6 +67,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use squall_engine::goal::marks;
 use squall_engine::{World, describe, matches};
 use squall_trace::{Digest, Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
@@ -119,6 +124,7 @@ pub struct Scenario {
     parameters: Parameters,
     node_names: Vec<String>,
     property_names: Vec<String>,
+    goals: Vec<String>,
     settings: Arc<Settings>,
     built: Built,
 }
@@ -236,6 +242,13 @@ impl Scenario {
     #[must_use]
     pub fn property_names(&self) -> &[String] {
         &self.property_names
+    }
+
+    /// What is to come in some of its runs: the world's goals ([`sometimes`](crate::property::sometimes)), then those that are marked in the
+    /// program's code ([`reachable!`](crate::reachable)), without those that its file leaves out.
+    #[must_use]
+    pub fn goals(&self) -> &[String] {
+        &self.goals
     }
 
     /// The world as something that can be run, on threads.
@@ -370,6 +383,7 @@ fn read(
         }
         property_names.push(name);
     }
+    let goals = goals_of(reader, &settings, program, programs, &world);
     check_roles(reader, &settings, &world);
     check_names(reader, &settings, &node_names);
     check_times(reader, &settings, world);
@@ -390,9 +404,39 @@ fn read(
         parameters,
         node_names,
         property_names,
+        goals,
         settings: Arc::new(settings),
         built,
     })
+}
+
+/// The world's goals and those of the program's code, without those that `[check]` leaves out.
+fn goals_of(
+    reader: &mut Reader,
+    settings: &Settings,
+    program: &Program,
+    programs: &[Program],
+    world: &World,
+) -> Vec<String> {
+    let mut goals: Vec<String> = Vec::new();
+    let marks = marks().into_iter().filter(|mark| program.has_marks_of(mark.module, programs)).map(|mark| mark.goal);
+    for goal in world.goal_names().chain(marks) {
+        if !goals.iter().any(|known| known == goal) {
+            goals.push(goal.to_string());
+        }
+    }
+    for NamePlace { name: pattern, span } in &settings.unreached {
+        let before = goals.len();
+        goals.retain(|goal| !matches(pattern, goal));
+        if goals.len() == before {
+            let all =
+                if goals.is_empty() { "there are none".to_string() } else { format!("there are {}", goals.join(", ")) };
+            let message = format!("`check.unreached`: {pattern:?} is no goal that is left; {all}");
+            let meant = nearest(pattern, goals.iter().map(String::as_str));
+            reader.note(Draft::new(span.clone(), message).label("leaves nothing out").meant(meant));
+        }
+    }
+    goals
 }
 
 fn read_program<'p>(reader: &mut Reader, top: &Fields<'_, '_>, programs: &'p [Program]) -> Option<&'p Program> {

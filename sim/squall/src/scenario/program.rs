@@ -57,6 +57,7 @@ pub struct Program {
     /// What it is, in a sentence.
     pub about: &'static str,
     build: Option<Digest>,
+    module: Option<&'static str>,
     prepare: Arc<Prepare>,
 }
 
@@ -82,7 +83,7 @@ impl Program {
             let built: Built = Arc::new(move |world: &mut World| build(world, &args));
             Some(built)
         };
-        Program { name, about, build: None, prepare: Arc::new(prepare) }
+        Program { name, about, build: None, module: None, prepare: Arc::new(prepare) }
     }
 
     /// The same, known to be part of that build: a hash of lock file and sources, as [`build_identity!`](crate::build_identity) gives
@@ -91,6 +92,27 @@ impl Program {
     pub fn of_build(mut self, build: Digest) -> Program {
         self.build = Some(build);
         self
+    }
+
+    /// The same, written in that module: `module_path!()`. The marks below it ([`reachable!`](crate::reachable)) are to be come by in this
+    /// program's scenarios alone. Marks that stand below no program's module are to be come by in all.
+    #[must_use]
+    pub fn in_module(mut self, module: &'static str) -> Program {
+        self.module = Some(module);
+        self
+    }
+
+    /// How long the path of its module is, if the given one is that or below it.
+    fn holds(&self, module: &str) -> Option<usize> {
+        let own = self.module?;
+        let rest = module.strip_prefix(own)?;
+        (rest.is_empty() || rest.starts_with("::")).then_some(own.len())
+    }
+
+    /// Whether marks in that module are this program's, of all `programs`: where modules hold each other, the innermost counts.
+    pub(super) fn has_marks_of(&self, module: &str, programs: &[Program]) -> bool {
+        let innermost = programs.iter().filter_map(|program| program.holds(module)).max();
+        self.holds(module) == innermost
     }
 
     pub(super) fn build(&self) -> Option<Digest> {

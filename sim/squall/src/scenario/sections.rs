@@ -41,7 +41,9 @@ pub(super) struct Settings {
     pub links: Vec<LinkSettings>,
     pub faults: Vec<FaultSettings>,
     /// What is claimed of the history of a run: under which key, and where that is said.
-    pub claims: Vec<(&'static str, Claim, Range<usize>)>,
+    pub claims: Vec<PlacedClaim>,
+    /// Patterns of goals that aren't to be reached.
+    pub unreached: Vec<NamePlace>,
 }
 
 /// How many nodes of a role there are.
@@ -173,7 +175,7 @@ impl Settings {
         let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
         let links = read_links(reader, top);
         let faults = read_faults(reader, top);
-        let claims = read_claims(reader, top);
+        let (claims, unreached) = read_check(reader, top);
         if let (Some(end), Some(limit)) = (end_at, limit_time)
             && end > limit
             && let (Some(end), Some(limit)) = (end_value, limit_value)
@@ -201,6 +203,7 @@ impl Settings {
             links,
             faults,
             claims,
+            unreached,
         })
     }
 
@@ -244,7 +247,11 @@ impl Settings {
     }
 }
 
-fn read_claims(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<(&'static str, Claim, Range<usize>)> {
+/// A key of `[check]`, what it claims, and where.
+type PlacedClaim = (&'static str, Claim, Range<usize>);
+
+/// What histories are claimed to be, and the goals that are left out.
+fn read_check(reader: &mut Reader, top: &Fields<'_, '_>) -> (Vec<PlacedClaim>, Vec<NamePlace>) {
     /// A key, what its value names, and what there is of those.
     type Kind = (&'static str, &'static str, Vec<(&'static str, Claim)>);
     let kinds: [Kind; 3] = [
@@ -253,9 +260,16 @@ fn read_claims(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<(&'static str, 
         ("session", "guarantee", Guarantee::ALL.map(|one| (one.name(), Claim::Session(one))).to_vec()),
     ];
     let mut claims = Vec::new();
-    let Some(check) = reader.table(top, "check", "[check]", &kinds.each_ref().map(|(key, _, _)| *key)) else {
-        return claims;
+    let [claim, transactions, session] = kinds.each_ref().map(|(key, _, _)| *key);
+    let Some(check) = reader.table(top, "check", "[check]", &[claim, transactions, session, "unreached"]) else {
+        return (claims, Vec::new());
     };
+    let unreached = check.get("unreached").and_then(|value| reader.texts("check.unreached", "names of goals", value));
+    let unreached = unreached
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, span)| NamePlace { name: name.to_string(), span })
+        .collect();
     for (key, what, all) in kinds {
         let Some(value) = check.get(key) else { continue };
         let Some(said) = reader.text(&format!("check.{key}"), &format!("the name of a {what}"), value) else {
@@ -269,7 +283,7 @@ fn read_claims(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<(&'static str, 
         let message = format!("`check.{key}`: there is no {what} {said:?}; there are {}", names.join(", "));
         reader.note(Draft::new(value.span(), message).label(format!("not a {what}")).meant(nearest(said, names)));
     }
-    claims
+    (claims, unreached)
 }
 
 pub(super) fn read_seeds(reader: &mut Reader, value: &Value<'_>) -> Option<SeedRange> {

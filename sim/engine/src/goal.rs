@@ -1,0 +1,42 @@
+//! Goals: what is to come in some run of many, marked in the program's code where it comes.
+//!
+//! Every mark of a program is in [`MARKS`], whether a run comes by it or not: the linker collects them. So one that no run came by is known.
+
+pub use linkme;
+pub use linkme::distributed_slice;
+
+use crate::kernel;
+
+/// Everything that is marked in this program, in no order: [`marks`] has one.
+#[distributed_slice]
+pub static MARKS: [Mark];
+
+/// A place in the code that some run is to come by. `squall::reachable!` and `squall::sometimes!` make them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The goal. Marks of one name are one goal.
+    pub goal: &'static str,
+    /// The module that it stands in.
+    pub module: &'static str,
+    /// The file, as the compiler was told it.
+    pub file: &'static str,
+    /// The line in it.
+    pub line: u32,
+}
+
+/// All marks, by their goal.
+#[must_use]
+pub fn marks() -> Vec<Mark> {
+    let mut marks = MARKS.to_vec();
+    marks.sort_unstable();
+    marks
+}
+
+/// A run came by that mark. Outside of a run, and when a run is over, it does nothing.
+pub fn reach(mark: &Mark) {
+    kernel::try_with(|kernel| {
+        if kernel.is_live() {
+            *kernel.reached.entry(mark.goal).or_insert(0) += 1;
+        }
+    });
+}
