@@ -1,6 +1,7 @@
 //! The scenarios of this repository: programs, each beside the scenario files that name it.
 
 pub mod kv;
+pub mod lock;
 pub mod payments;
 pub mod request_response;
 
@@ -9,5 +10,5 @@ use squall::scenario::Program;
 /// All programs, by which scenario files name them.
 #[must_use]
 pub fn programs() -> Vec<Program> {
-    vec![kv::program(), payments::program(), request_response::program()]
+    vec![kv::program(), lock::program(), payments::program(), request_response::program()]
 }

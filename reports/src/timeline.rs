@@ -231,6 +231,7 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
             format!(".. {} {message}{} is still under way", sender(names, *flow), copy_in_words(*copy))
         }
         EventKind::Fault { what } => format!("fault: {what}"),
+        EventKind::Heal { what } => format!("heal: {what}"),
         EventKind::Publish { topic, value } => format!("publishes {topic}: {value}"),
         EventKind::Panic { message } => format!("panics: {message}"),
         EventKind::Escape { what } => format!("leaves the simulation: {what}"),

@@ -14,7 +14,7 @@ impl Checkout {
         let scenarios = directory.path().join("scenarios");
         std::fs::create_dir(&scenarios).expect("a directory");
         let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for name in ["payments.toml", "payments_repaired.toml"] {
+        for name in ["payments.toml", "payments_repaired.toml", "lock.toml"] {
             std::fs::copy(own.join(name), scenarios.join(name)).expect("a copy");
         }
         Checkout(directory)
@@ -261,4 +261,29 @@ fn an_edited_failure_is_shrunk_again() {
         let text = std::fs::read_to_string(checkout.path("short.toml")).expect("it was written");
         assert!(text.contains("minimal = \"unproved\"") && text.contains("kind = \"loss\""), "{text}");
     }
+}
+
+/// Of hundreds of decisions in ten seconds, most of them in a loop that proves nothing, the one that stopped everybody is left.
+#[test]
+fn what_stops_all_progress_is_found() {
+    let checkout = Checkout::new();
+    let explore = |seeds: &str| {
+        let output = checkout.squall(&["explore", "scenarios/lock.toml", "--no-check", "--seeds", seeds]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        said(&output)
+    };
+    let mut found = 0;
+    for begin in (0..1_000).step_by(100) {
+        let said = explore(&format!("{begin}..{}", begin + 100));
+        let causes: Vec<&str> =
+            said.lines().filter(|line| line.starts_with("  1. ") || line.starts_with("  2. ")).collect();
+        let [cause] = &*causes else { panic!("{said}") };
+        assert!(cause.contains("(GiveBack) from client-") && cause.ends_with(" to server is lost"), "{said}");
+        assert!(
+            said.contains("It is a livelock: since ") && said.contains("minimal: without it the property holds"),
+            "{said}"
+        );
+        found += 1;
+    }
+    assert_eq!(found, 10);
 }

@@ -53,6 +53,38 @@ fn idempotency_keys_repair_it() {
     }
 }
 
+/// A lock that isn't given back stops everybody for ever, and the heal shows it; the other gets over all that is lost.
+#[test]
+fn a_lock_that_is_given_back_in_vain_stops_all_progress() {
+    let forgetful = load("lock.toml", &[]);
+    assert_eq!(forgetful.expect(), Some("progress"));
+    let (simulation, of_forgetful) = plans(&forgetful, 0..500);
+    let mut failed = 0;
+    for plan in &of_forgetful {
+        let outcome = simulation.run_plan(plan, Record::Perturbations);
+        let Verdict::Fail(failure) = &outcome.verdict else {
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {}", plan.seed);
+            continue;
+        };
+        assert_eq!((&*failure.property, failure.at_ns), ("progress", 10_000_000_000), "seed {}", plan.seed);
+        // Each who waits asks again after 50 ms and an answer: 61 ms in calm weather.
+        assert!(failure.message.contains("the run's state comes back every 61 ms"), "{}", failure.message);
+        failed += 1;
+    }
+    assert!((5..100).contains(&failed), "{failed} of 500 seeds failed");
+    // A lost answer does no harm, a lost request does; none of it goes wrong without the heal's bound.
+    let unbounded = load("lock.toml", &["heal={ at = \"5s\" }", "expect=livelock"]);
+    let (unbounded, _) = plans(&unbounded, 0..1);
+    let fails = |plan: &&Plan| simulation.run_plan(plan, Record::Digest).verdict != Verdict::Pass;
+    let failing = of_forgetful.iter().find(fails).unwrap();
+    assert!(matches!(unbounded.run_plan(failing, Record::Digest).verdict, Verdict::Unknown { .. }));
+    let repaired = load("lock_repaired.toml", &[]);
+    let (simulation, of_repaired) = plans(&repaired, repaired.seeds().start()..repaired.seeds().end());
+    for plan in &of_repaired {
+        assert_eq!(simulation.run_plan(plan, Record::Digest).verdict, Verdict::Pass, "seed {}", plan.seed);
+    }
+}
+
 /// The one finds stale reads and nothing else, the other none.
 #[test]
 fn copies_that_are_behind_are_no_linearizable_store() {

@@ -441,6 +441,11 @@ impl Agenda {
         self.cancelled = self.cancelled.saturating_sub(1);
     }
 
+    /// What is due at later instants, cancelled timers too, in no order.
+    pub(crate) fn later(&self) -> impl Iterator<Item = (u64, Due)> {
+        self.later.buckets.iter().flatten().map(|entry| (entry.at_ns, entry.due()))
+    }
+
     /// The messages and acts that are left, in the order in which they would have come.
     pub(crate) fn drain(&mut self) -> (Vec<u32>, Vec<u32>) {
         let (mut left, mut acts) = (Vec::new(), Vec::new());

@@ -57,14 +57,15 @@ impl Cluster {
         })
     }
 
-    /// Crashes a node. Whether it happened: not if the node was down, nor if the plan takes this fault away.
+    /// Crashes a node. Whether it happened: not if the node was down, nor if the plan takes this fault away, nor after the world's
+    /// [heal](crate::World::heal).
     ///
     /// # Panics
     /// If there is no such node, or outside of a run.
     #[track_caller]
     pub fn crash(&self, node: &str) -> bool {
         on_node("Cluster::crash", node, |kernel, id| {
-            if !kernel.is_live() || !kernel.nodes[id.index()].up {
+            if !kernel.is_live() || !kernel.nodes[id.index()].up || kernel.is_after_the_storm() {
                 return false;
             }
             let what = format!("the crash of {node} by {}", kernel.current_label());
@@ -76,17 +77,19 @@ impl Cluster {
         })
     }
 
-    /// Starts a node that is down. Whether it was.
+    /// Starts a node that is down. Whether it was. One that the world's heal left out stays down.
     ///
     /// # Panics
     /// If there is no such node, or outside of a run.
     #[track_caller]
     pub fn restart(&self, node: &str) -> bool {
-        on_node("Cluster::restart", node, |kernel, id| kernel.is_live() && kernel.restart(id))
+        on_node("Cluster::restart", node, |kernel, id| {
+            kernel.is_live() && !kernel.nodes[id.index()].is_left_out && kernel.restart(id)
+        })
     }
 
     /// Nodes of different groups can't reach each other from now on, until [`Cluster::heal`]. Whether it happened: not if
-    /// the plan takes this fault away.
+    /// the plan takes this fault away, nor after the world's [heal](crate::World::heal).
     ///
     /// # Panics
     /// If a pattern matches no node, or a node is in two groups, or outside of a run.
@@ -105,14 +108,14 @@ impl Cluster {
         })
     }
 
-    /// Ends all partitions.
+    /// Ends all partitions, but for what the world's heal left.
     ///
     /// # Panics
     /// Outside of a run.
     #[track_caller]
     pub fn heal(&self) {
         kernel::with("Cluster::heal", |kernel| {
-            if kernel.is_live() && kernel.network.heal() {
+            if kernel.is_live() && !kernel.is_after_the_storm() && kernel.network.heal() {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into() });
             }
         });
@@ -120,7 +123,7 @@ impl Cluster {
 }
 
 fn start(kernel: &mut kernel::Kernel, what: &str, partition: Partition) -> bool {
-    if !kernel.is_live() || !kernel.decide_fault(what) {
+    if !kernel.is_live() || kernel.is_after_the_storm() || !kernel.decide_fault(what) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });

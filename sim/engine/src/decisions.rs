@@ -132,6 +132,12 @@ impl Decisions {
         Some(self.choose_asking(head, agenda, now_ns, identify))
     }
 
+    /// From now on what is ready comes in the order in which it became so, but where the plan says otherwise.
+    pub(crate) fn calm_order(&mut self) {
+        self.strategy_chooses_order = false;
+        self.asks_order = self.overrides.keys().any(|site| site.kind == SiteKind::Order);
+    }
+
     fn choose_asking(
         &mut self,
         mut head: Waiting,

@@ -10,7 +10,7 @@ use squall_trace::{EventKind, FlowId, NodeId};
 
 use crate::kernel::Kernel;
 use crate::network::Partition;
-use crate::world::duration_ns;
+use crate::world::{Heal, duration_ns};
 
 /// Something that goes wrong at a given time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +143,12 @@ pub(crate) enum Act {
         id: u64,
         sentence: String,
     },
+    /// All faults stop.
+    EndStorm {
+        heal: Heal,
+    },
+    /// The clients must be through.
+    DemandProgress,
 }
 
 impl Act {
@@ -150,7 +156,7 @@ impl Act {
     pub(crate) fn fault(&self) -> Option<&str> {
         match self {
             Act::Crash { sentence, .. } | Act::Partition { sentence, .. } => Some(sentence),
-            Act::Restart { .. } | Act::Heal { .. } => None,
+            Act::Restart { .. } | Act::Heal { .. } | Act::EndStorm { .. } | Act::DemandProgress => None,
         }
     }
 }
@@ -174,6 +180,9 @@ impl Script {
 /// Does one act.
 pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
     match act {
+        Act::Crash { sentence, .. } | Act::Partition { sentence, .. } if kernel.is_after_the_storm() => {
+            kernel.unreached_faults.push(sentence);
+        }
         Act::Crash { node, sentence, address, restart_after_ns } => {
             if !kernel.nodes[node.index()].up {
                 kernel.unreached_faults.push(sentence);
@@ -188,7 +197,8 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
             }
         }
         Act::Restart { node, boot } => {
-            if kernel.nodes[node.index()].boot == boot {
+            let node_of = &kernel.nodes[node.index()];
+            if node_of.boot == boot && !node_of.is_left_out {
                 kernel.restart(node);
             }
         }
@@ -202,9 +212,12 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
             }
         }
         Act::Heal { id, sentence } => {
-            if kernel.network.end_partition(id) {
+            // What the heal left is there for good.
+            if !kernel.is_after_the_storm() && kernel.network.end_partition(id) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is healed").into() });
             }
         }
+        Act::EndStorm { heal } => kernel.heal(&heal),
+        Act::DemandProgress => kernel.demand_progress(),
     }
 }

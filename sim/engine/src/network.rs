@@ -400,6 +400,8 @@ pub(crate) struct Network {
     free_sockets: Vec<u32>,
     partitions: Vec<(u64, Partition)>,
     partitions_started: u64,
+    /// By node, once the storm is over: between those for which it is nothing goes wrong.
+    healed: Vec<bool>,
     /// Addresses that aren't the default ones of their nodes.
     addresses: BTreeMap<IpAddr, NodeId>,
     /// By node.
@@ -461,6 +463,7 @@ impl Network {
             free_sockets: Vec::new(),
             partitions: Vec::new(),
             partitions_started: 0,
+            healed: Vec::new(),
             addresses: BTreeMap::new(),
             name_hashes: Vec::new(),
             by_name: BTreeMap::new(),
@@ -603,7 +606,20 @@ impl Network {
 
     #[inline]
     fn stopped(&self, from: NodeId, to: NodeId) -> bool {
-        !self.partitions.is_empty() && self.partitions.iter().any(|(_, partition)| partition.stops(from, to))
+        !self.partitions.is_empty()
+            && !self.is_calm(from, to)
+            && self.partitions.iter().any(|(_, partition)| partition.stops(from, to))
+    }
+
+    /// Whether nothing goes wrong between two nodes any more.
+    #[inline]
+    fn is_calm(&self, from: NodeId, to: NodeId) -> bool {
+        !self.healed.is_empty() && self.healed[from.index()] && self.healed[to.index()]
+    }
+
+    /// Nothing goes wrong any more between nodes for which it is true.
+    pub(crate) fn heal_among(&mut self, is_healed: Vec<bool>) {
+        self.healed = is_healed;
     }
 
     pub(crate) fn start_partition(&mut self, partition: Partition) -> u64 {
@@ -629,6 +645,33 @@ impl Network {
 
     fn socket(&mut self, socket: SocketRef) -> Option<&mut Socket> {
         self.sockets.get_mut(socket.slot as usize).filter(|entry| entry.generation == socket.generation)
+    }
+
+    // --- what can be seen of it ---------------------------------------------------------------------------------------
+
+    /// A message without its number: what a receiver sees of it. Ports from `drawn_from` on are drawn, and so are all the same.
+    pub(crate) fn message_as_word(&self, index: u32, drawn_from: u16) -> u64 {
+        let message = &self.messages[index as usize];
+        let flow = &self.flows[message.flow as usize];
+        let port = |port: u16| u64::from(port.min(drawn_from));
+        let nodes = u64::from(flow.from.0) << 32 | u64::from(flow.to.0);
+        let ports = port(message.from_port) << 32 | port(message.to_port) << 16 | message.kind as u64;
+        hash_words([nodes, ports, message.tag, xxh3_64(message.payload.as_slice())])
+    }
+
+    /// What waits at each open socket, in order.
+    pub(crate) fn mail(&self, drawn_from: u16) -> impl Iterator<Item = u64> {
+        self.sockets.iter().filter(|socket| socket.is_open()).map(move |socket| {
+            let several = socket.more.iter().flat_map(|more| more.arrived.values().copied());
+            let lists = std::iter::once(socket.arrived).chain(several);
+            let next = |index: &u32| Some(self.messages[*index as usize].next).filter(|next| *next != NONE);
+            let messages = lists.filter(|list| list.first != NONE);
+            let messages = messages.flat_map(|list| std::iter::successors(Some(list.first), next));
+            let port = u64::from(socket.port.min(drawn_from));
+            messages.fold(hash_words([u64::from(socket.node), port, 0, 0]), |state, message| {
+                hash_words([state, self.message_as_word(message, drawn_from), 0, 0])
+            })
+        })
     }
 
     // --- reading ahead: nothing depends on it -------------------------------------------------------------------------
@@ -1075,7 +1118,13 @@ impl Kernel {
             let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
             if weather.duplicate.hit(words.whether) { copy_ns } else { 0 }
         };
-        let drawn = Fate { latency_ns, lost, copy_ns };
+        let drawn = match self.network.is_calm(from, to) {
+            false => {
+                self.drawn += 1;
+                Fate { latency_ns, lost, copy_ns }
+            }
+            true => Fate { latency_ns: weather.latency.median_ns(), lost: false, copy_ns: 0 },
+        };
         let fate = if self.decisions.is_plain() {
             drawn
         } else {

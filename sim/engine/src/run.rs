@@ -131,7 +131,8 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
     tracing_core::dispatcher::with_default(crate::log::dispatch(), || {
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
-        let World { nodes, network, links, faults, properties, limits, end_at, clock, .. } = world;
+        world.check_heal()?;
+        let World { nodes, network, links, faults, properties, limits, end_at, heal, clock, .. } = world;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
@@ -147,6 +148,9 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         let booted = kernel.settle_nodes(nodes)?;
         for fault in faults {
             kernel.schedule_fault(&fault)?;
+        }
+        if let Some(heal) = heal {
+            kernel.schedule_heal(heal);
         }
         for id in booted {
             kernel.boot(id);
@@ -231,6 +235,7 @@ impl Kernel {
                 up: false,
                 root_returned: false,
                 restart_pending: false,
+                is_left_out: false,
                 init,
                 on_panic,
                 ports: smallvec::SmallVec::new(),
@@ -482,6 +487,12 @@ fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
             &format!("the limit of {} of virtual time", squall_trace::trace::format_ns(kernel.limits.virtual_ns)),
             "Raise the limit (world.limits().virtual_ns, [limit] virtual) or let the clients end.",
         ),
+        EndReason::EndTime if kernel.owes_progress() => Verdict::Unknown {
+            message: format!(
+                "progress: the run ended at {at}, before the bound within which the clients were to get on after the heal: let it run \
+                 longer, or heal sooner"
+            ),
+        },
         EndReason::ClientsDown if kernel.no_client_returned() => Verdict::Unknown {
             message: format!(
                 "at {at} every client is down for good, and none has returned: start one again, or let one live"

@@ -158,6 +158,49 @@ impl Link<'_> {
     }
 }
 
+/// The end of the storm; see [`World::heal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heal {
+    pub(crate) at: Duration,
+    /// Patterns of names; none for all nodes.
+    pub(crate) core: Vec<String>,
+    pub(crate) within: Option<Duration>,
+}
+
+impl Heal {
+    /// Only for these nodes, and between them; patterns with `*` name several. The others' faults stay for good: who is down stays down, who is
+    /// cut off stays cut off, and their links keep their weather. Clients among them aren't waited for any more.
+    pub fn core<N: Into<String>>(&mut self, nodes: impl IntoIterator<Item = N>) -> &mut Heal {
+        self.core = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The clients (of the core, if there is one) must come to their ends within that virtual time: at the bound is in time. A run that ends
+    /// before the bound while some still wait is Unknown.
+    pub fn progress_within(&mut self, within: Duration) -> &mut Heal {
+        self.within = Some(within);
+        self
+    }
+
+    pub(crate) fn has(&self, node: &str) -> bool {
+        self.core.is_empty() || self.core.iter().any(|pattern| matches(pattern, node))
+    }
+
+    /// # Errors
+    /// In words, if a pattern names no node, or no client is there to make progress.
+    pub(crate) fn check(&self, nodes: &[NodeSpec]) -> Result<(), String> {
+        let names = || nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str());
+        if let Some(pattern) = self.core.iter().find(|pattern| !names().any(|name| matches(pattern, name))) {
+            let all: Vec<&str> = names().collect();
+            return Err(format!("the heal's core names {pattern:?}, but the nodes are {}", all.join(", ")));
+        }
+        if self.within.is_some() && !nodes.iter().any(|node| node.client && self.has(&node.name)) {
+            return Err("the heal demands progress, but heals no client that could make some".to_string());
+        }
+        Ok(())
+    }
+}
+
 pub(crate) struct NodeSpec {
     pub name: String,
     pub client: bool,
@@ -193,6 +236,7 @@ pub struct World {
     pub(crate) properties: Vec<Box<dyn Property>>,
     pub(crate) limits: Limits,
     pub(crate) end_at: Option<Duration>,
+    pub(crate) heal: Option<Heal>,
     pub(crate) clock: ClockSettings,
     counts: BTreeMap<String, u32>,
     /// Roles that the program asked about.
@@ -227,6 +271,7 @@ impl World {
             properties: Vec::new(),
             limits: Limits::default(),
             end_at: None,
+            heal: None,
             clock: ClockSettings::default(),
             counts: BTreeMap::new(),
             roles: RefCell::new(BTreeMap::new()),
@@ -405,6 +450,23 @@ impl World {
     #[must_use]
     pub fn end_time(&self) -> Option<Duration> {
         self.end_at
+    }
+
+    /// From that virtual time on nothing goes wrong any more: whoever is down starts again, partitions end, no message is lost or comes twice,
+    /// each takes its calm latency, and what is ready at one instant comes in the order in which it became so. Faults that the script or a
+    /// control task asks for later don't happen. Of several calls the last one counts.
+    ///
+    /// With [`Heal::progress_within`] the clients must then come to their ends: property `progress`.
+    pub fn heal(&mut self, at: Duration) -> &mut Heal {
+        self.heal.insert(Heal { at, core: Vec::new(), within: None })
+    }
+
+    /// Whether the [heal](World::heal) can be as it is said, with the nodes so far.
+    ///
+    /// # Errors
+    /// In words, if a pattern of its core names no node, or if progress is demanded and no client is there to make some.
+    pub fn check_heal(&self) -> Result<(), String> {
+        self.heal.as_ref().map_or(Ok(()), |heal| heal.check(&self.nodes))
     }
 
     /// Where the clocks stand at the start.

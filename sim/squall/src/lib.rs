@@ -88,7 +88,7 @@ pub use squall_engine::latency::Latency;
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
-    ClockSettings, Cluster, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net, node_name,
+    ClockSettings, Cluster, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net, node_name,
     publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, test};

@@ -132,7 +132,7 @@ fn late_in(seeds: u64) -> impl Fn(&mut World) + Send + Sync + 'static {
     move |world| {
         world.client("client", move || async move {
             squall::time::sleep(Duration::from_millis(10)).await;
-            let late = drawn_word() % seeds == 0;
+            let late = drawn_word().is_multiple_of(seeds);
             squall::publish("late", late);
         });
         world.check(sometimes("it is late").on("late", |late: bool| late));

@@ -138,6 +138,11 @@ kind = "crash"
 node = "store-*"
 at = "5s"
 restart_after = "1s"
+
+[heal]
+at = "20s"
+core = ["store-*", "client-*"]
+within = "5s"
 "#;
 
 #[test]
@@ -160,9 +165,24 @@ fn a_whole_file_is_read_and_runs() {
         "split at 2 s is healed",
         "the partition client-* -> gateway at 10 s",
         "the crash of store-* at 5 s (store-2)",
+        "faults stop for store-*, client-*, and stay for all others",
     ] {
         assert!(trace.contains(what), "{what} didn't happen");
     }
+}
+
+/// At the bound is in time.
+#[test]
+fn progress_is_demanded_from_the_heal_on() {
+    let verdict = |within: &str| {
+        let text = format!("program = \"store\"\nargs.pause = \"3s\"\n[heal]\nat = \"1s\"\nwithin = \"{within}\"\n");
+        let scenario = read(&text, &[]).unwrap();
+        let outcome = scenario.simulation().run_plan(&Plan::seeded("x", Seed(1)), Record::Digest);
+        outcome.verdict.property().map(str::to_string)
+    };
+    assert_eq!(verdict("2s"), None);
+    assert_eq!(verdict("1999999999ns"), Some("progress".to_string()));
+    assert!(read("program = \"store\"\nend.at = \"3s\"\n[heal]\nat = \"1s\"\nwithin = \"2s\"\n", &[]).is_ok());
 }
 
 #[test]
@@ -236,7 +256,30 @@ const WRONG: &[Case] = &[
         "did you mean `read-your-writes`?",
     ),
     ("[check]\nlinearizable = 5", "`check.linearizable`: expected the name of a model", "5", ""),
-    ("[heal]\nat = \"1s\"", "unknown key `heal`", "heal", "expected one of"),
+    ("[hael]\nat = \"1s\"", "unknown key `hael`", "hael", "did you mean `heal`?"),
+    ("[heal]\nat = \"1s\"\nfor = \"1s\"", "unknown key `for` in [heal]", "for", "expected one of at, core, within"),
+    ("[heal]\nwithin = \"1s\"", "[heal] lacks `at`", "[heal]", ""),
+    ("[heal]\nat = \"1s\"\nwithin = \"0s\"", "`heal.within`", "\"0s\"", ""),
+    (
+        "[heal]\nat = \"1s\"\ncore = [\"sotre-0\"]",
+        "the heal names the node \"sotre-0\"",
+        "\"sotre-0\"",
+        "did you mean `store-0`?",
+    ),
+    ("[heal]\nat = \"1s\"\nwithin = \"1s\"\ncore = [\"store-*\"]", "heals no client that could make some", "heal", ""),
+    ("end = { at = \"1s\" }\n[heal]\nat = \"1s\"", "the heal at 1 s never happens: the run ends at 1 s", "\"1s\"", ""),
+    (
+        "end = { at = \"3s\" }\n[heal]\nat = \"1s\"\nwithin = \"2001ms\"",
+        "is never judged: its bound is 3.001 s, and the run is over at 3 s",
+        "heal",
+        "",
+    ),
+    (
+        "limit = { virtual = \"2s\" }\n[heal]\nat = \"1s\"\nwithin = \"2s\"",
+        "is never judged: its bound is 3 s, and the run is over at 2 s",
+        "heal",
+        "",
+    ),
     ("[clock]\nepohc = 1", "unknown key `epohc` in [clock]", "epohc", "did you mean `epoch`?"),
     // Units and types.
     ("[network]\nlatency = 5", "`latency`: expected a duration", "5", "did you mean `\"5ms\"`?"),

@@ -135,6 +135,11 @@ pub enum EventKind<'a> {
         /// The message with its fields.
         message: Cow<'a, str>,
     } = 15,
+    /// From now on nothing goes wrong any more, for all nodes or for some.
+    Heal {
+        /// For whom, in plain words.
+        what: Cow<'a, str>,
+    } = 16,
 }
 
 /// How a task ended.
@@ -198,6 +203,8 @@ impl EventMask {
     pub const FAULTS: EventMask = EventMask(1 << 1 | 1 << 2 | 1 << 11);
     /// Spawns, polls and ends of tasks.
     pub const TASKS: EventMask = EventMask(1 << 3 | 1 << 4 | 1 << 5);
+    /// The end of all faults.
+    pub const HEAL: EventMask = EventMask(1 << 16);
     /// Log lines.
     pub const LOGS: EventMask = EventMask(1 << 15);
 
@@ -242,6 +249,7 @@ impl EventKind<'_> {
             EventKind::Panic { .. } => 13,
             EventKind::Escape { .. } => 14,
             EventKind::Log { .. } => 15,
+            EventKind::Heal { .. } => 16,
         }
     }
 
@@ -265,6 +273,7 @@ impl EventKind<'_> {
             EventKind::Lose { flow, number, copy, reason } => EventKind::Lose { flow, number, copy, reason },
             EventKind::InFlight { flow, number, copy } => EventKind::InFlight { flow, number, copy },
             EventKind::Fault { what } => EventKind::Fault { what: text(what) },
+            EventKind::Heal { what } => EventKind::Heal { what: text(what) },
             EventKind::Publish { topic, value } => EventKind::Publish { topic: text(topic), value: text(value) },
             EventKind::Panic { message } => EventKind::Panic { message: text(message) },
             EventKind::Escape { what } => EventKind::Escape { what: text(what) },
@@ -448,7 +457,10 @@ pub mod canonical {
             EventKind::Duplicate { flow, number } => message(out, (*flow, *number, 0), 0),
             EventKind::InFlight { flow, number, copy } => message(out, (*flow, *number, *copy), 0),
             EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),
-            EventKind::Fault { what } | EventKind::Panic { message: what } | EventKind::Escape { what } => {
+            EventKind::Fault { what }
+            | EventKind::Heal { what }
+            | EventKind::Panic { message: what }
+            | EventKind::Escape { what } => {
                 text(out, what);
             }
             EventKind::Publish { topic, value } => {

@@ -8,8 +8,8 @@ use crate::event::{Event, EventMask};
 use crate::id::{NodeId, TaskId};
 
 /// The properties that every run has.
-pub const BUILT_IN_PROPERTIES: [&str; 10] =
-    ["abort", "deadlock", "error", "exit", "hang", "hermetic", "killed", "livelock", "memory", "panic"];
+pub const BUILT_IN_PROPERTIES: [&str; 11] =
+    ["abort", "deadlock", "error", "exit", "hang", "hermetic", "killed", "livelock", "memory", "panic", "progress"];
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub struct Failure {
 pub enum EndReason {
     /// All clients returned.
     ClientsReturned,
-    /// Each client returned, or is down and nothing starts it again.
+    /// Each client returned, or is down and nothing starts it again, or was left out of the heal.
     ClientsDown,
     /// The given virtual time was reached.
     EndTime,
@@ -111,7 +111,7 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             EndReason::ClientsReturned => "all clients returned",
-            EndReason::ClientsDown => "each client returned or is down for good",
+            EndReason::ClientsDown => "each client returned, is down for good or was left out of the heal",
             EndReason::EndTime => "the end time was reached",
             EndReason::Quiet => "nothing was left to happen",
             EndReason::Deadlock => "deadlock",

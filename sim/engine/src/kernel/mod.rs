@@ -11,9 +11,11 @@
 //! | `tasks` | slots, spawn paths, polls, ends |
 //! | `wakers` | who is woken, by number or by waker |
 //! | `nodes` | boots and crashes |
+//! | `heal` | the end of all faults, and what then repeats itself |
 //! | `timers` | what waits for a time |
 
 mod door;
+mod heal;
 mod nodes;
 mod tasks;
 mod timers;
@@ -44,6 +46,7 @@ use crate::read_ahead::read_ahead;
 use crate::world::{Init, Limits, OnPanic};
 
 pub(crate) use door::{Installed, install, try_with, with};
+use heal::AfterTheStorm;
 pub(crate) use nodes::Node;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
@@ -273,6 +276,11 @@ pub(crate) struct Kernel {
     pub reached: std::collections::BTreeMap<&'static str, u64>,
     /// The last fact of each topic by node, for control tasks.
     pub published: std::collections::BTreeMap<String, Vec<(NodeId, Rc<str>)>>,
+    /// Whether clients must get on after the heal, whether it has come or not.
+    demands_progress: bool,
+    after_the_storm: Option<AfterTheStorm>,
+    /// How often programs drew something, and messages their weather.
+    pub drawn: u64,
     pub clock: crate::world::ClockSettings,
     pub beat: Arc<crate::run::Heartbeat>,
 }
@@ -323,6 +331,9 @@ impl Kernel {
             unreached_faults: Vec::new(),
             reached: std::collections::BTreeMap::new(),
             published: std::collections::BTreeMap::new(),
+            demands_progress: false,
+            after_the_storm: None,
+            drawn: 0,
             clock: settings.clock,
             beat,
         }
@@ -468,8 +479,8 @@ impl Kernel {
 
     /// The last fact of each node and topic.
     pub(crate) fn remember_published(&mut self, topic: &str, value: &str) {
-        // Only control tasks ask.
-        if !self.has_control {
+        // Only control tasks ask, and who looks for a state that comes back.
+        if !self.has_control && !self.demands_progress {
             return;
         }
         let node = self.current.node;
@@ -554,6 +565,12 @@ impl Kernel {
                     Some(Now::Poll { slot, generation }) => return Ok(TaskRef { slot, generation }),
                     // Nothing is left to do now: on to the next instant.
                     None => {
+                        if self.after_the_storm.is_some() {
+                            self.after_instant();
+                            if self.failure.is_some() {
+                                continue;
+                            }
+                        }
                         let timers = &self.timers;
                         let is_live = |slot, generation| timers.is_live(slot, generation);
                         let foresight = Foresight { network: &self.network, timers, tasks: &self.tasks };

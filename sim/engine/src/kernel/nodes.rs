@@ -11,6 +11,8 @@ pub(crate) struct Node {
     pub up: bool,
     pub root_returned: bool,
     pub restart_pending: bool,
+    /// Its faults stayed when others were healed: nobody waits for it.
+    pub is_left_out: bool,
     pub init: Init,
     pub on_panic: OnPanic,
     /// Bound ports and their sockets.
@@ -101,7 +103,9 @@ impl Kernel {
     /// Clients that the run still waits for: not those that are down for good.
     pub(super) fn clients_waited_for(&self) -> bool {
         self.clients_left > 0
-            && self.nodes.iter().any(|node| node.client && !node.root_returned && (node.up || node.restart_pending))
+            && self.nodes.iter().any(|node| {
+                node.client && !node.root_returned && !node.is_left_out && (node.up || node.restart_pending)
+            })
     }
 
     /// Whether no client at all has returned.

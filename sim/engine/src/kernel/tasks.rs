@@ -507,6 +507,7 @@ impl Kernel {
 
     /// Entropy for whoever runs, keyed by its task and a number.
     pub(crate) fn fill_entropy(&mut self, out: &mut [u8]) {
+        self.drawn += 1;
         let task = self.current.task;
         let slot = self.current.slot as usize;
         let runs = self.tasks.get(slot).is_some_and(|task| task.generation == self.current.generation);
@@ -526,6 +527,7 @@ impl Kernel {
         use rand_core::SeedableRng;
         let (key, current) = (self.application_key, self.current);
         self.tasks.get(current.slot as usize).filter(|slot| slot.generation == current.generation)?;
+        self.drawn += 1;
         Some(self.details[current.slot as usize].rng.get_or_insert_with(|| {
             let mut seed = [0u8; 32];
             for (block, half) in seed.chunks_mut(16).enumerate() {

@@ -67,6 +67,11 @@ impl Timers {
         self.all.get(timer.slot as usize)?.wake.task()
     }
 
+    /// Who waits for the timer in that slot, if it still is that one.
+    pub(super) fn waiting_in(&self, slot: u32, generation: u32) -> Option<TaskRef> {
+        self.is_live(slot, generation).then(|| self.all[slot as usize].wake.task()).flatten()
+    }
+
     #[inline]
     pub(super) fn is_live(&self, slot: u32, generation: u32) -> bool {
         self.all[slot as usize].generation == generation

@@ -129,6 +129,11 @@ impl Eventually {
         self
     }
 
+    /// It is asked for when the world's [heal](squall_engine::World::heal) comes.
+    pub fn after_heal(self) -> Eventually {
+        self.after_events(EventMask::HEAL, |_| true)
+    }
+
     /// As [`Eventually::after`], for events of any kind: a crash, a healed partition.
     pub fn after_events<F>(mut self, events: EventMask, asks: F) -> Eventually
     where

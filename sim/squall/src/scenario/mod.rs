@@ -44,6 +44,11 @@
 //! node = "store-*"
 //! at   = "5s"
 //! restart_after = "1s"         # else it stays down
+//!
+//! [heal]                       # from then on nothing goes wrong any more
+//! at     = "20s"
+//! core   = ["store-*"]         # else for all nodes
+//! within = "5s"                # the clients must get on: property progress
 //! ```
 //!
 //! A latency is `"5ms"` (always the same), or one of `{ fixed = "5ms" }`, `{ uniform = ["1ms", "10ms"] }`,
@@ -92,7 +97,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "program",
     "about",
     "seeds",
@@ -106,6 +111,7 @@ const KEYS: [&str; 14] = [
     "network",
     "link",
     "fault",
+    "heal",
     "check",
 ];
 
@@ -559,6 +565,9 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
         is_there(reader, "the link", from);
         is_there(reader, "the link", to);
     }
+    for place in settings.heal.iter().flat_map(|heal| &heal.core) {
+        is_there(reader, "the heal", place);
+    }
     for fault in &settings.faults {
         for place in fault.groups.iter().flatten() {
             is_there(reader, "the fault", place);
@@ -579,8 +588,10 @@ fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
     let limit_ns = world.limits().virtual_ns;
     let end_ns = world.end_time().map(reader::nanoseconds);
     let format_ns = squall_trace::trace::format_ns;
-    for fault in &settings.faults {
-        let at_ns = reader::nanoseconds(fault.at);
+    let faults = settings.faults.iter().map(|fault| ("the fault", fault.at, &fault.at_span));
+    let heals = settings.heal.iter().map(|heal| ("the heal", heal.at, &heal.at_span));
+    for (what, at, at_span) in faults.chain(heals) {
+        let at_ns = reader::nanoseconds(at);
         let bound = match end_ns {
             Some(end_ns) if at_ns >= end_ns => {
                 Some((format!("the run ends at {}", format_ns(end_ns)), &settings.end_span))
@@ -591,12 +602,29 @@ fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
             _ => None,
         };
         if let Some((bound, bound_span)) = bound {
-            let message = format!("the fault at {} never happens: {bound}", format_ns(at_ns));
-            let mut draft = Draft::new(fault.at_span.clone(), message).label(format!("expected less: {bound}"));
+            let message = format!("{what} at {} never happens: {bound}", format_ns(at_ns));
+            let mut draft = Draft::new(at_span.clone(), message).label(format!("expected less: {bound}"));
             if let Some(span) = bound_span {
                 draft = draft.also(span.clone(), "said here");
             }
             reader.note(draft);
+        }
+    }
+    if let Some(heal) = &settings.heal {
+        let (judged_ns, end_ns) = (reader::nanoseconds(heal.judged_at()), end_ns.unwrap_or(u64::MAX).min(limit_ns));
+        if heal.within.is_some() && judged_ns > end_ns && reader::nanoseconds(heal.at) < end_ns {
+            let message = format!(
+                "the progress that `heal.within` demands is never judged: its bound is {}, and the run is over at {}",
+                format_ns(judged_ns),
+                format_ns(end_ns)
+            );
+            reader.note(Draft::new(heal.span.clone(), message).label("expected a bound before the run's end"));
+        }
+        heal.apply(&mut world);
+        if heal.core.iter().all(|place| world.node_names().any(|name| matches(&place.name, name)))
+            && let Err(problem) = world.check_heal()
+        {
+            reader.note(Draft::new(heal.span.clone(), problem).label("here"));
         }
     }
 }

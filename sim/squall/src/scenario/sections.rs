@@ -40,6 +40,7 @@ pub(super) struct Settings {
     pub network: Weather,
     pub links: Vec<LinkSettings>,
     pub faults: Vec<FaultSettings>,
+    pub heal: Option<HealSettings>,
     /// What is claimed of the history of a run: under which key, and where that is said.
     pub claims: Vec<PlacedClaim>,
     /// Patterns of goals that aren't to be reached.
@@ -68,6 +69,31 @@ pub(super) struct Weather {
 pub(super) struct NamePlace {
     pub name: String,
     pub span: Range<usize>,
+}
+
+/// `[heal]`.
+#[derive(Clone, Debug)]
+pub(super) struct HealSettings {
+    pub at: Duration,
+    pub at_span: Range<usize>,
+    pub core: Vec<NamePlace>,
+    pub within: Option<Duration>,
+    pub span: Range<usize>,
+}
+
+impl HealSettings {
+    pub(super) fn apply(&self, world: &mut World) {
+        let heal = world.heal(self.at);
+        heal.core(self.core.iter().map(|place| place.name.as_str()));
+        if let Some(within) = self.within {
+            heal.progress_within(within);
+        }
+    }
+
+    /// When all that it demands has been judged.
+    pub(super) fn judged_at(&self) -> Duration {
+        self.at.saturating_add(self.within.unwrap_or_default())
+    }
 }
 
 /// A `[[link]]`.
@@ -176,6 +202,7 @@ impl Settings {
         let links = read_links(reader, top);
         let faults = read_faults(reader, top);
         let (claims, unreached) = read_check(reader, top);
+        let heal = read_heal(reader, top);
         if let (Some(end), Some(limit)) = (end_at, limit_time)
             && end > limit
             && let (Some(end), Some(limit)) = (end_value, limit_value)
@@ -202,6 +229,7 @@ impl Settings {
             network,
             links,
             faults,
+            heal,
             claims,
             unreached,
         })
@@ -241,10 +269,29 @@ impl Settings {
         for fault in &self.faults {
             world.fault(fault.fault.clone());
         }
+        if let Some(heal) = &self.heal {
+            heal.apply(world);
+        }
         for (_, claim, _) in &self.claims {
             world.check(claimed(*claim));
         }
     }
+}
+
+fn read_heal(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<HealSettings> {
+    let heal = reader.table(top, "heal", "[heal]", &["at", "core", "within"])?;
+    let within = heal.get("within");
+    let within = within.and_then(|value| reader.positive_duration("heal.within", "nobody could get on", value));
+    let core = heal.get("core").and_then(|value| reader.texts("heal.core", "names of nodes", value));
+    let core = core.unwrap_or_default().into_iter().map(|(name, span)| NamePlace { name: name.to_string(), span });
+    let core = core.collect();
+    let Some(at) = heal.get("at") else {
+        reader.missing(&heal, "at", "a duration such as \"20s\"");
+        return None;
+    };
+    let at_span = at.span();
+    let at = reader.duration("heal.at", at)?;
+    Some(HealSettings { at, at_span, core, within, span: top.key_span("heal") })
 }
 
 /// A key of `[check]`, what it claims, and where.

@@ -1,0 +1,252 @@
+//! The end of the storm: from then on nothing goes wrong any more, and it is seen whether the clients get on.
+
+use squall_trace::id::hash_words;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::*;
+use crate::world::{Heal, duration_ns};
+
+/// So many words of states are hashed at the most. A world that is too large for that isn't looked at any longer.
+const WORDS_MAX: u64 = 20_000_000;
+
+/// From this port on they are drawn: another one is no other state.
+const EPHEMERAL_PORT_FIRST: u16 = 49_152;
+
+/// What is looked at once the storm is over.
+#[derive(Debug)]
+pub(crate) struct AfterTheStorm {
+    /// Since when.
+    pub since_ns: u64,
+    /// How long the clients have from then on, if progress is demanded of them, and hasn't been judged.
+    pub within_ns: Option<u64>,
+    /// It is the last instant of the bound.
+    is_due: bool,
+    /// The states of the run between two instants, as hashes. `None` once it took too much.
+    states: Option<Vec<(u64, u128)>>,
+    /// How many words were hashed.
+    words: u64,
+}
+
+impl AfterTheStorm {
+    /// Whether the states at the end repeat others: since when, and after how long each.
+    fn period(&self) -> Option<Period> {
+        let states = self.states.as_ref()?;
+        let (last_ns, last) = *states.last()?;
+        let (places, at_ns) = (1..states.len()).find_map(|back| {
+            let (at_ns, state) = states[states.len() - 1 - back];
+            (state == last).then_some((back, at_ns))
+        })?;
+        let period_ns = last_ns - at_ns;
+        let repeats = |place: &usize| {
+            let ((at_ns, state), (before_ns, before)) = (states[*place], states[*place - places]);
+            state == before && at_ns - before_ns == period_ns
+        };
+        let repeated = (places..states.len()).rev().take_while(repeats).count();
+        let (since_ns, _) = states[states.len() - places - repeated];
+        Some(Period { since_ns, period_ns, times: (last_ns - since_ns) / period_ns })
+    }
+}
+
+/// A state that comes back.
+struct Period {
+    since_ns: u64,
+    period_ns: u64,
+    times: u64,
+}
+
+/// A state of the run on its way to a hash.
+#[derive(Default)]
+struct State {
+    hasher: Xxh3,
+    /// Of so many words.
+    count: u64,
+}
+
+impl State {
+    fn words(&mut self, words: impl IntoIterator<Item = u64>) {
+        for word in words {
+            self.count += 1;
+            self.hasher.update(&word.to_le_bytes());
+        }
+    }
+
+    /// Words in no order.
+    fn multiset(&mut self, words: impl Iterator<Item = u64>) {
+        let mut words: Vec<u64> = words.collect();
+        words.sort_unstable();
+        self.words([words.len() as u64]);
+        self.words(words);
+    }
+}
+
+impl Kernel {
+    /// The world ends its storm at that time.
+    pub(crate) fn schedule_heal(&mut self, heal: Heal) {
+        self.demands_progress = heal.within.is_some();
+        self.schedule_act(duration_ns(heal.at), Act::EndStorm { heal });
+    }
+
+    /// Whether progress was demanded, and the run has ended before it could be judged.
+    pub(crate) fn owes_progress(&self) -> bool {
+        let is_judged = self.after_the_storm.as_ref().is_some_and(|after| after.within_ns.is_none());
+        self.demands_progress && !is_judged && self.clients_waited_for()
+    }
+
+    /// All faults stop, or those of a core of nodes, and the others' stay as they are.
+    pub(crate) fn heal(&mut self, heal: &Heal) {
+        let is_healed: Vec<bool> = self.nodes.iter().map(|node| heal.has(&node.name)).collect();
+        let what = match heal.core.is_empty() {
+            true => "all faults stop".to_string(),
+            false => format!("faults stop for {}, and stay for all others", heal.core.join(", ")),
+        };
+        self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
+        self.network.heal_among(is_healed.clone());
+        self.decisions.calm_order();
+        let within_ns = heal.within.map(duration_ns);
+        let states = within_ns.map(|_| Vec::new());
+        self.after_the_storm =
+            Some(AfterTheStorm { since_ns: self.now_ns, within_ns, is_due: false, states, words: 0 });
+        for (index, is_healed) in is_healed.into_iter().enumerate() {
+            let node = &mut self.nodes[index];
+            let is_through = node.client && node.root_returned;
+            if !is_healed && !node.control {
+                node.is_left_out = true;
+                node.restart_pending = false;
+            } else if !is_through {
+                self.restart(NodeId(index as u32));
+            }
+        }
+        self.attention = true;
+        if let Some(within_ns) = within_ns {
+            self.schedule_act(self.now_ns.saturating_add(within_ns), Act::DemandProgress);
+        }
+    }
+
+    /// Whether a fault that is asked for can't happen any more.
+    pub(crate) fn is_after_the_storm(&self) -> bool {
+        self.after_the_storm.is_some()
+    }
+
+    /// The bound is reached. What comes at this instant is in time.
+    pub(crate) fn demand_progress(&mut self) {
+        if let Some(after) = &mut self.after_the_storm {
+            after.is_due = true;
+        }
+    }
+
+    /// Nothing is left to happen at this instant.
+    #[cold]
+    pub(super) fn after_instant(&mut self) {
+        // The bound falls between two instants of the program's, mostly: there no state comes back.
+        match self.after_the_storm.as_ref().is_some_and(|after| after.is_due) {
+            true => self.judge_progress(),
+            false => self.note_state(),
+        }
+    }
+
+    /// Whoever isn't through has made no progress.
+    fn judge_progress(&mut self) {
+        let Some(after) = &mut self.after_the_storm else { return };
+        after.is_due = false;
+        let Some(within_ns) = after.within_ns.take() else { return };
+        if !self.clients_waited_for() {
+            return;
+        }
+        // Where nothing at all is left to happen, it is a deadlock, and will be named so.
+        if self.end_at_ns.is_none()
+            && self.agenda.is_alone()
+            && self.agenda.later().all(|(_, due)| !self.is_pending(due))
+        {
+            return;
+        }
+        let after = self.after_the_storm.as_ref().expect("it was there above");
+        let time = squall_trace::trace::format_ns;
+        let mut message = format!(
+            "no progress within {} of the heal at {}: clients still wait:\n{}",
+            time(within_ns),
+            time(after.since_ns),
+            self.describe_waiting()
+        );
+        message.push('\n');
+        match (after.period(), &after.states) {
+            (Some(Period { since_ns, period_ns, times }), _) => message.push_str(&format!(
+                "It is a livelock: since {} the run's state comes back every {} ({times} times so far). Which nodes are up, what they \
+                 published last, their tasks, what those wait for and what is under way are the same each time, and nothing was drawn \
+                 in between.",
+                time(since_ns),
+                time(period_ns)
+            )),
+            (None, Some(_)) => message.push_str("No state of the run came back: no livelock is proved."),
+            (None, None) => message.push_str("The run is too large to look for a state that comes back."),
+        }
+        self.fail_at("progress", message, None, None);
+    }
+
+    fn is_pending(&self, due: Due) -> bool {
+        match due {
+            Due::Timer { slot, generation } => self.timers.is_live(slot, generation),
+            Due::Delivery { .. } => true,
+            Due::Act { index } => !matches!(self.script.acts[index as usize], Act::DemandProgress),
+        }
+    }
+
+    /// Notes the state of the run between two instants.
+    fn note_state(&mut self) {
+        let Some(AfterTheStorm { within_ns: Some(_), states: Some(_), .. }) = &self.after_the_storm else { return };
+        let (state, words) = self.state();
+        let now_ns = self.now_ns;
+        let Some(after) = &mut self.after_the_storm else { return };
+        after.words += words;
+        if after.words > WORDS_MAX {
+            after.states = None;
+        } else if let Some(states) = &mut after.states {
+            states.push((now_ns, state));
+        }
+    }
+
+    /// All that can be seen of the run and decides how it goes on, as a hash, with times counted from now; and how many words it is made of.
+    /// Numbers of messages and of tasks are left out: programs don't see them.
+    fn state(&self) -> (u128, u64) {
+        let mut state = State::default();
+        state.words([self.drawn]);
+        for node in &self.nodes {
+            state.words([u64::from(node.up), u64::from(node.boot), u64::from(node.root_returned)]);
+        }
+        for (topic, facts) in &self.published {
+            state.words([xxh3_64(topic.as_bytes())]);
+            for (node, value) in facts {
+                state.words([u64::from(node.0), xxh3_64(value.as_bytes())]);
+            }
+        }
+        let tasks = (0..self.tasks.len() as u32).filter(|&slot| self.tasks[slot as usize].future.is_some());
+        state.multiset(tasks.map(|slot| self.task_as_word(slot)));
+        let due = self.agenda.later().filter(|&(_, due)| self.is_pending(due));
+        state.multiset(due.map(|(at_ns, due)| {
+            let (kind, what) = match due {
+                // A waker that isn't a task's says nothing of who waits.
+                Due::Timer { slot, generation } => {
+                    (1, self.timers.waiting_in(slot, generation).map_or(0, |task| self.task_as_word(task.slot)))
+                }
+                Due::Delivery { message } => (2, self.network.message_as_word(message, EPHEMERAL_PORT_FIRST)),
+                Due::Act { index } => (3, xxh3_64(format!("{:?}", self.script.acts[index as usize]).as_bytes())),
+            };
+            hash_words([at_ns - self.now_ns, kind, what, 0])
+        }));
+        state.multiset(self.network.mail(EPHEMERAL_PORT_FIRST));
+        (state.hasher.digest128(), state.count)
+    }
+
+    /// A task as programs know it: without the number that tells it from others of its name.
+    fn task_as_word(&self, slot: u32) -> u64 {
+        let task = &self.tasks[slot as usize];
+        let details = &self.details[slot as usize];
+        let operation = self.operations.get(&task.id).map_or(0, |operation| operation.number + 1);
+        let name = match &details.name {
+            TaskName::Given(name) => xxh3_64(name.as_bytes()),
+            TaskName::OfType(name) => xxh3_64(name.as_bytes()),
+            TaskName::Serving(name) => xxh3_64(name.as_bytes()) ^ 1,
+            TaskName::Root => 0,
+        };
+        hash_words([u64::from(task.node.0) << 32 | u64::from(task.boot), name, operation, 0])
+    }
+}
