@@ -374,6 +374,18 @@ fn the_environment_gives_defaults_that_arguments_override() {
     assert_eq!(run("SQUALL_SEEDS", "3..9", &["explore", &file]).expect(0).summary()["runs"], 6);
     assert_eq!(run("SQUALL_JOBS", "3", &["explore", &file]).expect(0).lines()[0]["jobs"], 3);
     run("SQUALL_SEED", "x", &["run", &file]).expect(2);
+    // Of one seed and a range what is said here counts; of two variables the seed; of two arguments none.
+    let explore = |variable: &str, value: &str, arguments: &[&str]| {
+        let finished = run(variable, value, &[&["explore", &*file][..], arguments].concat());
+        finished.expect(0).lines()[0]["seeds"].clone()
+    };
+    assert_eq!(explore("SQUALL_SEED", "7", &["--seeds", "3..9"]), "0x3..0x9");
+    assert_eq!(explore("SQUALL_SEEDS", "3..9", &["--seed", "7"]), "0x7..0x8");
+    let mut both = place.command(&["explore", &file, "--message-format", "json"]);
+    both.env("SQUALL_SEED", "7").env("SQUALL_SEEDS", "3..9");
+    assert_eq!(Finished::of(&both.output().expect("it starts")).expect(0).lines()[0]["seeds"], "0x7..0x8");
+    let wrong = run("SQUALL_JOBS", "1", &["explore", &file, "--seed", "7", "--seeds", "3..9"]).expect(2);
+    assert!(wrong.stderr.contains("cannot be used with"), "{}", wrong.stderr);
 }
 
 #[test]

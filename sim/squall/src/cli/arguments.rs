@@ -4,7 +4,9 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 use squall_trace::{Seed, StrategyChoice};
 
 use super::output::MessageFormat;
@@ -380,6 +382,23 @@ pub struct Merge {
     /// Also write the result here, as JUnit's XML. What is there already is replaced.
     #[arg(long, value_name = "OUT.xml", value_parser = parse_out)]
     pub junit: Option<PathBuf>,
+}
+
+impl Explore {
+    /// Of `--seed` and `--seeds` one counts: what the command line says goes over the environment, and of two variables that of the single seed.
+    /// Both on the command line end the process with code 2.
+    pub fn choose_by_source(&mut self, matches: &ArgMatches) {
+        let is_said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (self.seed.is_some() && self.seeds.is_some(), is_said("seed"), is_said("seeds")) {
+            (true, true, true) => {
+                let message = "the argument '--seed <N>' cannot be used with '--seeds <SEEDS>'";
+                Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
+            }
+            (true, false, true) => self.seed = None,
+            (true, ..) => self.seeds = None,
+            (false, ..) => {}
+        }
+    }
 }
 
 /// Which seeds to explore.

@@ -24,7 +24,7 @@ mod shrink;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::harness::COMMAND_LINE_VARIABLE;
 use crate::process::{self, Wanted};
@@ -66,7 +66,11 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
     serve_if_wanted(&programs);
     // A file that can't be written is an error like any other.
     squall_hermetic::process::end_by_file_size_limit(false);
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let mut arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let (Command::Explore(explore), Some((_, matches))) = (&mut arguments.command, matches.subcommand()) {
+        explore.choose_by_source(matches);
+    }
     interrupt::install();
     keep_run_threads_quiet();
     let mut output = match Output::open(arguments.message_format, arguments.color) {
