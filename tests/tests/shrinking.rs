@@ -1,13 +1,23 @@
 //! Failing seeds come back as what causes them: as few perturbations as are known to be needed, and no other ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use squall::trace::{Outcome, Plan, Record, Seed, SiteKind, Verdict};
-use squall::{Simulation, World};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use squall::ensure;
+use squall::net::Endpoint;
+use squall::property::always;
+use squall::trace::verdict::Judgement;
+use squall::trace::{
+    Ending, Event, EventKind, EventMask, Outcome, Plan, Property, Record, Seed, SiteKind, StrategyChoice, Verdict,
+};
+use squall::{Latency, Simulation, World};
 use squall_campaign::explain::explain;
 use squall_campaign::failure_file::{FailureFile, Origin};
 use squall_campaign::shrink::{Minimal, Runs, Shrunk, shrink};
 use squall_tests::bugs::{BUGS, Bug, chatter, pays};
+use squall_tests::random_world::{any_world, build};
 
 fn failing_seeds(simulation: &Simulation, property: &str, wanted: usize) -> Vec<Plan> {
     let fails = |plan: &Plan| {
@@ -272,4 +282,105 @@ fn explaining_is_not_longer_than_shrinking() {
     let target = Counted(&simulation, std::cell::Cell::new(0));
     let _ = explain(&target, &cut_short);
     assert!(target.1.get() <= 12, "{} runs", target.1.get());
+}
+
+/// What many random worlds come down to, comes down to nothing else: losses, copies, long waits (judged at the end) and messages out of order,
+/// under each strategy.
+#[test]
+fn what_random_worlds_come_down_to_stays() {
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut shrunk = [0; 4];
+    for world in 0..160 {
+        let spec = any_world().new_tree(&mut runner).unwrap().current();
+        let kind = world % 4;
+        let simulation = Simulation::new(move |world: &mut World| {
+            build(&spec, &Arc::default(), world);
+            world.check(seldom_thrice(kind));
+        });
+        let strategies = [StrategyChoice::Random, StrategyChoice::Fifo, StrategyChoice::Pct { depth: 3, steps: 60 }];
+        for (seed, strategy) in strategies.into_iter().enumerate() {
+            let plan = Plan { strategy, ..Plan::seeded("random", Seed(seed as u64)) };
+            if let Ok(shrunk_once) = shrink(&simulation, &plan, &mut Runs(100_000)) {
+                assert_is_left(&simulation, &shrunk_once);
+                shrunk[kind] += 1;
+            }
+        }
+    }
+    assert!(shrunk.iter().all(|&worlds| worlds > 5), "{shrunk:?}");
+}
+
+/// Broken by the third time of what `kind` says.
+fn seldom_thrice(kind: usize) -> impl Property {
+    let judge = move |(times, last): &mut (u32, u64), event: &Event<'_>| {
+        let is_one = match (kind, &event.kind) {
+            (0, EventKind::Lose { .. }) | (1, EventKind::Duplicate { .. }) => true,
+            (2, EventKind::Deliver { .. }) => event.at_ns - std::mem::replace(last, event.at_ns) > 2_000_000,
+            (3, EventKind::Deliver { number, .. }) => *number < std::mem::replace(last, *number),
+            _ => false,
+        };
+        *times += u32::from(is_one);
+        ensure!(kind == 2 || *times < 3);
+        Ok(())
+    };
+    let at_end = |(times, _): &mut (u32, u64)| {
+        ensure!(*times < 3);
+        Ok(())
+    };
+    always("seldom thrice", (0, 0)).on_events(EventMask::MESSAGES, judge).at_end(at_end)
+}
+
+/// A message that comes when half of the time is over, and a tenth of the run: how late that is depends on where the run ends.
+#[derive(Default)]
+struct ComesSoon {
+    came_ns: u64,
+}
+
+impl Property for ComesSoon {
+    fn name(&self) -> &str {
+        "comes soon"
+    }
+
+    fn interest(&self) -> EventMask {
+        EventMask::MESSAGES
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Result<(), String> {
+        if let EventKind::Deliver { .. } = event.kind {
+            self.came_ns = event.at_ns;
+        }
+        Ok(())
+    }
+
+    fn on_end(&mut self, ending: &Ending) -> Judgement {
+        match self.came_ns > 50_000_000 + ending.at_ns / 10 {
+            true => Judgement::Broken(format!("it came at {} of {}", self.came_ns, ending.at_ns)),
+            false => Judgement::Held,
+        }
+    }
+}
+
+/// With an earlier end a milder latency does.
+#[test]
+fn values_are_brought_to_calm_once_more_when_the_end_is_nearer() {
+    let simulation = Simulation::new(|world: &mut World| {
+        world.node("server", || async {
+            let _endpoint = Endpoint::bind("0.0.0.0:80").await;
+            std::future::pending::<()>().await;
+        });
+        world.client("client", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+            endpoint.send_to("server:80", 1, b"hello").await.unwrap();
+        });
+        world.network().latency(Latency::uniform(Duration::from_millis(1), Duration::from_millis(90)));
+        world.end_at(Duration::from_millis(100));
+        world.check(ComesSoon::default());
+    });
+    for plan in failing_seeds(&simulation, "comes soon", 5) {
+        let shrunk = shrink(&simulation, &plan, &mut Runs(1_000)).unwrap();
+        let [late] = shrunk.perturbations() else { panic!("{:?}", shrunk.perturbations()) };
+        // At the end of the whole run it would be 60 ms; 50 and a tenth of itself are 55.6.
+        assert!((55_000_000..58_000_000).contains(&late.value), "{late:?} of {:?}", shrunk.plan.horizon_ns);
+        assert_is_left(&simulation, &shrunk);
+    }
 }

@@ -15,7 +15,8 @@
 //! 4. **Values** by bisection towards calm, from above and from below, and rounded where that still fails. Then 3 again, with the
 //!    values as they are now.
 //! 5. **The horizon**, where the failure was seen when the run had ended: the earliest end at which it is seen, while no smaller set
-//!    fails there either. Without that a claim such as "everything arrives in the end" would fail of every run that is cut short.
+//!    fails there either. Without that a claim such as "everything arrives in the end" would fail of every run that is cut short. Then 3 to 5
+//!    again, until nothing changes: who shrinks what is shrunk gets it back.
 //!
 //! Nothing of it is random: the same failure gives the same minimum.
 
@@ -34,6 +35,9 @@ const PRECISION: u64 = 64;
 
 /// A horizon that was given is left unless there is one that is earlier by one part in so many. More than what bisecting and rounding leave open.
 const HORIZON_GAIN: u64 = 8;
+
+/// So often the end of the run is drawn nearer.
+const HORIZONS_MAX: u32 = 8;
 
 /// When to give up.
 pub trait Budget {
@@ -137,17 +141,20 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
 
     search.calm_classes(&mut set);
     search.bisect(&mut set);
-    let mut minimal = search.minimize(&mut set);
-    while search.soften(&mut set) && minimal != Minimal::Unproved {
-        // What was proved was proved of other values.
-        minimal = search.minimize(&mut set);
+    let mut minimal = search.minimal_and_mild(&mut set);
+    // What fails at an event ends there anyway.
+    if first.ending.reason != EndReason::Failed {
+        for _ in 0..HORIZONS_MAX {
+            let horizon_ns = search.draw_horizon(&set);
+            if horizon_ns == search.horizon_ns || minimal == Minimal::Unproved {
+                break;
+            }
+            // With an earlier end milder values may do.
+            search.horizon_ns = horizon_ns;
+            minimal = search.minimal_and_mild(&mut set);
+        }
     }
-    let horizon_ns = match first.ending.reason {
-        // What fails at an event ends there anyway.
-        EndReason::Failed => plan.horizon_ns,
-        _ => search.draw_horizon(&set),
-    };
-    let exhausted = search.exhausted;
+    let (exhausted, horizon_ns) = (search.exhausted, search.horizon_ns);
     let runs = search.runs + 1;
     let only = |set: &[Perturbation]| Plan { horizon_ns, ..plan.only(set) };
     let outcome = target.run(&only(&set), Record::Full, &mut NoObserver);
@@ -349,6 +356,16 @@ impl Search<'_> {
             }
             return if self.exhausted { Minimal::Unproved } else { Minimal::Pairs };
         }
+    }
+
+    /// Tries every removal, and every value closer to calm, until none fails.
+    fn minimal_and_mild(&mut self, set: &mut Vec<Perturbation>) -> Minimal {
+        let mut minimal = self.minimize(set);
+        while self.soften(set) && minimal != Minimal::Unproved {
+            // What was proved was proved of other values.
+            minimal = self.minimize(set);
+        }
+        minimal
     }
 
     /// Brings values closer to calm. Whether any has changed.
