@@ -86,6 +86,20 @@ fn the_readme_shows_what_is_printed() {
     assert!(said.contains(counts), "README.md has {counts:?}, but the command prints:\n{said}");
 }
 
+/// What docs/properties.md says of a livelock is what the command says.
+#[test]
+fn the_page_on_properties_shows_what_is_printed() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/properties.md")).expect("a page");
+    let (_, behind) = page.split_once("```text\n").expect("a sample");
+    let (sample, _) = behind.split_once("```").expect("its end");
+    let output = squall(&["run", "scenarios/lock.toml", "--seed", "0x24"]);
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output.stderr));
+    let in_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = in_one_line(text(&output.stdout));
+    assert!(said.contains(&in_one_line(sample)), "docs/properties.md has {sample:?}, but the command prints:\n{said}");
+}
+
 /// Whatever docs/failures.md shows is what the command prints and writes.
 #[test]
 fn the_page_on_failures_shows_what_is_printed_and_written() {

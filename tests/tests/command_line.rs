@@ -53,7 +53,7 @@ fn list_names_scenarios_and_says_what_is_wrong_with_others() {
     let listed = place.json(&["list", "."]).expect(0).summary();
     assert_eq!(listed["event"], "list-finished");
     assert_eq!(listed["scenarios"][0]["name"], "calm");
-    assert_eq!(keys(&listed["scenarios"][0]), ["about", "file", "name", "properties"]);
+    assert_eq!(keys(&listed["scenarios"][0]), ["about", "file", "goals", "name", "properties"]);
     place.scenario("clam", "");
     let listed = place.json(&["list", "."]).expect(2);
     assert!(listed.stderr.contains("clam"), "{}", listed.stderr);

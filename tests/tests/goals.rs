@@ -39,6 +39,8 @@ fn a_goal_that_no_run_reached_is_told_and_is_not_green() {
         "{}",
         wrong.stderr
     );
+    let listed = place.json(&["list", "calm.toml"]).expect(0).summary();
+    assert_eq!(listed["scenarios"][0]["goals"], serde_json::json!(["a question is known", "a question is repeated"]));
     // One run isn't many.
     place.squall(&["explore", "calm.toml", "--seeds", "0..1"]).expect(0);
     place.squall(&["explore", "calm.toml", "--seeds", "0..2"]).expect(120);

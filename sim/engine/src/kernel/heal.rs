@@ -21,7 +21,7 @@ pub(crate) struct AfterTheStorm {
     pub within_ns: Option<u64>,
     /// It is the last instant of the bound.
     is_due: bool,
-    /// The states of the run between two instants, as hashes. `None` once it took too much.
+    /// The states of the run between two instants in the second half of the bound, as hashes. `None` once it took too much.
     states: Option<Vec<(u64, u128)>>,
     /// How many words were hashed.
     words: u64,
@@ -190,9 +190,16 @@ impl Kernel {
         }
     }
 
-    /// Notes the state of the run between two instants.
+    /// Notes the state of the run between two instants. Mostly the clients are through long before half of the bound is over: until then it isn't
+    /// worth the time.
     fn note_state(&mut self) {
-        let Some(AfterTheStorm { within_ns: Some(_), states: Some(_), .. }) = &self.after_the_storm else { return };
+        let Some(AfterTheStorm { since_ns, within_ns: Some(within_ns), states: Some(_), .. }) = self.after_the_storm
+        else {
+            return;
+        };
+        if self.now_ns < since_ns + within_ns / 2 {
+            return;
+        }
         let (state, words) = self.state();
         let now_ns = self.now_ns;
         let Some(after) = &mut self.after_the_storm else { return };

@@ -1,4 +1,4 @@
-//! `squall list`: scenarios and their properties.
+//! `squall list`: scenarios with their properties and goals.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,8 @@ struct Listed {
     file: String,
     about: String,
     properties: Vec<String>,
+    /// What is to come in some of its runs.
+    goals: Vec<String>,
 }
 
 pub fn list(programs: &Programs, arguments: &List, output: &mut Output) -> Result<u8, Stop> {
@@ -37,6 +39,7 @@ pub fn list(programs: &Programs, arguments: &List, output: &mut Output) -> Resul
                     file: file.display().to_string(),
                     about: scenario.about().to_string(),
                     properties: scenario.property_names().to_vec(),
+                    goals: scenario.goals().to_vec(),
                 });
             }
             Err(error) => code = Stop::from(error).tell(),
@@ -58,6 +61,9 @@ fn in_words(scenario: &Scenario) -> String {
     }
     if !scenario.property_names().is_empty() {
         text.push_str(&format!("    properties: {}\n", scenario.property_names().join(", ")));
+    }
+    if !scenario.goals().is_empty() {
+        text.push_str(&format!("    goals: {}\n", scenario.goals().join(", ")));
     }
     if let Some(property) = scenario.expect() {
         text.push_str(&format!("    is there to fail: {property}\n"));
