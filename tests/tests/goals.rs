@@ -27,6 +27,10 @@ fn a_goal_that_no_run_reached_is_told_and_is_not_green() {
     assert!(told.contains("40 passed, 0 failed, 0 unknown"), "{told}");
     let junit = std::fs::read_to_string(place.path("junit.xml")).expect("a file");
     assert!(junit.contains("sometimes: a question is known") && junit.contains("type=\"unreached\""), "{junit}");
+    assert!(
+        junit.contains("40 runs didn&apos;t reach the goal: a question is known") && junit.contains("asking.rs:"),
+        "{junit}"
+    );
     // Left out, each by its name or both by a pattern.
     let left_out = "check.unreached=[\"a question is repeated\", \"a question is known\"]";
     for set in [left_out, "check.unreached=\"a question *\""] {

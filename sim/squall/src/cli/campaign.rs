@@ -10,7 +10,7 @@ use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_campaign::shrink::Minimal;
 use squall_campaign::tally::{Count, Goal};
 use squall_campaign::whole_file;
-use squall_engine::goal::{Mark, marks};
+use squall_engine::goal::marks;
 use squall_reports::github::{annotations, summary};
 use squall_reports::junit::{Case, Problem, Status};
 use squall_reports::printable;
@@ -326,10 +326,9 @@ impl Campaign {
         ));
         for goal in self.unreached_goals() {
             text.push_str(&format!("NOT REACHED in {}: {}", counted_runs(runs), printable::line(goal, 60)));
-            let places: Vec<String> = marks().iter().filter(|mark| mark.goal == goal).map(place_of).collect();
-            match places.is_empty() {
-                true => text.push('\n'),
-                false => text.push_str(&format!(" ({})\n", places.join(", "))),
+            match places_of(goal) {
+                places if places.is_empty() => text.push('\n'),
+                places => text.push_str(&format!(" ({places})\n")),
             }
         }
         text
@@ -424,8 +423,8 @@ impl Campaign {
                 0 if !self.judges_goals() => Status::Skipped(format!("{runs} didn't reach it: all seeds may")),
                 0 => Status::Failed(Problem {
                     kind: "unreached".to_string(),
-                    message: format!("{runs} didn't reach it"),
-                    text: String::new(),
+                    message: format!("{runs} didn't reach the goal: {goal}"),
+                    text: places_of(goal),
                 }),
                 _ => Status::Passed,
             };
@@ -537,8 +536,11 @@ impl Campaign {
     }
 }
 
-fn place_of(mark: &Mark) -> String {
-    format!("{}:{}", mark.file, mark.line)
+/// Where a goal is marked in the code; empty if it is the world's alone.
+fn places_of(goal: &str) -> String {
+    let marks = marks().into_iter().filter(|mark| mark.goal == goal);
+    let places: Vec<String> = marks.map(|mark| format!("{}:{}", mark.file, mark.line)).collect();
+    places.join(", ")
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
