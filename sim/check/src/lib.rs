@@ -22,6 +22,7 @@ pub mod history;
 pub mod linearizability;
 pub mod model;
 pub mod models;
+mod names;
 pub mod property;
 pub mod sessions;
 pub mod transactions;

@@ -2,13 +2,12 @@
 //! outcome has no result.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::history::History;
 use crate::linearizability::{Judgement, Limits, Misunderstood, check};
 use crate::model::{Call, Model, Step};
+use crate::names::said_by_name;
 use crate::value::Value;
 
 /// One of the models here, by its name.
@@ -61,23 +60,7 @@ impl Named {
     }
 }
 
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Named {
-    type Err = String;
-
-    /// # Errors
-    /// Any other text.
-    fn from_str(text: &str) -> Result<Named, String> {
-        let names = Named::ALL.map(Named::name).join(", ");
-        let found = Named::ALL.into_iter().find(|named| named.name() == text);
-        found.ok_or_else(|| format!("there is no model {text:?}; there are {names}"))
-    }
-}
+said_by_name!(Named, "model");
 
 /// A value that is read and written; null at first.
 ///

@@ -8,14 +8,13 @@
 //! components, in linear time.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::str::FromStr;
 
 use foldhash::fast::FixedState;
 
 use crate::graph::{Edges, Graph, NONE};
 use crate::history::{History, Operation};
 use crate::linearizability::Misunderstood;
+use crate::names::said_by_name;
 use crate::value::Value;
 
 /// What a session expects.
@@ -41,23 +40,7 @@ impl Guarantee {
     }
 }
 
-impl FromStr for Guarantee {
-    type Err = String;
-
-    /// # Errors
-    /// Any other text.
-    fn from_str(text: &str) -> Result<Guarantee, String> {
-        let names = Guarantee::ALL.map(Guarantee::name).join(", ");
-        let found = Guarantee::ALL.into_iter().find(|guarantee| guarantee.name() == text);
-        found.ok_or_else(|| format!("there is no guarantee {text:?}; there are {names}"))
-    }
-}
-
-impl fmt::Display for Guarantee {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+said_by_name!(Guarantee, "guarantee");
 
 /// What came of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]

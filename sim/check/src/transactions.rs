@@ -19,8 +19,6 @@
 //! time; the shortest of each class is looked for then, within a budget that no verdict depends on.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
-use std::str::FromStr;
 
 use foldhash::fast::FixedState;
 use indexmap::IndexSet;
@@ -28,6 +26,7 @@ use indexmap::IndexSet;
 use crate::graph::{self, Edges, NONE};
 use crate::history::{End, History, Operation};
 use crate::linearizability::Misunderstood;
+use crate::names::said_by_name;
 use crate::value::Value;
 
 /// The name of a transaction.
@@ -103,23 +102,7 @@ impl Level {
     }
 }
 
-impl FromStr for Level {
-    type Err = String;
-
-    /// # Errors
-    /// Any other text.
-    fn from_str(text: &str) -> Result<Level, String> {
-        let names = Level::ALL.map(Level::name).join(", ");
-        let found = Level::ALL.into_iter().find(|level| level.name() == text);
-        found.ok_or_else(|| format!("there is no level {text:?}; there are {names}"))
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+said_by_name!(Level, "level");
 
 /// A kind of anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
