@@ -172,7 +172,7 @@ impl Kernel {
             (Some(Period { since_ns, period_ns, times }), _) => message.push_str(&format!(
                 "It is a livelock: since {} the run's state comes back every {} ({times} times so far). Which nodes are up, what they \
                  published last, their tasks, what those wait for and what is under way are the same each time, and nothing was drawn \
-                 in between.",
+                 in between: it goes on for ever, unless a node counts something that it doesn't publish.",
                 time(since_ns),
                 time(period_ns)
             )),
