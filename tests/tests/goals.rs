@@ -76,6 +76,30 @@ fn goals_are_counted_by_runs_and_times_and_by_their_first_seed() {
     assert_eq!(counted.len(), 2);
 }
 
+/// Up to the first seed that reaches a goal, that goal came in one run alone.
+#[test]
+fn what_is_unseen_is_estimated_by_what_was_seen_once() {
+    let place = calm_place();
+    let explore = |end: u64| {
+        let seeds = format!("0..{end}");
+        place.json(&["explore", "calm.toml", "--set", "network.loss=3%", "--no-check", "--seeds", &seeds])
+    };
+    let first = |goal: &str| {
+        let all = goals(&explore(300));
+        let goal = all.iter().find(|told| told["goal"] == goal).expect("it is told");
+        let seed = goal["first_seed"].as_str().and_then(|seed| seed.strip_prefix("0x")).expect("it came");
+        u64::from_str_radix(seed, 16).expect("a number")
+    };
+    let runs = first("a question is known") + 1;
+    let told = explore(runs);
+    let once = goals(&told).iter().filter(|goal| goal["runs"] == 1).count();
+    assert!(once >= 1 && runs > 1, "{}", told.stdout);
+    let unseen = told.summary()["unseen"].as_f64().expect("a number");
+    assert!((unseen - once as f64 / runs as f64).abs() < 1e-12, "{unseen}");
+    // One run fewer, and nothing is known of that goal.
+    assert!(explore(runs - 1).summary()["unseen"].as_f64().expect("a number") < unseen);
+}
+
 #[test]
 fn the_runner_runs_seeds_until_every_goal_was_reached() {
     let place = Place::new();
