@@ -161,24 +161,24 @@ impl Kernel {
         }
         let after = self.after_the_storm.as_ref().expect("it was there above");
         let time = squall_trace::trace::format_ns;
-        let mut message = format!(
-            "no progress within {} of the heal at {}: clients still wait:\n{}",
-            time(within_ns),
-            time(after.since_ns),
-            self.describe_waiting()
-        );
-        message.push('\n');
-        match (after.period(), &after.states) {
-            (Some(Period { since_ns, period_ns, times }), _) => message.push_str(&format!(
+        // The cause stands before the list: that may be long.
+        let repeats = match (after.period(), &after.states) {
+            (Some(Period { since_ns, period_ns, times }), _) => format!(
                 "It is a livelock: since {} the run's state comes back every {} ({times} times so far). Which nodes are up, what they \
                  published last, their tasks, what those wait for and what is under way are the same each time, and nothing was drawn \
                  in between: it goes on for ever, unless a node counts something that it doesn't publish.",
                 time(since_ns),
                 time(period_ns)
-            )),
-            (None, Some(_)) => message.push_str("No state of the run came back: no livelock is proved."),
-            (None, None) => message.push_str("The run is too large to look for a state that comes back."),
-        }
+            ),
+            (None, Some(_)) => "No state of the run came back: no livelock is proved.".to_string(),
+            (None, None) => "The run is too large to look for a state that comes back.".to_string(),
+        };
+        let message = format!(
+            "no progress within {} of the heal at {}: clients still wait\n{repeats}\nWaiting:\n{}",
+            time(within_ns),
+            time(after.since_ns),
+            self.describe_waiting()
+        );
         self.fail_at("progress", message, None, None);
     }
 
