@@ -51,9 +51,7 @@ pub fn report(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     let large = |object, clients, keys, is_bad| Shape { object, operations, clients, keys, is_bad };
     let small = |keys, is_bad| Shape { object: Object::Kv, operations: 2_000, clients: 50, keys, is_bad };
     let mut shapes = vec![large(Object::Register, 10, 1, false)];
-    // With one key, a bad one wasn't judged in six minutes.
-    shapes.push(small(1, false));
-    for keys in [3, 5, 10, 50] {
+    for keys in [1, 3, 5, 10, 50] {
         shapes.extend([small(keys, false), small(keys, true)]);
     }
     shapes.extend([large(Object::Lists, 20, 10, false), large(Object::Lists, 20, 10, true)]);

@@ -29,5 +29,5 @@ pub mod transactions;
 pub mod value;
 
 pub use history::{History, Operation};
-pub use model::{Call, Model, Step};
+pub use model::{Call, Model, Readable, Step};
 pub use value::Value;

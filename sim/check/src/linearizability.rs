@@ -16,6 +16,9 @@
 //!    sets are remembered.
 //! 6. **Looking ahead,** where the search turns back often: where one of the next operations can't become possible any more, whatever
 //!    comes before it ([`Model::is_lost`]), nothing more is tried.
+//! 7. **What nobody reads any more is one and the same** ([`Model::last_reader`]), there too: it is remembered as one state; operations whose
+//!    effect nobody reads take effect at once when the state is such a one, since nothing is lost then; and those of them of which nobody
+//!    knows the outcome never need to.
 //!
 //! The first witness is found by going deep, so that a history without faults takes time in proportion to its length; one that isn't
 //! linearizable is known by the search having ended. What is counted is steps of the model, and [`Limits::steps`] of them are made at
@@ -30,7 +33,7 @@ use indexmap::IndexSet;
 use smallvec::SmallVec;
 
 use crate::history::{History, Operation};
-use crate::model::{Call, Model, Step};
+use crate::model::{Call, Model, Readable, Step};
 use crate::value::Value;
 
 /// When to give up.
@@ -290,6 +293,9 @@ enum Then {
 
 type Fast = foldhash::fast::FixedState;
 
+/// Stands for all states that nobody reads any more.
+const UNREAD: u32 = u32::MAX;
+
 struct Search<'s, M: Model> {
     model: &'s M,
     history: &'s History,
@@ -309,6 +315,9 @@ struct Search<'s, M: Model> {
     states: IndexSet<M::State, Fast>,
     /// What has led nowhere, by moment, state and what has taken effect: the sets of operations of unknown outcome that were used.
     tried: HashMap<(usize, u32, Places), SmallVec<[Places; 1]>, Fast>,
+    /// Who reads what, once the search has turned back often.
+    readers: Option<M::Readers>,
+    are_readers_noted: bool,
     /// The operations that have taken effect, in order.
     order: Vec<u32>,
     /// The longest order that led nowhere, how much of it `order` still has, and where it ended.
@@ -341,6 +350,8 @@ impl<'s, M: Model> Search<'s, M> {
             at: 0,
             states,
             tried: HashMap::default(),
+            readers: None,
+            are_readers_noted: false,
             order: Vec::new(),
             longest: Vec::new(),
             shared: 0,
@@ -432,6 +443,9 @@ impl<'s, M: Model> Search<'s, M> {
                 }
                 Moment::Return { slot, .. } => {
                     if !contains(&configuration.done, slot as usize) {
+                        self.let_unread_take_effect(&mut configuration);
+                    }
+                    if !contains(&configuration.done, slot as usize) {
                         if configuration.moment > self.reached {
                             self.reached = configuration.moment;
                             self.turns = self.turns.saturating_sub(1);
@@ -495,8 +509,14 @@ impl<'s, M: Model> Search<'s, M> {
         let mut to = Configuration { state, ..from.clone() };
         match choice {
             Choice::Slot(slot) => insert(&mut to.done, slot as usize),
-            // What changes nothing needn't have happened.
-            Choice::Unknown(_) if !is_changed => return None,
+            // What changes nothing needn't have happened, nor what nobody reads, nor what makes of one state that nobody reads another.
+            Choice::Unknown(_)
+                if !is_changed
+                    || !self.is_effect_read(from, operation)
+                    || !self.is_state_read(from, from.state) && !self.is_state_read(from, state) =>
+            {
+                return None;
+            }
             Choice::Unknown(number) => insert(&mut to.used, number),
         }
         self.order.push(operation);
@@ -508,27 +528,80 @@ impl<'s, M: Model> Search<'s, M> {
                     self.order.push(operation);
                 }
             }
-            if self.turns >= self.limits.turns_blind && self.is_lost(&to) {
+            if self.looks_ahead() && self.is_lost(&to) {
                 return None;
             }
         }
         Some(to)
     }
 
-    /// Whether one of the next operations can't become possible any more.
-    fn is_lost(&self, configuration: &Configuration) -> bool {
-        let what = |operation: u32| &self.operations[operation as usize].what;
-        let state = self.states.get_index(configuration.state as usize).expect("it was put there");
-        let mut foresight = M::Foresight::default();
-        for (slot, &operation) in self.slots.iter().enumerate() {
-            if self.open[slot] && !contains(&configuration.done, slot) {
-                self.model.foresee(&mut foresight, what(operation));
+    /// Whether the search turns back so often that it is worth looking farther.
+    fn looks_ahead(&self) -> bool {
+        self.turns >= self.limits.turns_blind
+    }
+
+    fn what(&self, operation: u32) -> &'s M::Operation {
+        &self.operations[operation as usize].what
+    }
+
+    /// Whether any operation that hasn't taken effect may need that state of the object, or that effect of an operation.
+    fn is_read(&self, configuration: &Configuration, what: Readable<'_, M>) -> bool {
+        let Some(readers) = self.readers.as_ref().filter(|_| self.looks_ahead()) else { return true };
+        let Some(last) = self.model.last_reader(readers, what) else { return false };
+        last as usize >= self.before.len() + self.unknown_begun
+            || self.left(configuration).any(|operation| self.model.reads(self.what(operation), what))
+    }
+
+    fn is_state_read(&self, configuration: &Configuration, state: u32) -> bool {
+        let state = self.states.get_index(state as usize).expect("it was put there");
+        self.is_read(configuration, Readable::State(state))
+    }
+
+    fn is_effect_read(&self, configuration: &Configuration, operation: u32) -> bool {
+        self.is_read(configuration, Readable::Effect(self.what(operation)))
+    }
+
+    /// The operations that are open and haven't taken effect.
+    fn left(&self, configuration: &Configuration) -> impl Iterator<Item = u32> {
+        let returning = self.slots.iter().enumerate().filter_map(|(slot, &operation)| {
+            (self.open[slot] && !contains(&configuration.done, slot)).then_some(operation)
+        });
+        let unknown = self.unknown[..self.unknown_begun].iter().enumerate();
+        returning.chain(
+            unknown.filter_map(|(number, &operation)| (!contains(&configuration.used, number)).then_some(operation)),
+        )
+    }
+
+    /// Where nobody reads the state: lets all take effect that are open and whose effect nobody reads.
+    fn let_unread_take_effect(&mut self, configuration: &mut Configuration) {
+        if !self.looks_ahead() {
+            return;
+        }
+        if !self.are_readers_noted {
+            self.are_readers_noted = true;
+            self.readers = self.model.readers(self.operations.iter().map(|known| &known.what));
+        }
+        if self.readers.is_none() || self.is_state_read(configuration, configuration.state) {
+            return;
+        }
+        for slot in 0..self.open.len() {
+            let operation = self.slots[slot];
+            if self.open[slot] && !contains(&configuration.done, slot) && !self.is_effect_read(configuration, operation)
+            {
+                configuration.state = self.step(configuration.state, operation).expect("what nobody reads is possible");
+                insert(&mut configuration.done, slot);
+                self.order.push(operation);
             }
         }
-        for (number, &operation) in self.unknown[..self.unknown_begun].iter().enumerate() {
-            if !contains(&configuration.used, number) {
-                self.model.foresee(&mut foresight, what(operation));
-            }
+    }
+
+    /// Whether one of the next operations can't become possible any more.
+    fn is_lost(&self, configuration: &Configuration) -> bool {
+        let what = |operation: u32| self.what(operation);
+        let state = self.states.get_index(configuration.state as usize).expect("it was put there");
+        let mut foresight = M::Foresight::default();
+        for operation in self.left(configuration) {
+            self.model.foresee(&mut foresight, what(operation));
         }
         let mut unknown = self.unknown[self.unknown_begun..].iter();
         // Enough for all that is open to return, and for what begins meanwhile, mostly.
@@ -587,12 +660,18 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Whether all was tried from there, or will be, with as few operations of unknown outcome used.
     fn has_led_nowhere(&self, configuration: &Configuration) -> bool {
-        let Configuration { moment, state, done, used } = configuration;
         !self.tried.is_empty()
             && self
                 .tried
-                .get(&(*moment, *state, done.clone()))
-                .is_some_and(|tried| tried.iter().any(|tried| is_subset(tried, used)))
+                .get(&self.key(configuration))
+                .is_some_and(|tried| tried.iter().any(|tried| is_subset(tried, &configuration.used)))
+    }
+
+    /// What a configuration is remembered by, but for the operations of unknown outcome.
+    fn key(&self, configuration: &Configuration) -> (usize, u32, Places) {
+        assert_eq!(self.at, configuration.moment, "who is left is known at the moment that was reached");
+        let state = if self.is_state_read(configuration, configuration.state) { configuration.state } else { UNREAD };
+        (configuration.moment, state, configuration.done.clone())
     }
 
     /// Moves `slots`, `open` and `unknown_begun` to the time before that moment.
@@ -627,8 +706,9 @@ impl<'s, M: Model> Search<'s, M> {
     }
 
     fn remember(&mut self, configuration: &Configuration) {
-        let Configuration { moment, state, done, used } = configuration;
-        let tried = self.tried.entry((*moment, *state, done.clone())).or_default();
+        let used = &configuration.used;
+        let key = self.key(configuration);
+        let tried = self.tried.entry(key).or_default();
         tried.retain(|tried| !is_subset(used, tried));
         tried.push(used.clone());
     }

@@ -49,6 +49,23 @@ pub enum Step<S> {
     To(S),
 }
 
+/// What an operation may find, by which a model tells whom it concerns: see [`Model::last_reader`].
+#[derive(Debug)]
+pub enum Readable<'t, M: Model + ?Sized> {
+    /// The object as it is.
+    State(&'t M::State),
+    /// What that operation makes of it.
+    Effect(&'t M::Operation),
+}
+
+impl<M: Model + ?Sized> Clone for Readable<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Model + ?Sized> Copy for Readable<'_, M> {}
+
 /// A specification of an object, as a state machine without time: for each object (key) of a history there is one state. It is asked
 /// often and in any order; it must answer the same each time.
 pub trait Model {
@@ -58,6 +75,8 @@ pub trait Model {
     type Operation;
     /// What is known of operations to come: see [`Model::is_lost`]. `()` where nothing is.
     type Foresight: Default;
+    /// Who reads what: see [`Model::last_reader`]. `()` where nobody knows.
+    type Readers;
 
     /// What it remembers at first.
     fn initial(&self) -> Self::State;
@@ -89,6 +108,36 @@ pub trait Model {
     fn is_lost(&self, state: &Self::State, foresight: &Self::Foresight, operation: &Self::Operation) -> bool {
         let _ = (state, foresight, operation);
         false
+    }
+
+    /// Notes who reads what among all operations of an object, which are numbered from 0 as they begin. It is asked for only where a search
+    /// turns back often. `None` where nobody knows.
+    fn readers<'o>(&self, operations: impl Iterator<Item = &'o Self::Operation> + Clone) -> Option<Self::Readers>
+    where
+        Self::Operation: 'o,
+    {
+        let _ = operations;
+        None
+    }
+
+    /// The last operation that may need that state, or that effect of an operation. `None` if there is none at all; a number that is too large
+    /// if there may be some.
+    ///
+    /// What nobody reads any more is one and the same to the search. It relies on this, for all readers and for those that are left at any
+    /// time:
+    ///
+    /// - an operation that is possible in a state that nobody reads is possible in all states; and either it makes the same of all of them,
+    ///   or it makes of those that nobody reads others that nobody reads;
+    /// - an operation whose effect nobody reads is possible in all states, and what it makes of any of them nobody reads.
+    fn last_reader(&self, readers: &Self::Readers, what: Readable<'_, Self>) -> Option<u32> {
+        let _ = (readers, what);
+        Some(u32::MAX)
+    }
+
+    /// Whether that operation may need that state, or that effect, or what becomes of it.
+    fn reads(&self, reader: &Self::Operation, what: Readable<'_, Self>) -> bool {
+        let _ = (reader, what);
+        true
     }
 
     /// A state for people.

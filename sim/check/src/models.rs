@@ -1,14 +1,18 @@
 //! The objects that come with Squall. An operation that certainly did not happen (`fail`) never gets here; one of which nobody knows the
 //! outcome has no result.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+use aho_corasick::AhoCorasick;
 
 use crate::history::History;
 use crate::linearizability::{Judgement, Limits, Misunderstood, check};
-use crate::model::{Call, Model, Step};
+use crate::model::{Call, Model, Readable, Step};
 use crate::names::said_by_name;
 use crate::value::Value;
+
+type Fast = foldhash::fast::FixedState;
 
 /// One of the models here, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +126,19 @@ fn register_step(state: &Value, operation: &RegisterOperation) -> Step<Value> {
     }
 }
 
+/// The last operation that reads each value.
+type RegisterReaders = HashMap<Value, u32, Fast>;
+
+fn register_readers<'o>(operations: impl Iterator<Item = &'o RegisterOperation>) -> RegisterReaders {
+    let mut readers = RegisterReaders::default();
+    for (number, operation) in (0..).zip(operations) {
+        if let RegisterOperation::Read(value) | RegisterOperation::Cas(value, _) = operation {
+            readers.insert(value.clone(), number);
+        }
+    }
+    readers
+}
+
 /// What both registers have in common: all but the names of their operations.
 macro_rules! register_model {
     ($model:ty, $names:expr) => {
@@ -129,6 +146,7 @@ macro_rules! register_model {
             type State = Value;
             type Operation = RegisterOperation;
             type Foresight = Written;
+            type Readers = RegisterReaders;
 
             fn initial(&self) -> Value {
                 Value::Null
@@ -152,6 +170,33 @@ macro_rules! register_model {
 
             fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
                 register_is_lost(state, foresight, operation)
+            }
+
+            fn readers<'o>(
+                &self,
+                operations: impl Iterator<Item = &'o RegisterOperation> + Clone,
+            ) -> Option<RegisterReaders> {
+                Some(register_readers(operations))
+            }
+
+            fn last_reader(&self, readers: &RegisterReaders, what: Readable<'_, $model>) -> Option<u32> {
+                match what {
+                    Readable::State(value) | Readable::Effect(RegisterOperation::Write(value)) => {
+                        readers.get(value).copied()
+                    }
+                    Readable::Effect(_) => Some(u32::MAX),
+                }
+            }
+
+            fn reads(&self, reader: &RegisterOperation, what: Readable<'_, $model>) -> bool {
+                match (reader, what) {
+                    (RegisterOperation::Write(_), _) => false,
+                    (
+                        RegisterOperation::Read(read) | RegisterOperation::Cas(read, _),
+                        Readable::State(value) | Readable::Effect(RegisterOperation::Write(value)),
+                    ) => read == value,
+                    (_, Readable::Effect(_)) => true,
+                }
             }
 
             fn in_words(&self, state: &Value) -> String {
@@ -213,10 +258,76 @@ impl Texts {
     }
 }
 
+/// Who gets which texts. A state is read by whoever gets it or what it may grow to, and a text that is appended by whoever gets a text with
+/// it somewhere within.
+#[derive(Debug)]
+pub struct Gets {
+    /// The texts that are got, in their order.
+    texts: Vec<Arc<str>>,
+    /// The last to get each of them, and above these the last of every two, of every four, and so on.
+    last: Vec<Vec<u32>>,
+    /// The last to get each text that is appended.
+    within: HashMap<Arc<str>, u32, Fast>,
+}
+
+impl Gets {
+    fn new<'o>(operations: impl Iterator<Item = &'o KvOperation> + Clone) -> Option<Gets> {
+        let mut gets: Vec<(Arc<str>, u32)> = Vec::new();
+        let mut appended: Vec<Arc<str>> = Vec::new();
+        for (number, operation) in (0..).zip(operations) {
+            match operation {
+                KvOperation::Get(text) => gets.push((text.clone(), number)),
+                KvOperation::Append(text) => appended.push(text.clone()),
+                KvOperation::Put(_) => {}
+            }
+        }
+        appended.sort_unstable();
+        appended.dedup();
+        // One of texts that are too many or too long: nobody knows then, which is as right.
+        let finder = AhoCorasick::new(appended.iter().map(|text| text.as_bytes())).ok()?;
+        let mut within: HashMap<Arc<str>, u32, Fast> = HashMap::default();
+        for (text, number) in &gets {
+            for found in finder.find_overlapping_iter(text.as_bytes()) {
+                within.insert(appended[found.pattern().as_usize()].clone(), *number);
+            }
+        }
+        gets.sort_unstable();
+        let mut last: Vec<Vec<u32>> = vec![gets.iter().map(|(_, number)| *number).collect()];
+        while let Some(below) = last.last().filter(|below| below.len() > 1) {
+            let above = below.chunks(2).map(|pair| *pair.iter().max().expect("a chunk isn't empty")).collect();
+            last.push(above);
+        }
+        Some(Gets { texts: gets.into_iter().map(|(text, _)| text).collect(), last, within })
+    }
+
+    /// The last to get a text that begins so.
+    fn last_with_prefix(&self, prefix: &str) -> Option<u32> {
+        let mut from = self.texts.partition_point(|text| **text < *prefix);
+        let mut to = from + self.texts[from..].partition_point(|text| text.starts_with(prefix));
+        let mut last = None;
+        for numbers in &self.last {
+            if from >= to {
+                break;
+            }
+            if from % 2 == 1 {
+                last = last.max(Some(numbers[from]));
+                from += 1;
+            }
+            if to % 2 == 1 {
+                to -= 1;
+                last = last.max(Some(numbers[to]));
+            }
+            (from, to) = (from / 2, to / 2);
+        }
+        last
+    }
+}
+
 impl Model for Kv {
     type State = Arc<str>;
     type Operation = KvOperation;
     type Foresight = Texts;
+    type Readers = Gets;
 
     fn initial(&self) -> Arc<str> {
         "".into()
@@ -267,6 +378,27 @@ impl Model for Kv {
         !may_grow(state) && !foresight.put.iter().any(|from| may_grow(from))
     }
 
+    fn readers<'o>(&self, operations: impl Iterator<Item = &'o KvOperation> + Clone) -> Option<Gets> {
+        Gets::new(operations)
+    }
+
+    fn last_reader(&self, gets: &Gets, what: Readable<'_, Kv>) -> Option<u32> {
+        match what {
+            Readable::State(text) | Readable::Effect(KvOperation::Put(text)) => gets.last_with_prefix(text),
+            Readable::Effect(KvOperation::Append(text)) => gets.within.get(text).copied(),
+            Readable::Effect(KvOperation::Get(_)) => Some(u32::MAX),
+        }
+    }
+
+    fn reads(&self, reader: &KvOperation, what: Readable<'_, Kv>) -> bool {
+        let KvOperation::Get(read) = reader else { return false };
+        match what {
+            Readable::State(text) | Readable::Effect(KvOperation::Put(text)) => read.starts_with(&**text),
+            Readable::Effect(KvOperation::Append(text)) => read.contains(&**text),
+            Readable::Effect(KvOperation::Get(_)) => true,
+        }
+    }
+
     fn in_words(&self, state: &Arc<str>) -> String {
         Value::from(&**state).to_string()
     }
@@ -300,6 +432,7 @@ impl Model for Set {
     type State = BTreeSet<Value>;
     type Operation = SetOperation;
     type Foresight = Changes;
+    type Readers = ();
 
     fn initial(&self) -> BTreeSet<Value> {
         BTreeSet::new()
@@ -394,6 +527,7 @@ impl Model for Queue {
     type State = Vec<Value>;
     type Operation = QueueOperation;
     type Foresight = Enqueued;
+    type Readers = ();
 
     fn initial(&self) -> Vec<Value> {
         Vec::new()
@@ -471,6 +605,7 @@ impl Model for Lock {
     type State = Option<u64>;
     type Operation = LockOperation;
     type Foresight = ();
+    type Readers = ();
 
     fn initial(&self) -> Option<u64> {
         None
