@@ -102,7 +102,7 @@ fn sessions_are_judged() {
     assert!(check("read-your-writes", 0).starts_with("read-your-writes: YES (stale.jsonl, 3 operations, "));
     let told = check("monotonic-reads", 100);
     assert!(
-        told.contains("none of these goes back:\n  process 2: read -> 7 (events 3 to 4)\n  process 2: read -> null"),
+        told.contains("none of these goes back:\n  process 2: read -> 7 (lines 3 to 4)\n  process 2: read -> null"),
         "{told}"
     );
 }
@@ -115,7 +115,8 @@ fn what_judges_nothing_is_unknown() {
         "failed.jsonl",
         "{\"process\":1,\"type\":\"invoke\",\"f\":\"read\"}\n{\"process\":1,\"type\":\"fail\",\"f\":\"read\"}\n",
     );
-    for file in ["empty.jsonl", "failed.jsonl"] {
+    place.write("open.jsonl", "{\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"value\":1}\n");
+    for file in ["empty.jsonl", "failed.jsonl", "open.jsonl"] {
         let summary = place.json(&["check", "--model", "register", file]).expect(120).summary();
         assert_eq!(summary["verdict"], "unknown");
     }
@@ -142,7 +143,18 @@ fn a_wrong_history_is_told_with_its_line() {
         (format!("{invoke}{}{invoke}", invoke.replace("invoke", "info")), "line 3: process 1 invokes after its `info`"),
         (format!("{invoke}{}", ok.replace(":5", ":4")), "line 2: its time is 4"),
         (format!("{invoke}{}", &ok[..30]), "line 2: EOF"),
-        (invoke.replace("write", "incr"), "event 1: there is no operation \"incr\""),
+        (invoke.replace("write", "incr"), "line 1: there is no operation \"incr\""),
+        // Empty lines count, and so does what did not happen.
+        (format!("\n\n{}\n{}", invoke.replace("write", "incr"), ok.replace("write", "incr")), "line 5: there is no"),
+        (
+            format!(
+                "\n{invoke}{ok}{}{}",
+                invoke.replace("write", "incr"),
+                invoke.replace("\"invoke\",\"f\":\"write", "\"fail\",\"f\":\"incr")
+            ),
+            "line 4: there is no operation \"incr\"",
+        ),
+        (format!("\n{invoke}\n{invoke}"), "line 4: process 1 invokes again, while its operation of line 2 is open"),
     ] {
         place.write("wrong.jsonl", &text);
         let finished = place.squall(&["check", "--model", "register", "wrong.jsonl"]).expect(2);

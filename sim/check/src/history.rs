@@ -26,6 +26,9 @@ pub const LINE_BYTES_MAX: u64 = 16 << 20;
 /// How much memory a history may take, about: who reads a file that somebody sent isn't to run out of it.
 pub const HISTORY_BYTES_MAX: u64 = 2 << 30;
 
+/// Lines that say nothing take memory as well, where something is kept for each.
+const LINES_MAX: u32 = 1 << 28;
+
 /// What an event says of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,12 +79,33 @@ pub struct Event {
     pub index: Option<u64>,
 }
 
+/// Where something is said in a history, from 1: at which of its events, or in which of the lines that it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The how-manieth.
+    pub number: u32,
+    /// Of the lines: empty ones count.
+    pub is_line: bool,
+}
+
+impl Place {
+    fn what(self) -> &'static str {
+        if self.is_line { "line" } else { "event" }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what(), self.number)
+    }
+}
+
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// With that result, at that event.
     Returned {
-        /// The number of the event, from 1.
+        /// The number of the event, from 1: see [`Place`].
         event: u32,
         /// What came back.
         result: Value,
@@ -99,7 +123,7 @@ pub struct Operation {
     pub name: u32,
     /// Its object, below [`History::keys`]: see [`History::key`].
     pub key: u32,
-    /// The number of the event with which it began, from 1: that of its line.
+    /// The number of the event with which it began, from 1: see [`Place`].
     pub invoked: u32,
     /// What was asked.
     pub argument: Value,
@@ -123,6 +147,11 @@ impl Operation {
         }
     }
 
+    /// The number of the last event that says something of it, but for `info`.
+    pub(crate) fn said_last(&self) -> u32 {
+        self.result().map_or(self.invoked, |_| self.returned())
+    }
+
     /// What came back.
     #[must_use]
     pub fn result(&self) -> Option<&Value> {
@@ -142,6 +171,7 @@ pub struct History {
     names: Interned<Box<str>>,
     keys: Interned<Option<Value>>,
     events: u32,
+    are_lines: bool,
     failed: Vec<Operation>,
 }
 
@@ -176,10 +206,22 @@ impl History {
         self.keys.len()
     }
 
-    /// How many events it was made of.
+    /// The number of its last event; 0 if there is none.
     #[must_use]
     pub fn events(&self) -> u32 {
         self.events
+    }
+
+    /// Where that event is.
+    #[must_use]
+    pub fn place(&self, event: u32) -> Place {
+        Place { number: event, is_line: self.are_lines }
+    }
+
+    /// Whether it is known of any operation what it came to. Where it isn't, nothing can be wrong.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        self.operations.iter().any(|operation| operation.result().is_some())
     }
 
     /// How many operations there were, with those that certainly did not happen.
@@ -202,9 +244,10 @@ impl History {
             End::Returned { event, result } => {
                 let is_repeated = *result == operation.argument && *result != Value::Null;
                 let result = if is_repeated { String::new() } else { format!(" -> {result}") };
-                text.push_str(&format!("{result} (events {} to {event})", operation.invoked));
+                let place = self.place(*event);
+                text.push_str(&format!("{result} ({}s {} to {event})", place.what(), operation.invoked));
             }
-            End::Unknown => text.push_str(&format!(" -> unknown (from event {} on)", operation.invoked)),
+            End::Unknown => text.push_str(&format!(" -> unknown (from {} on)", self.place(operation.invoked))),
         }
         text
     }
@@ -222,14 +265,12 @@ pub enum Mistake {
         kind: &'static str,
     },
     /// It opens a second one.
-    #[error(
-        "process {process} invokes again, while its operation of event {open} is open: a process has one at a time"
-    )]
+    #[error("process {process} invokes again, while its operation of {open} is open: a process has one at a time")]
     OpenAlready {
         /// Whose.
         process: u64,
-        /// The event that opened the first.
-        open: u32,
+        /// What opened the first.
+        open: Place,
     },
     /// It goes on though nobody knows what became of its last one.
     #[error("process {process} invokes after its `info`: whoever goes on is another process")]
@@ -238,7 +279,7 @@ pub enum Mistake {
         process: u64,
     },
     /// It closes another one than is open.
-    #[error("`{kind}` of process {process} is of {found}, and what it has open since event {open} is {expected}")]
+    #[error("`{kind}` of process {process} is of {found}, and what it has open since {open} is {expected}")]
     Another {
         /// Whose.
         process: u64,
@@ -249,7 +290,7 @@ pub enum Mistake {
         /// What is open.
         expected: String,
         /// Since when.
-        open: u32,
+        open: Place,
     },
     /// It was before.
     #[error("its time is {time}, and an event before it has {before}: events are in the order of time")]
@@ -260,7 +301,7 @@ pub enum Mistake {
         before: u64,
     },
     /// A place in an order is of what has happened.
-    #[error("`index` on an `{kind}`: it is of an operation that took effect, on `ok` or `info`")]
+    #[error("an `index` on `{kind}`: it is of an operation that took effect, on `ok` or `info`")]
     NoIndex {
         /// Its type.
         kind: &'static str,
@@ -296,6 +337,14 @@ impl Builder {
         Builder::default()
     }
 
+    /// Adds an event that stands in that line, from 1, behind those of all others so far.
+    fn push_line(&mut self, line: u64, event: Event) -> Result<(), Mistake> {
+        let line = u32::try_from(line).ok().filter(|line| *line <= LINES_MAX).ok_or(Mistake::TooLarge)?;
+        let before = std::mem::replace(&mut self.history.events, line - 1);
+        self.history.are_lines = true;
+        self.push(event).inspect_err(|_| self.history.events = before)
+    }
+
     /// Adds the next event.
     ///
     /// # Errors
@@ -317,6 +366,7 @@ impl Builder {
             match at {
                 Some(At::Open(index)) => {
                     let open = self.operations[*index as usize].as_ref().map_or(0, |operation| operation.invoked);
+                    let open = self.history.place(open);
                     return Err(Mistake::OpenAlready { process, open });
                 }
                 Some(At::Over) => return Err(Mistake::AfterInfo { process }),
@@ -364,7 +414,7 @@ impl Builder {
                 kind: kind.word(),
                 found: said(&f, &key),
                 expected: said(opened_f, opened_key),
-                open: operation.invoked,
+                open: self.history.place(operation.invoked),
             });
         }
         *at = None;
@@ -415,15 +465,18 @@ pub struct ReadError {
 /// The first line that is wrong, and what is wrong with it.
 pub fn read(lines: impl BufRead) -> Result<History, ReadError> {
     let mut builder = Builder::new();
-    read_each(lines, |event| builder.push(event).map_err(|mistake| mistake.to_string()))?;
+    read_each(lines, |line, event| builder.push_line(line, event).map_err(|mistake| mistake.to_string()))?;
     Ok(builder.finish())
 }
 
-/// Gives each event of JSON lines to `take`.
+/// Gives each event of JSON lines to `take`, with the number of its line.
 ///
 /// # Errors
 /// As [`read`]; or what `take` says of a line.
-pub fn read_each(mut lines: impl BufRead, mut take: impl FnMut(Event) -> Result<(), String>) -> Result<(), ReadError> {
+pub fn read_each(
+    mut lines: impl BufRead,
+    mut take: impl FnMut(u64, Event) -> Result<(), String>,
+) -> Result<(), ReadError> {
     let mut bytes = Vec::new();
     let mut line = 0;
     loop {
@@ -438,11 +491,14 @@ pub fn read_each(mut lines: impl BufRead, mut take: impl FnMut(Event) -> Result<
         if length as u64 > LINE_BYTES_MAX {
             return Err(error(format!("it is longer than {LINE_BYTES_MAX} bytes")));
         }
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            continue;
+        match bytes.trim_ascii_start().first() {
+            None => continue,
+            // A list of the values would be taken for an event.
+            Some(b'[') => return Err(error("it is a list: expected an object, as {\"process\":0,…}".to_string())),
+            Some(_) => {}
         }
         let event = serde_json::from_slice(&bytes).map_err(|problem| error(in_line(&problem)))?;
-        take(event).map_err(error)?;
+        take(line, event).map_err(error)?;
     }
 }
 
@@ -499,12 +555,12 @@ mod tests {
         assert_eq!(
             said,
             [
-                "process 1: write \"k\" 7 (events 1 to 3)",
-                "process 3: write \"k\" 8 -> unknown (from event 5 on)",
-                "process 1: read \"other\" -> unknown (from event 7 on)",
+                "process 1: write \"k\" 7 (lines 1 to 3)",
+                "process 3: write \"k\" 8 -> unknown (from line 6 on)",
+                "process 1: read \"other\" -> unknown (from line 8 on)",
             ]
         );
-        assert_eq!((history.invoked(), history.events(), history.keys()), (4, 7, 2));
+        assert_eq!((history.invoked(), history.events(), history.keys()), (4, 8, 2));
         assert_eq!(history.operations()[0].index, Some(3));
         assert_eq!(history.operations()[0].returned_ns, Some(9));
     }
@@ -516,7 +572,7 @@ mod tests {
         for (text, expected) in [
             (format!("{ok}{invoke}"), "line 1: `ok` of process 1, which has no operation open"),
             (format!("{invoke}{ok}{ok}"), "line 3: `ok` of process 1, which has no operation open"),
-            (format!("{invoke}{invoke}"), "line 2: process 1 invokes again, while its operation of event 1 is open"),
+            (format!("{invoke}{invoke}"), "line 2: process 1 invokes again, while its operation of line 1 is open"),
             (format!("{invoke}{}{invoke}", write("info")), "line 3: process 1 invokes after its `info`"),
             (format!("{invoke}{}{ok}", write("info")), "line 3: `ok` of process 1, which has no operation open"),
             (format!("{invoke}{}", line(1, "ok", "read", "")), "line 2: `ok` of process 1 is of \"read\", and what"),
@@ -525,12 +581,13 @@ mod tests {
                 format!("{}{}", line(1, "invoke", "a", ",\"time\":5"), line(1, "ok", "a", ",\"time\":4")),
                 "line 2: its time is 4, and an event before it has 5",
             ),
-            (line(1, "invoke", "a", ",\"index\":5"), "line 1: `index` on an `invoke`"),
+            (line(1, "invoke", "a", ",\"index\":5"), "line 1: an `index` on `invoke`"),
             (line(1, "invoked", "a", ""), "line 1: unknown variant `invoked`"),
             (line(1, "invoke", "a", ",\"clock\":5"), "line 1: unknown field `clock`"),
             ("{\"process\":-1,\"type\":\"ok\",\"f\":\"a\"}".to_string(), "line 1: invalid value: integer `-1`"),
             (format!("{invoke}{}", &ok[..20]), "line 2: EOF while parsing a value, at column 20"),
-            (format!("{invoke}[]\n"), "line 2: "),
+            (format!("{invoke}[]\n"), "line 2: it is a list: expected an object"),
+            ("\n[0,\"invoke\",\"write\",\"k\",1,5,null]".to_string(), "line 2: it is a list: expected an object"),
             ("\n\nnull".to_string(), "line 3: "),
             (line(1, "invoke", "a", ",\"value\":0.5"), "line 1: invalid type: floating point `0.5`"),
         ] {

@@ -142,22 +142,19 @@ pub struct Misunderstood {
 /// # Errors
 /// If an operation isn't one of the model's.
 pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<Judgement, Misunderstood> {
-    if history.operations().is_empty() {
-        let said = "the history has no operation that may have taken effect: there is nothing to judge".to_string();
-        return Ok(Judgement { verdict: Verdict::Unknown(said), steps: 0 });
+    for operation in history.failed() {
+        understand(model, history, operation)?;
     }
     let mut objects: Vec<Vec<Known<M::Operation>>> = Vec::new();
     objects.resize_with(history.keys(), Vec::new);
     for (index, operation) in history.operations().iter().enumerate() {
-        let Operation { process, argument, .. } = operation;
-        let call = Call { process: *process, f: history.name(operation), argument, result: operation.result() };
-        let understood = model.operation(&call).map_err(|problem| {
-            let event = operation.result().map_or(operation.invoked, |_| operation.returned());
-            Misunderstood { event, problem }
-        })?;
-        if let Some(what) = understood {
+        if let Some(what) = understand(model, history, operation)? {
             objects[operation.key as usize].push(Known { index, what });
         }
+    }
+    if !history.says_something() {
+        let said = "the history doesn't say of any operation what it came to: there is nothing to judge".to_string();
+        return Ok(Judgement { verdict: Verdict::Unknown(said), steps: 0 });
     }
     // Small ones first: what takes long keeps nobody from knowing of the others.
     let mut order: Vec<usize> = (0..objects.len()).collect();
@@ -178,14 +175,23 @@ pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<J
             Found::GivenUp => {
                 unknown.get_or_insert_with(|| {
                     format!(
-                        "the search was given up after {} steps: more may find an order, or that there is none",
-                        limits.steps
+                        "the search was given up after {steps} steps: more may find an order, or that there is none"
                     )
                 });
             }
         }
     }
     Ok(Judgement { verdict: unknown.map_or(Verdict::Linearizable, Verdict::Unknown), steps })
+}
+
+fn understand<M: Model>(
+    model: &M,
+    history: &History,
+    operation: &Operation,
+) -> Result<Option<M::Operation>, Misunderstood> {
+    let Operation { process, argument, .. } = operation;
+    let call = Call { process: *process, f: history.name(operation), argument, result: operation.result() };
+    model.operation(&call).map_err(|problem| Misunderstood { event: operation.said_last(), problem })
 }
 
 /// An operation that the model has understood.
@@ -257,6 +263,8 @@ struct Frame {
     configuration: Configuration,
     /// The next choice to try: see [`Search::choice`].
     choice: usize,
+    /// Which of the others, by their place among the choices, can't take effect first.
+    barren: Places,
     /// How many operations had taken effect.
     length: usize,
 }
@@ -326,6 +334,8 @@ struct Search<'s, M: Model> {
     farthest: Option<Configuration>,
     /// How often everything was tried at a return, less one for each return that was come to for the first time since.
     turns: u64,
+    /// Whether it has turned back so often, and hasn't yet come to as many returns since.
+    is_looking: bool,
     /// The farthest return so far.
     reached: usize,
     steps: u64,
@@ -357,6 +367,7 @@ impl<'s, M: Model> Search<'s, M> {
             shared: 0,
             farthest: None,
             turns: 0,
+            is_looking: false,
             reached: 0,
             steps: 0,
             limits,
@@ -385,7 +396,7 @@ impl<'s, M: Model> Search<'s, M> {
                             if station.is_none() {
                                 stations.push(Station { moment, frames: frames.len(), length, later: VecDeque::new() });
                             }
-                            frames.push(Frame { configuration, choice: 0, length });
+                            frames.push(Frame { configuration, choice: 0, barren: Places::new(), length });
                         }
                     }
                 }
@@ -401,7 +412,8 @@ impl<'s, M: Model> Search<'s, M> {
                     None => drop(stations.pop()),
                     Some((configuration, order)) => {
                         self.order.extend_from_slice(&order);
-                        frames.push(Frame { configuration, choice: 0, length: self.order.len() });
+                        let length = self.order.len();
+                        frames.push(Frame { configuration, choice: 0, barren: Places::new(), length });
                     }
                 }
                 continue;
@@ -411,13 +423,19 @@ impl<'s, M: Model> Search<'s, M> {
             let number = frame.choice;
             frame.choice += 1;
             next = match self.choice(number) {
-                Some(Some((choice, Then::Return))) => {
-                    let to = self.take_effect(&frame.configuration, choice);
-                    to.and_then(|to| self.returned(to)).map(|to| (to, false))
-                }
-                Some(Some((choice, Then::More))) => {
-                    let is_later = matches!(choice, Choice::Unknown(_));
-                    self.take_effect(&frame.configuration, choice).map(|to| (to, is_later))
+                Some(Some((other, choice, then))) => {
+                    let is_barren = other.is_some_and(|other| contains(&frame.barren, other));
+                    let to = if is_barren { None } else { self.take_effect(&frame.configuration, choice) };
+                    match (to, then) {
+                        (Some(to), Then::Return) => self.returned(to).map(|to| (to, false)),
+                        (Some(to), Then::More) => Some((to, matches!(choice, Choice::Unknown(_)))),
+                        (None, _) => {
+                            if let Some(other) = other {
+                                insert(&mut frame.barren, other);
+                            }
+                            None
+                        }
+                    }
                 }
                 Some(None) => None,
                 None => {
@@ -449,6 +467,7 @@ impl<'s, M: Model> Search<'s, M> {
                         if configuration.moment > self.reached {
                             self.reached = configuration.moment;
                             self.turns = self.turns.saturating_sub(1);
+                            self.is_looking &= self.turns > 0;
                         }
                         return Some(configuration);
                     }
@@ -469,22 +488,25 @@ impl<'s, M: Model> Search<'s, M> {
     }
 
     /// What to try as the `number`th: first what returns; then that after each of the others that are open; then each of those and more
-    /// before it. `None` if that was all; `Some(None)` if this one isn't there.
-    fn choice(&self, number: usize) -> Option<Option<(Choice, Then)>> {
+    /// before it. With it which of the others that is. `None` if that was all; `Some(None)` if this one isn't there, or only reads: then it
+    /// would have taken effect.
+    fn choice(&self, number: usize) -> Option<Option<(Option<usize>, Choice, Then)>> {
         let returning = self.returning();
         let others = self.open.len() + self.unknown_begun;
         if number == 0 {
-            return Some(Some((Choice::Slot(returning), Then::Return)));
+            return Some(Some((None, Choice::Slot(returning), Then::Return)));
         }
         if number > 2 * others {
             return None;
         }
         let (other, then) = ((number - 1) % others, if number <= others { Then::Return } else { Then::More });
-        Some(match other.checked_sub(self.open.len()) {
-            Some(unknown) => Some((Choice::Unknown(unknown), then)),
-            None if !self.open[other] || other == returning as usize => None,
-            None => Some((Choice::Slot(other as u32), then)),
-        })
+        let choice = match other.checked_sub(self.open.len()) {
+            Some(unknown) => Choice::Unknown(unknown),
+            None if !self.open[other] || other == returning as usize => return Some(None),
+            None if self.model.only_reads(self.what(self.slots[other])) => return Some(None),
+            None => Choice::Slot(other as u32),
+        };
+        Some(Some((Some(other), choice, then)))
     }
 
     /// What becomes of a configuration if what returns has taken effect, or does now.
@@ -537,7 +559,7 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Whether the search turns back so often that it is worth looking farther.
     fn looks_ahead(&self) -> bool {
-        self.turns >= self.limits.turns_blind
+        self.is_looking || self.turns >= self.limits.turns_blind
     }
 
     fn what(&self, operation: u32) -> &'s M::Operation {
@@ -605,13 +627,17 @@ impl<'s, M: Model> Search<'s, M> {
         }
         let mut unknown = self.unknown[self.unknown_begun..].iter();
         // Enough for all that is open to return, and for what begins meanwhile, mostly.
-        let ahead = 4 * self.slots.len() + 64;
+        let ahead = 8 * self.slots.len() + 64;
         // An operation in a slot that was taken again hasn't taken effect, whatever had that slot before.
         let mut begun = Places::new();
+        // What returns before others begin comes before them: how much that was when each slot was taken.
+        let mut before: Vec<&M::Operation> = Vec::new();
+        let mut before_slot = vec![0; self.slots.len()];
         for moment in self.moments[self.at..].iter().take(ahead) {
             match *moment {
                 Moment::Invoke { operation, slot } => {
                     insert(&mut begun, slot as usize);
+                    before_slot[slot as usize] = before.len();
                     self.model.foresee(&mut foresight, what(operation));
                 }
                 Moment::Unknown => {
@@ -620,9 +646,14 @@ impl<'s, M: Model> Search<'s, M> {
                 }
                 Moment::Return { operation, slot } => {
                     let is_done = !contains(&begun, slot as usize) && contains(&configuration.done, slot as usize);
-                    if !is_done && self.model.is_lost(state, &foresight, what(operation)) {
+                    if is_done {
+                        continue;
+                    }
+                    let before_it = &before[..before_slot[slot as usize]];
+                    if self.model.is_lost(state, &foresight, before_it, what(operation)) {
                         return true;
                     }
+                    before.push(what(operation));
                 }
             }
         }
@@ -716,6 +747,7 @@ impl<'s, M: Model> Search<'s, M> {
     /// All was tried from there. Of the orders that came farthest the first is kept.
     fn leads_nowhere(&mut self, configuration: &Configuration) {
         self.turns += 1;
+        self.is_looking |= self.turns >= self.limits.turns_blind;
         self.remember(configuration);
         if self.farthest.as_ref().is_some_and(|farthest| farthest.moment >= configuration.moment) {
             return;

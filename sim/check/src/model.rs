@@ -104,9 +104,16 @@ pub trait Model {
     }
 
     /// Whether an operation can't become possible any more, from that state, whichever of the operations in `foresight` come before it, and
-    /// in whichever order: then nothing more is tried there. It is always right to say no, and slower where a history isn't linearizable.
-    fn is_lost(&self, state: &Self::State, foresight: &Self::Foresight, operation: &Self::Operation) -> bool {
-        let _ = (state, foresight, operation);
+    /// in whichever order: then nothing more is tried there. Those in `before`, which are in `foresight` too, come before it for sure. It is
+    /// always right to say no, and slower where a history isn't linearizable.
+    fn is_lost(
+        &self,
+        state: &Self::State,
+        foresight: &Self::Foresight,
+        before: &[&Self::Operation],
+        operation: &Self::Operation,
+    ) -> bool {
+        let _ = (state, foresight, before, operation);
         false
     }
 

@@ -110,11 +110,15 @@ fn register_foresee(Written(values): &mut Written, operation: &RegisterOperation
     }
 }
 
-fn register_is_lost(state: &Value, Written(values): &Written, operation: &RegisterOperation) -> bool {
-    match operation {
-        RegisterOperation::Read(value) | RegisterOperation::Cas(value, _) => state != value && !values.contains(value),
-        RegisterOperation::Write(_) => false,
-    }
+fn register_is_lost(
+    state: &Value,
+    Written(values): &Written,
+    before: &[&RegisterOperation],
+    operation: &RegisterOperation,
+) -> bool {
+    let (RegisterOperation::Read(value) | RegisterOperation::Cas(value, _)) = operation else { return false };
+    let writes = |operation: &&RegisterOperation| matches!(operation, RegisterOperation::Write(_));
+    !values.contains(value) && (state != value || before.iter().any(writes))
 }
 
 fn register_step(state: &Value, operation: &RegisterOperation) -> Step<Value> {
@@ -168,8 +172,14 @@ macro_rules! register_model {
                 register_foresee(foresight, operation);
             }
 
-            fn is_lost(&self, state: &Value, foresight: &Written, operation: &RegisterOperation) -> bool {
-                register_is_lost(state, foresight, operation)
+            fn is_lost(
+                &self,
+                state: &Value,
+                foresight: &Written,
+                before: &[&RegisterOperation],
+                operation: &RegisterOperation,
+            ) -> bool {
+                register_is_lost(state, foresight, before, operation)
             }
 
             fn readers<'o>(
@@ -372,10 +382,21 @@ impl Model for Kv {
         }
     }
 
-    fn is_lost(&self, state: &Arc<str>, foresight: &Texts, operation: &KvOperation) -> bool {
+    fn is_lost(&self, state: &Arc<str>, foresight: &Texts, before: &[&KvOperation], operation: &KvOperation) -> bool {
         let KvOperation::Get(text) = operation else { return false };
         let may_grow = |from: &str| text.strip_prefix(from).is_some_and(|rest| foresight.can_append(rest));
-        !may_grow(state) && !foresight.put.iter().any(|from| may_grow(from))
+        if foresight.put.iter().any(|from| may_grow(from)) {
+            return false;
+        }
+        // It is made of the present state, and then all that comes before it stands in it.
+        let is_in = |rest: &str| {
+            before.iter().all(|operation| match operation {
+                KvOperation::Get(_) => true,
+                KvOperation::Put(_) => false,
+                KvOperation::Append(text) => rest.contains(&**text),
+            })
+        };
+        !text.strip_prefix(&**state).is_some_and(|rest| is_in(rest) && foresight.can_append(rest))
     }
 
     fn readers<'o>(&self, operations: impl Iterator<Item = &'o KvOperation> + Clone) -> Option<Gets> {
@@ -419,6 +440,8 @@ pub enum SetOperation {
     Remove(Value),
     /// These were in it, and no others.
     Read(BTreeSet<Value>),
+    /// It was read with one of them twice, as no set is.
+    ReadTwice,
 }
 
 /// What a set may still come to hold, and lose.
@@ -446,10 +469,8 @@ impl Model for Set {
                 None => Ok(None),
                 Some(Value::List(values)) => {
                     let set: BTreeSet<Value> = values.iter().cloned().collect();
-                    if set.len() < values.len() {
-                        return Err(format!("a set was read with a value twice: {}", Value::List(values.clone())));
-                    }
-                    Ok(Some(SetOperation::Read(set)))
+                    let is_set = set.len() == values.len();
+                    Ok(Some(if is_set { SetOperation::Read(set) } else { SetOperation::ReadTwice }))
                 }
                 Some(other) => Err(format!("read gives a list, and this is {other}")),
             },
@@ -460,7 +481,7 @@ impl Model for Set {
     fn step(&self, state: &BTreeSet<Value>, operation: &SetOperation) -> Step<BTreeSet<Value>> {
         match operation {
             SetOperation::Read(values) if values == state => Step::Same,
-            SetOperation::Read(_) => Step::Impossible,
+            SetOperation::Read(_) | SetOperation::ReadTwice => Step::Impossible,
             SetOperation::Add(value) if state.contains(value) => Step::Same,
             SetOperation::Add(value) => {
                 let mut more = state.clone();
@@ -482,13 +503,19 @@ impl Model for Set {
 
     fn foresee(&self, foresight: &mut Changes, operation: &SetOperation) {
         match operation {
-            SetOperation::Read(_) => {}
+            SetOperation::Read(_) | SetOperation::ReadTwice => {}
             SetOperation::Add(value) => drop(foresight.added.insert(value.clone())),
             SetOperation::Remove(value) => drop(foresight.removed.insert(value.clone())),
         }
     }
 
-    fn is_lost(&self, state: &BTreeSet<Value>, foresight: &Changes, operation: &SetOperation) -> bool {
+    fn is_lost(
+        &self,
+        state: &BTreeSet<Value>,
+        foresight: &Changes,
+        _before: &[&SetOperation],
+        operation: &SetOperation,
+    ) -> bool {
         let SetOperation::Read(values) = operation else { return false };
         let never_comes = |value: &Value| !foresight.added.contains(value);
         let never_goes = |value: &Value| !foresight.removed.contains(value);
@@ -575,7 +602,13 @@ impl Model for Queue {
         }
     }
 
-    fn is_lost(&self, state: &Vec<Value>, Enqueued(values): &Enqueued, operation: &QueueOperation) -> bool {
+    fn is_lost(
+        &self,
+        state: &Vec<Value>,
+        Enqueued(values): &Enqueued,
+        _before: &[&QueueOperation],
+        operation: &QueueOperation,
+    ) -> bool {
         let QueueOperation::Dequeue(value) = operation else { return false };
         !values.contains(value) && !state.contains(value)
     }

@@ -93,6 +93,9 @@ type Map<K, V> = HashMap<K, V, FixedState>;
 /// # Errors
 /// If an operation is another one.
 pub fn check(history: &History, guarantee: Guarantee) -> Result<Verdict, Misunderstood> {
+    for operation in history.failed() {
+        does(history, operation)?;
+    }
     let operations = history.operations();
     // Versions by their key and value, after an initial one for each key.
     let keys = history.keys() as u32;

@@ -209,11 +209,14 @@ pub fn check(history: &History, level: Level) -> Result<Verdict, Misunderstood> 
 /// # Errors
 /// As [`check`].
 pub fn check_within(history: &History, level: Level, looks_max: u64) -> Result<Verdict, Misunderstood> {
-    if history.operations().is_empty() {
-        let said = "the history has no transaction that may have taken effect: there is nothing to judge".to_string();
+    for operation in history.failed() {
+        parts(history, operation, |_, _| Ok(()))?;
+    }
+    let transactions = Transactions::new(history, level)?;
+    if !history.says_something() {
+        let said = "the history doesn't say of any transaction what it came to: there is nothing to judge".to_string();
         return Ok(Verdict::Unknown(said));
     }
-    let transactions = Transactions::new(history)?;
     let mut anomalies = transactions.seen();
     anomalies.retain(|anomaly| level.forbids(anomaly.class));
     let graph = transactions.graph(level == Level::StrictSerializable);
@@ -282,7 +285,7 @@ struct Transactions<'h> {
     writers: Vec<u32>,
     /// Where each key's begin, and the end.
     versions: Vec<u32>,
-    /// Whether it took effect for sure.
+    /// Whether it took effect for sure: it returned, or it was read, at the levels where what is read has taken effect.
     happened: Vec<bool>,
     /// Whether an append was read, by its place among all.
     is_observed: Vec<bool>,
@@ -344,7 +347,7 @@ fn parts<'h>(
 }
 
 impl<'h> Transactions<'h> {
-    fn new(history: &'h History) -> Result<Transactions<'h>, Misunderstood> {
+    fn new(history: &'h History, level: Level) -> Result<Transactions<'h>, Misunderstood> {
         let operations = history.operations();
         let mut micros = Vec::with_capacity(operations.len() * 3);
         let mut begins = Vec::with_capacity(operations.len() + 1);
@@ -380,7 +383,8 @@ impl<'h> Transactions<'h> {
             for element in *list {
                 let append = appends.get(&(key, element));
                 if let Some(append) = append {
-                    happened[append.transaction as usize] = true;
+                    // Below read-committed it may have been read of one that was taken back.
+                    happened[append.transaction as usize] |= level > Level::ReadUncommitted;
                     is_observed[append.micro as usize] = true;
                 }
                 writers.push(append.map_or(NONE, |append| append.transaction));
@@ -401,6 +405,11 @@ impl<'h> Transactions<'h> {
     /// Who appended the elements of the longest list of a key.
     fn writers(&self, key: u32) -> &[u32] {
         &self.writers[self.versions[key as usize] as usize..self.versions[key as usize + 1] as usize]
+    }
+
+    /// Also of a writer whom nobody knows, of whom nothing follows.
+    fn has_happened(&self, writer: u32) -> bool {
+        writer == NONE || self.happened[writer as usize]
     }
 
     fn writer(&self, key: u32, element: &Value) -> u32 {
@@ -504,13 +513,13 @@ impl<'h> Transactions<'h> {
     fn failed_appends(&self) -> Elements<'h> {
         let mut failed = Elements::default();
         for operation in self.history.failed() {
-            // One that isn't understood is no append that was read.
-            let _ = parts(self.history, operation, |key, what| {
+            parts(self.history, operation, |key, what| {
                 if let What::Append(element) = what {
                     failed.insert((key, element));
                 }
                 Ok(())
-            });
+            })
+            .expect("they were understood at first");
         }
         failed
     }
@@ -531,11 +540,13 @@ impl<'h> Transactions<'h> {
         }
         let mut later = Vec::with_capacity(unread.len());
         for (key, unread) in (0..).zip(unread) {
-            let writers = self.writers(key);
-            for pair in writers.windows(2) {
-                edges.add(pair[0], pair[1], Kind::Ww);
+            let mut last = None;
+            for &writer in self.writers(key).iter().filter(|writer| self.has_happened(**writer)) {
+                if let Some(before) = last.replace(writer) {
+                    edges.add(before, writer, Kind::Ww);
+                }
             }
-            if let Some(&last) = writers.last() {
+            if let Some(last) = last {
                 for &after in &unread {
                     edges.add(last, after, Kind::Ww);
                 }
@@ -604,7 +615,8 @@ impl<'h> Transactions<'h> {
                 (Kind::Ww, What::Append(element)) => {
                     let (versions, writers) = (self.longest[micro.key as usize], self.writers(micro.key));
                     let place = versions.iter().position(|version| version == element);
-                    let before = place.unwrap_or(versions.len()).checked_sub(1);
+                    let mut before = writers[..place.unwrap_or(versions.len())].iter();
+                    let before = before.rposition(|writer| self.has_happened(*writer));
                     if let Some(before) = before.filter(|before| writers[*before] as usize == from) {
                         let what = match place {
                             Some(_) => format!("{element} is the next element"),

@@ -153,7 +153,7 @@ impl<'de> Deserialize<'de> for Value {
             type Value = Value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("null, true, false, a whole number, text, or a list of these")
+                f.write_str("null, true, false, a whole number (from -2^63, below 2^63), text, or a list of these")
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Value, E> {

@@ -210,13 +210,13 @@ fn a_counterexample_says_where_nothing_goes_on() {
     };
     let expected = [
         "nothing goes on at",
-        "  process 3: read -> 3 (events 5 to 6)",
+        "  process 3: read -> 3 (lines 5 to 6)",
         "after the longest order that could be found, of 2:",
-        "  process 1: write 1 (events 1 to 2)",
-        "  process 2: write 2 (events 3 to 7)",
+        "  process 1: write 1 (lines 1 to 2)",
+        "  process 2: write 2 (lines 3 to 7)",
         "where the object is 2",
         "with these open, which may come before it or not:",
-        "  process 4: read -> 9 (events 4 to 8)",
+        "  process 4: read -> 9 (lines 4 to 8)",
     ];
     assert_eq!(found.in_words(&history).lines().collect::<Vec<_>>(), expected);
 }
@@ -231,6 +231,24 @@ fn what_a_model_does_not_know_is_a_mistake_of_the_history() {
     assert_eq!(problem(other), "event 2: put: asked \"a\" and answered \"b\": expected the same, or null");
     let cas = check(&CasRegister, &history("1 invoke cas [1] \n 1 ok cas [1]"), Limits::default()).unwrap_err();
     assert_eq!(cas.to_string(), "event 2: cas takes [old, new], and this is [1]");
+    // Also where it did not happen.
+    let failed = "1 invoke put \"a\" \n 1 ok put \"a\" \n 1 invoke incr 1 \n 1 fail incr 1";
+    assert_eq!(problem(failed), "event 3: there is no operation \"incr\"; there are get, put, append");
+}
+
+/// Nothing can be wrong with it, and so nothing was judged.
+#[test]
+fn where_nobody_knows_of_any_outcome_there_is_nothing_to_judge() {
+    assert_eq!(word(&Register, "1 invoke write 1 \n 1 info write 1 \n 2 invoke read null"), "unknown");
+    assert_eq!(word(&Register, "1 invoke write 1 \n 1 fail write 1"), "unknown");
+    assert_eq!(word(&Register, "1 invoke write 1 \n 1 info write 1 \n 2 invoke read null \n 2 ok read null"), "yes");
+}
+
+#[test]
+fn a_set_that_is_read_with_a_value_twice_is_none() {
+    let read = |values: &str| format!("1 invoke add 1 \n 1 ok add 1 \n 2 invoke read null \n 2 ok read {values}");
+    assert_eq!(word(&Set, &read("[1]")), "yes");
+    assert_eq!(word(&Set, &read("[1,1]")), "no");
 }
 
 /// Without its memory, the search of each of these would take more steps than there are ways to order what is open: that it comes to its
@@ -259,4 +277,22 @@ fn the_search_does_without_most_orders() {
     let one_of_thirty = format!("{}{}{invoke}{ok}", writes(30, "invoke"), writes(30, "info"));
     let judged = check(&Register, &history(&one_of_thirty), blind(200)).unwrap();
     assert_eq!(judged.verdict, Verdict::Linearizable);
+    // Of twelve appends at once that nobody reads, it makes no difference which comes first, before a put or behind a get of it; nor of
+    // those of unknown outcome whether they come at all.
+    let each = |kind: &str| {
+        let append = |one| format!("{one} {kind} append \"{one};\" \n");
+        (0..12).map(append).collect::<String>()
+    };
+    for end in ["ok", "info"] {
+        let unread = |got: &str| {
+            let put = format!("90 invoke put \"p\" \n 91 invoke get null \n 90 ok put \"p\" \n 91 ok get \"{got}\" \n");
+            history(&format!("{}{put}{}", each("invoke"), each(end)))
+        };
+        let limits = Limits { steps: 60_000, ..Limits::default() };
+        assert_eq!(check(&Kv, &unread("p"), limits).unwrap().verdict, Verdict::Linearizable);
+        let verdict = check(&Kv, &unread("q"), limits).unwrap().verdict;
+        assert!(matches!(verdict, Verdict::NotLinearizable(_)), "{end}: {verdict:?}");
+        let verdict = check(&Kv, &unread("q"), blind(60_000)).unwrap().verdict;
+        assert!(matches!(verdict, Verdict::Unknown(_)), "{end}: {verdict:?}");
+    }
 }

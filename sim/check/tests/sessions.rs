@@ -59,10 +59,10 @@ fn each_guarantee_forbids_to_go_back() {
     let Verdict::Broken(found) = check(&stale, Guarantee::MonotonicReads).unwrap() else { panic!("it is broken") };
     let expected = "\
 there is no order of versions in which none of these goes back:
-  process 1: write 1 (events 1 to 2)
-  process 1: write 2 (events 3 to 4)
-  process 2: read -> 2 (events 7 to 8)
-  process 2: read -> 1 (events 9 to 10)
+  process 1: write 1 (lines 1 to 2)
+  process 1: write 2 (lines 3 to 4)
+  process 2: read -> 2 (lines 7 to 8)
+  process 2: read -> 1 (lines 9 to 10)
 ";
     assert_eq!(in_words(&stale, &found), expected);
 }

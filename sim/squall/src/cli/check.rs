@@ -50,8 +50,8 @@ pub fn check(arguments: &Check, output: &mut Output) -> Result<u8, Stop> {
     };
     let history = read(file)?;
     let judged = claim.check(&history, limits);
-    let (verdict, steps) =
-        judged.map_err(|Misunderstood { event, problem }| wrong(file, &format!("event {event}: {problem}")))?;
+    let (verdict, steps) = judged
+        .map_err(|Misunderstood { event, problem }| wrong(file, &format!("{}: {problem}", history.place(event))))?;
     let (word, said, code, message) = match verdict {
         Verdict::Holds => ("pass", "YES", exit::PASS, None),
         Verdict::Broken(found) => ("fail", "NO", exit::PROPERTY_FAILED, Some(found.trim_end().to_string())),
