@@ -334,8 +334,6 @@ struct Search<'s, M: Model> {
     farthest: Option<Configuration>,
     /// How often everything was tried at a return, less one for each return that was come to for the first time since.
     turns: u64,
-    /// Whether it has turned back so often, and hasn't yet come to as many returns since.
-    is_looking: bool,
     /// The farthest return so far.
     reached: usize,
     steps: u64,
@@ -367,7 +365,6 @@ impl<'s, M: Model> Search<'s, M> {
             shared: 0,
             farthest: None,
             turns: 0,
-            is_looking: false,
             reached: 0,
             steps: 0,
             limits,
@@ -467,7 +464,6 @@ impl<'s, M: Model> Search<'s, M> {
                         if configuration.moment > self.reached {
                             self.reached = configuration.moment;
                             self.turns = self.turns.saturating_sub(1);
-                            self.is_looking &= self.turns > 0;
                         }
                         return Some(configuration);
                     }
@@ -559,7 +555,7 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Whether the search turns back so often that it is worth looking farther.
     fn looks_ahead(&self) -> bool {
-        self.is_looking || self.turns >= self.limits.turns_blind
+        self.turns >= self.limits.turns_blind
     }
 
     fn what(&self, operation: u32) -> &'s M::Operation {
@@ -747,7 +743,6 @@ impl<'s, M: Model> Search<'s, M> {
     /// All was tried from there. Of the orders that came farthest the first is kept.
     fn leads_nowhere(&mut self, configuration: &Configuration) {
         self.turns += 1;
-        self.is_looking |= self.turns >= self.limits.turns_blind;
         self.remember(configuration);
         if self.farthest.as_ref().is_some_and(|farthest| farthest.moment >= configuration.moment) {
             return;
