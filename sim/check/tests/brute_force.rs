@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use squall_check::history::{Builder, Event, EventType};
-use squall_check::linearizability::{Limits, Verdict, check};
+use squall_check::linearizability::{Counterexample, Limits, Verdict, check};
 use squall_check::models::{CasRegister, Kv, Lock, Queue, Register, Set};
 use squall_check::{Call, History, Model, Step, Value};
 use todc_utils::linearizability::WGLChecker;
@@ -133,13 +133,6 @@ fn todc_says_the_same_of_real_histories() {
 fn agree<M: Model>(model: &M, history: &History) -> Option<bool> {
     let judged = check(model, history, Limits::default()).unwrap();
     let ahead = Limits { turns_blind: 0, ..Limits::default() };
-    let foreseen = check(model, history, ahead).unwrap().verdict;
-    let word = |verdict: &Verdict| match verdict {
-        Verdict::Linearizable => "linearizable",
-        Verdict::NotLinearizable(_) => "not",
-        Verdict::Unknown(_) => "unknown",
-    };
-    assert_eq!(word(&foreseen), word(&judged.verdict), "looking ahead: {:#?}", history.operations());
     let is_linearizable = match &judged.verdict {
         Verdict::Unknown(_) => {
             assert!(!history.says_something());
@@ -147,42 +140,55 @@ fn agree<M: Model>(model: &M, history: &History) -> Option<bool> {
         }
         Verdict::Linearizable => true,
         Verdict::NotLinearizable(found) => {
-            let all = history.operations();
-            // Its order is a partial linearization, after which what is stuck isn't possible, though it must come now.
-            let mut state = model.initial();
-            let mut last_invoked = 0;
-            for &index in &found.order {
-                let operation = &all[index];
-                assert!(operation.returned() > last_invoked, "out of order: {found:?}");
-                last_invoked = last_invoked.max(operation.invoked);
-                let f = history.name(operation);
-                let (process, argument, result) = (operation.process, &operation.argument, operation.result());
-                let what = model.operation(&Call { process, f, argument, result }).unwrap().unwrap();
-                match model.step(&state, &what) {
-                    Step::Impossible => panic!("impossible: {found:?}"),
-                    Step::Same => {}
-                    Step::To(to) => state = to,
-                }
-            }
-            assert_eq!(model.in_words(&state), found.state);
-            assert!(!found.order.contains(&found.stuck) && all[found.stuck].result().is_some());
-            let is_before = |index: &usize| all[*index].returned() < all[found.stuck].returned();
-            assert!((0..all.len()).filter(is_before).all(|index| {
-                let says_nothing = all[index].result().is_none();
-                found.order.contains(&index) || says_nothing
-            }));
-            for index in &found.open {
-                assert!(!found.order.contains(index) && all[*index].invoked < all[found.stuck].returned());
-            }
+            assert_counterexample(model, history, found);
             false
         }
     };
+    match check(model, history, ahead).unwrap().verdict {
+        Verdict::NotLinearizable(found) if !is_linearizable => assert_counterexample(model, history, &found),
+        Verdict::Linearizable if is_linearizable => {}
+        other => panic!("looking ahead it is {other:?}: {:#?}", history.operations()),
+    }
     assert_eq!(is_linearizable, has_order(model, history), "{:#?}", history.operations());
     // And the verdict is the same one step short of what it took, or unknown.
     let limits = Limits { steps: judged.steps.saturating_sub(1), ..Limits::default() };
     let short = check(model, history, limits).unwrap().verdict;
     assert!(short == judged.verdict || matches!(short, Verdict::Unknown(_)));
     Some(is_linearizable)
+}
+
+/// Its order is a partial linearization, after which what is stuck isn't possible, though it must come now.
+fn assert_counterexample<M: Model>(model: &M, history: &History, found: &Counterexample) {
+    let all = history.operations();
+    let mut state = model.initial();
+    let mut last_invoked = 0;
+    let step = |state: &mut M::State, index: usize| {
+        let operation = &all[index];
+        let f = history.name(operation);
+        let (process, argument, result) = (operation.process, &operation.argument, operation.result());
+        let what = model.operation(&Call { process, f, argument, result }).unwrap().unwrap();
+        match model.step(state, &what) {
+            Step::Impossible => return false,
+            Step::Same => {}
+            Step::To(to) => *state = to,
+        }
+        true
+    };
+    for &index in &found.order {
+        assert!(all[index].returned() > last_invoked, "out of order: {found:?}");
+        last_invoked = last_invoked.max(all[index].invoked);
+        assert!(step(&mut state, index), "impossible: {found:?}");
+    }
+    assert_eq!(model.in_words(&state), found.state);
+    assert!(!found.order.contains(&found.stuck) && all[found.stuck].result().is_some());
+    let is_before = |index: &usize| all[*index].returned() < all[found.stuck].returned();
+    assert!((0..all.len()).filter(is_before).all(|index| {
+        let says_nothing = all[index].result().is_none();
+        found.order.contains(&index) || says_nothing
+    }));
+    for index in &found.open {
+        assert!(!found.order.contains(index) && all[*index].invoked < all[found.stuck].returned());
+    }
 }
 
 /// Compares the verdict alone.
