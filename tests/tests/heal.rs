@@ -292,6 +292,97 @@ fn a_deadlock_is_named_so() {
     progress(&outcome);
 }
 
+/// A client that is crashed before the heal and takes that long once it is started again, beside one that returns at once.
+fn crashed_before(again_takes: Duration) -> impl Fn(&mut World) + Send + Sync + 'static {
+    move |world| {
+        world.client("crashed", move || async move {
+            match squall::boot_number() {
+                0 => std::future::pending().await,
+                _ => sleep(again_takes).await,
+            }
+        });
+        world.fault(crash("crashed").at(500.ms()));
+        world.heal(1.secs()).progress_within(2.secs());
+    }
+}
+
+#[test]
+fn a_client_that_is_down_is_waited_for_up_to_the_heal() {
+    for beside_another in [false, true] {
+        let ends = move |again_takes: Duration| {
+            run(
+                move |world| {
+                    crashed_before(again_takes)(world);
+                    if beside_another {
+                        world.client("early", || sleep(10.ms()));
+                    }
+                },
+                1,
+            )
+        };
+        let in_time = ends(2.secs());
+        assert_eq!((&in_time.verdict, in_time.ending.at_ns), (&Verdict::Pass, 3 * HEAL_NS));
+        assert_eq!(in_time.ending.reason, EndReason::ClientsReturned);
+        let late = ends(2.secs() + Duration::from_nanos(1));
+        assert!(progress(&late).contains("the heal at 1 s: clients still wait\n"), "{}", progress(&late));
+    }
+    // Whom the heal leaves out is down for good.
+    let left_out = run(
+        |world| {
+            crashed_before(1.secs())(world);
+            world.client("early", || sleep(600.ms()));
+            world.heal(1.secs()).core(["early"]).progress_within(2.secs());
+        },
+        1,
+    );
+    assert_eq!((&left_out.verdict, left_out.ending.at_ns), (&Verdict::Pass, HEAL_NS * 6 / 10));
+}
+
+#[test]
+fn a_client_that_is_down_after_the_heal_has_made_no_progress() {
+    // It panics so long after each boot.
+    let panics = |after: Duration, more: fn(&mut World)| {
+        run(
+            move |world| {
+                world.client("early", || sleep(10.ms()));
+                let falls = move || async move {
+                    sleep(after).await;
+                    panic!("its own fault");
+                };
+                world.client("falls", falls).on_panic(OnPanic::Crash);
+                world.heal(1.secs()).progress_within(2.secs());
+                more(world);
+            },
+            1,
+        )
+    };
+    let never = |outcome: Outcome, at_ns: u64, said: &str| {
+        assert_eq!((progress(&outcome), outcome.ending.at_ns), (said, at_ns));
+    };
+    let down = "no progress after the heal at 1 s: the client falls is down and never returned";
+    never(panics(1_500.ms(), |_| ()), HEAL_NS * 3 / 2, down);
+    // Started again by the heal, it falls once more.
+    never(panics(500.ms(), |_| ()), HEAL_NS * 3 / 2, down);
+    // The run goes on, and something might start it again up to the bound.
+    let at_the_bound = "no progress within 2 s of the heal at 1 s: the client falls is down and never returned";
+    never(panics(1_500.ms(), |world| world.end_at(20.secs())), 3 * HEAL_NS, at_the_bound);
+    never(panics(1_500.ms(), |world| world.control(|_| std::future::pending::<()>())), 3 * HEAL_NS, at_the_bound);
+    // Another one still waits.
+    let both = panics(1_500.ms(), |world| {
+        world.client("late", || sleep(9.secs()));
+    });
+    let waiting = "\nWaiting:\n  client falls is down, and never returned\n  late on client late (";
+    assert!(progress(&both).contains(waiting), "{}", progress(&both));
+    // The run ends before the bound.
+    let open = panics(1_500.ms(), |world| world.end_at(2.secs()));
+    assert!(matches!(open.verdict, Verdict::Unknown { .. }), "{:?}", open.verdict);
+    // Without a demand there is nothing to be late for.
+    let undemanded = panics(1_500.ms(), |world| {
+        world.heal(1.secs());
+    });
+    assert_eq!(undemanded.verdict, Verdict::Pass);
+}
+
 /// A client that asks, does `then` with the round's number, and waits for as long as that says, for ever.
 fn asking<F>(then: impl Fn(u64) -> F + Clone + Send + Sync + 'static) -> impl Fn(&mut World) + Send + Sync + 'static
 where

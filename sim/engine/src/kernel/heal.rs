@@ -4,7 +4,7 @@ use squall_trace::id::hash_words;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::*;
-use crate::world::{Heal, duration_ns};
+use crate::world::duration_ns;
 
 /// So many words of states are hashed at the most. A world that is too large for that isn't looked at any longer.
 const WORDS_MAX: u64 = 20_000_000;
@@ -83,13 +83,14 @@ impl Kernel {
     /// The world ends its storm at that time.
     pub(crate) fn schedule_heal(&mut self, heal: Heal) {
         self.demands_progress = heal.within.is_some();
+        self.pending_heal = Some(heal.clone());
         self.schedule_act(duration_ns(heal.at), Act::EndStorm { heal });
     }
 
     /// Whether progress was demanded, and the run has ended before it could be judged.
     pub(crate) fn owes_progress(&self) -> bool {
         let is_judged = self.after_the_storm.as_ref().is_some_and(|after| after.within_ns.is_none());
-        self.demands_progress && !is_judged && self.clients_waited_for()
+        self.demands_progress && !is_judged && self.clients_to_get_on().next().is_some()
     }
 
     /// All faults stop, or those of a core of nodes, and the others' stay as they are.
@@ -100,6 +101,7 @@ impl Kernel {
             false => format!("faults stop for {}, and stay for all others", heal.core.join(", ")),
         };
         self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
+        self.pending_heal = None;
         self.network.heal_among(is_healed.clone());
         self.decisions.calm_order();
         let within_ns = heal.within.map(duration_ns);
@@ -144,13 +146,39 @@ impl Kernel {
         }
     }
 
+    /// Nobody is waited for any more. Where progress is demanded, a client that never returned and is down for good has made none: its bound
+    /// needn't be waited for.
+    pub(super) fn judge_who_is_down(&mut self) {
+        let Some(AfterTheStorm { since_ns, within_ns: Some(_), .. }) = self.after_the_storm else { return };
+        if self.clients_to_get_on().next().is_some() {
+            let since = squall_trace::trace::format_ns(since_ns);
+            let message = format!("no progress after the heal at {since}: {}", self.describe_who_is_down());
+            self.fail_at("progress", message, None, None);
+        }
+    }
+
+    /// The clients that were to get on and are down.
+    fn describe_who_is_down(&self) -> String {
+        let down: Vec<&str> = self.clients_to_get_on().filter(|node| !node.up).map(|node| &*node.name).collect();
+        match &*down {
+            [client] => format!("the client {client} is down and never returned"),
+            clients => format!("the clients {} are down and never returned", clients.join(", ")),
+        }
+    }
+
     /// Whoever isn't through has made no progress.
     fn judge_progress(&mut self) {
         let Some(after) = &mut self.after_the_storm else { return };
         after.is_due = false;
         let Some(within_ns) = after.within_ns.take() else { return };
-        if !self.clients_waited_for() {
+        let (since_ns, time) = (after.since_ns, squall_trace::trace::format_ns);
+        if self.clients_to_get_on().next().is_none() {
             return;
+        }
+        let late = format!("no progress within {} of the heal at {}", time(within_ns), time(since_ns));
+        // Who is down for good has no state, and waits for nothing.
+        if !self.clients_waited_for() {
+            return self.fail_at("progress", format!("{late}: {}", self.describe_who_is_down()), None, None);
         }
         // Where nothing at all is left to happen, it is a deadlock, and will be named so.
         if self.end_at_ns.is_none()
@@ -160,7 +188,6 @@ impl Kernel {
             return;
         }
         let after = self.after_the_storm.as_ref().expect("it was there above");
-        let time = squall_trace::trace::format_ns;
         // The cause stands before the list: that may be long.
         let repeats = match (after.period(), &after.states) {
             (Some(Period { since_ns, period_ns, times }), _) => format!(
@@ -173,12 +200,7 @@ impl Kernel {
             (None, Some(_)) => "No state of the run came back: no livelock is proved.".to_string(),
             (None, None) => "The run is too large to look for a state that comes back.".to_string(),
         };
-        let message = format!(
-            "no progress within {} of the heal at {}: clients still wait\n{repeats}\nWaiting:\n{}",
-            time(within_ns),
-            time(after.since_ns),
-            self.describe_waiting()
-        );
+        let message = format!("{late}: clients still wait\n{repeats}\nWaiting:\n{}", self.describe_waiting());
         self.fail_at("progress", message, None, None);
     }
 

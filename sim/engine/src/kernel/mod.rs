@@ -43,7 +43,7 @@ use crate::fault::{Act, Script};
 use crate::journal::Journal;
 use crate::network::Network;
 use crate::read_ahead::read_ahead;
-use crate::world::{Init, Limits, OnPanic};
+use crate::world::{Heal, Init, Limits, OnPanic};
 
 pub(crate) use door::{Installed, install, try_with, with};
 use heal::AfterTheStorm;
@@ -278,6 +278,8 @@ pub(crate) struct Kernel {
     pub published: std::collections::BTreeMap<String, Vec<(NodeId, Rc<str>)>>,
     /// Whether clients must get on after the heal, whether it has come or not.
     demands_progress: bool,
+    /// The heal, as long as it is still to come.
+    pending_heal: Option<Heal>,
     after_the_storm: Option<AfterTheStorm>,
     /// How often programs drew something, and messages their weather.
     pub drawn: u64,
@@ -332,6 +334,7 @@ impl Kernel {
             reached: std::collections::BTreeMap::new(),
             published: std::collections::BTreeMap::new(),
             demands_progress: false,
+            pending_heal: None,
             after_the_storm: None,
             drawn: 0,
             clock: settings.clock,
@@ -621,7 +624,11 @@ impl Kernel {
             return Some(Pause::End(squall_trace::EndReason::Failed));
         }
         if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
-            use squall_trace::EndReason::{ClientsDown, ClientsReturned};
+            use squall_trace::EndReason::{ClientsDown, ClientsReturned, Failed};
+            self.judge_who_is_down();
+            if self.failure.is_some() {
+                return Some(Pause::End(Failed));
+            }
             return Some(Pause::End(if self.clients_left == 0 { ClientsReturned } else { ClientsDown }));
         }
         if self.journal.step() >= self.limits.events {

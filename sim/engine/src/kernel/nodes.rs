@@ -104,8 +104,31 @@ impl Kernel {
     pub(super) fn clients_waited_for(&self) -> bool {
         self.clients_left > 0
             && self.nodes.iter().any(|node| {
-                node.client && !node.root_returned && !node.is_left_out && (node.up || node.restart_pending)
+                let comes_back = || node.restart_pending || self.pending_heal_has(node);
+                node.client && !node.root_returned && !node.is_left_out && (node.up || comes_back())
             })
+    }
+
+    /// Whether the heal is still to come, and is for that node: if it is down then, it starts again.
+    fn pending_heal_has(&self, node: &Node) -> bool {
+        self.pending_heal.as_ref().is_some_and(|heal| heal.has(&node.name))
+    }
+
+    /// The clients that the heal is for and that haven't returned, down or not.
+    pub(super) fn clients_to_get_on(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| {
+            let is_healed = self.pending_heal.is_none() || self.pending_heal_has(node);
+            node.client && !node.root_returned && !node.is_left_out && is_healed
+        })
+    }
+
+    /// Whether a node that is down may be started again.
+    pub(super) fn may_start_again(&self, node: &Node) -> bool {
+        node.restart_pending || self.pending_heal_has(node) || self.control_goes_on()
+    }
+
+    fn control_goes_on(&self) -> bool {
+        self.nodes.iter().any(|node| node.control && !node.root_returned)
     }
 
     /// Whether no client at all has returned.
@@ -115,8 +138,7 @@ impl Kernel {
 
     /// Whether no client is left to wait for. One that is down isn't, unless a control task goes on that may start it again.
     pub(super) fn clients_are_through(&self) -> bool {
-        let control_goes_on = || self.nodes.iter().any(|node| node.control && !node.root_returned);
-        self.clients_left == 0 || !(self.clients_waited_for() || control_goes_on())
+        self.clients_left == 0 || !(self.clients_waited_for() || self.control_goes_on())
     }
 
     /// The sockets of a crashed node go, after its tasks.

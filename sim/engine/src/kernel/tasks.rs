@@ -477,7 +477,11 @@ impl Kernel {
         let mut lines: Vec<(bool, String)> = Vec::new();
         for node in &self.nodes {
             if node.client && !node.up && !node.root_returned {
-                lines.push((true, format!("  client {} is down, and something may start it again", node.name)));
+                let more = match self.may_start_again(node) {
+                    true => "and something may start it again",
+                    false => "and never returned",
+                };
+                lines.push((true, format!("  client {} is down, {more}", node.name)));
             }
         }
         for slot in 0..self.tasks.len() as u32 {
