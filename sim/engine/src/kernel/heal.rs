@@ -28,23 +28,46 @@ pub(crate) struct AfterTheStorm {
 }
 
 impl AfterTheStorm {
-    /// Whether the states at the end repeat others: since when, and after how long each.
+    /// Whether the states up to the end repeat themselves: since when, and after how long each time.
+    ///
+    /// A single state that comes back shows little, since programs have a memory that isn't seen: those in between must come back with it, all of
+    /// them twice at the least, and that must have gone on for half of the time that was looked at.
     fn period(&self) -> Option<Period> {
         let states = self.states.as_ref()?;
-        let (last_ns, last) = *states.last()?;
-        let (places, at_ns) = (1..states.len()).find_map(|back| {
-            let (at_ns, state) = states[states.len() - 1 - back];
-            (state == last).then_some((back, at_ns))
-        })?;
-        let period_ns = last_ns - at_ns;
-        let repeats = |place: &usize| {
-            let ((at_ns, state), (before_ns, before)) = (states[*place], states[*place - places]);
-            state == before && at_ns - before_ns == period_ns
-        };
-        let repeated = (places..states.len()).rev().take_while(repeats).count();
-        let (since_ns, _) = states[states.len() - places - repeated];
-        Some(Period { since_ns, period_ns, times: (last_ns - since_ns) / period_ns })
+        let (first_ns, _) = *states.first()?;
+        let backwards: Vec<(u64, u128)> = states.iter().rev().copied().collect();
+        let last_ns = backwards[0].0;
+        let agreeing = agreeing(&backwards);
+        (1..backwards.len().div_ceil(2)).find_map(|places| {
+            let period_ns = last_ns - backwards[places].0;
+            let later = backwards[..agreeing[places]].iter().zip(&backwards[places..]);
+            let repeated = later.take_while(|((at_ns, _), (before_ns, _))| at_ns - before_ns == period_ns).count();
+            if repeated <= places || period_ns == 0 {
+                return None;
+            }
+            let (since_ns, _) = backwards[places + repeated - 1];
+            let lasts_ns = last_ns - since_ns;
+            let is_long = lasts_ns >= (last_ns - first_ns) / 2;
+            is_long.then(|| Period { since_ns, period_ns, times: lasts_ns / period_ns })
+        })
     }
+}
+
+/// For each place from the second on, how many states from there on are the same as those from the beginning on, in linear time (the Z algorithm: D.
+/// Gusfield, *Algorithms on Strings, Trees, and Sequences*, 1997). For the first it is 0.
+fn agreeing(states: &[(u64, u128)]) -> Vec<usize> {
+    let mut agreeing = vec![0; states.len()];
+    // The stretch that is known to agree with the beginning, and reaches farthest.
+    let (mut from, mut to) = (0, 0);
+    for place in 1..states.len() {
+        let known = if place < to { agreeing[place - from].min(to - place) } else { 0 };
+        let more = states[known..].iter().zip(&states[place + known..]).take_while(|(one, other)| one.1 == other.1);
+        agreeing[place] = known + more.count();
+        if place + agreeing[place] > to {
+            (from, to) = (place, place + agreeing[place]);
+        }
+    }
+    agreeing
 }
 
 /// A state that comes back.
@@ -197,7 +220,7 @@ impl Kernel {
                 time(since_ns),
                 time(period_ns)
             ),
-            (None, Some(_)) => "No state of the run came back: no livelock is proved.".to_string(),
+            (None, Some(_)) => "The run's states don't repeat themselves: no livelock is proved.".to_string(),
             (None, None) => "The run is too large to look for a state that comes back.".to_string(),
         };
         let message = format!("{late}: clients still wait\n{repeats}\nWaiting:\n{}", self.describe_waiting());
@@ -277,5 +300,51 @@ impl Kernel {
             TaskName::Root => 0,
         };
         hash_words([u64::from(task.node.0) << 32 | u64::from(task.boot), name, operation, 0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The states of instants that are a second apart.
+    fn period_of(states: &str) -> Option<(u64, u64, u64)> {
+        let states = states.bytes().enumerate().map(|(place, state)| (place as u64, u128::from(state))).collect();
+        let after = AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states: Some(states), words: 0 };
+        after.period().map(|Period { since_ns, period_ns, times }| (since_ns, period_ns, times))
+    }
+
+    #[test]
+    fn whole_periods_come_back_twice_for_half_of_the_time() {
+        for (states, expected) in [
+            ("", None),
+            ("a", None),
+            ("aa", None),
+            ("aaa", Some((0, 1, 2))),
+            ("xaaa", Some((1, 1, 2))),
+            ("xyaaa", Some((2, 1, 2))),
+            ("xyzaaa", Some((3, 1, 2))),
+            ("wxyzaaa", None),
+            // The last state alone comes back: those in between differ.
+            ("abacada", None),
+            ("abab", None),
+            ("ababa", Some((0, 2, 2))),
+            ("xababa", Some((1, 2, 2))),
+            // The shortest that holds: one state comes twice in each round.
+            ("aabaabaa", Some((0, 3, 2))),
+            ("baabaab", Some((0, 3, 2))),
+            ("abaabaa", Some((0, 3, 2))),
+        ] {
+            assert_eq!(period_of(states), expected, "{states}");
+        }
+    }
+
+    #[test]
+    fn states_at_other_distances_are_no_period() {
+        let at = |times: [u64; 4]| {
+            let states = Some(times.map(|at_ns| (at_ns, 7)).to_vec());
+            AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states, words: 0 }.period().is_some()
+        };
+        assert!(at([0, 10, 20, 30]) && !at([0, 10, 25, 30]));
     }
 }
