@@ -11,6 +11,10 @@ use squall::{Simulation, World};
 
 const HEAL_NS: u64 = 1_000_000_000;
 
+#[derive(serde::Serialize, serde::Deserialize, squall::Request)]
+#[rtype(u32)]
+struct Ping(u32);
+
 fn run(world: impl Fn(&mut World) + Send + Sync + 'static, seed: u64) -> Outcome {
     Simulation::new(world).run_plan(&Plan::seeded("heal", Seed(seed)), Record::Full)
 }
@@ -212,6 +216,17 @@ fn a_core_is_healed_and_the_others_stay_as_they_are() {
     let stopped =
         events(&outcome, |kind| matches!(kind, EventKind::Lose { reason: LossReason::PartitionOnSending, .. }));
     assert!(stopped.iter().all(|(_, node)| node == "out") && stopped.iter().any(|(at, _)| *at > 2_900), "{stopped:?}");
+}
+
+/// Says no for a minute, and yes from then on.
+async fn grants_after_a_minute() -> std::io::Result<()> {
+    let endpoint = Endpoint::bind("0.0.0.0:80").await?;
+    let until = squall::time::Instant::now() + 60.secs();
+    loop {
+        let (_, from) = endpoint.recv_from(1, &mut [0; 16]).await?;
+        let grants = squall::time::Instant::now() >= until;
+        endpoint.send_to(from, 2, &[u8::from(grants)]).await?;
+    }
 }
 
 /// Returns after that time.
@@ -428,6 +443,118 @@ fn a_state_that_comes_back_is_told_with_its_period() {
         300.ms()
     });
     told(run(by_turns, 1), " comes back every 620 ms (3 times so far)");
+}
+
+#[test]
+fn a_livelock_of_programs_that_read_their_clocks_is_told_with_that() {
+    let told = |outcome: Outcome, reads_clocks: bool| {
+        let message = progress(&outcome);
+        let unless = ", unless what is waited for is a time that a node reads from its clock: since ";
+        let said = if reads_clocks { unless } else { ": since " };
+        assert!(message.contains(&format!("\nIt is a livelock{said}")), "{message}");
+    };
+    let alone = |client: fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>| {
+        run(
+            move |world| {
+                world.client("client", client);
+                world.heal(1.secs()).progress_within(5.secs());
+            },
+            1,
+        )
+    };
+    told(
+        alone(|| {
+            Box::pin(async {
+                let end = squall::time::Instant::now() + 60.secs();
+                while squall::time::Instant::now() < end {
+                    sleep(10.ms()).await;
+                }
+            })
+        }),
+        true,
+    );
+    told(
+        alone(|| {
+            Box::pin(async {
+                let end = std::time::Instant::now() + 60.secs();
+                while std::time::Instant::now() < end {
+                    sleep(10.ms()).await;
+                }
+            })
+        }),
+        true,
+    );
+    told(
+        alone(|| {
+            Box::pin(async {
+                let end = std::time::SystemTime::now() + 60.secs();
+                while std::time::SystemTime::now() < end {
+                    sleep(10.ms()).await;
+                }
+            })
+        }),
+        true,
+    );
+    told(
+        alone(|| {
+            Box::pin(async {
+                let end = squall::time::Instant::now() + 60.secs();
+                let mut interval = squall::time::interval(10.ms());
+                while interval.tick().await < end {}
+            })
+        }),
+        true,
+    );
+    told(
+        alone(|| {
+            Box::pin(async {
+                let all = sleep(60.secs());
+                while !all.is_elapsed() {
+                    sleep(10.ms()).await;
+                }
+            })
+        }),
+        true,
+    );
+    // A server grants from some time on.
+    told(
+        run(
+            |world| {
+                world.node("server", grants_after_a_minute);
+                world.client("client", || async {
+                    let endpoint = Endpoint::bind("0.0.0.0:0").await?;
+                    let mut granted = [0];
+                    while granted == [0] {
+                        endpoint.send_to("server:80", 1, b"?").await?;
+                        endpoint.recv_from(2, &mut granted).await?;
+                        sleep(10.ms()).await;
+                    }
+                    Ok::<(), std::io::Error>(())
+                });
+                world.heal(1.secs()).progress_within(5.secs());
+            },
+            1,
+        ),
+        true,
+    );
+    // To wait isn't to read a clock, however it is done.
+    told(
+        alone(|| {
+            Box::pin(async {
+                let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+                let mut interval = squall::time::interval(10.ms());
+                interval.set_missed_tick_behavior(squall::time::MissedTickBehavior::Skip);
+                loop {
+                    interval.tick().await;
+                    squall::time::sleep_until(squall::time::Instant::now() + 1.ms()).await;
+                    let _ = squall::time::timeout(1.ms(), endpoint.recv_from(1, &mut [0])).await;
+                    let _ = endpoint.call_timeout("nobody:80", Ping(1), 1.ms()).await;
+                    sleep(12.ms()).await;
+                }
+            })
+        }),
+        false,
+    );
 }
 
 #[test]

@@ -558,12 +558,12 @@ impl RunHost {
 
 impl squall_hermetic::Host for RunHost {
     fn monotonic_ns(&self) -> u64 {
-        let of_run = kernel::try_with(|kernel| kernel.clock.monotonic_start_ns.saturating_add(kernel.shown_ns()));
+        let of_run = kernel::try_with(|kernel| kernel.clock.monotonic_start_ns.saturating_add(kernel.read_clock()));
         of_run.unwrap_or_else(|| ClockSettings::default().monotonic_start_ns)
     }
 
     fn wall_ns(&self) -> u64 {
-        let of_run = kernel::try_with(|kernel| kernel.clock.epoch_ns.saturating_add(kernel.shown_ns()));
+        let of_run = kernel::try_with(|kernel| kernel.clock.epoch_ns.saturating_add(kernel.read_clock()));
         of_run.unwrap_or_else(|| ClockSettings::default().epoch_ns)
     }
 

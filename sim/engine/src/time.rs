@@ -2,8 +2,10 @@
 //!
 //! Time is integer nanoseconds. It jumps to the next thing that is due and is never rounded.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,7 +18,10 @@ use crate::kernel::{self, TimerRef};
 use crate::world::duration_ns;
 
 /// A moment on the running node's monotonic clock.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// It says nothing until it is compared with another one, or shown. That is when a program goes by a clock, and it is counted: of such a program a
+/// state that comes back doesn't prove a livelock. To sleep for a while, or up to a moment, isn't.
+#[derive(Clone, Copy)]
 pub struct Instant {
     /// Nanoseconds since the run's start, plus an hour-scale offset so that moments before the start can be written.
     ns: u64,
@@ -45,6 +50,13 @@ impl Instant {
         self.checked_add(duration).unwrap_or(Instant { ns: u64::MAX })
     }
 
+    /// For a program that goes by it. That is counted, since a run whose state comes back goes on otherwise all the same if a node waits for a
+    /// time.
+    fn read(self) -> u64 {
+        let _ = kernel::try_with(|kernel| kernel.clock_reads += 1);
+        self.ns
+    }
+
     /// On the run's time; moments before the start are the start.
     fn run_ns(self) -> u64 {
         self.ns.saturating_sub(START_NS)
@@ -53,13 +65,13 @@ impl Instant {
     /// Since `earlier`; zero if that is later.
     #[must_use]
     pub fn duration_since(&self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.ns.saturating_sub(earlier.ns))
+        Duration::from_nanos(self.read().saturating_sub(earlier.ns))
     }
 
     /// Since `earlier`; `None` if that is later.
     #[must_use]
     pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
-        self.ns.checked_sub(earlier.ns).map(Duration::from_nanos)
+        self.read().checked_sub(earlier.ns).map(Duration::from_nanos)
     }
 
     /// As [`Instant::duration_since`].
@@ -117,6 +129,32 @@ impl Instant {
     }
 }
 
+impl PartialEq for Instant {
+    fn eq(&self, other: &Instant) -> bool {
+        self.read() == other.ns
+    }
+}
+
+impl Eq for Instant {}
+
+impl PartialOrd for Instant {
+    fn partial_cmp(&self, other: &Instant) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Instant {
+    fn cmp(&self, other: &Instant) -> Ordering {
+        self.read().cmp(&other.ns)
+    }
+}
+
+impl Hash for Instant {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.read().hash(state);
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
 
@@ -155,7 +193,8 @@ impl Sub<Instant> for Instant {
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Instant({})", squall_trace::trace::format_ns(self.run_ns()))
+        let moment = Instant { ns: self.read() };
+        write!(f, "Instant({})", squall_trace::trace::format_ns(moment.run_ns()))
     }
 }
 
@@ -368,14 +407,16 @@ impl Interval {
         }
         self.sleep = None;
         let now = Instant::now();
-        self.next = if now <= due + Duration::from_millis(5) || self.behavior == MissedTickBehavior::Burst {
+        self.next = if now.ns <= due.saturating_add(Duration::from_millis(5)).ns
+            || self.behavior == MissedTickBehavior::Burst
+        {
             // tokio: a tick that is at most 5 ms late isn't missed.
             due.saturating_add(self.period)
         } else if self.behavior == MissedTickBehavior::Delay {
             now.saturating_add(self.period)
         } else {
             let period_ns = duration_ns(self.period);
-            let late_ns = duration_ns(now - due);
+            let late_ns = now.ns.saturating_sub(due.ns);
             now.saturating_add(Duration::from_nanos(period_ns - late_ns % period_ns))
         };
         Poll::Ready(due)

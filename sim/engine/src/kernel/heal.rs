@@ -21,10 +21,20 @@ pub(crate) struct AfterTheStorm {
     pub within_ns: Option<u64>,
     /// It is the last instant of the bound.
     is_due: bool,
-    /// The states of the run between two instants in the second half of the bound, as hashes. `None` once it took too much.
-    states: Option<Vec<(u64, u128)>>,
+    /// The states of the run between two instants in the second half of the bound. `None` once it took too much.
+    states: Option<Vec<Noted>>,
     /// How many words were hashed.
     words: u64,
+}
+
+/// The state of the run between two instants.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    at_ns: u64,
+    /// How often programs had read their clocks.
+    clock_reads: u64,
+    /// As a hash.
+    state: u128,
 }
 
 impl AfterTheStorm {
@@ -34,34 +44,36 @@ impl AfterTheStorm {
     /// them twice at the least, and that must have gone on for half of the time that was looked at.
     fn period(&self) -> Option<Period> {
         let states = self.states.as_ref()?;
-        let (first_ns, _) = *states.first()?;
-        let backwards: Vec<(u64, u128)> = states.iter().rev().copied().collect();
-        let last_ns = backwards[0].0;
+        let first_ns = states.first()?.at_ns;
+        let backwards: Vec<Noted> = states.iter().rev().copied().collect();
+        let last_ns = backwards[0].at_ns;
         let agreeing = agreeing(&backwards);
         (1..backwards.len().div_ceil(2)).find_map(|places| {
-            let period_ns = last_ns - backwards[places].0;
+            let period_ns = last_ns - backwards[places].at_ns;
             let later = backwards[..agreeing[places]].iter().zip(&backwards[places..]);
-            let repeated = later.take_while(|((at_ns, _), (before_ns, _))| at_ns - before_ns == period_ns).count();
+            let repeated = later.take_while(|(later, before)| later.at_ns - before.at_ns == period_ns).count();
             if repeated <= places || period_ns == 0 {
                 return None;
             }
-            let (since_ns, _) = backwards[places + repeated - 1];
+            let Noted { at_ns: since_ns, clock_reads, .. } = backwards[places + repeated - 1];
             let lasts_ns = last_ns - since_ns;
             let is_long = lasts_ns >= (last_ns - first_ns) / 2;
-            is_long.then(|| Period { since_ns, period_ns, times: lasts_ns / period_ns })
+            let reads_clocks = clock_reads != backwards[0].clock_reads;
+            is_long.then(|| Period { since_ns, period_ns, times: lasts_ns / period_ns, reads_clocks })
         })
     }
 }
 
 /// For each place from the second on, how many states from there on are the same as those from the beginning on, in linear time (the Z algorithm: D.
 /// Gusfield, *Algorithms on Strings, Trees, and Sequences*, 1997). For the first it is 0.
-fn agreeing(states: &[(u64, u128)]) -> Vec<usize> {
+fn agreeing(states: &[Noted]) -> Vec<usize> {
     let mut agreeing = vec![0; states.len()];
     // The stretch that is known to agree with the beginning, and reaches farthest.
     let (mut from, mut to) = (0, 0);
     for place in 1..states.len() {
         let known = if place < to { agreeing[place - from].min(to - place) } else { 0 };
-        let more = states[known..].iter().zip(&states[place + known..]).take_while(|(one, other)| one.1 == other.1);
+        let more =
+            states[known..].iter().zip(&states[place + known..]).take_while(|(one, other)| one.state == other.state);
         agreeing[place] = known + more.count();
         if place + agreeing[place] > to {
             (from, to) = (place, place + agreeing[place]);
@@ -75,6 +87,8 @@ struct Period {
     since_ns: u64,
     period_ns: u64,
     times: u64,
+    /// Whether a program has read its clock meanwhile: what it shows isn't part of the state.
+    reads_clocks: bool,
 }
 
 /// A state of the run on its way to a hash.
@@ -213,10 +227,14 @@ impl Kernel {
         let after = self.after_the_storm.as_ref().expect("it was there above");
         // The cause stands before the list: that may be long.
         let repeats = match (after.period(), &after.states) {
-            (Some(Period { since_ns, period_ns, times }), _) => format!(
-                "It is a livelock: since {} the run's state comes back every {} ({times} times so far). Which nodes are up, what they \
+            (Some(Period { since_ns, period_ns, times, reads_clocks }), _) => format!(
+                "It is a livelock{}: since {} the run's state comes back every {} ({times} times so far). Which nodes are up, what they \
                  published last, their tasks, what those wait for and what is under way are the same each time, and nothing was drawn \
                  in between: it goes on for ever, unless a node counts something that it doesn't publish.",
+                match reads_clocks {
+                    true => ", unless what is waited for is a time that a node reads from its clock",
+                    false => "",
+                },
                 time(since_ns),
                 time(period_ns)
             ),
@@ -246,13 +264,13 @@ impl Kernel {
             return;
         }
         let (state, words) = self.state();
-        let now_ns = self.now_ns;
+        let noted = Noted { at_ns: self.now_ns, clock_reads: self.clock_reads, state };
         let Some(after) = &mut self.after_the_storm else { return };
         after.words += words;
         if after.words > WORDS_MAX {
             after.states = None;
         } else if let Some(states) = &mut after.states {
-            states.push((now_ns, state));
+            states.push(noted);
         }
     }
 
@@ -309,9 +327,10 @@ mod tests {
 
     /// The states of instants that are a second apart.
     fn period_of(states: &str) -> Option<(u64, u64, u64)> {
-        let states = states.bytes().enumerate().map(|(place, state)| (place as u64, u128::from(state))).collect();
+        let noted = |(place, state)| Noted { at_ns: place as u64, clock_reads: 0, state: u128::from(state) };
+        let states = states.bytes().enumerate().map(noted).collect();
         let after = AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states: Some(states), words: 0 };
-        after.period().map(|Period { since_ns, period_ns, times }| (since_ns, period_ns, times))
+        after.period().map(|Period { since_ns, period_ns, times, .. }| (since_ns, period_ns, times))
     }
 
     #[test]
@@ -342,7 +361,7 @@ mod tests {
     #[test]
     fn states_at_other_distances_are_no_period() {
         let at = |times: [u64; 4]| {
-            let states = Some(times.map(|at_ns| (at_ns, 7)).to_vec());
+            let states = Some(times.map(|at_ns| Noted { at_ns, clock_reads: 0, state: 7 }).to_vec());
             AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states, words: 0 }.period().is_some()
         };
         assert!(at([0, 10, 20, 30]) && !at([0, 10, 25, 30]));

@@ -283,6 +283,8 @@ pub(crate) struct Kernel {
     after_the_storm: Option<AfterTheStorm>,
     /// How often programs drew something, and messages their weather.
     pub drawn: u64,
+    /// How often programs went by what their clocks show.
+    pub clock_reads: u64,
     pub clock: crate::world::ClockSettings,
     pub beat: Arc<crate::run::Heartbeat>,
 }
@@ -337,6 +339,7 @@ impl Kernel {
             pending_heal: None,
             after_the_storm: None,
             drawn: 0,
+            clock_reads: 0,
             clock: settings.clock,
             beat,
         }
@@ -503,6 +506,12 @@ impl Kernel {
     #[inline]
     pub(crate) fn shown_ns(&self) -> u64 {
         self.now_ns.saturating_add(self.skipped_ns)
+    }
+
+    /// What a program's clock shows, to a program that may go by it.
+    pub(crate) fn read_clock(&mut self) -> u64 {
+        self.clock_reads += 1;
+        self.shown_ns()
     }
 
     /// Something that a run can't make deterministic. Each is named once a task, and of very many the first.
