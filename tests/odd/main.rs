@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use squall::World;
-use squall::prelude::always;
+use squall::prelude::{always, eventually};
 use squall::scenario::{NoArgs, Program};
 use squall::trace::verdict::Judgement;
 use squall::trace::{Ending, Event, EventMask, Property};
@@ -95,12 +95,20 @@ fn programs() -> Vec<Program> {
             numbering,
         ),
         Program::new("copying", "A register is read where its copy is", copying),
+        Program::new("silent", "Of three properties two hear nothing that they could judge", silent),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
     ]
 }
 
 fn calm(world: &mut World, _: &NoArgs) {
     world.client("client", || async {});
+}
+
+fn silent(world: &mut World, _: &NoArgs) {
+    world.client("client", || async { squall::publish("word", 1) });
+    world.check(always("is said", ()).on("word", |(), _: u32| Ok(())));
+    world.check(always("is never said", ()).on("sentence", |(), _: u32| Ok(())));
+    world.check(eventually("is said late", Duration::from_secs(1)).on("sentence", |_: u32| true));
 }
 
 fn chatty(world: &mut World, _: &NoArgs) {

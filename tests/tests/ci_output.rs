@@ -83,6 +83,7 @@ fn junit_tells_what_is_neither_pass_nor_failure() {
         ("counting", "", 110, &["repeats itself"]),
         ("calm", "expect = \"panic\"\n", 100, &["panic"]),
         ("waiting", "expect = \"deadlock\"\n", 0, &[]),
+        ("silent", "", 120, &["is never said", "is said late", "conclusive"]),
     ] {
         let file = scenario(&place, program, more);
         squall(place.path(), &["explore", &file, "--junit", "result.xml"], &[], code);
@@ -91,6 +92,18 @@ fn junit_tells_what_is_neither_pass_nor_failure() {
         assert_eq!(names, failed, "{program} {more}");
         let _ = std::fs::remove_dir_all(place.path().join("squall-regressions"));
     }
+    // Each of the properties says why it is open, and how that is seen.
+    let file = scenario(&place, "silent", "");
+    squall(place.path(), &["explore", &file, "--junit", "result.xml"], &[], 120);
+    let suite_of_silent = suite(&place.path().join("result.xml"));
+    assert_eq!((suite_of_silent.tests, suite_of_silent.failures), (4, 3));
+    let failed = failures(&suite_of_silent);
+    for (case, why) in failed.iter().zip(["nothing was heard of \"sentence\"", "the run ended at 0 ns, before 1 s"]) {
+        assert!(case.1.contains(why) && case.1.contains("first that of seed 0x0\n"), "{}", case.1);
+        assert!(case.1.contains("\nreplay: ") && case.1.contains("silent.toml --seed 0x0"), "{}", case.1);
+    }
+    // All of them are told of the run.
+    assert!(failed[2].1.contains("is never said: ") && failed[2].1.contains("\nis said late: "), "{}", failed[2].1);
     // Where nothing ran, nothing is right.
     let file = scenario(&place, "answering", "");
     for nothing in [["--seeds", "5..5"], ["--for", "0s"]] {

@@ -101,6 +101,7 @@ mod tests {
                 escapes: Vec::new(),
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
+                open: Vec::new(),
                 names: Names::default(),
                 properties: None,
                 trace: Some(trace),

@@ -539,6 +539,7 @@ mod tests {
                 escapes: Vec::new(),
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
+                open: Vec::new(),
                 properties: None,
                 names: Names::default(),
                 trace: None,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use squall_trace::target::Reached;
+use squall_trace::target::{Open, Reached};
 use squall_trace::{Digest, Seed, Verdict};
 
 use crate::seeds::SeedRange;
@@ -33,6 +33,8 @@ pub struct Counted {
     pub unreached_faults: Vec<String>,
     /// What is to come in some run, and how often it came in this one.
     pub goals: Vec<Reached>,
+    /// Where it came to Unknown: the properties that nobody can judge it by.
+    pub open: Vec<Open>,
     /// Of a failure that was run again: how many decisions weren't calm.
     pub perturbations: Option<usize>,
     /// Of a run that was made again: false if the digest was another.
@@ -118,6 +120,8 @@ pub struct Explored {
     pub groups: BTreeMap<Arc<str>, Group>,
     /// The first run that was Unknown, and what it said.
     pub first_unknown: Option<(Seed, String)>,
+    /// The properties that were left open in some run: of each the first run, and why.
+    pub open: BTreeMap<Arc<str>, (Seed, String)>,
     /// The first run that was made again and was another then.
     pub first_unrepeated: Option<Seed>,
     /// What node code did that a run can't make deterministic: each kind once, with the first seed.
@@ -155,6 +159,11 @@ impl Explored {
             Verdict::Unknown { message } => {
                 self.unknown += 1;
                 self.first_unknown.get_or_insert_with(|| (counted.seed, message.clone()));
+                for Open { property, message } in &counted.open {
+                    if !self.open.contains_key(&**property) {
+                        self.open.insert(property.as_str().into(), (counted.seed, message.clone()));
+                    }
+                }
             }
             Verdict::Fail(failure) => {
                 self.failed += 1;
@@ -245,6 +254,7 @@ impl Explored {
         }
         self.groups.retain(|_, group| group.failures > 0);
         self.first_unknown = self.first_unknown.filter(|(seed, _)| *seed <= last);
+        self.open.retain(|_, (seed, _)| *seed <= last);
         self.first_unrepeated = self.first_unrepeated.filter(|seed| *seed <= last);
         self.notes.retain(|(seed, _)| *seed <= last);
         for unreached in &mut self.unreached {
@@ -268,6 +278,9 @@ impl Explored {
         }
         self.first_unrepeated = self.first_unrepeated.or(later.first_unrepeated);
         self.first_unknown = self.first_unknown.take().or(later.first_unknown);
+        for (property, first) in later.open {
+            self.open.entry(property).or_insert(first);
+        }
         let before: Vec<Count> = self.goals.iter().map(|goal| goal.count).collect();
         let places: Vec<usize> = later.goals.iter().map(|goal| self.place_of_goal(&goal.name)).collect();
         // What both parts came to, where the later one knew so many goals.
@@ -318,6 +331,10 @@ impl Explored {
         if sum != Some(self.runs) || self.runs != ran.len() || (self.unknown > 0) != self.first_unknown.is_some() {
             return Err("its numbers of runs don't add up".to_string());
         }
+        let is_known = |seed: &Seed| self.first_unknown.as_ref().is_none_or(|(first, _)| seed < first);
+        if let Some((property, _)) = self.open.iter().find(|(_, (seed, _))| is_known(seed)) {
+            return Err(format!("it leaves {property} open before its first run that is unknown"));
+        }
         let in_groups = self.groups.values().map(|group| group.failures).try_fold(0, u64::checked_add);
         let listed = failures.len() as u64;
         if in_groups != Some(self.failed) || listed != self.failed.min(FAILURES_LISTED_MAX as u64) {
@@ -350,6 +367,7 @@ impl Explored {
         }
         let seeds = self.groups.values().map(|group| group.seed).chain(self.notes.iter().map(|(seed, _)| *seed));
         let seeds = seeds.chain(self.first_unknown.iter().map(|(seed, _)| *seed)).chain(self.first_unrepeated);
+        let seeds = seeds.chain(self.open.values().map(|(seed, _)| *seed));
         let reached = self.unreached.iter().filter_map(|unreached| unreached.reached);
         let reached = reached.chain(self.goals.iter().filter_map(|goal| goal.first));
         if let Some(seed) = seeds.chain(reached).find(|seed| !ran.contains(*seed)) {

@@ -8,7 +8,7 @@ use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::shard::{Kept, MergeError, Merged, Setup, Shard, ShardId, merge};
 use squall_campaign::tally::{Counted, Explored, FAILURES_LISTED_MAX};
-use squall_trace::target::Reached;
+use squall_trace::target::{Open, Reached};
 use squall_trace::verdict::Failure;
 use squall_trace::{Digest, Plan, Seed, Verdict};
 
@@ -37,6 +37,7 @@ fn counted(seed: u64, run: &Run) -> Counted {
             task: None,
         }),
     };
+    let open = |property: usize| Open { property: format!("property-{property}"), message: format!("asked by {seed}") };
     let named = |what: &str, numbers: &[u8]| numbers.iter().map(|number| format!("{what} {number}")).collect();
     Counted {
         seed: Seed(seed),
@@ -45,6 +46,10 @@ fn counted(seed: u64, run: &Run) -> Counted {
         escapes: named("escape", &run.escapes),
         unreached_faults: named("fault", &run.unreached),
         goals: run.goals.iter().map(|&(goal, times)| Reached { goal: format!("goal {goal}"), times }).collect(),
+        open: match run.kind {
+            1 => vec![open(run.escapes.len()), open(run.unreached.len())],
+            _ => vec![],
+        },
         perturbations: Some(usize::from(run.kind) + (seed % 7) as usize),
         repeats: run.repeats,
     }
@@ -146,6 +151,7 @@ fn told(explored: &Explored) -> impl PartialEq + std::fmt::Debug {
         explored.groups.clone(),
         (explored.first_unknown.clone(), explored.first_unrepeated, explored.notes.clone(), unreached),
         (explored.goals.clone(), explored.goals_in_one_run()),
+        explored.open.clone(),
     )
 }
 
@@ -442,6 +448,11 @@ fn a_damaged_file_is_told_with_its_place() {
         (r#""line":"sum""#, r#""line":"sum","more":1"#, "unknown field"),
         (r#""diverged":null"#, r#""diverged":"0xb""#, "it compared the runs of seed 0xb, which isn't its first"),
         (r#""first_unknown":null"#, r#""first_unknown":["0xb","why"]"#, "don't add up"),
+        (
+            r#""open":{}"#,
+            r#""open":{"other":["0xb","why"]}"#,
+            "it leaves other open before its first run that is unknown",
+        ),
         (
             r#""line":"saved","seed":"0xc""#,
             r#""line":"saved","seed":"0xf""#,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use squall_trace::draw::{Purpose, RunKey};
-use squall_trace::target::{Outcome, Reached};
+use squall_trace::target::{Open, Outcome, Reached};
 use squall_trace::verdict::Judgement;
 use squall_trace::{
     EndReason, Ending, EventMask, Failure, FlowId, Names, NodeId, NodeInfo, Observer, OwnedEvent, Plan, Property,
@@ -398,14 +398,29 @@ fn finish(
     });
     // Of a beginning that somebody looks at, the end isn't the run's: there is nothing to judge.
     let is_cut = events_max.is_some_and(|max| ending.events >= max);
+    let mut open = Vec::new();
     if !is_cut && !matches!(verdict, Verdict::Fail(_)) {
+        open.extend(with(|kernel| open_progress(kernel, &ending)));
         for property in &mut audience.properties {
-            verdict = verdict.worse(judge(&mut **property, &ending, audience.before_call));
+            match judge(&mut **property, &ending, audience.before_call) {
+                Judgement::Held => {}
+                Judgement::Broken(message) => {
+                    let property = property.name().to_string();
+                    let (step, at_ns) = (ending.events, ending.at_ns);
+                    let failure = Failure { property, message, step, at_ns, node: None, task: None };
+                    verdict = verdict.worse(Verdict::Fail(failure));
+                }
+                Judgement::Open(message) => open.push(Open { property: property.name().to_string(), message }),
+            }
         }
+        verdict = with_open(verdict, &open);
     }
     // What a property did in its last look that can't be repeated.
     if let (false, Some(failure)) = (matches!(verdict, Verdict::Fail(_)), with(|kernel| kernel.failure.clone())) {
         verdict = Verdict::Fail(failure);
+    }
+    if matches!(verdict, Verdict::Fail(_)) {
+        open.clear();
     }
     let names = audience.properties.iter().map(|property| property.name().to_string());
     let properties = (record > Record::Digest).then(|| names.collect());
@@ -435,6 +450,7 @@ fn finish(
         escapes,
         unreached_faults,
         goals,
+        open,
         names: Names { nodes: journal.nodes, ..Names::default() },
         properties,
         trace,
@@ -487,12 +503,6 @@ fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
             &format!("the limit of {} of virtual time", squall_trace::trace::format_ns(kernel.limits.virtual_ns)),
             "Raise the limit (world.limits().virtual_ns, [limit] virtual) or let the clients end.",
         ),
-        EndReason::EndTime if kernel.owes_progress() => Verdict::Unknown {
-            message: format!(
-                "progress: the run ended at {at}, before the bound within which the clients were to get on after the heal: let it run \
-                 longer, or heal sooner"
-            ),
-        },
         EndReason::ClientsDown if kernel.no_client_returned() => Verdict::Unknown {
             message: format!(
                 "at {at} every client is down for good, and none has returned: start one again, or let one live"
@@ -506,20 +516,31 @@ fn verdict_of_end(kernel: &Kernel, ending: &Ending, waiting: &str) -> Verdict {
     }
 }
 
-fn judge(property: &mut dyn Property, ending: &Ending, before_call: BeforeCall<'_>) -> Verdict {
-    let judged = property_code(property, before_call, |property| property.on_end(ending));
-    match judged.unwrap_or_else(Judgement::Broken) {
-        Judgement::Held => Verdict::Pass,
-        Judgement::Broken(message) => Verdict::Fail(Failure {
-            property: property.name().to_string(),
-            message,
-            step: ending.events,
-            at_ns: ending.at_ns,
-            node: None,
-            task: None,
-        }),
-        Judgement::Open(message) => Verdict::Unknown { message: format!("{}: {message}", property.name()) },
+/// Whether it is open if the clients got on after the heal.
+fn open_progress(kernel: &Kernel, ending: &Ending) -> Option<Open> {
+    let is_open = ending.reason == EndReason::EndTime && kernel.owes_progress();
+    is_open.then(|| Open {
+        property: "progress".to_string(),
+        message: format!(
+            "the run ended at {}, before the bound within which the clients were to get on after the heal: let it run longer, or heal \
+             sooner",
+            squall_trace::trace::format_ns(ending.at_ns)
+        ),
+    })
+}
+
+/// A verdict with all that is open; a failure stays alone.
+fn with_open(verdict: Verdict, open: &[Open]) -> Verdict {
+    if open.is_empty() || matches!(verdict, Verdict::Fail(_)) {
+        return verdict;
     }
+    let before = verdict.message().map(str::to_string);
+    let each = open.iter().map(|Open { property, message }| format!("{property}: {message}"));
+    Verdict::Unknown { message: before.into_iter().chain(each).collect::<Vec<_>>().join("\n") }
+}
+
+fn judge(property: &mut dyn Property, ending: &Ending, before_call: BeforeCall<'_>) -> Judgement {
+    property_code(property, before_call, |property| property.on_end(ending)).unwrap_or_else(Judgement::Broken)
 }
 
 /// Answers what node code asks libc.

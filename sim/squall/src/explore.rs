@@ -228,6 +228,7 @@ impl Pool<'_> {
             escapes: outcome.escapes,
             unreached_faults: outcome.unreached_faults,
             goals: outcome.goals,
+            open: outcome.open,
             perturbations: None,
             repeats: true,
         };

@@ -516,6 +516,7 @@ fn without_run(verdict: Verdict, events: u64) -> Outcome {
         escapes: Vec::new(),
         unreached_faults: Vec::new(),
         goals: Vec::new(),
+        open: Vec::new(),
         properties: None,
         names: Names::default(),
         trace: None,

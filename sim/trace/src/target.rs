@@ -111,6 +111,8 @@ pub struct Outcome {
     pub unreached_faults: Vec<String>,
     /// The world's goals, and how often the run came by each; and those that it came by otherwise. Each is there once.
     pub goals: Vec<Reached>,
+    /// Where it came to Unknown: the properties that nobody can judge it by.
+    pub open: Vec<Open>,
     /// Who took part; empty under [`Record::Digest`].
     pub names: Names,
     /// The names of the properties that judged it, beside [`BUILT_IN_PROPERTIES`](crate::verdict::BUILT_IN_PROPERTIES). `None` under
@@ -118,6 +120,15 @@ pub struct Outcome {
     pub properties: Option<Vec<String>>,
     /// All events; only under [`Record::Full`].
     pub trace: Option<Trace>,
+}
+
+/// A property that was left open in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// Its name.
+    pub property: String,
+    /// Why, and what to do about it.
+    pub message: String,
 }
 
 /// Something that is to come in some run of many, and how often it came in this one.

@@ -387,7 +387,8 @@ impl Campaign {
         let failed = explored.groups.keys().map(|property| &**property);
         // Of a goal there is another case below.
         let own = self.setup.properties.iter().map(String::as_str).filter(|property| !self.is_wanted(property));
-        let mut properties: BTreeSet<&str> = own.chain(failed).collect();
+        let open = explored.open.keys().map(|property| &**property);
+        let mut properties: BTreeSet<&str> = own.chain(failed).chain(open).collect();
         properties.extend(expect);
         for property in properties {
             let status = match explored.groups.get(property) {
@@ -413,7 +414,17 @@ impl Campaign {
                         text: String::new(),
                     })
                 }
-                _ => Status::Passed,
+                _ => match explored.open.get(property) {
+                    Some((seed, message)) => Status::Failed(Problem {
+                        kind: "unknown".to_string(),
+                        message: message.lines().next().unwrap_or_default().to_string(),
+                        text: format!(
+                            "not every run could be judged by it, first that of seed {seed}\n{message}\nreplay: {}",
+                            super::as_called(&self.replay_command(*seed))
+                        ),
+                    }),
+                    None => Status::Passed,
+                },
             };
             cases.push(Case { name: property.to_string(), status });
         }
