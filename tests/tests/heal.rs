@@ -636,6 +636,11 @@ fn a_heal_that_can_not_be_is_refused() {
         world.heal(1.secs()).core(["server-*"]);
     });
     assert!(nobody.contains("the heal's core names \"server-*\", but the nodes are client"), "{nobody}");
+    let empty = error(|world| {
+        world.client("client", || async {});
+        world.heal(1.secs()).core([""; 0]);
+    });
+    assert!(empty.contains("the heal's core names no node"), "{empty}");
     let no_client = error(|world| {
         world.node("server", echo);
         world.client("client", || async {});

@@ -162,16 +162,17 @@ impl Link<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heal {
     pub(crate) at: Duration,
-    /// Patterns of names; none for all nodes.
-    pub(crate) core: Vec<String>,
+    /// Patterns of names, if it isn't for all nodes.
+    pub(crate) core: Option<Vec<String>>,
     pub(crate) within: Option<Duration>,
 }
 
 impl Heal {
     /// Only for these nodes, and between them; patterns with `*` name several. The others' faults stay for good: who is down stays down, who is
-    /// cut off stays cut off, and their links keep their weather. Clients among them aren't waited for any more.
+    /// cut off stays cut off, and their links keep their weather. Clients among them aren't waited for any more. A core of no node is refused when
+    /// the run begins.
     pub fn core<N: Into<String>>(&mut self, nodes: impl IntoIterator<Item = N>) -> &mut Heal {
-        self.core = nodes.into_iter().map(Into::into).collect();
+        self.core = Some(nodes.into_iter().map(Into::into).collect());
         self
     }
 
@@ -183,14 +184,17 @@ impl Heal {
     }
 
     pub(crate) fn has(&self, node: &str) -> bool {
-        self.core.is_empty() || self.core.iter().any(|pattern| matches(pattern, node))
+        self.core.as_ref().is_none_or(|core| core.iter().any(|pattern| matches(pattern, node)))
     }
 
     /// # Errors
-    /// In words, if a pattern names no node, or no client is there to make progress.
+    /// In words, if the core names no node, or one of its patterns does, or no client is there to make progress.
     pub(crate) fn check(&self, nodes: &[NodeSpec]) -> Result<(), String> {
+        if self.core.as_ref().is_some_and(Vec::is_empty) {
+            return Err("the heal's core names no node: name some, or leave the core out to heal all nodes".to_string());
+        }
         let names = || nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str());
-        if let Some(pattern) = self.core.iter().find(|pattern| !names().any(|name| matches(pattern, name))) {
+        if let Some(pattern) = self.core.iter().flatten().find(|pattern| !names().any(|name| matches(pattern, name))) {
             let all: Vec<&str> = names().collect();
             return Err(format!("the heal's core names {pattern:?}, but the nodes are {}", all.join(", ")));
         }
@@ -458,13 +462,13 @@ impl World {
     ///
     /// With [`Heal::progress_within`] the clients must then come to their ends: property `progress`.
     pub fn heal(&mut self, at: Duration) -> &mut Heal {
-        self.heal.insert(Heal { at, core: Vec::new(), within: None })
+        self.heal.insert(Heal { at, core: None, within: None })
     }
 
     /// Whether the [heal](World::heal) can be as it is said, with the nodes so far.
     ///
     /// # Errors
-    /// In words, if a pattern of its core names no node, or if progress is demanded and no client is there to make some.
+    /// In words, if its core or a pattern of it names no node, or if progress is demanded and no client is there to make some.
     pub fn check_heal(&self) -> Result<(), String> {
         self.heal.as_ref().map_or(Ok(()), |heal| heal.check(&self.nodes))
     }

@@ -266,6 +266,7 @@ const WRONG: &[Case] = &[
         "\"sotre-0\"",
         "did you mean `store-0`?",
     ),
+    ("[heal]\nat = \"1s\"\ncore = []", "`heal.core` names no node", "[]", ""),
     ("[heal]\nat = \"1s\"\nwithin = \"1s\"\ncore = [\"store-*\"]", "heals no client that could make some", "heal", ""),
     ("end = { at = \"1s\" }\n[heal]\nat = \"1s\"", "the heal at 1 s never happens: the run ends at 1 s", "\"1s\"", ""),
     (

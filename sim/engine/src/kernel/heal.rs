@@ -133,9 +133,9 @@ impl Kernel {
     /// All faults stop, or those of a core of nodes, and the others' stay as they are.
     pub(crate) fn heal(&mut self, heal: &Heal) {
         let is_healed: Vec<bool> = self.nodes.iter().map(|node| heal.has(&node.name)).collect();
-        let what = match heal.core.is_empty() {
-            true => "all faults stop".to_string(),
-            false => format!("faults stop for {}, and stay for all others", heal.core.join(", ")),
+        let what = match &heal.core {
+            None => "all faults stop".to_string(),
+            Some(core) => format!("faults stop for {}, and stay for all others", core.join(", ")),
         };
         self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
         self.pending_heal = None;

@@ -565,7 +565,7 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
         is_there(reader, "the link", from);
         is_there(reader, "the link", to);
     }
-    for place in settings.heal.iter().flat_map(|heal| &heal.core) {
+    for place in settings.heal.iter().flat_map(|heal| heal.core.iter().flatten()) {
         is_there(reader, "the heal", place);
     }
     for fault in &settings.faults {
@@ -621,7 +621,7 @@ fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
             reader.note(Draft::new(heal.span.clone(), message).label("expected a bound before the run's end"));
         }
         heal.apply(&mut world);
-        if heal.core.iter().all(|place| world.node_names().any(|name| matches(&place.name, name)))
+        if heal.core.iter().flatten().all(|place| world.node_names().any(|name| matches(&place.name, name)))
             && let Err(problem) = world.check_heal()
         {
             reader.note(Draft::new(heal.span.clone(), problem).label("here"));

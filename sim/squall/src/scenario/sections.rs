@@ -76,7 +76,8 @@ pub(super) struct NamePlace {
 pub(super) struct HealSettings {
     pub at: Duration,
     pub at_span: Range<usize>,
-    pub core: Vec<NamePlace>,
+    /// If it isn't for all nodes.
+    pub core: Option<Vec<NamePlace>>,
     pub within: Option<Duration>,
     pub span: Range<usize>,
 }
@@ -84,7 +85,9 @@ pub(super) struct HealSettings {
 impl HealSettings {
     pub(super) fn apply(&self, world: &mut World) {
         let heal = world.heal(self.at);
-        heal.core(self.core.iter().map(|place| place.name.as_str()));
+        if let Some(core) = &self.core {
+            heal.core(core.iter().map(|place| place.name.as_str()));
+        }
         if let Some(within) = self.within {
             heal.progress_within(within);
         }
@@ -282,9 +285,15 @@ fn read_heal(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<HealSettings> 
     let heal = reader.table(top, "heal", "[heal]", &["at", "core", "within"])?;
     let within = heal.get("within");
     let within = within.and_then(|value| reader.positive_duration("heal.within", "nobody could get on", value));
-    let core = heal.get("core").and_then(|value| reader.texts("heal.core", "names of nodes", value));
-    let core = core.unwrap_or_default().into_iter().map(|(name, span)| NamePlace { name: name.to_string(), span });
-    let core = core.collect();
+    let core = heal.get("core").and_then(|value| {
+        let names = reader.texts("heal.core", "names of nodes", value)?;
+        if names.is_empty() {
+            let mistake = Draft::new(value.span(), "`heal.core` names no node, so nothing would be healed".to_string());
+            reader.note(mistake.label("expected a name; without `core` all nodes are healed"));
+            return None;
+        }
+        Some(names.into_iter().map(|(name, span)| NamePlace { name: name.to_string(), span }).collect())
+    });
     let Some(at) = heal.get("at") else {
         reader.missing(&heal, "at", "a duration such as \"20s\"");
         return None;
