@@ -157,7 +157,11 @@ fn a_fault_that_never_happens_is_told() {
     let place = Place::new();
     let file = place.scenario("calm", "[[fault]]\nkind = \"crash\"\nnode = \"client\"\nat = \"5s\"\n");
     let told = place.squall(&["run", &file]).expect(0);
-    assert!(told.stderr.contains("note: the crash of client at 5 s never happened"), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("note: the crash of client at 5 s never happened: the run ended before it\n"),
+        "{}",
+        told.stderr
+    );
     let told = place.squall(&["explore", &file]).expect(0);
     assert!(told.stderr.contains("note: the crash of client at 5 s happened in no run"), "{}", told.stderr);
 }

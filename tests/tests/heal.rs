@@ -6,6 +6,7 @@ use squall::net::Endpoint;
 use squall::prelude::*;
 use squall::time::sleep;
 use squall::trace::event::LossReason;
+use squall::trace::target::{Unreached, UnreachedFault};
 use squall::trace::{EndReason, EventKind, EventMask, Outcome, Plan, Record, Seed, Verdict};
 use squall::{Simulation, World};
 
@@ -115,7 +116,8 @@ fn who_is_down_starts_again_and_who_is_cut_off_is_reached() {
     let stopped = events(&outcome, stopped);
     assert!(stopped.iter().any(|(at, _)| *at > 900) && stopped.iter().all(|(at, _)| *at < 1_010), "{stopped:?}");
     // What the script has for later doesn't happen any more, and that is told.
-    assert_eq!(outcome.unreached_faults, ["the crash of client-1 at 1.5 s"]);
+    let told = UnreachedFault { fault: "the crash of client-1 at 1.5 s".to_string(), why: Unreached::Healed };
+    assert_eq!(outcome.unreached_faults, [told]);
 }
 
 #[test]

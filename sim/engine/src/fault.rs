@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use squall_trace::target::{Unreached, UnreachedFault};
 use squall_trace::{EventKind, FlowId, NodeId};
 
 use crate::kernel::Kernel;
@@ -181,11 +182,11 @@ impl Script {
 pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
     match act {
         Act::Crash { sentence, .. } | Act::Partition { sentence, .. } if kernel.is_after_the_storm() => {
-            kernel.unreached_faults.push(sentence);
+            kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
         }
         Act::Crash { node, sentence, address, restart_after_ns } => {
             if !kernel.nodes[node.index()].up {
-                kernel.unreached_faults.push(sentence);
+                kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
             } else if kernel.decide_fault(&address) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.into() });
                 kernel.crash(node);

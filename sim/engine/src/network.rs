@@ -15,7 +15,7 @@ use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
 use squall_trace::short::copy_short;
-use squall_trace::target::MessageCounts;
+use squall_trace::target::{MessageCounts, Unreached, UnreachedFault};
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -1283,7 +1283,8 @@ impl Kernel {
     pub(crate) fn account_for_the_rest(&mut self) {
         let (messages, acts) = self.agenda.drain();
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
-        self.unreached_faults.extend(unreached.map(str::to_string));
+        let unreached = unreached.map(|fault| UnreachedFault { fault: fault.to_string(), why: Unreached::Ended });
+        self.unreached_faults.extend(unreached);
         for index in messages {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (u64::from(message.number), message.copy);

@@ -226,7 +226,7 @@ impl Pool<'_> {
             verdict: outcome.verdict,
             digest: outcome.digest,
             escapes: outcome.escapes,
-            unreached_faults: outcome.unreached_faults,
+            unreached_faults: outcome.unreached_faults.into_iter().map(|unreached| unreached.fault).collect(),
             goals: outcome.goals,
             open: outcome.open,
             perturbations: None,

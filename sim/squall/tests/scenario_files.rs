@@ -183,6 +183,9 @@ fn progress_is_demanded_from_the_heal_on() {
     assert_eq!(verdict("2s"), None);
     assert_eq!(verdict("1999999999ns"), Some("progress".to_string()));
     assert!(read("program = \"store\"\nend.at = \"3s\"\n[heal]\nat = \"1s\"\nwithin = \"2s\"\n", &[]).is_ok());
+    // A fault at the instant of the heal happens before it.
+    let crash = "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"1s\"\n";
+    assert!(read(&format!("program = \"store\"\n{crash}[heal]\nat = \"1s\"\n"), &[]).is_ok());
 }
 
 #[test]
@@ -269,6 +272,19 @@ const WRONG: &[Case] = &[
     ("[heal]\nat = \"1s\"\ncore = []", "`heal.core` names no node", "[]", ""),
     ("[heal]\nat = \"1s\"\nwithin = \"1s\"\ncore = [\"store-*\"]", "heals no client that could make some", "heal", ""),
     ("end = { at = \"1s\" }\n[heal]\nat = \"1s\"", "the heal at 1 s never happens: the run ends at 1 s", "\"1s\"", ""),
+    (
+        "[heal]\nat = \"1s\"\n[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"1001ms\"",
+        "the fault at 1.001 s never happens: all faults stop at 1 s",
+        "\"1001ms\"",
+        "",
+    ),
+    // Neither do those of nodes that aren't healed.
+    (
+        "[heal]\nat = \"1s\"\ncore = [\"client-*\"]\n[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"2s\"",
+        "the fault at 2 s never happens: all faults stop at 1 s",
+        "\"2s\"",
+        "",
+    ),
     (
         "end = { at = \"3s\" }\n[heal]\nat = \"1s\"\nwithin = \"2001ms\"",
         "is never judged: its bound is 3.001 s, and the run is over at 3 s",

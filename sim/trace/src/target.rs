@@ -1,5 +1,7 @@
 //! Whatever can turn a plan into an outcome.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -107,8 +109,8 @@ pub struct Outcome {
     pub unused_overrides: Vec<Override>,
     /// What node code did that a run can't make deterministic, in plain words, each once.
     pub escapes: Vec<String>,
-    /// Faults of the script that never happened, in plain words: the run ended before, or the node was down already.
-    pub unreached_faults: Vec<String>,
+    /// Faults of the script that never happened.
+    pub unreached_faults: Vec<UnreachedFault>,
     /// The world's goals, and how often the run came by each; and those that it came by otherwise. Each is there once.
     pub goals: Vec<Reached>,
     /// Where it came to Unknown: the properties that nobody can judge it by.
@@ -120,6 +122,36 @@ pub struct Outcome {
     pub properties: Option<Vec<String>>,
     /// All events; only under [`Record::Full`].
     pub trace: Option<Trace>,
+}
+
+/// A fault of the script that never happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreachedFault {
+    /// In plain words.
+    pub fault: String,
+    /// What was in its way.
+    pub why: Unreached,
+}
+
+/// Why a fault never happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unreached {
+    /// The run ended before it.
+    Ended,
+    /// The node that it was to crash was down.
+    Down,
+    /// All faults had stopped.
+    Healed,
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unreached::Ended => "the run ended before it",
+            Unreached::Down => "the node was down already",
+            Unreached::Healed => "the heal came before it",
+        })
+    }
 }
 
 /// A property that was left open in a run.

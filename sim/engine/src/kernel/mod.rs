@@ -32,6 +32,7 @@ use std::task::{Context, Waker};
 use pin_project_lite::pin_project;
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::event::Place;
+use squall_trace::target::UnreachedFault;
 use squall_trace::{
     EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, OwnedEvent, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
 };
@@ -271,7 +272,7 @@ pub(crate) struct Kernel {
     /// only up to the end of the poll: what blocks fails its run.
     pub skipped_ns: u64,
     /// Faults of the script that were asked for and couldn't happen.
-    pub unreached_faults: Vec<String>,
+    pub unreached_faults: Vec<UnreachedFault>,
     /// How often the run came by the marks of each goal.
     pub reached: std::collections::BTreeMap<&'static str, u64>,
     /// The last fact of each topic by node, for control tasks.

@@ -263,7 +263,7 @@ impl Campaign {
         }
         for fault in explored.unreached_faults() {
             output::complain(&format!(
-                "note: {} happened in no run: each ended before it, or the node was down already",
+                "note: {} happened in no run: each ended before it, was healed before it, or had the node down already",
                 without_controls(fault)
             ));
         }

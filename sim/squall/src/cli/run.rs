@@ -10,7 +10,7 @@ use squall_campaign::whole_file::WholeFile;
 use squall_check::history::write_event;
 use squall_check::property::of_trace;
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
-use squall_trace::target::Reached;
+use squall_trace::target::{Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
@@ -257,11 +257,8 @@ impl Once {
         for escape in &outcome.escapes {
             output::complain(&format!("note: {}", output::without_controls(escape)));
         }
-        for fault in &outcome.unreached_faults {
-            output::complain(&format!(
-                "note: {} never happened: the run ended before it, or the node was down already",
-                output::without_controls(fault)
-            ));
+        for UnreachedFault { fault, why } in &outcome.unreached_faults {
+            output::complain(&format!("note: {} never happened: {why}", output::without_controls(fault)));
         }
         output.json(&Finished {
             event: "run-finished",

@@ -594,18 +594,22 @@ fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
         let at_ns = reader::nanoseconds(at);
         let bound = match end_ns {
             Some(end_ns) if at_ns >= end_ns => {
-                Some((format!("the run ends at {}", format_ns(end_ns)), &settings.end_span))
+                Some((format!("the run ends at {}", format_ns(end_ns)), settings.end_span.clone()))
             }
             _ if at_ns >= limit_ns => {
-                Some((format!("the run is given up at {}", format_ns(limit_ns)), &settings.limit_span))
+                Some((format!("the run is given up at {}", format_ns(limit_ns)), settings.limit_span.clone()))
             }
-            _ => None,
+            // What comes at the instant of the heal itself comes before it.
+            _ => settings.heal.as_ref().filter(|heal| at > heal.at).map(|heal| {
+                let healed_ns = reader::nanoseconds(heal.at);
+                (format!("all faults stop at {}", format_ns(healed_ns)), Some(heal.at_span.clone()))
+            }),
         };
         if let Some((bound, bound_span)) = bound {
             let message = format!("{what} at {} never happens: {bound}", format_ns(at_ns));
             let mut draft = Draft::new(at_span.clone(), message).label(format!("expected less: {bound}"));
             if let Some(span) = bound_span {
-                draft = draft.also(span.clone(), "said here");
+                draft = draft.also(span, "said here");
             }
             reader.note(draft);
         }
