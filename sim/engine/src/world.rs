@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use squall_trace::verdict::BUILT_IN_PROPERTIES;
 use squall_trace::{Property, Ratio};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -435,8 +436,23 @@ impl World {
         self.faults.push(fault);
     }
 
-    /// A claim that the run is judged by.
+    /// A claim that the run is judged by. Goals of one name are one goal.
+    ///
+    /// # Panics
+    /// If its name is that of another property, or of one that every run has: nobody could tell which of them failed.
+    #[track_caller]
     pub fn check(&mut self, property: impl Property + 'static) {
+        let name = property.name();
+        assert!(
+            !BUILT_IN_PROPERTIES.contains(&name),
+            "every run has a property named {name:?} of its own: give this one another name"
+        );
+        let is_goal = property.goal().is_some();
+        let mut known = self.properties.iter().filter(|known| known.name() == name);
+        assert!(
+            known.all(|known| is_goal && known.goal().is_some()),
+            "there are two properties named {name:?}: failures are known by that name, so give each its own"
+        );
         self.properties.push(Box::new(property));
     }
 

@@ -281,3 +281,31 @@ fn what_is_asked_for_comes_each_time() {
     let panics = || eventually("panics", 10.ms()).on("said", |_: String| panic!("boo"));
     assert!(saying(&[(1, "noise")], panics).verdict.message().is_some_and(|said| said.contains("panicked: boo")));
 }
+
+#[test]
+fn a_name_is_one_propertys() {
+    let refused = |build: fn(&mut World)| {
+        let outcome = Simulation::new(build).try_run_plan(&Plan::seeded("properties", Seed(1)), Record::Digest);
+        outcome.expect_err("it can't be").to_string()
+    };
+    let twice = refused(|world| {
+        world.check(always("one leader", ()).on("leader", |(), _: u64| Ok(())));
+        world.check(eventually("one leader", 1.secs()).on("leader", |_: u64| true));
+    });
+    assert!(twice.contains("there are two properties named \"one leader\""), "{twice}");
+    let goal_too = refused(|world| {
+        world.check(sometimes("one leader").on("leader", |_: u64| true));
+        world.check(always("one leader", ()).on("leader", |(), _: u64| Ok(())));
+    });
+    assert!(goal_too.contains("there are two properties named \"one leader\""), "{goal_too}");
+    let built_in = refused(|world| world.check(always("progress", ()).on("leader", |(), _: u64| Ok(()))));
+    assert!(built_in.contains("every run has a property named \"progress\" of its own"), "{built_in}");
+    // What is to come may be said more than once.
+    let goals = run(|world| {
+        world.client("client", || async { publish("leader", 1) });
+        world.check(sometimes("one leader").on("leader", |_: u64| true));
+        world.check(sometimes("one leader").on("leader", |_: u64| true));
+    });
+    assert_eq!(goals.verdict, Verdict::Pass);
+    assert_eq!((goals.goals.len(), goals.goals[0].times), (1, 2));
+}
