@@ -256,6 +256,23 @@ fn at_the_bound_is_in_time() {
 }
 
 #[test]
+fn whom_the_heal_leaves_out_is_not_told_as_waiting() {
+    let outcome = run(
+        |world| {
+            world.client("in", || sleep(20.secs()));
+            world.client("out", || sleep(20.secs()));
+            world.client("out-and-down", || sleep(20.secs()));
+            world.node("server-out", echo);
+            world.fault(crash("out-and-down").at(500.ms()));
+            world.heal(1.secs()).core(["in"]).progress_within(2.secs());
+        },
+        1,
+    );
+    let message = progress(&outcome);
+    assert!(message.ends_with("\nWaiting:\n  in on client in (the node's root) has waited 3 s"), "{message}");
+}
+
+#[test]
 fn a_bound_beyond_the_end_is_no_pass() {
     let ends_at = |end: Duration, takes_time: Duration| {
         run(

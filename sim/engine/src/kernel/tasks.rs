@@ -472,11 +472,11 @@ impl Kernel {
         }
     }
 
-    /// The waiting tasks, clients first, for a report of a deadlock.
+    /// The waiting tasks, clients first, for a report of a deadlock. Whom the heal left out isn't waited for.
     pub(crate) fn describe_waiting(&self) -> String {
         let mut lines: Vec<(bool, String)> = Vec::new();
         for node in &self.nodes {
-            if node.client && !node.up && !node.root_returned {
+            if node.client && !node.up && !node.root_returned && !node.is_left_out {
                 let more = match self.may_start_again(node) {
                     true => "and something may start it again",
                     false => "and never returned",
@@ -489,8 +489,11 @@ impl Kernel {
             if task.future.is_none() {
                 continue;
             }
-            let info = self.task_info(slot);
             let node = &self.nodes[task.node.index()];
+            if node.is_left_out {
+                continue;
+            }
+            let info = self.task_info(slot);
             let spawned = match self.details[slot as usize].spawned_at {
                 Some(_) => format!("spawned at {}", info.spawned_at),
                 None => "the node's root".to_string(),
