@@ -40,3 +40,11 @@ pub fn reach(mark: &Mark) {
         }
     });
 }
+
+/// Where a goal is marked in the code, as `file:line`; empty if it is a world's alone.
+#[must_use]
+pub fn places_of(goal: &str) -> String {
+    let marks = marks().into_iter().filter(|mark| mark.goal == goal);
+    let places: Vec<String> = marks.map(|mark| format!("{}:{}", mark.file, mark.line)).collect();
+    places.join(", ")
+}

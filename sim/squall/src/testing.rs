@@ -609,7 +609,10 @@ fn write_indented(out: &mut String, text: &str) -> fmt::Result {
 pub(crate) fn write_unreached(out: &mut String, runs: &str, goals: &[String]) -> fmt::Result {
     let several = if goals.len() == 1 { "a goal" } else { "goals" };
     writeln!(out, "{runs}: no run reached {several} that some run is to reach:")?;
-    goals.iter().try_for_each(|goal| writeln!(out, "  {goal}"))?;
+    goals.iter().try_for_each(|goal| match squall_engine::goal::places_of(goal) {
+        places if places.is_empty() => writeln!(out, "  {goal}"),
+        places => writeln!(out, "  {goal} ({places})"),
+    })?;
     writeln!(out, "Run more seeds, or make what leads there more likely.")
 }
 

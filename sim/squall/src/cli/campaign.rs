@@ -10,7 +10,7 @@ use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_campaign::shrink::Minimal;
 use squall_campaign::tally::{Count, Goal};
 use squall_campaign::whole_file;
-use squall_engine::goal::marks;
+use squall_engine::goal::places_of;
 use squall_reports::github::{annotations, summary};
 use squall_reports::junit::{Case, Problem, Status};
 use squall_reports::printable;
@@ -545,13 +545,6 @@ impl Campaign {
         }
         text
     }
-}
-
-/// Where a goal is marked in the code; empty if it is the world's alone.
-fn places_of(goal: &str) -> String {
-    let marks = marks().into_iter().filter(|mark| mark.goal == goal);
-    let places: Vec<String> = marks.map(|mark| format!("{}:{}", mark.file, mark.line)).collect();
-    places.join(", ")
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
