@@ -689,15 +689,37 @@ fn eventually_may_count_from_the_heal() {
     assert_eq!(published_at(3.secs()), Verdict::Pass);
     assert_eq!(published_at(3.secs() + Duration::from_nanos(1)).property(), Some("a leader is there"));
     assert_eq!(published_at(900.ms()).property(), Some("a leader is there"));
-    let before_it = run(
+    // The run goes on for it, though its client returns before the heal.
+    let after_the_client = |at: Duration| {
+        run(
+            move |world| {
+                world.client("client", || sleep(1.ms()));
+                world.node("server", move || async move {
+                    sleep(at).await;
+                    squall::publish("leader", "a");
+                });
+                world.heal(1.secs()).progress_within(500.ms());
+                world.check(eventually("a leader is there", 2.secs()).on("leader", |_: String| true).after_heal());
+            },
+            1,
+        )
+    };
+    let in_time = after_the_client(3.secs());
+    assert_eq!((&in_time.verdict, in_time.ending.at_ns), (&Verdict::Pass, 3 * HEAL_NS));
+    assert_eq!(in_time.ending.reason, EndReason::ClientsReturned);
+    let late = after_the_client(3.secs() + Duration::from_nanos(1));
+    assert_eq!((late.verdict.property(), late.ending.at_ns), (Some("a leader is there"), 3 * HEAL_NS));
+    // An end that is given comes first, and a client that goes on is waited for.
+    let ends_before = run(
         |world| {
             world.client("client", || sleep(1.ms()));
             world.heal(1.secs());
+            world.end_at(2_999.ms());
             world.check(eventually("a leader is there", 2.secs()).on("leader", |_: String| true).after_heal());
         },
         1,
     );
-    assert!(matches!(before_it.verdict, Verdict::Unknown { .. }), "{:?}", before_it.verdict);
+    assert!(matches!(ends_before.verdict, Verdict::Unknown { .. }), "{:?}", ends_before.verdict);
 }
 
 #[test]

@@ -150,6 +150,8 @@ pub(crate) enum Act {
     },
     /// The clients must be through.
     DemandProgress,
+    /// What properties ask for after the heal must have come.
+    EndAsking,
 }
 
 impl Act {
@@ -157,7 +159,9 @@ impl Act {
     pub(crate) fn fault(&self) -> Option<&str> {
         match self {
             Act::Crash { sentence, .. } | Act::Partition { sentence, .. } => Some(sentence),
-            Act::Restart { .. } | Act::Heal { .. } | Act::EndStorm { .. } | Act::DemandProgress => None,
+            Act::Restart { .. } | Act::Heal { .. } | Act::EndStorm { .. } | Act::DemandProgress | Act::EndAsking => {
+                None
+            }
         }
     }
 }
@@ -220,5 +224,7 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
         }
         Act::EndStorm { heal } => kernel.heal(&heal),
         Act::DemandProgress => kernel.demand_progress(),
+        // It is looked for when all that comes at this instant has come.
+        Act::EndAsking => {}
     }
 }

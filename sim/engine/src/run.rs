@@ -150,7 +150,8 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             kernel.schedule_fault(&fault)?;
         }
         if let Some(heal) = heal {
-            kernel.schedule_heal(heal);
+            let asked_within_ns = properties.iter().filter_map(|property| property.after_heal_ns()).max();
+            kernel.schedule_heal(heal, asked_within_ns);
         }
         for id in booted {
             kernel.boot(id);

@@ -164,6 +164,10 @@ impl<P: Property + ?Sized> Property for Box<P> {
     fn goal(&self) -> Option<u64> {
         (**self).goal()
     }
+
+    fn after_heal_ns(&self) -> Option<u64> {
+        (**self).after_heal_ns()
+    }
 }
 
 /// A named claim about a run, judged from its events.
@@ -185,6 +189,12 @@ pub trait Property {
 
     /// How often it has come so far, of what is to come in some run of many: a goal. None of what is claimed of each run.
     fn goal(&self) -> Option<u64> {
+        None
+    }
+
+    /// If it asks for something from the world's heal on: within so many virtual nanoseconds. Up to then the run goes on, though all clients
+    /// have returned.
+    fn after_heal_ns(&self) -> Option<u64> {
         None
     }
 }

@@ -117,8 +117,13 @@ impl State {
 }
 
 impl Kernel {
-    /// The world ends its storm at that time.
-    pub(crate) fn schedule_heal(&mut self, heal: Heal) {
+    /// The world ends its storm at that time. Properties ask for something within so many nanoseconds of it, if any does.
+    pub(crate) fn schedule_heal(&mut self, heal: Heal, asked_within_ns: Option<u64>) {
+        if let Some(within_ns) = asked_within_ns {
+            let until_ns = duration_ns(heal.at).saturating_add(within_ns);
+            self.asked_until_ns = Some(until_ns);
+            self.schedule_act(until_ns, Act::EndAsking);
+        }
         self.demands_progress = heal.within.is_some();
         self.pending_heal = Some(heal.clone());
         self.schedule_act(duration_ns(heal.at), Act::EndStorm { heal });
@@ -176,6 +181,12 @@ impl Kernel {
     /// Nothing is left to happen at this instant.
     #[cold]
     pub(super) fn after_instant(&mut self) {
+        // What comes at the last instant is in time. If nobody else is waited for, this is the end.
+        if self.asked_until_ns.is_some_and(|until_ns| self.now_ns >= until_ns) {
+            self.asked_until_ns = None;
+            self.attention = true;
+            return;
+        }
         // The bound falls between two instants of the program's, mostly: there no state comes back.
         match self.after_the_storm.as_ref().is_some_and(|after| after.is_due) {
             true => self.judge_progress(),
@@ -249,7 +260,7 @@ impl Kernel {
         match due {
             Due::Timer { slot, generation } => self.timers.is_live(slot, generation),
             Due::Delivery { .. } => true,
-            Due::Act { index } => !matches!(self.script.acts[index as usize], Act::DemandProgress),
+            Due::Act { index } => !matches!(self.script.acts[index as usize], Act::DemandProgress | Act::EndAsking),
         }
     }
 

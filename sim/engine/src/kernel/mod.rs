@@ -282,6 +282,8 @@ pub(crate) struct Kernel {
     /// The heal, as long as it is still to come.
     pending_heal: Option<Heal>,
     after_the_storm: Option<AfterTheStorm>,
+    /// Up to when properties ask for something that is to come after the heal.
+    asked_until_ns: Option<u64>,
     /// How often programs drew something, and messages their weather.
     pub drawn: u64,
     /// How often programs went by what their clocks show.
@@ -339,6 +341,7 @@ impl Kernel {
             demands_progress: false,
             pending_heal: None,
             after_the_storm: None,
+            asked_until_ns: None,
             drawn: 0,
             clock_reads: 0,
             clock: settings.clock,
@@ -580,7 +583,7 @@ impl Kernel {
                     None => {
                         if self.after_the_storm.is_some() {
                             self.after_instant();
-                            if self.failure.is_some() {
+                            if self.attention {
                                 continue;
                             }
                         }
@@ -633,7 +636,8 @@ impl Kernel {
         if self.failure.is_some() {
             return Some(Pause::End(squall_trace::EndReason::Failed));
         }
-        if self.end_at_ns.is_none() && self.has_clients && self.clients_are_through() {
+        let may_end = self.end_at_ns.is_none() && self.asked_until_ns.is_none();
+        if may_end && self.has_clients && self.clients_are_through() {
             use squall_trace::EndReason::{ClientsDown, ClientsReturned, Failed};
             self.judge_who_is_down();
             if self.failure.is_some() {

@@ -32,7 +32,14 @@ use super::{What, caught, decode};
 #[must_use = "a property judges nothing until it is given to `world.check`"]
 pub fn eventually(name: impl Into<String>, within: Duration) -> Eventually {
     let within_ns = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
-    Eventually { name: name.into(), within_ns, comes: Vec::new(), asks: Vec::new(), since: Since::NotAsked }
+    Eventually {
+        name: name.into(),
+        within_ns,
+        comes: Vec::new(),
+        asks: Vec::new(),
+        is_after_heal: false,
+        since: Since::NotAsked,
+    }
 }
 
 /// See [`eventually`].
@@ -41,6 +48,7 @@ pub struct Eventually {
     within_ns: u64,
     comes: Vec<Hearer>,
     asks: Vec<Hearer>,
+    is_after_heal: bool,
     since: Since,
 }
 
@@ -129,9 +137,10 @@ impl Eventually {
         self
     }
 
-    /// It is asked for when the world's [heal](squall_engine::World::heal) comes.
+    /// It is asked for when the world's [heal](squall_engine::World::heal) comes. The run goes on up to the bound, though all clients have
+    /// returned before.
     pub fn after_heal(self) -> Eventually {
-        self.after_events(EventMask::HEAL, |_| true)
+        Eventually { is_after_heal: true, ..self }.after_events(EventMask::HEAL, |_| true)
     }
 
     /// As [`Eventually::after`], for events of any kind: a crash, a healed partition.
@@ -208,6 +217,10 @@ impl Property for Eventually {
             }
             None => Judgement::Held,
         }
+    }
+
+    fn after_heal_ns(&self) -> Option<u64> {
+        self.is_after_heal.then_some(self.within_ns)
     }
 }
 
