@@ -281,3 +281,56 @@ fn a_run_without_operations_is_unknown() {
     let verdict = simulation.run_plan(&Plan::seeded("odd", Seed(1)), Record::Digest).verdict;
     assert_eq!(verdict.property(), Some("linearizable"));
 }
+
+/// A helper that makes a client each time, and is cancelled: whoever goes on in its task is another process.
+#[test]
+fn a_client_that_is_made_anew_goes_on_as_another_process() {
+    async fn write(value: i64, takes: std::time::Duration) {
+        let mut client = Client::new();
+        let open = client.invoke("write", value);
+        squall::time::sleep(takes).await;
+        open.ok(value);
+    }
+    let outcome = Simulation::new(|world: &mut World| {
+        world.client("client", || async {
+            write(1, 1.ms()).await;
+            for value in [2, 3] {
+                let cancelled = squall::time::timeout(5.ms(), write(value, 10.ms())).await;
+                assert!(cancelled.is_err());
+            }
+            Client::new().invoke("read", ()).ok(3);
+            Client::numbered(1).invoke("read", ()).ok(3);
+        });
+        world.check(linearizable(Register));
+    })
+    .run_plan(&Plan::seeded("anew", Seed(1)), Record::Full);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let events = of_trace(outcome.trace.as_ref().unwrap()).unwrap();
+    let processes: Vec<u64> = events.iter().map(|event| event.process).collect();
+    // The first goes on until its operation is cancelled.
+    assert_eq!(processes, [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn two_operations_of_one_client_at_a_time_are_refused_with_its_name() {
+    let both = |second: u64| {
+        let outcome = Simulation::new(move |world: &mut World| {
+            world.client("client", move || async move {
+                let (mut one, mut other) = (Client::new(), Client::numbered(second));
+                let write = one.invoke("write", 7);
+                other.invoke("read", ()).ok(7);
+                write.ok(7);
+            });
+            world.check(linearizable(Register));
+        })
+        .run_plan(&Plan::seeded("both", Seed(1)), Record::Digest);
+        outcome.verdict
+    };
+    assert_eq!(both(1), Verdict::Pass);
+    let Verdict::Fail(failure) = both(0) else { panic!("it is no history") };
+    assert_eq!(failure.property, "panic");
+    assert!(
+        failure.message.contains("the client client/") && failure.message.contains("`Client::numbered`"),
+        "{failure:?}"
+    );
+}

@@ -47,19 +47,40 @@
 //! squall::explore(0..50, register);
 //! ```
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use squall_check::history::EventType;
 use squall_check::property::{Recorded, TOPIC};
 use squall_check::value::Value;
 
+thread_local! {
+    /// The clients of the run, by name. A run has a thread of its own.
+    static CLIENTS: RefCell<BTreeMap<String, Lives>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// What is known of the clients of one name.
+#[derive(Debug, Default)]
+struct Lives {
+    /// How often nobody knew what became of an operation: whoever goes on then is another process.
+    ended: u64,
+    is_busy: bool,
+}
+
+fn with_lives<R>(client: &str, act: impl FnOnce(&mut Lives) -> R) -> R {
+    CLIENTS.with_borrow_mut(|clients| match clients.get_mut(client) {
+        Some(lives) => act(lives),
+        None => act(clients.entry(client.to_string()).or_default()),
+    })
+}
+
 /// Who asks: one operation at a time. A task that has several in flight has a client for each.
 ///
-/// It is known by the task that made it. A node that starts again runs its init function anew, which makes new clients.
+/// It is known by the task that made it. A node that starts again runs its init function anew, which makes new clients. One that is made anew in
+/// the same task goes on where the last one was: as the same process, or as the next one if nobody knows what became of its operation.
 #[derive(Debug)]
 pub struct Client {
-    task: String,
-    number: u64,
-    /// How often nobody knew what became of an operation: whoever goes on then is another process.
-    lives: u64,
+    name: String,
 }
 
 impl Client {
@@ -80,13 +101,13 @@ impl Client {
     #[must_use]
     #[track_caller]
     pub fn numbered(number: u64) -> Client {
-        Client { task: format!("{}/{}", crate::node_name(), crate::task::id()), number, lives: 0 }
+        Client { name: format!("{}/{}/{number}", crate::node_name(), crate::task::id()) }
     }
 
     /// Begins an operation of the only object that there is: `f` with that argument.
     ///
     /// # Panics
-    /// Outside of a run.
+    /// Outside of a run. If another client of this task and number is in the midst of an operation.
     #[track_caller]
     pub fn invoke(&mut self, f: &str, argument: impl Into<Value>) -> Invocation<'_> {
         self.begin(f, None, argument.into())
@@ -95,7 +116,7 @@ impl Client {
     /// Begins an operation of one of several objects.
     ///
     /// # Panics
-    /// Outside of a run.
+    /// Outside of a run. If another client of this task and number is in the midst of an operation.
     #[track_caller]
     pub fn invoke_on(&mut self, f: &str, key: impl Into<Value>, argument: impl Into<Value>) -> Invocation<'_> {
         self.begin(f, Some(key.into()), argument.into())
@@ -103,7 +124,15 @@ impl Client {
 
     #[track_caller]
     fn begin(&mut self, f: &str, key: Option<Value>, argument: Value) -> Invocation<'_> {
-        let invocation = Invocation { f: f.to_string(), key, client: self, is_open: true };
+        let Client { name } = &*self;
+        let (ended, was_busy) = with_lives(name, |lives| (lives.ended, std::mem::replace(&mut lives.is_busy, true)));
+        assert!(
+            !was_busy,
+            "the client {name} of a history is in the midst of an operation, and another one of the same task invokes {f:?}: give each a number \
+             of its own (`Client::numbered`)"
+        );
+        let process = format!("{name}/{ended}");
+        let invocation = Invocation { f: f.to_string(), key, client: self, process, is_open: true };
         invocation.publish(EventType::Invoke, argument, None);
         invocation
     }
@@ -121,6 +150,7 @@ impl Default for Client {
 #[must_use = "dropped, it is of unknown outcome"]
 pub struct Invocation<'c> {
     client: &'c mut Client,
+    process: String,
     f: String,
     key: Option<Value>,
     is_open: bool,
@@ -150,12 +180,12 @@ impl Invocation<'_> {
 
     fn end(mut self, kind: EventType, value: Value, index: Option<u64>) {
         self.is_open = false;
+        with_lives(&self.client.name, |lives| lives.is_busy = false);
         self.publish(kind, value, index);
     }
 
     fn publish(&self, kind: EventType, value: Value, index: Option<u64>) {
-        let Client { task, number, lives } = &*self.client;
-        let process = format!("{task}/{number}/{lives}");
+        let process = self.process.clone();
         let recorded = Recorded { process, kind, f: self.f.clone(), key: self.key.clone(), value, index };
         crate::publish(TOPIC, recorded);
     }
@@ -164,8 +194,8 @@ impl Invocation<'_> {
 impl Drop for Invocation<'_> {
     fn drop(&mut self) {
         if self.is_open {
+            with_lives(&self.client.name, |lives| *lives = Lives { ended: lives.ended + 1, is_busy: false });
             self.publish(EventType::Info, Value::Null, None);
-            self.client.lives += 1;
         }
     }
 }
