@@ -334,3 +334,37 @@ fn two_operations_of_one_client_at_a_time_are_refused_with_its_name() {
         "{failure:?}"
     );
 }
+
+#[test]
+fn an_operation_of_a_run_is_told_with_its_client_and_its_times() {
+    let outcome = Simulation::new(|world: &mut World| {
+        world.client("writer", || async {
+            let mut client = Client::new();
+            let open = client.invoke("write", 7);
+            squall::time::sleep(2.ms()).await;
+            open.ok(7);
+            let given_up = client.invoke("write", 8);
+            squall::time::sleep(1.ms()).await;
+            given_up.info();
+        });
+        world.client("reader", || async {
+            squall::time::sleep(3.ms()).await;
+            let mut client = Client::new();
+            for read in [8, 9] {
+                let open = client.invoke("read", ());
+                squall::time::sleep(1.ms()).await;
+                open.ok(read);
+            }
+        });
+        world.check(linearizable(Register));
+    })
+    .run_plan(&Plan::seeded("told", Seed(1)), Record::Digest);
+    let Verdict::Fail(failure) = outcome.verdict else { panic!("nobody wrote that") };
+    for told in [
+        "nothing goes on at\n  process 1 (reader): read -> 9 (4 ms to 5 ms)\n",
+        "  process 0 (writer): write 7 (0 ns to 2 ms)\n",
+        "  process 0 (writer): write 8 -> unknown (from 2 ms on)\n",
+    ] {
+        assert!(failure.message.contains(told), "{}", failure.message);
+    }
+}

@@ -17,6 +17,7 @@ use std::io::{BufRead, Read, Write};
 
 use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
+use squall_trace::trace::format_ns;
 
 use crate::value::Value;
 
@@ -173,6 +174,8 @@ pub struct History {
     events: u32,
     are_lines: bool,
     failed: Vec<Operation>,
+    /// Who the processes are, by their numbers, where it is of a run.
+    clients: Vec<Box<str>>,
 }
 
 impl History {
@@ -230,10 +233,19 @@ impl History {
         (self.operations.len() + self.failed.len()) as u64
     }
 
-    /// An operation in a line: `process 3: write k 7 -> null`, with the lines that say so.
+    /// With who the processes are, by their numbers. The times are those of a run then, and operations are told with both.
+    #[must_use]
+    pub fn of_clients(self, clients: impl IntoIterator<Item = Box<str>>) -> History {
+        History { clients: clients.into_iter().collect(), ..self }
+    }
+
+    /// An operation in a line: `process 3: write k 7 -> null`, with the lines that say so, or in a run with the client and the virtual times.
     #[must_use]
     pub fn sentence(&self, operation: &Operation) -> String {
-        let mut text = format!("process {}: {}", operation.process, self.name(operation));
+        let client = usize::try_from(operation.process).ok().and_then(|process| self.clients.get(process));
+        let time = |time: Option<u64>| format_ns(time.unwrap_or_default());
+        let who = client.map_or_else(String::new, |client| format!(" ({client})"));
+        let mut text = format!("process {}{who}: {}", operation.process, self.name(operation));
         if let Some(key) = self.key(operation) {
             text.push_str(&format!(" {key}"));
         }
@@ -244,8 +256,16 @@ impl History {
             End::Returned { event, result } => {
                 let is_repeated = *result == operation.argument && *result != Value::Null;
                 let result = if is_repeated { String::new() } else { format!(" -> {result}") };
-                let place = self.place(*event);
-                text.push_str(&format!("{result} ({}s {} to {event})", place.what(), operation.invoked));
+                text.push_str(&match client {
+                    Some(_) => format!("{result} ({} to {})", time(operation.invoked_ns), time(operation.returned_ns)),
+                    None => {
+                        let what = self.place(*event).what();
+                        format!("{result} ({what}s {} to {event})", operation.invoked)
+                    }
+                });
+            }
+            End::Unknown if client.is_some() => {
+                text.push_str(&format!(" -> unknown (from {} on)", time(operation.invoked_ns)));
             }
             End::Unknown => text.push_str(&format!(" -> unknown (from {} on)", self.place(operation.invoked))),
         }

@@ -174,7 +174,9 @@ impl Heard {
     }
 
     fn judge(&mut self, judge: impl FnOnce(&History) -> Result<Verdict, Misunderstood>) -> Judgement {
-        let history = std::mem::take(&mut self.builder).finish();
+        // A process is named by node, task and numbers: people know the node.
+        let nodes = self.listener.processes.keys().map(|process| process.split('/').next().unwrap_or_default().into());
+        let history = std::mem::take(&mut self.builder).finish().of_clients(nodes);
         match judge(&history) {
             Err(error) => Judgement::Broken(format!("the history is wrong: {error}")),
             Ok(Verdict::Holds) => Judgement::Held,
