@@ -364,6 +364,25 @@ fn wrong_arguments_are_told_before_anything_runs() {
     }
 }
 
+/// Failures, shards and processes are told the scenario's path as text: one that is none is refused before anything runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_a_wrong_input() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let file = place.scenario("failing", "");
+    let path = place.path("").join(std::ffi::OsStr::from_bytes(b"x\xff.toml"));
+    std::fs::copy(file, &path).expect("a file");
+    for command in ["explore", "run"] {
+        let output = place.command(&[command]).arg(&path).output().expect("it starts");
+        let finished = Finished::of(&output).expect(2);
+        let said = finished.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(said.contains("its path is not UTF-8 text") && said.contains("rename the file"), "{said}");
+        assert_eq!(finished.stdout, "");
+    }
+    assert!(!place.path("squall-regressions").exists());
+}
+
 #[test]
 fn the_environment_gives_defaults_that_arguments_override() {
     let place = Place::new();

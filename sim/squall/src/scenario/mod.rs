@@ -294,6 +294,11 @@ fn read_file(path: &Path) -> Result<String, ScenarioError> {
     let unreadable = |why: &str, help: Option<String>| {
         ScenarioError::from(Mistake::nowhere(format!("the scenario file {shown} can't be read: {why}"), help))
     };
+    if path.to_str().is_none() {
+        // Failures, shards and processes of runs are told the path, and all of those are text.
+        let help = "rename the file or the directory, or call squall from within the directory".to_string();
+        return Err(unreadable("its path is not UTF-8 text", Some(help)));
+    }
     let metadata = std::fs::metadata(path).map_err(|error| {
         let help = (error.kind() == std::io::ErrorKind::NotFound).then(|| nearest_file(path)).flatten();
         unreadable(&error.to_string(), help)
