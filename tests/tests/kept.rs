@@ -356,10 +356,9 @@ fn what_says_no_is_no_ci() {
 fn a_failure_finds_its_scenario_above_itself() {
     let (place, _, file) = with_a_failure();
     let saved = text(&place, &file);
-    let scenario = place.path("answering.toml").display().to_string();
-    let relative = saved.replace(&format!("file = \"{scenario}\""), "file = \"scenarios/answering.toml\"");
+    let relative = saved.replace("file = \"answering.toml\"", "file = \"scenarios/answering.toml\"");
     assert_ne!(saved, relative);
-    place.write("checkout/scenarios/answering.toml", &std::fs::read_to_string(&scenario).expect("a file"));
+    place.write("checkout/scenarios/answering.toml", &text(&place, "answering.toml"));
     place.write("checkout/squall-regressions/answering/one.toml", &relative);
     let failure = "checkout/squall-regressions/answering/one.toml";
     assert_eq!(place.json(&["replay", failure]).expect(100).summary()["outcome"], "same");
@@ -369,6 +368,36 @@ fn a_failure_finds_its_scenario_above_itself() {
         said(&finished).replace("/ ", "/").contains("its scenario scenarios/answering.toml isn't here, nor beside"),
         "{finished:?}"
     );
+}
+
+/// However the scenario was named, another checkout has it in the same place.
+#[test]
+fn a_failure_names_its_scenario_from_where_squall_runs() {
+    let place = Place::new();
+    place.write("checkout/below/answering.toml", &text(&place, &place.scenario("answering", "")));
+    let absolute = place.path("checkout/below/answering.toml").display().to_string();
+    let explored = |directory: &str, named: &str| {
+        let mut command = place.command(&["explore", named, "--max-failures", "1", "--message-format", "json"]);
+        let finished = Finished::of(&command.current_dir(place.path(directory)).output().expect("it starts"));
+        let summary = finished.expect(100).summary();
+        let saved = format!("{directory}/{}", summary["failures"][0]["file"].as_str().expect("a path"));
+        let file = text(&place, &saved).lines().find(|line| line.starts_with("file = ")).map(str::to_string);
+        (file.expect("it names one"), saved)
+    };
+    for named in
+        [&*absolute, "./below/answering.toml", "below/../below/answering.toml", "../checkout/below/answering.toml"]
+    {
+        let (file, saved) = explored("checkout", named);
+        assert_eq!(file, "file = \"below/answering.toml\"", "{named}");
+        // The same on another checkout.
+        place.write("other/below/answering.toml", &text(&place, "checkout/below/answering.toml"));
+        std::fs::rename(place.path(&saved), place.path("other/failure.toml")).expect("it is there");
+        let mut command = place.command(&["replay", "failure.toml", "--message-format", "json"]);
+        let replayed = Finished::of(&command.current_dir(place.path("other")).output().expect("it starts"));
+        assert_eq!(replayed.expect(100).summary()["outcome"], "same", "{named}");
+    }
+    std::fs::create_dir(place.path("elsewhere")).expect("a directory");
+    assert_eq!(explored("elsewhere", &absolute).0, format!("file = \"{absolute}\""));
 }
 
 /// What a command has no use for, it doesn't take.

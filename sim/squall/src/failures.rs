@@ -55,6 +55,20 @@ pub fn file_name_of(name: &str) -> String {
     format!("{kept}-{:08x}", xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32)
 }
 
+/// A scenario's path as another checkout finds it, too: from the working directory, where it lies below that, with `/` between its parts.
+/// A path to elsewhere stays as it is.
+pub fn portable(path: &Path) -> PathBuf {
+    let below = || {
+        let (here, absolute) = (std::env::current_dir().ok()?.canonicalize().ok()?, std::path::absolute(path).ok()?);
+        // By what they lead to: the path may go through links to where this process is.
+        let above = absolute.ancestors().skip(1).find(|above| above.canonicalize().is_ok_and(|above| above == here))?;
+        let parts = absolute.strip_prefix(above).ok()?.components();
+        let parts: Option<Vec<&str>> = parts.map(|part| part.as_os_str().to_str()).collect();
+        Some(PathBuf::from(parts?.join("/")))
+    };
+    below().unwrap_or_else(|| path.to_path_buf())
+}
+
 /// The failure files of a directory, by name. None if there is no such directory.
 pub fn list(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };

@@ -259,7 +259,8 @@ impl Harness {
         static NEVER: AtomicBool = AtomicBool::new(false);
         let Finding { scenario, simulation, seed, .. } = finding;
         let plan: Plan = scenario.plan(*seed, Default::default());
-        let origin = Origin { file: Some(scenario.path()), build: scenario.build() };
+        let file = failures::portable(scenario.path());
+        let origin = Origin { file: Some(&file), build: scenario.build() };
         // Each try would take as long as it takes to see that a run hangs.
         let (file, words) = if is_hung(outcome) {
             (FailureFile::whole(origin, &plan, outcome.digest, &outcome.verdict), String::new())

@@ -242,6 +242,7 @@ impl Search<'_> {
             plan: &plan,
             scenario,
             directory,
+            file: failures::portable(&arguments.world.file),
             kept: &kept,
             may_leave_threads,
             progress: progress_bar(*part, arguments),
@@ -468,6 +469,8 @@ struct Watcher<'w> {
     scenario: &'w Scenario,
     /// Where failures are saved.
     directory: PathBuf,
+    /// The scenario's file, as failures name it.
+    file: PathBuf,
     /// What was saved before.
     kept: &'w [Kept],
     /// Ends with the first run that doesn't repeat itself, to begin again with processes.
@@ -519,7 +522,8 @@ impl<'w> Watcher<'w> {
             // Each try would take as long as it takes to see that a run hangs.
             true if hung => {
                 let plan = (self.plan)(seed);
-                self.keep(seed, FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict))?;
+                let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
+                self.keep(seed, file)?;
                 None
             }
             true => Some(self.shrink(counted)?),
@@ -616,8 +620,8 @@ impl<'w> Watcher<'w> {
         Ok(Told { shrunk: Some(outcome), words })
     }
 
-    fn origin(&self) -> Origin<'w> {
-        Origin { file: Some(&self.arguments.world.file), build: self.scenario.build() }
+    fn origin(&self) -> Origin<'_> {
+        Origin { file: Some(&self.file), build: self.scenario.build() }
     }
 
     /// Saves a failure. Where, if it could be.
