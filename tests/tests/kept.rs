@@ -400,6 +400,39 @@ fn a_failure_names_its_scenario_from_where_squall_runs() {
     assert_eq!(explored("elsewhere", &absolute).0, format!("file = \"{absolute}\""));
 }
 
+/// Two scenarios of one name share a directory: neither's failure is lost by the other's.
+#[test]
+fn a_failure_of_another_file_of_that_name_is_kept_beside() {
+    let place = Place::new();
+    let scenario = text(&place, &place.scenario("answering", ""));
+    let explored = |directory: &str, more: &str| {
+        let file = format!("{directory}/answering.toml");
+        place.write(&file, &format!("{scenario}{more}"));
+        place.json(&["explore", &file, "--max-failures", "1"]).expect(100)
+    };
+    // Of the same plan they come to the same, and are two all the same.
+    let first = explored("a", "");
+    let file = first.summary()["failures"][0]["file"].as_str().expect("a path").to_string();
+    let of_a = text(&place, &file);
+    for more in ["", "[clock]\nepoch = \"2027-01-01T00:00:00Z\"\n"] {
+        let second = explored("b", more);
+        assert_eq!(second.summary()["failures"][0]["file"], *file);
+        let of_b = text(&place, &file);
+        assert_eq!(of_b.replace("b/answering", "a/answering").lines().count(), of_a.lines().count());
+        assert!(of_b.contains("file = \"b/answering.toml\""), "{of_b}");
+        assert_eq!(text(&place, &format!("{file}.old")), of_a);
+        let note = format!("note: what {file} said before is in {file}.old");
+        assert!(said(&second).contains(&note), "{second:?}");
+        // One that isn't minimal takes the place of one that is, if that is of another file.
+        let third =
+            place.json(&["explore", "a/answering.toml", "--max-failures", "1", "--shrink-runs", "0"]).expect(100);
+        assert!(text(&place, &file).contains("file = \"a/answering.toml\""), "{third:?}");
+        assert_eq!(text(&place, &format!("{file}.old.2")), of_b);
+        std::fs::remove_dir_all(place.path("squall-regressions")).expect("it is there");
+        explored("a", "");
+    }
+}
+
 /// What a command has no use for, it doesn't take.
 #[test]
 fn options_that_would_do_nothing_are_refused() {

@@ -460,7 +460,8 @@ impl FailureFile {
                 // Of the same plan only what it comes to is new. Where it comes to the same, a person has written what is said of it
                 // otherwise.
                 let is_reworded = known.message != self.message || known.perturbations != self.perturbations;
-                let is_other = known.plan() != self.plan();
+                // Two scenarios in two directories may have one name, and so one place for their failures.
+                let is_other = known.plan() != self.plan() || known.file != self.file;
                 match is_other || known.digest == self.digest && is_reworded {
                     true => Some(whole_file::keep_aside(path, text.as_bytes())?),
                     false => known.keep_edits(path, &text)?,

@@ -121,6 +121,7 @@ impl SavedAs {
             && kept.iter().any(|kept| kept.path == path && kept.found == Found::Same)
             && let Ok(known) = FailureFile::read(&path)
             && known.minimal != Minimal::Unproved
+            && known.file == file.file
         {
             output::complain(&format!(
                 "note: {} stays: it is a failure of the same seed, and minimal; what was found now isn't",
