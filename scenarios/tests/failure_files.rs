@@ -166,6 +166,31 @@ fn a_wrong_failure_file_is_told_with_its_place_and_runs_nothing() {
     assert!(said(&output).contains("needs a seed"), "{}", said(&output));
 }
 
+/// Settings of a failure file are told with their place in it, whoever reads it.
+#[test]
+fn a_wrong_parameter_of_a_failure_file_is_told_in_that_file() {
+    let checkout = Checkout::explored();
+    let saved = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    for (parameter, expected, column) in [
+        ("\"network.lss\" = \"5%\"", "unknown key `lss`", 10),
+        ("\"network.loss\" = \"500%\"", "500%", 19),
+        ("\"network.loss\" = \"50\\u0030%\"", "500%", 18),
+        ("\"args\" = \"\"", "no value", 10),
+    ] {
+        let text = saved.replace("[[perturbation]]", &format!("[parameters]\n{parameter}\n\n[[perturbation]]"));
+        std::fs::write(checkout.path(SAVED), &text).expect("it can be written");
+        let line = text.lines().position(|line| line == parameter).expect("it is there") + 1;
+        for command in [&["replay", SAVED][..], &["explore", "scenarios/payments.toml"], &["shrink", SAVED]] {
+            let output = checkout.squall(command);
+            assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+            let said = said(&output).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+            assert!(said.contains(&format!("{SAVED}: its scenario scenarios/payments.toml can't be read")), "{said}");
+            assert!(said.contains(expected) && !said.contains("--set"), "{said}");
+            assert!(said.contains(&format!("[{SAVED}:{line}:{column}]")), "{said}");
+        }
+    }
+}
+
 #[test]
 fn what_was_saved_runs_first_and_counts() {
     let checkout = Checkout::explored();

@@ -69,7 +69,13 @@ impl Saved {
                 scenario_file.display()
             )));
         };
-        let scenario = programs.load(&scenario_path, &settings(&file.parameters))?;
+        let scenario = programs.load(&scenario_path, &settings(&file.parameters)).map_err(|error| {
+            // It was read before; if it can't be any more, the mistake is told without its place.
+            let error = error.in_parameters_of(path, &std::fs::read_to_string(path).unwrap_or_default());
+            let scenario = scenario_path.display();
+            let what = format!("{}: its scenario {scenario} can't be read with its settings", path.display());
+            Stop::Input(miette::Report::new(error).wrap_err(what))
+        })?;
         if scenario.name() != file.scenario {
             return Err(Stop::Input(miette::miette!(
                 "{}: it is a failure of scenario {:?}, and {} is {:?}",

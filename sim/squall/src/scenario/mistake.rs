@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use toml::de::DeTable;
 
 /// One mistake: in a scenario file, or in a `--set` argument.
 #[derive(Clone, Debug)]
@@ -110,6 +111,34 @@ impl Diagnostic for Mistake {
     }
 }
 
+/// What the name of a `--set` argument begins with.
+pub(super) const SET: &str = "--set ";
+
+type Labels = Vec<(Range<usize>, Option<String>)>;
+
+/// Where in a failure file's text the parts of a setting stand, which is one of its parameters.
+fn in_parameters(text: &str, setting: &str, labels: &Labels) -> Option<Labels> {
+    let (key, value) = setting.split_once('=')?;
+    let file = DeTable::parse(text).ok()?;
+    let parameters = file.get_ref().get("parameters")?.get_ref().as_table()?;
+    let (known, given) = parameters.iter().find(|(known, _)| known.get_ref() == key)?;
+    let moved = |(span, label): &(Range<usize>, Option<String>)| {
+        let (whole, start, words) = match span.start.checked_sub(key.len() + 1) {
+            None => (known.span(), span.start, key),
+            Some(start) => (given.span(), start, value),
+        };
+        let words = words.get(start..(start + span.len()).min(words.len())).filter(|words| !words.is_empty());
+        // Behind the quotation mark, if there is nothing in it that is written otherwise.
+        let found = words.and_then(|words| {
+            let places = std::iter::once(whole.start + 1 + start).chain(whole.clone());
+            let mut spans = places.map(|at| at..at + words.len()).filter(|span| span.end <= whole.end);
+            spans.find(|span| text.get(span.clone()) == Some(words))
+        });
+        (found.unwrap_or(whole), label.clone())
+    };
+    Some(labels.iter().map(moved).collect())
+}
+
 /// All that is wrong with a scenario file and the `--set` arguments: at least one mistake.
 ///
 /// A `miette::Diagnostic`: the first mistake is the diagnostic itself, the others are related ones.
@@ -136,6 +165,22 @@ impl ScenarioError {
     pub(crate) fn without_description(path: &std::path::Path, how: &str) -> ScenarioError {
         let message = format!("{}: the program's description of its world doesn't come back: {how}", path.display());
         ScenarioError::from(Mistake::nowhere(message, None))
+    }
+
+    /// The same where the settings weren't given by `--set`, but are the parameters of a failure file, which has that text: what is wrong with
+    /// them is shown there.
+    pub(crate) fn in_parameters_of(mut self, path: &std::path::Path, text: &str) -> ScenarioError {
+        let text: Arc<str> = text.into();
+        let name = path.display().to_string();
+        for mistake in std::iter::once(&mut *self.first).chain(&mut self.others) {
+            if let Some(place) = &mut mistake.place
+                && place.source.name().starts_with(SET)
+                && let Some(labels) = in_parameters(&text, &place.text, &place.labels)
+            {
+                *place = Place { source: NamedSource::new(&name, Arc::clone(&text)), text: Arc::clone(&text), labels };
+            }
+        }
+        self
     }
 
     pub(super) fn new(mut mistakes: Vec<Mistake>) -> ScenarioError {

@@ -84,7 +84,7 @@ pub use squall_trace::verdict::BUILT_IN_PROPERTIES;
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration};
 
 use crate::Simulation;
-use mistake::{Draft, Sources};
+use mistake::{Draft, SET, Sources};
 use program::Built;
 use reader::{Fields, Reader};
 use sections::{LinkSettings, NamePlace, Settings};
@@ -355,7 +355,7 @@ fn read(
     }
     let mut parameters = Parameters::new();
     for argument in set {
-        let start = sources.add(format!("--set {argument}"), argument);
+        let start = sources.add(format!("{SET}{argument}"), argument);
         overlay::overlay(reader, &mut root, argument, start);
         if let Some((key, value)) = argument.split_once('=') {
             let key: Vec<&str> = key.split('.').map(str::trim).collect();
