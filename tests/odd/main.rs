@@ -245,11 +245,16 @@ fn hoarding(world: &mut World, _: &NoArgs) {
 }
 
 #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 struct Orphaning {
     /// It starts another process before, for so long.
     seconds: String,
     /// And writes to that file.
     edits: String,
+    /// Does it in the second run alone, by that file, which the first one makes.
+    second: String,
+    /// Fails where it doesn't.
+    fails: bool,
 }
 
 fn orphaning(world: &mut World, args: &Orphaning) {
@@ -259,7 +264,9 @@ fn orphaning(world: &mut World, args: &Orphaning) {
         let args = args.clone();
         async move {
             squall::time::sleep(Duration::from_millis(1)).await;
-            if rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(3) {
+            let is_one_in_three = rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(3);
+            let is_second = || std::fs::File::options().write(true).create_new(true).open(&args.second).is_err();
+            if if args.second.is_empty() { is_one_in_three } else { is_second() } {
                 if !args.seconds.is_empty() {
                     let _ = std::process::Command::new("sleep").arg(&args.seconds).spawn();
                 }
@@ -272,6 +279,7 @@ fn orphaning(world: &mut World, args: &Orphaning) {
                 }
                 wait_for_ever();
             }
+            assert!(!args.fails, "as it is to");
         }
     });
 }

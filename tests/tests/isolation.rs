@@ -452,6 +452,33 @@ fn a_run_whose_zygote_is_killed_is_unknown() {
     assert_soon("none is left", || odd.processes() == 0);
 }
 
+/// A run that didn't end by itself is no second run that a first could be compared with.
+#[test]
+fn a_second_run_whose_zygote_is_killed_is_no_nondeterminism() {
+    for (fails, code, verdict) in [(false, 120, "unknown"), (true, 100, "failed")] {
+        let odd = Odd::new();
+        let args = format!("isolation = \"process\"\nargs = {{ second = \"seen\", fails = {fails} }}\n");
+        let file = odd.scenario("orphaning", &args);
+        // One in a hundred of those that pass is run again, and all that fail.
+        let explore = ["explore", &file, "--no-check", "--no-shrink", "--hang-after", "600s", "--seeds", "99..100"];
+        let (stdout, _) = odd.squall(&explore, code);
+        assert!(!stdout.contains("NOT DETERMINISTIC"), "{stdout}");
+        let said = "it was run a second time, to see whether it repeats itself, but while this run was on, the process";
+        assert!(fails || unwrapped(&stdout).contains(said), "{stdout}");
+        std::fs::remove_file(odd.0.path("seen")).expect("it was made");
+        assert_eq!(odd.json(&explore, code)[verdict], 1);
+        std::fs::remove_file(odd.0.path("seen")).expect("it was made");
+        let summary = odd.json(&["replay", &file, "--seed", "99", "--hang-after", "600s"], code);
+        assert_eq!(summary["outcome"], "unknown", "{summary}");
+        std::fs::remove_file(odd.0.path("seen")).expect("it was made");
+        // The check of the first seed finds nothing to compare, and of the seed itself nobody knows.
+        let explore = ["explore", &file, "--no-shrink", "--hang-after", "600s", "--seeds", "0..1"];
+        let (stdout, stderr) = odd.squall(&explore, 120);
+        assert!(stderr.contains("the determinism check wasn't made"), "{stdout}{stderr}");
+        assert_soon("none is left", || odd.processes() == 0);
+    }
+}
+
 /// With its group, what its run has started is ended.
 #[test]
 fn what_a_run_has_started_whose_zygote_is_killed_is_not_left() {

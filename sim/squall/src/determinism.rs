@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use squall_trace::{Plan, Record, Trace, Verdict};
+use squall_trace::{Outcome, Plan, Record, Trace, Verdict};
 
 use crate::divergence::{Divergence, first_divergence};
-use crate::runner::{Simulation, WorldError};
+use crate::runner::{HANG_PROPERTY, Simulation, WorldError, is_lost};
 use crate::trace_file;
 
 /// What the check found.
@@ -26,6 +26,17 @@ pub enum Checked {
     },
     /// The check couldn't be made: why.
     NotDone(String),
+}
+
+/// Why two runs of a plan say nothing about whether it repeats itself: one of them didn't end by itself. Its process was ended from outside,
+/// or it was so slow that it counted as a hang. Who ends each run in the same way does it by itself.
+pub(crate) fn cut_off<'o>(first: &'o Outcome, second: &'o Outcome) -> Option<&'o str> {
+    const FROM_OUTSIDE: [&str; 2] = [HANG_PROPERTY, "killed"];
+    let is_cut_off = |outcome: &Outcome| {
+        is_lost(outcome) || outcome.verdict.property().is_some_and(|property| FROM_OUTSIDE.contains(&property))
+    };
+    let is_alike = first.verdict.property().is_some() && first.verdict.property() == second.verdict.property();
+    [second, first].into_iter().find(|run| !is_alike && is_cut_off(run))?.verdict.message()
 }
 
 /// Set for the fresh process, so that its environment differs from this one's, in names and in length.
@@ -48,12 +59,16 @@ pub fn check_in_this_process(
     other: &Plan,
 ) -> Result<(Checked, Option<Trace>), WorldError> {
     let first = simulation.try_run_plan(plan, Record::Full)?;
-    let Some(first) = first.trace else {
+    if first.trace.is_none() {
         let text = format!("{}, and leaves nothing to compare", verdict_in_words(&first.verdict));
         return Ok((Checked::NotDone(text), None));
-    };
+    }
     simulation.try_run_plan(other, Record::Full)?;
     let second = simulation.try_run_plan(plan, Record::Full)?;
+    if let Some(why) = cut_off(&first, &second) {
+        return Ok((Checked::NotDone(format!("one of two runs didn't end by itself: {why}")), None));
+    }
+    let Some(first) = first.trace else { unreachable!("it was asked for above") };
     let Some(second) = second.trace else {
         let text = format!("when it was repeated, {}, and left nothing to compare", verdict_in_words(&second.verdict));
         return Ok((Checked::NotDone(text), None));

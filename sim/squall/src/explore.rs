@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub use squall_campaign::tally::{Counted, Explored, FAILURES_LISTED_MAX, Group, Listed};
 use squall_trace::{Plan, Record, Seed, Verdict};
 
+use crate::determinism::cut_off;
 use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
 use squall_campaign::seeds::SeedRange;
 
@@ -221,35 +222,42 @@ impl Pool<'_> {
         let seed = Seed(self.settings.seeds.start() + index);
         let plan = (self.plan)(seed);
         let outcome = self.simulation.try_run_plan(&plan, Record::Digest)?;
-        let mut counted = Counted {
+        let (mut perturbations, mut again) = (None, None);
+        match outcome.verdict.property() {
+            None if outcome.verdict == Verdict::Pass && is_repeated(seed) => {
+                again = Some(self.simulation.try_run_plan(&plan, Record::Digest)?);
+            }
+            None => {}
+            // To run it again would take as long again. As far as it can be recorded, it was.
+            Some(HANG_PROPERTY) => perturbations = outcome.trace.is_some().then_some(outcome.perturbations.len()),
+            Some(_) if self.listed_all.load(Ordering::Relaxed) => {}
+            Some(_) => {
+                let second = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
+                perturbations = Some(second.perturbations.len());
+                again = Some(second);
+            }
+        }
+        let why = again.as_ref().and_then(|again| cut_off(&outcome, again)).map(str::to_string);
+        let repeats = why.is_some() || again.is_none_or(|again| again.digest == outcome.digest);
+        let verdict = match why {
+            None => outcome.verdict,
+            // What fails is a failure all the same; whether it repeats itself is seen when it is shrunk.
+            Some(why) => {
+                let message = format!("it was run a second time, to see whether it repeats itself, but {why}");
+                outcome.verdict.worse(Verdict::Unknown { message })
+            }
+        };
+        Ok(Counted {
             seed,
-            verdict: outcome.verdict,
+            verdict,
             digest: outcome.digest,
             escapes: outcome.escapes,
             unreached_faults: outcome.unreached_faults.into_iter().map(|unreached| unreached.fault).collect(),
             goals: outcome.goals,
             open: outcome.open,
-            perturbations: None,
-            repeats: true,
-        };
-        match counted.verdict.property() {
-            None if counted.verdict == Verdict::Pass && is_repeated(seed) => {
-                let again = self.simulation.try_run_plan(&plan, Record::Digest)?;
-                counted.repeats = outcome.digest == again.digest;
-            }
-            None => {}
-            // To run it again would take as long again. As far as it can be recorded, it was.
-            Some(HANG_PROPERTY) => {
-                counted.perturbations = outcome.trace.is_some().then_some(outcome.perturbations.len())
-            }
-            Some(_) if self.listed_all.load(Ordering::Relaxed) => {}
-            Some(_) => {
-                let again = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
-                counted.perturbations = Some(again.perturbations.len());
-                counted.repeats = outcome.digest == again.digest;
-            }
-        }
-        Ok(counted)
+            perturbations,
+            repeats,
+        })
     }
 
     fn collect(&self, watch: &mut dyn Watch) -> Result<Explored, Broken> {

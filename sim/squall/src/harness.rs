@@ -36,6 +36,7 @@ use squall_trace::{Digest, Outcome, Plan, Record, Seed, Trace, Verdict};
 
 use crate::cli::exit::Stop;
 use crate::cli::{self, Programs, Saved};
+use crate::determinism::cut_off;
 use crate::explore::{Counted, Explored, NoWatch, Settings, Watch, WatchEnded};
 use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words, kept_aside};
 use crate::isolation::LEAVING_THREADS;
@@ -43,7 +44,7 @@ use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario};
 use crate::testing::{
     self, Problem, SHRINK_FOR, STYLE, Search, describe_outcome, hang_after, is_hung, is_same, jobs, note,
-    package_option, shrinks, target_directory, variable,
+    package_option, shrinks, target_directory, variable, worse_of,
 };
 use squall_campaign::seeds::SeedRange;
 
@@ -290,7 +291,7 @@ impl Harness {
             let run = || simulation.try_run_plan(&saved.plan(), Record::Full).map_err(|error| error.to_string());
             Ok::<(Outcome, Outcome), String>((run()?, run()?))
         };
-        let differs = |(outcome, again): &(Outcome, Outcome)| !is_same(outcome, again);
+        let differs = |(first, again): &(Outcome, Outcome)| !is_same(first, again) && cut_off(first, again).is_none();
         let mut both = run_twice(&saved)?;
         if differs(&both) && saved.scenario.isolation() == Isolation::Auto {
             note(&format!("squall: {}: {LEAVING_THREADS}", path.display()));
@@ -298,7 +299,10 @@ impl Harness {
             both = run_twice(&saved)?;
         }
         let differs = differs(&both);
-        let (outcome, again) = both;
+        let (mut outcome, again) = both;
+        if cut_off(&outcome, &again).is_some() {
+            outcome = worse_of(outcome, again.clone());
+        }
         if let (true, Some(trace)) = (shown, &outcome.trace) {
             note(render_timeline(trace, STYLE).trim_end());
         }

@@ -502,6 +502,11 @@ pub(crate) fn no_run(error: &WorldError) -> Outcome {
     without_run(Verdict::Unknown { message: error.to_string() }, 0)
 }
 
+/// Whether nobody knows what a run came to, because its process was ended from outside.
+pub(crate) fn is_lost(outcome: &Outcome) -> bool {
+    matches!(outcome.verdict, Verdict::Unknown { .. }) && outcome.digest == Digester::new(false).finish().0
+}
+
 /// What there is to say of a run of which nothing is left.
 fn without_run(verdict: Verdict, events: u64) -> Outcome {
     let (digest, _) = Digester::new(false).finish();

@@ -43,6 +43,7 @@ use squall_reports::{Style, render_events, render_perturbations, render_timeline
 use squall_trace::trace::format_ns;
 use squall_trace::{Digest, Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
+use crate::determinism::cut_off;
 use crate::divergence::{first_divergence, same_verdict};
 use crate::explore::is_repeated;
 use crate::failures::{self, Patience, REGRESSIONS, entries_in_words, found_in_words, kept_aside};
@@ -278,7 +279,8 @@ impl Exploration {
             (run(), run())
         };
         let (mut outcome, mut again) = run_twice(&simulation);
-        if !is_same(&outcome, &again) && self.isolation == Isolation::Auto && !simulation.is_in_processes() {
+        let differs = |first: &Outcome, second: &Outcome| !is_same(first, second) && cut_off(first, second).is_none();
+        if differs(&outcome, &again) && self.isolation == Isolation::Auto && !simulation.is_in_processes() {
             note(&format!("squall: {label}: {LEAVING_THREADS}\n{}\n", where_they_part(&outcome, &again)));
             simulation = simulation.in_processes();
             (outcome, again) = run_twice(&simulation);
@@ -286,8 +288,11 @@ impl Exploration {
         if let (true, Some(trace)) = (shown, &outcome.trace) {
             note(render_timeline(trace, STYLE).trim_end());
         }
-        if !is_same(&outcome, &again) {
+        if differs(&outcome, &again) {
             panic!("{} does not repeat itself\n{}", path.display(), where_they_part(&outcome, &again));
+        }
+        if cut_off(&outcome, &again).is_some() {
+            outcome = worse_of(outcome, again);
         }
         let found = Found::new(&file, &outcome);
         let said = format!("{}: {}", path.display(), found_in_words(found, &file, &outcome));
@@ -699,6 +704,9 @@ impl Search {
             let _ = self.attempt(Seed(seed.0.wrapping_add(1)), Record::Digest);
             match self.attempt(seed, Record::Full) {
                 Ok(second) if second.digest == first.digest => {}
+                Ok(second) if cut_off(&first, &second).is_some() => {
+                    return Some(Problem::Judged(Box::new(worse_of(first, second))));
+                }
                 Ok(second) => return Some(Problem::NotRepeated(where_they_part(&first, &second))),
                 Err(message) => {
                     let text = format!("the second time its world could not be described: {message}");
@@ -762,6 +770,7 @@ impl Search {
         };
         match self.attempt(seed, Record::Full) {
             Ok(full) if is_same(&full, &found) => Problem::Judged(Box::new(full)),
+            Ok(full) if cut_off(&found, &full).is_some() => Problem::Judged(Box::new(worse_of(found, full))),
             Ok(full) => {
                 // The run that was found has no record: a third one has to stand for it.
                 let text = match self.attempt(seed, Record::Full) {
@@ -773,6 +782,12 @@ impl Search {
             Err(message) => Problem::NotRepeated(format!("again, its world could not be described: {message}")),
         }
     }
+}
+
+/// Of two runs, one of which didn't end by itself, what is the worse for whoever asks whether it passes.
+pub(crate) fn worse_of(first: Outcome, second: Outcome) -> Outcome {
+    let verdict = first.verdict.clone().worse(second.verdict.clone());
+    if verdict == first.verdict { first } else { second }
 }
 
 /// Whether failures are to be shrunk.

@@ -20,6 +20,7 @@ use super::interrupt;
 use super::output::{self, Output};
 use super::programs::Programs;
 use super::saved::Saved;
+use crate::determinism::cut_off;
 use crate::divergence::{Divergence, first_divergence};
 use crate::failures::{entries_in_words, found_in_words};
 use crate::runner::Simulation;
@@ -119,11 +120,11 @@ fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) ->
         before: entries_in_words(&saved.file),
         after: match &compared {
             Compared::Same => found_in_words(found, &saved.file, &first),
-            Compared::Differs(_) => compared_in_words(&compared),
+            Compared::Differs(_) | Compared::CutOff(_) => compared_in_words(&compared),
         },
         word: match &compared {
             Compared::Same => found.word(),
-            Compared::Differs(_) => compared.word(),
+            Compared::Differs(_) | Compared::CutOff(_) => compared.word(),
         },
     };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
@@ -145,12 +146,17 @@ struct Replayed {
 enum Compared {
     Same,
     Differs(Option<Divergence>),
+    /// One of them didn't end by itself: why.
+    CutOff(String),
 }
 
 impl Compared {
     fn new(first: &Outcome, second: &Outcome) -> Compared {
         if is_same(first, second) {
             return Compared::Same;
+        }
+        if let Some(why) = cut_off(first, second) {
+            return Compared::CutOff(why.to_string());
         }
         let divergence = match (&first.trace, &second.trace) {
             (Some(first), Some(second)) => first_divergence(first, second),
@@ -163,6 +169,7 @@ impl Compared {
         match self {
             Compared::Same => "same",
             Compared::Differs(_) => "differs",
+            Compared::CutOff(_) => "unknown",
         }
     }
 }
@@ -173,6 +180,7 @@ fn exit_code(verdict: &Verdict, compared: Option<&Compared>) -> u8 {
     }
     match (compared, verdict) {
         (Some(Compared::Differs(_)), _) => exit::NONDETERMINISM,
+        (Some(Compared::CutOff(_)), Verdict::Pass) => exit::INCONCLUSIVE,
         (_, Verdict::Pass) => exit::PASS,
         (_, Verdict::Fail(_)) => exit::PROPERTY_FAILED,
         (_, Verdict::Unknown { .. }) => exit::INCONCLUSIVE,
@@ -332,6 +340,9 @@ fn compared_in_words(compared: &Compared) -> String {
         Compared::Differs(Some(divergence)) => {
             output::without_controls(&format!("differs, run again in the same process: {divergence}"))
         }
+        Compared::CutOff(why) => output::without_controls(&format!(
+            "unknown: of two runs one didn't end by itself, so that they say nothing: {why}"
+        )),
         Compared::Differs(None) => "differs: a second run came to something else".to_string(),
     }
 }
