@@ -100,6 +100,25 @@ fn what_is_unseen_is_estimated_by_what_was_seen_once() {
     assert!(explore(runs - 1).summary()["unseen"].as_f64().expect("a number") < unseen);
 }
 
+/// A run may reach several goals: what came once is more than the runs, and still no chance above 1.
+#[test]
+fn what_is_unseen_is_a_chance_however_few_the_runs() {
+    let place = calm_place();
+    let explore = |seeds: &str| {
+        let arguments = ["explore", "calm.toml", "--set", "network.loss=40%", "--no-check", "--seeds", seeds];
+        (place.json(&arguments), place.squall(&arguments).stdout)
+    };
+    let is_first =
+        |seed: &u64| goals(&explore(&format!("{seed}..{}", seed + 1)).0).iter().all(|goal| goal["runs"] == 1);
+    let seed = (0..100).find(is_first).expect("one that reaches both");
+    let (json, text) = explore(&format!("{seed}..{}", seed + 1));
+    assert_eq!(json.summary()["unseen"], 1.0);
+    assert!(text.contains("so few runs say nothing of what the next one reaches (Good-Turing: 2 came"), "{text}");
+    let (json, text) = explore("0..100");
+    assert_eq!(json.summary()["unseen"], 0.0);
+    assert!(text.contains("a new one with a chance of about 0.00 % (Good-Turing: 0 came in one run alone)"), "{text}");
+}
+
 #[test]
 fn the_runner_runs_seeds_until_every_goal_was_reached() {
     let place = Place::new();

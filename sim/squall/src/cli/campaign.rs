@@ -38,7 +38,7 @@ struct Finished {
     unknown: u64,
     seconds: f64,
     failures: Vec<FinishedFailure>,
-    /// Where there are goals: about the chance that the next run reaches one that none has reached (Good-Turing).
+    /// Where there are goals: about the chance that the next run reaches one that none has reached (Good-Turing), 1 at the most.
     #[serde(skip_serializing_if = "Option::is_none")]
     unseen: Option<f64>,
 }
@@ -243,10 +243,11 @@ impl Campaign {
         self.goals().filter(move |(_, count, _)| judged && count.runs == 0).map(|(goal, ..)| goal)
     }
 
-    /// About the chance that the next run reaches a goal that none has reached.
+    /// About the chance that the next run reaches a goal that none has reached. One run may reach several, so that after few runs the estimate,
+    /// which is of how many new ones the next run reaches, is above 1.
     fn unseen(&self) -> Option<f64> {
         let Explored { runs, goals, .. } = &self.explored;
-        (*runs > 0 && !goals.is_empty()).then(|| self.explored.goals_in_one_run() as f64 / *runs as f64)
+        (*runs > 0 && !goals.is_empty()).then(|| (self.explored.goals_in_one_run() as f64 / *runs as f64).min(1.0))
     }
 
     /// Whether that property failed that was to fail, and nothing else did. In a part it needn't.
@@ -322,9 +323,11 @@ impl Campaign {
             ));
         }
         let (once, percent) = (self.explored.goals_in_one_run(), self.unseen().unwrap_or_default() * 100.0);
-        text.push_str(&format!(
-            "    the next run reaches a new one with a chance of about {percent:.2} % (Good-Turing: {once} came in one run alone)\n"
-        ));
+        let next = match once < runs {
+            true => format!("the next run reaches a new one with a chance of about {percent:.2} %"),
+            false => "so few runs say nothing of what the next one reaches".to_string(),
+        };
+        text.push_str(&format!("    {next} (Good-Turing: {once} came in one run alone)\n"));
         for goal in self.unreached_goals() {
             text.push_str(&format!("NOT REACHED in {}: {}", counted_runs(runs), printable::line(goal, 60)));
             match places_of(goal) {
