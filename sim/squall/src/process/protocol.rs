@@ -16,7 +16,7 @@ pub const FORK: u8 = b'F';
 /// What follows was said by the child: a length (four bytes) and so many bytes.
 pub const SAID: u8 = b'S';
 
-/// A child was made: its number (four bytes) follows.
+/// A child was made: its number (four bytes) follows. It says this itself.
 pub const MADE: u8 = b'M';
 
 /// The child has ended: [`Ended::encode`].

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getppid, kill_process,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getppid, kill_process,
     kill_process_group, set_parent_process_death_signal, setpgid, setrlimit, waitid, waitpid,
 };
 use squall_hermetic::process::{
@@ -130,9 +130,6 @@ fn serve_from(simulation: &Simulation, randomised: Option<String>) -> io::Result
             }
             Forked::Parent(child) => {
                 drop(theirs);
-                let mut made = [MADE; 5];
-                made[1..].copy_from_slice(&child.to_le_bytes());
-                control.write_all(&made)?;
                 let ended = pass_on(&mut ours, &mut control, child, parent, silence_max, &mut buffer)?;
                 // What it printed is told apart from what others print.
                 print_mark(number)?;
@@ -259,6 +256,12 @@ fn run_one(simulation: &Simulation, control: &mut UnixStream, reply: UnixStream)
     // A group of its own: what kills it kills nobody else, and what it starts can be ended with it.
     let _ = setpgid(None, None);
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // It says so itself, and before anything else: it may kill its parent before that comes to say it, and leave what it has started.
+    let mut made = [MADE; 5];
+    made[1..].copy_from_slice(&getpid().as_raw_pid().to_le_bytes());
+    if control.write_all(&made).is_err() {
+        return;
+    }
     // The program's own files are as they are elsewhere.
     end_by_file_size_limit(true);
     let Ok(Some(request)) = read_line::<Request>(&mut BufReader::new(control)) else { return };
