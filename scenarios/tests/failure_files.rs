@@ -288,6 +288,34 @@ fn an_edited_failure_is_shrunk_again() {
     }
 }
 
+/// Where there is nothing to shrink, it is said as a replay says it: in words, in the summary, and by the code.
+#[test]
+fn what_does_not_fail_any_more_is_not_shrunk() {
+    let checkout = Checkout::explored();
+    let saved = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    let flow = saved.lines().find(|line| line.starts_with("flow = ")).expect("it has one");
+    for (from, to, outcome, code) in [
+        ("value = 1", "value = 0", "gone", 0),
+        (flow, "flow = \"0000000000000001\"", "stale", 125),
+        ("property = \"paid-once\"", "property = \"paid-twice\"", "stale", 125),
+        ("property = \"paid-once\"", "property = \"panic\"", "gone", 100),
+    ] {
+        let edited = saved.replace(from, to);
+        std::fs::write(checkout.path("edited.toml"), &edited).expect("it can be written");
+        for command in ["replay", "shrink"] {
+            let output = checkout.squall(&[command, "edited.toml", "--message-format", "json"]);
+            assert_eq!(output.status.code(), Some(code), "{command}: {}", said(&output));
+            let line = last_line(&output);
+            assert_eq!(line["outcome"], outcome, "{command}: {line}");
+            let event = if command == "shrink" { "shrink-finished" } else { "run-finished" };
+            assert_eq!(line["event"], event);
+        }
+        let output = checkout.squall(&["shrink", "edited.toml"]);
+        assert!(said(&output).contains(&format!("there is nothing to shrink; {outcome}: ")), "{}", said(&output));
+        assert_eq!(std::fs::read_to_string(checkout.path("edited.toml")).expect("the file"), edited);
+    }
+}
+
 /// Of hundreds of decisions in ten seconds the one that stopped everybody is left.
 #[test]
 fn what_stops_all_progress_is_found() {

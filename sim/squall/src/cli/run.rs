@@ -143,7 +143,7 @@ struct Replayed {
 }
 
 /// What two runs of one plan say about each other.
-enum Compared {
+pub enum Compared {
     Same,
     Differs(Option<Divergence>),
     /// One of them didn't end by itself: why.
@@ -174,7 +174,8 @@ impl Compared {
     }
 }
 
-fn exit_code(verdict: &Verdict, compared: Option<&Compared>) -> u8 {
+/// What a run's verdict ends the process with, or that two runs of one plan differ.
+pub fn exit_code(verdict: &Verdict, compared: Option<&Compared>) -> u8 {
     if interrupt::requested() {
         return exit::INTERRUPTED;
     }

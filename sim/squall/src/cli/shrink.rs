@@ -1,5 +1,7 @@
 //! `squall shrink`: a saved failure with fewer and smaller perturbations.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::shrink::Minimal;
@@ -9,7 +11,7 @@ use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
 use super::programs::Programs;
-use super::run::unwritable;
+use super::run::{exit_code, unwritable};
 use super::saved::{self, Saved};
 use crate::failures::{Patience, found_in_words, shrink_and_explain};
 use crate::runner::HANG_PROPERTY;
@@ -17,6 +19,9 @@ use crate::runner::HANG_PROPERTY;
 #[derive(Serialize)]
 struct Finished {
     event: &'static str,
+    /// What the failure was found to be instead, where there was nothing to shrink.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     before: usize,
     after: usize,
     runs: u64,
@@ -26,6 +31,7 @@ struct Finished {
 }
 
 pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> Result<u8, Stop> {
+    let begun = Instant::now();
     let Shrink { file: path, out, patience, .. } = arguments;
     let (saved, mut simulation, outcome) = Saved::load(path, programs)?.run_first(programs)?;
     if saved.file.property == HANG_PROPERTY {
@@ -35,12 +41,23 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
     if outcome.verdict.property() != Some(&*saved.file.property) {
         let found = Found::new(&saved.file, &outcome);
         let said = found_in_words(found, &saved.file, &outcome);
-        let said = format!("{}: there is nothing to shrink; {said}", path.display());
-        if found.is_stale() {
-            output::complain(&said);
-            return Ok(exit::STALE);
-        }
-        return Err(Stop::Own(said));
+        output::complain(&format!("{}: there is nothing to shrink; {said}", path.display()));
+        let entries = saved.file.perturbations();
+        output.json(&Finished {
+            event: "shrink-finished",
+            outcome: Some(found.word()),
+            before: entries,
+            after: entries,
+            runs: 1,
+            minimal: false,
+            seconds: begun.elapsed().as_secs_f64(),
+            file: path.display().to_string(),
+        })?;
+        // As a replay of it.
+        return Ok(match found.is_stale() && !interrupt::requested() {
+            true => exit::STALE,
+            false => exit_code(&outcome.verdict, None),
+        });
     }
     let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs, interrupt::flag());
     let told = match shrink_and_explain(&simulation, &saved.plan(), &mut patience) {
@@ -57,6 +74,7 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
     output.text(&format!("replay: {}", super::as_called(&replay)))?;
     output.json(&Finished {
         event: "shrink-finished",
+        outcome: None,
         before: told.shrunk.before,
         after: told.shrunk.perturbations().len(),
         runs: told.shrunk.runs,
