@@ -105,9 +105,8 @@ fn a_replay_says_what_it_found() {
     assert_eq!(checkout.replay(&[]), ("gone".to_string(), 0));
     std::fs::write(checkout.path(SAVED), &whole).expect("it can be written");
 
-    // Squall itself may be another one: that is said where it matters.
+    // Squall itself may be another one.
     checkout.edit(SAVED, "squall = \"0.1.0\"", "squall = \"0.0.9\"");
-    assert!(!said(&checkout.squall(&["replay", SAVED])).contains("0.0.9"), "the run is the same");
     // It speaks of a message that isn't there.
     checkout.edit(SAVED, "number = 1", "number = 77");
     assert_eq!(checkout.replay(&[]), ("stale".to_string(), 125));
@@ -184,6 +183,7 @@ fn a_wrong_parameter_of_a_failure_file_is_told_in_that_file() {
             let output = checkout.squall(command);
             assert_eq!(output.status.code(), Some(2), "{}", said(&output));
             let said = said(&output).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+            let said = said.replace("/ ", "/");
             assert!(said.contains(&format!("{SAVED}: its scenario scenarios/payments.toml can't be read")), "{said}");
             assert!(said.contains(expected) && !said.contains("--set"), "{said}");
             assert!(said.contains(&format!("[{SAVED}:{line}:{column}]")), "{said}");
@@ -285,6 +285,33 @@ fn an_edited_failure_is_shrunk_again() {
         assert!(said(&output).contains("not minimal"), "{}", said(&output));
         let text = std::fs::read_to_string(checkout.path("short.toml")).expect("it was written");
         assert!(text.contains("minimal = \"unproved\"") && text.contains("kind = \"loss\""), "{text}");
+    }
+}
+
+/// What another version or build has saved is told as such, whatever comes of it.
+#[test]
+fn another_version_or_build_is_told_whatever_is_found() {
+    let checkout = Checkout::explored();
+    let own = said(&checkout.squall(&["replay", SAVED]));
+    assert!(!own.contains("it was saved by"), "{own}");
+    checkout.edit(SAVED, "squall = \"0.1.0\"", "squall = \"9.1.0\"");
+    let version = "it was saved by Squall 9.1.0, and this is 0.1.0";
+    let replayed = said(&checkout.squall(&["replay", SAVED]));
+    assert!(
+        replayed.contains(&format!("same: paid-once fails, and the run is the one that was saved; {version}")),
+        "{replayed}"
+    );
+    assert!(!replayed.contains("another build"), "{replayed}");
+    let explored = said(&checkout.squall(&["explore", "scenarios/payments.toml", "--seeds", "0..1", "--no-check"]));
+    assert!(explored.contains(version), "{explored}");
+    let text = std::fs::read_to_string(checkout.path(SAVED)).expect("the file");
+    let build = text.lines().find(|line| line.starts_with("build = ")).expect("it has one");
+    checkout.edit(SAVED, build, "build = \"00000000000000000000000000000007\"");
+    for (from, to, found) in [("value = 1", "value = 1", "same: "), ("value = 1", "value = 0", "gone: ")] {
+        checkout.edit(SAVED, from, to);
+        let replayed = said(&checkout.squall(&["replay", SAVED]));
+        let build = "it was saved by another build of the program (00000000000000000000000000000007), and this is ";
+        assert!(replayed.contains(found) && replayed.contains(version) && replayed.contains(build), "{replayed}");
     }
 }
 

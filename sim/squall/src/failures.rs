@@ -10,7 +10,9 @@ use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::shrink::{self, Budget, Minimal, Shrunk, Unshrinkable};
 use squall_reports::printable;
 use squall_trace::trace::format_ns;
-use squall_trace::{Base, Capabilities, Observer, Outcome, Plan, Record, Seed, StrategyChoice, Target, Verdict};
+use squall_trace::{
+    Base, Capabilities, Digest, Observer, Outcome, Plan, Record, Seed, StrategyChoice, Target, Verdict,
+};
 
 use crate::divergence::first_divergence;
 use crate::runner::{Simulation, WorldError, no_run};
@@ -102,9 +104,9 @@ fn compared_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> Str
     };
     match found {
         Found::Same if outcome.verdict.property().is_none() => {
-            format!("same: {now}, and it is the one that was saved")
+            format!("same: {now}, and it is the one that was saved{other}")
         }
-        Found::Same => format!("same: {property} fails, and the run is the one that was saved"),
+        Found::Same => format!("same: {property} fails, and the run is the one that was saved{other}"),
         Found::Differs => format!(
             "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {}){other}",
             file.digest, outcome.digest
@@ -137,6 +139,12 @@ fn compared_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> Str
             )
         }
     }
+}
+
+/// That another build of the program saved it, where both are known. What is kept outlives many builds: only who replays one is told.
+pub fn other_build_in_words(file: &FailureFile, build: Option<Digest>) -> Option<String> {
+    let (saved, build) = (file.build?, build?);
+    (saved != build).then(|| format!("it was saved by another build of the program ({saved}), and this is {build}"))
 }
 
 /// Why nothing ends a run where its failure file says: it ends before.

@@ -22,7 +22,7 @@ use super::programs::Programs;
 use super::saved::Saved;
 use crate::determinism::cut_off;
 use crate::divergence::{Divergence, first_divergence};
-use crate::failures::{entries_in_words, found_in_words};
+use crate::failures::{entries_in_words, found_in_words, other_build_in_words};
 use crate::runner::Simulation;
 use crate::scenario::{Isolation, Scenario};
 use crate::testing::is_same;
@@ -116,10 +116,12 @@ fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) ->
     };
     let (once, first, compared) = once.run_twice()?;
     let found = Found::new(&saved.file, &first);
+    let other_build = other_build_in_words(&saved.file, once.scenario.build());
+    let other_build = other_build.map_or_else(String::new, |said| format!("\n{said}"));
     let more = Replayed {
         before: entries_in_words(&saved.file),
         after: match &compared {
-            Compared::Same => found_in_words(found, &saved.file, &first),
+            Compared::Same => found_in_words(found, &saved.file, &first) + &other_build,
             Compared::Differs(_) | Compared::CutOff(_) => compared_in_words(&compared),
         },
         word: match &compared {
