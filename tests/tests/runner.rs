@@ -154,6 +154,27 @@ fn one_seed_alone() {
     assert_eq!(seen.len(), 3, "{seen:?}");
 }
 
+/// What else fails is told as any failure is: by the command that runs its seed again, what it comes down to, and a file.
+#[test]
+fn a_canary_that_fails_otherwise_names_the_seed_and_saves_it() {
+    let project = Project::new();
+    project.scenario("canary", "program = \"two-faults\"\nseeds = \"0..50\"\nexpect = \"panic\"\n");
+    let text = said(&mut project.tests(&["canary"]), 101);
+    assert!(text.contains("expected only panic to fail, but these did: error, panic; 50 runs"), "{text}");
+    let (_, rest) = text.split_once("SQUALL_SEED=").expect("a command");
+    let (seed, command) = rest.lines().next().expect("a line").split_once(' ').expect("a seed and a command");
+    assert!(command.ends_with(" -- canary::expects::panic --exact"), "{command}");
+    let alone = said(project.tests(&["canary"]).env("SQUALL_SEED", seed), 101);
+    assert!(alone.contains("FAIL error") && alone.contains("or another"), "{alone}");
+    assert!(text.contains(&format!("FAIL error seed {seed} (shrunk: ")), "{text}");
+    let replayed = said(project.tests(&["replay"]).env("SQUALL_REPLAY", saved(&text)), 101);
+    assert!(replayed.contains("same: error fails"), "{replayed}");
+    // Where it doesn't fail at all there is no seed to name.
+    project.scenario("canary", "program = \"calm\"\nseeds = \"0..50\"\nexpect = \"panic\"\n");
+    let text = said(&mut project.tests(&["canary"]), 101);
+    assert!(text.contains("expected panic to fail, but it didn't") && !text.contains("SQUALL_SEED"), "{text}");
+}
+
 #[test]
 fn a_canary_that_nobody_knows_of_is_no_pass() {
     let project = Project::new();
@@ -161,6 +182,7 @@ fn a_canary_that_nobody_knows_of_is_no_pass() {
     project.scenario("undecided", text);
     let said = said(&mut project.tests(&["undecided"]), 101);
     assert!(said.contains("expected only panic to fail") && said.contains(" unknown"), "{said}");
+    assert!(said.contains("SQUALL_SEED=0x") && said.contains("-- undecided::expects::panic --exact"), "{said}");
 }
 
 /// Its timeline up to the hang, and a file; without another wait for each try.

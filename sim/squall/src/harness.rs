@@ -150,7 +150,7 @@ impl Harness {
             let trial_name = name.clone();
             let run = move || match alone {
                 Some(seed) => harness.alone(&scenario, seed, Some(&property), &trial_name),
-                None => harness.expects(&scenario, seeds, &property),
+                None => harness.expects(&scenario, seeds, &property, &trial_name),
             };
             return trials.push(trial(name, run));
         }
@@ -241,8 +241,18 @@ impl Harness {
 
     /// What is said of a seed that doesn't pass. A failure is shrunk and saved.
     fn tell(&self, finding: &Finding, trial: &str) -> String {
+        format!("{}{}", self.seed_command(finding.seed, trial), self.described(finding))
+    }
+
+    /// The command that runs a seed again, and an empty line.
+    fn seed_command(&self, seed: Seed, trial: &str) -> String {
+        format!("SQUALL_SEED={seed} {}\n\n", self.command(trial))
+    }
+
+    /// The same without that command.
+    fn described(&self, finding: &Finding) -> String {
         let Finding { scenario, seed, problem, .. } = finding;
-        let mut text = format!("SQUALL_SEED={seed} {}\n\n", self.command(trial));
+        let mut text = String::new();
         // Writing to a String can't fail.
         let _ = problem.describe(&mut text, &format!("seed {seed} of {}", scenario.path().display()));
         if let Problem::Judged(outcome) = problem
@@ -334,14 +344,27 @@ impl Harness {
     }
 
     /// Runs a scenario that is there to fail.
-    fn expects(&self, scenario: &Scenario, seeds: SeedRange, property: &str) -> Tried {
-        let mut explored = self.explored(scenario, seeds)?;
+    fn expects(&self, scenario: &Scenario, seeds: SeedRange, property: &str, trial: &str) -> Tried {
+        let mut scenario = scenario.clone();
+        let mut explored = self.explored(&scenario, seeds)?;
         if let (Some(seed), Isolation::Auto) = (explored.first_unrepeated, scenario.isolation()) {
             note(&format!("squall: {}, seed {seed}: {LEAVING_THREADS}", scenario.name()));
-            explored = self.explored(&self.leave_threads(scenario)?, seeds)?;
+            scenario = self.leave_threads(&scenario)?;
+            explored = self.explored(&scenario, seeds)?;
         }
-        came_as_expected(&explored, property)?;
-        all_reached(scenario, seeds, &explored)
+        if let Err(said) = came_as_expected(&explored, property) {
+            // The seed that shows it, told as that of any other trial. Where the property doesn't fail at all, there is none.
+            let Some(seed) = first_unexpected(&explored, property) else { return Err(said) };
+            let simulation = self.programs.simulation(&scenario);
+            let plan = scenario.plan(seed, Default::default());
+            let search = Search { simulation, plan, goals: Default::default() };
+            let described = search.check(seed, true).map_or_else(String::new, |problem| {
+                let simulation = search.simulation;
+                format!("\n\n{}", self.described(&Finding { scenario, simulation, seed, problem }))
+            });
+            return Err(format!("{}{said}{described}", self.seed_command(seed, trial)));
+        }
+        all_reached(&scenario, seeds, &explored)
     }
 
     /// Runs seeds until every goal was reached. Whether they pass is asked elsewhere.
@@ -391,6 +414,14 @@ fn came_as_expected(explored: &Explored, property: &str) -> Tried {
         [only] if *only == property && explored.unknown == 0 => Ok(()),
         _ => Err(format!("expected only {property} to fail, but these did: {}; {}", failed.join(", "), seen())),
     }
+}
+
+/// The first seed of a scenario that is there to fail by that property, and failed by another one, came to nothing that anybody knows, or
+/// didn't repeat itself.
+fn first_unexpected(explored: &Explored, property: &str) -> Option<Seed> {
+    let others = explored.groups.iter().filter(|(failed, _)| ***failed != *property).map(|(_, group)| group.seed);
+    let unknown = explored.first_unknown.as_ref().map(|(seed, _)| *seed);
+    explored.first_unrepeated.or(others.min()).or(unknown)
 }
 
 /// The goals that no run reached.
