@@ -474,6 +474,54 @@ fn an_interrupt_finishes_and_tells_what_was_found() {
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }
 
+/// Where nothing would be lost, nobody has to ask twice: also while a pipe is opened that nobody writes to, and in the midst of a run.
+#[cfg(unix)]
+#[test]
+fn what_saves_nothing_is_ended_by_the_first_interrupt() {
+    let place = Place::new();
+    let spinning = place.scenario("spinning", "");
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().expect("mkfifo").success());
+    let commands: [&[&str]; 7] = [
+        &["replay", "pipe"],
+        &["run", "pipe"],
+        &["list", "pipe"],
+        &["merge", "pipe"],
+        &["diff", "pipe", "pipe"],
+        &["check", "--model", "kv", "pipe"],
+        &["run", &spinning, "--hang-after", "600s"],
+    ];
+    /// Is killed, also where the test fails.
+    struct Killed(std::process::Child);
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let start = |arguments: &&[&str]| {
+        let mut command = place.command(arguments);
+        Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
+    };
+    let mut children = commands.each_ref().map(start);
+    std::thread::sleep(std::time::Duration::from_millis(1_000));
+    for (child, arguments) in children.iter_mut().zip(&commands) {
+        assert!(child.0.try_wait().expect("it is ours").is_none(), "{arguments:?} didn't wait");
+        let killed = Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().expect("kill");
+        assert!(killed.success());
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    for (child, arguments) in children.iter_mut().zip(&commands) {
+        let status = loop {
+            match child.0.try_wait().expect("it is ours") {
+                Some(status) => break status,
+                None => assert!(std::time::Instant::now() < deadline, "{arguments:?} goes on"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        assert_eq!(status.code(), Some(130), "{arguments:?}");
+    }
+}
+
 /// What is being shrunk is saved as far as it came.
 #[cfg(unix)]
 #[test]

@@ -91,6 +91,19 @@ pub enum Command {
     Check(Check),
 }
 
+impl Command {
+    /// Whether it comes by something that would be lost if it ended in the midst of it: failures, or a file that was asked for.
+    pub fn saves(&self) -> bool {
+        match self {
+            Command::Explore(_) | Command::Shrink(_) | Command::Regressions(_) => true,
+            Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => {
+                written.trace.is_some() || written.history.is_some()
+            }
+            Command::List(_) | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
+        }
+    }
+}
+
 /// `squall list`
 #[derive(Debug, Args)]
 pub struct List {

@@ -21,7 +21,7 @@ pub const NONDETERMINISM: u8 = 110;
 pub const INCONCLUSIVE: u8 = 120;
 /// What a saved failure says matched nothing, or nothing judges its property: git bisect skips it.
 pub const STALE: u8 = 125;
-/// Interrupted by Ctrl-C; what was found was told.
+/// Interrupted by Ctrl-C or SIGTERM; what was found was told, where there was anything to lose.
 pub const INTERRUPTED: u8 = 130;
 /// Whoever read standard output has gone: as a process that SIGPIPE ends.
 pub const CLOSED_PIPE: u8 = 141;

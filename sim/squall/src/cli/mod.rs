@@ -71,7 +71,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
     if let (Command::Explore(explore), Some((_, matches))) = (&mut arguments.command, matches.subcommand()) {
         explore.choose_by_source(matches);
     }
-    interrupt::install();
+    interrupt::install(arguments.command.saves());
     keep_run_threads_quiet();
     let mut output = match Output::open(arguments.message_format, arguments.color) {
         Ok(output) => output,
