@@ -103,28 +103,52 @@ pub enum Unshrinkable {
     Passes,
     /// It fails, but the run of its perturbations alone doesn't, or fails otherwise: something that isn't in the plan decides.
     NotRepeatable,
+    /// Nobody knows what it comes to: a run was cut off by the real time that a poll may take, or by whoever killed its process. What is told
+    /// of that run.
+    CutOff(String),
 }
 
 impl std::fmt::Display for Unshrinkable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Unshrinkable::Passes => "the plan doesn't fail",
-            Unshrinkable::NotRepeatable => {
-                "the run of its perturbations alone is another one: something decides that isn't in the plan"
-            }
-        })
+        match self {
+            Unshrinkable::Passes => f.write_str("the plan doesn't fail"),
+            Unshrinkable::NotRepeatable => f.write_str(
+                "the run of its perturbations alone is another one: something decides that isn't in the plan",
+            ),
+            Unshrinkable::CutOff(told) => write!(f, "a run of it didn't end by itself, and so says nothing: {told}"),
+        }
     }
 }
+
+impl Unshrinkable {
+    /// Of a plan that came to something else than it did before.
+    fn otherwise(verdict: &Verdict) -> Unshrinkable {
+        match verdict {
+            Verdict::Unknown { message } => Unshrinkable::CutOff(message.clone()),
+            Verdict::Fail(failure) if FROM_OUTSIDE.contains(&&*failure.property) => {
+                Unshrinkable::CutOff(format!("{} fails: {}", failure.property, failure.message))
+            }
+            Verdict::Fail(_) | Verdict::Pass => Unshrinkable::NotRepeatable,
+        }
+    }
+}
+
+/// The properties that fail by real time, or by a signal from outside: a run that fails so and didn't before is no other run.
+const FROM_OUTSIDE: [&str; 2] = ["hang", "killed"];
 
 impl std::error::Error for Unshrinkable {}
 
 /// Shrinks a failing plan.
 ///
 /// # Errors
-/// If it doesn't fail, or not when it is said by its perturbations alone.
+/// If it doesn't fail, or not when it is said by its perturbations alone, or nobody knows.
 pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Result<Shrunk, Unshrinkable> {
     let first = target.run(plan, Record::Perturbations, &mut NoObserver);
-    let Verdict::Fail(failure) = &first.verdict else { return Err(Unshrinkable::Passes) };
+    let failure = match &first.verdict {
+        Verdict::Fail(failure) => failure,
+        Verdict::Pass => return Err(Unshrinkable::Passes),
+        Verdict::Unknown { message } => return Err(Unshrinkable::CutOff(message.clone())),
+    };
     let before = first.perturbations.len();
     let mut search = Search {
         target,
@@ -135,8 +159,11 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
         known: BTreeMap::new(),
         runs: 1,
         exhausted: false,
+        last: Verdict::Pass,
     };
-    let Some(mut set) = search.failing(&first.perturbations) else { return Err(Unshrinkable::NotRepeatable) };
+    let Some(mut set) = search.failing(&first.perturbations) else {
+        return Err(Unshrinkable::otherwise(&search.last));
+    };
     set.sort_by_key(|perturbation| perturbation.at_ns);
 
     search.calm_classes(&mut set);
@@ -159,7 +186,7 @@ pub fn shrink(target: &dyn Target, plan: &Plan, budget: &mut dyn Budget) -> Resu
     let only = |set: &[Perturbation]| Plan { horizon_ns, ..plan.only(set) };
     let outcome = target.run(&only(&set), Record::Full, &mut NoObserver);
     if outcome.verdict.property() != Some(&*failure.property) {
-        return Err(Unshrinkable::NotRepeatable);
+        return Err(Unshrinkable::otherwise(&outcome.verdict));
     }
     // It was proved of what was asked for: that must be what there was.
     let overrides =
@@ -181,6 +208,8 @@ struct Search<'s> {
     runs: u64,
     /// The budget is used up: nothing more is tried.
     exhausted: bool,
+    /// What the last set that was tried came to.
+    last: Verdict,
 }
 
 /// What the run of a set alone came to.
@@ -249,6 +278,7 @@ impl Search<'_> {
             let outcome = self.target.run(&plan, Record::Digest, &mut NoObserver);
             let used = |one: &Perturbation| !outcome.unused_overrides.contains(&one.to_override());
             let fails = outcome.verdict.property() == Some(self.property);
+            self.last = outcome.verdict;
             self.known.insert(key, Tried { fails, used: set.iter().map(used).collect() });
         }
         let Tried { fails, used } = &self.known[&key];
@@ -669,6 +699,53 @@ mod tests {
         let once = Once(target, std::cell::Cell::new(false));
         let error = shrink(&once, &Plan::seeded("test", Seed(1)), &mut Runs(100)).unwrap_err();
         assert_eq!(error, Unshrinkable::NotRepeatable);
+    }
+
+    /// What cuts a run off from outside, such as a machine that is so busy that a poll counts as a hang, doesn't make it another one.
+    #[test]
+    fn a_run_that_is_cut_off_is_not_taken_for_another_one() {
+        struct CutOff<T>(T, std::cell::Cell<u32>, u32, Verdict);
+        impl<T: Target> Target for CutOff<T> {
+            fn run(&self, plan: &Plan, record: Record, observer: &mut dyn Observer) -> Outcome {
+                let mut outcome = self.0.run(plan, record, observer);
+                if self.1.replace(self.1.get() + 1) == self.2 {
+                    outcome.verdict = self.3.clone();
+                }
+                outcome
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                self.0.capabilities()
+            }
+        }
+        let fails = |property: &str| {
+            let property = property.to_string();
+            Verdict::Fail(Failure {
+                property,
+                message: "so slow".to_string(),
+                step: 0,
+                at_ns: 0,
+                node: None,
+                task: None,
+            })
+        };
+        let unknown = Verdict::Unknown { message: "so slow".to_string() };
+        let of = |run: u32, verdict: &Verdict| {
+            let judge = |set: &[Override]| (!set.is_empty()).then_some("p");
+            let target = Judge { drawn: drawn(1), judge };
+            let target = CutOff(target, std::cell::Cell::new(0), run, verdict.clone());
+            shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(100)).unwrap_err()
+        };
+        // That of its perturbations alone, and the last, of what is left.
+        for run in [1, 4] {
+            for verdict in [&fails("hang"), &fails("killed"), &unknown] {
+                let error = of(run, verdict);
+                assert!(matches!(&error, Unshrinkable::CutOff(told) if told.contains("so slow")), "{run}: {error:?}");
+                assert!(error.to_string().contains("didn't end by itself"), "{error}");
+            }
+            assert_eq!(of(run, &fails("panic")), Unshrinkable::NotRepeatable);
+        }
+        assert!(matches!(of(0, &unknown), Unshrinkable::CutOff(_)));
     }
 
     /// A class may matter by being there in part: taken away whole, it doesn't.

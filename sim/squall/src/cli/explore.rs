@@ -11,6 +11,7 @@ use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::shard::{Kept, Setup, ShardId};
+use squall_campaign::shrink::Unshrinkable;
 use squall_campaign::whole_file;
 use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
@@ -603,6 +604,12 @@ impl<'w> Watcher<'w> {
                 self.keep(seed, file)?;
                 self.unsaved.get_or_insert(error.into());
                 return Ok(Told { shrunk: None, words });
+            }
+            // Another run would be cut off as well, perhaps.
+            Err(NotShrunk::Unshrinkable(reason @ Unshrinkable::CutOff(_))) => {
+                let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
+                self.keep(seed, file)?;
+                return Ok(Told { shrunk: None, words: format!("seed {seed} can't be shrunk: {reason}") });
             }
             Err(NotShrunk::Unshrinkable(reason)) => {
                 let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;

@@ -1,10 +1,11 @@
 //! `squall shrink`: a saved failure with fewer and smaller perturbations.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
-use squall_campaign::shrink::Minimal;
+use squall_campaign::shrink::{Minimal, Unshrinkable};
 
 use super::arguments::Shrink;
 use super::exit::{self, Stop};
@@ -13,7 +14,7 @@ use super::output::{self, Output};
 use super::programs::Programs;
 use super::run::{exit_code, unwritable};
 use super::saved::{self, Saved};
-use crate::failures::{Patience, found_in_words, shrink_and_explain};
+use crate::failures::{NotShrunk, Patience, found_in_words, shrink_and_explain};
 use crate::runner::HANG_PROPERTY;
 
 #[derive(Serialize)]
@@ -42,17 +43,7 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
         let found = Found::new(&saved.file, &outcome);
         let said = found_in_words(found, &saved.file, &outcome);
         output::complain(&format!("{}: there is nothing to shrink; {said}", path.display()));
-        let entries = saved.file.perturbations();
-        output.json(&Finished {
-            event: "shrink-finished",
-            outcome: Some(found.word()),
-            before: entries,
-            after: entries,
-            runs: 1,
-            minimal: false,
-            seconds: begun.elapsed().as_secs_f64(),
-            file: path.display().to_string(),
-        })?;
+        unshrunk(&saved, found.word(), begun, path, output)?;
         // As a replay of it.
         return Ok(match found.is_stale() && !interrupt::requested() {
             true => exit::STALE,
@@ -62,6 +53,11 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
     let mut patience = Patience::new(patience.shrink_for, patience.shrink_runs, interrupt::flag());
     let told = match shrink_and_explain(&simulation, &saved.plan(), &mut patience) {
         Ok(told) => told,
+        Err(NotShrunk::Unshrinkable(reason @ Unshrinkable::CutOff(_))) => {
+            output::complain(&format!("{}: it can't be shrunk: {reason}", path.display()));
+            unshrunk(&saved, "unknown", begun, path, output)?;
+            return Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::INCONCLUSIVE });
+        }
         Err(reason) => return Err(Stop::Own(format!("{}: it can't be shrunk: {reason}", path.display()))),
     };
     let to = out.as_ref().unwrap_or(path);
@@ -83,4 +79,19 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
         file: to.display().to_string(),
     })?;
     Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::PASS })
+}
+
+/// The summary where the file stays as it is.
+fn unshrunk(saved: &Saved, found: &'static str, begun: Instant, path: &Path, output: &mut Output) -> Result<(), Stop> {
+    let entries = saved.file.perturbations();
+    output.json(&Finished {
+        event: "shrink-finished",
+        outcome: Some(found),
+        before: entries,
+        after: entries,
+        runs: 1,
+        minimal: false,
+        seconds: begun.elapsed().as_secs_f64(),
+        file: path.display().to_string(),
+    })
 }
