@@ -51,7 +51,7 @@ pub const FORMAT: u32 = 1;
 /// The last line: a file without it was cut off.
 const END: &str = "# end";
 
-/// What the first lines of a file say to whoever opens it.
+/// What the first lines of a scenario's failure say to whoever opens it.
 const HEADER: &str = "\
 # A failing run, said by what wasn't calm in it. `squall replay THIS_FILE` repeats it; an entry can be taken away, and a
 # value changed (times are nanoseconds), to see whether it still fails.
@@ -60,6 +60,15 @@ const HEADER: &str = "\
 
 /// What they begin with, whatever version wrote them.
 const HEADER_BEGINS: &str = "# A failing run, said by what wasn't calm in it.";
+
+/// The first lines of a test's failure, which only that test can repeat.
+fn header_of_test(file: &FailureFile) -> String {
+    format!(
+        "{HEADER_BEGINS} This repeats it, in its package:\n#   {}\n# An entry can be taken away, and a value changed (times are \
+         nanoseconds), to see whether it still fails.\n\n",
+        file.test_command("THIS_FILE")
+    )
+}
 
 /// No failure file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -355,7 +364,22 @@ impl FailureFile {
     #[must_use]
     pub fn to_text(&self) -> String {
         let body = toml::to_string(self).expect("every value has a place in TOML");
-        format!("{HEADER}{body}\n{END}\n")
+        match self.file {
+            Some(_) => format!("{HEADER}{body}\n{END}\n"),
+            None => format!("{}{body}\n{END}\n", header_of_test(self)),
+        }
+    }
+
+    /// The command that repeats the failure of a test, in the package of the test; `path`, where the file is, as a shell takes it.
+    #[must_use]
+    pub fn test_command(&self, path: &str) -> String {
+        // The second world of a test is called TEST.2, and so on. Where nobody knew the test, it is named in other words.
+        let test = self.scenario.split('.').next().unwrap_or_default();
+        let is_path = |test: &str| test.chars().all(|one| one.is_alphanumeric() || one == '_' || one == ':');
+        match is_path(test) && !test.is_empty() {
+            true => format!("SQUALL_REPLAY={path} cargo test {test} -- --exact"),
+            false => format!("SQUALL_REPLAY={path} cargo test"),
+        }
     }
 
     /// From text.
@@ -608,6 +632,24 @@ fingerprint = "fffffffffffffffe"
 value = "18446744073709551615"
 "#;
         assert_eq!(text, format!("{HEADER}{expected}\n# end\n"));
+    }
+
+    /// `squall replay` refuses the failure of a test: its first lines name the command that takes it.
+    #[test]
+    fn a_test_s_failure_says_how_the_test_repeats_it() {
+        for (scenario, command) in [
+            ("nested::a_test", "SQUALL_REPLAY=THIS_FILE cargo test nested::a_test -- --exact"),
+            ("a_test.2", "SQUALL_REPLAY=THIS_FILE cargo test a_test -- --exact"),
+            ("the exploration at tests/a.rs:7:5", "SQUALL_REPLAY=THIS_FILE cargo test"),
+            ("odd\nname", "SQUALL_REPLAY=THIS_FILE cargo test"),
+        ] {
+            let file = FailureFile { scenario: scenario.to_string(), file: None, ..file(Vec::new()) };
+            let text = file.to_text();
+            assert!(text.lines().any(|line| line.strip_prefix("#   ") == Some(command)), "{text}");
+            assert!(text.starts_with(HEADER_BEGINS) && !text.contains("squall replay"), "{text}");
+            assert!(text.lines().take_while(|line| !line.is_empty()).all(|line| line.starts_with('#')), "{text}");
+            assert_eq!(FailureFile::from_text(&text).unwrap(), file);
+        }
     }
 
     #[test]

@@ -52,11 +52,7 @@ impl Saved {
         let file = FailureFile::read(path).map_err(|error| Stop::Input(miette::miette!("{error}")))?;
         let Some(scenario_file) = &file.file else {
             return Err(Stop::Input(miette::miette!(
-                help = format!(
-                    "SQUALL_REPLAY={} cargo test {} -- --exact",
-                    super::quoted(&path.display().to_string()),
-                    file.scenario
-                ),
+                help = file.test_command(&super::quoted(&path.display().to_string())),
                 "{}: it is a failure of the test {}, not of a scenario",
                 path.display(),
                 file.scenario
