@@ -12,10 +12,10 @@
 //!    COMPSAC'97.)
 //! 3. **One by one**: each removal is tried, until none is left that fails: the set is 1-minimal. With twelve perturbations
 //!    or fewer, each pair too.
-//! 4. **Values** by bisection towards calm, from above and from below, and rounded where that still fails. Then 3 again, with the
-//!    values as they are now.
-//! 5. **The horizon**, where the failure was seen when the run had ended: the earliest end at which it is seen, while no smaller set
-//!    fails there either. Without that a claim such as "everything arrives in the end" would fail of every run that is cut short. Then 3 to 5
+//! 4. **Values** by bisection towards calm, from above and from below, up to one part in 64 of their distance from it; of what that leaves
+//!    open a value of few digits that still fails. Then 3 again, with the values as they are now.
+//! 5. **The horizon**, where the failure was seen when the run had ended: an early end at which it is seen, while no smaller set fails there
+//!    either, by bisection up to one part in 64, then rounded up to two digits. Without that a claim such as "everything arrives in the end" would fail of every run that is cut short. Then 3 to 5
 //!    again, until nothing changes: who shrinks what is shrunk gets it back.
 //!
 //! Nothing of it is random: the same failure gives the same minimum.
@@ -416,7 +416,7 @@ impl Search<'_> {
         any
     }
 
-    /// The earliest end of the run at which the set fails and no smaller one does. `None` if the run needs none.
+    /// An early end of the run, and a round one, at which the set fails and no smaller one does. `None` if the run needs none.
     fn draw_horizon(&mut self, set: &[Perturbation]) -> Option<u64> {
         let given = self.horizon_ns;
         let Some((end, last)) = self.judged_at_its_end(set) else { return given };
@@ -498,17 +498,22 @@ impl Search<'_> {
         let found = away(failing);
         let (nearer, farther): (Rounding, Rounding) =
             if value > mildest { (round_down, round_up) } else { (round_up, round_down) };
-        for digits in 1..=3 {
-            let round = nearer(found, digits);
-            if round.abs_diff(found) < failing - passing && fails(self, round) {
+        // What has more digits is still better than what the bisection came by.
+        let (gap, given) = (failing - passing, value.abs_diff(found) + 1);
+        let few = (1..=3).map(|digits| (nearer, digits, gap)).chain([(farther, 2, given)]);
+        let more = (4..=DIGITS_MAX).map(|digits| (nearer, digits, gap));
+        for (rounding, digits, room) in few.chain(more) {
+            let round = rounding(found, digits);
+            if round == found || round.abs_diff(found) < room && fails(self, round) {
                 return round;
             }
         }
-        let round = farther(found, 2);
-        let between = round.abs_diff(found) <= value.abs_diff(found);
-        if between && fails(self, round) { round } else { found }
+        found
     }
 }
+
+/// No value has more decimal digits.
+const DIGITS_MAX: u32 = 20;
 
 /// A value and how many significant decimal digits are wanted of it.
 type Rounding = fn(u64, u32) -> u64;
@@ -795,6 +800,20 @@ mod tests {
             let value = shrunk.perturbations()[0].value;
             assert!(value <= threshold && threshold - value <= 100_000, "{threshold}: {value}");
             assert!(significant(value, 3), "{threshold}: {value}");
+        }
+        // Where there is little room between the value that was drawn and the threshold, more digits are needed, and no more.
+        for (drawn_ns, threshold, round) in [(4_478_047, 4_479_321, 4_479_000), (4_478_047, 4_478_123, 4_478_100)] {
+            let mut near = drawn(20);
+            (near[4].value, near[4].calm) = (drawn_ns, 5_500_000);
+            let judge =
+                |set: &[Override]| set.iter().any(|one| one.fingerprint == 4 && one.value <= threshold).then_some("p");
+            let shrink_again = |plan: &Plan| {
+                let target = Judge { drawn: near.clone(), judge };
+                shrink(&target, plan, &mut Runs(10_000)).expect("it fails")
+            };
+            let shrunk = shrink_again(&Plan::seeded("test", Seed(1)));
+            assert_eq!(shrunk.perturbations()[0].value, round);
+            assert_eq!(shrink_again(&shrunk.plan).plan, shrunk.plan, "who shrinks what is shrunk gets it back");
         }
     }
 
