@@ -14,6 +14,8 @@ use squall::trace::{EndReason, EventKind, LossReason, Outcome, Plan, Record, See
 use squall::{Latency, Simulation, World, crash, partition, partition_one_way};
 use squall_tests::random_world::Work;
 use squall_tests::{facts, failure, passes, run};
+use squall_trace::FlowId;
+use squall_trace::id::hash_parts;
 
 /// Calls a closure when dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -397,6 +399,38 @@ fn a_scripted_fault_can_be_taken_away() {
     let calmed = simulation.run_plan(&plan.only(&[]), Record::Full);
     assert_eq!(facts(&calmed, "got").len(), 2);
     assert_eq!(calmed.perturbations, []);
+}
+
+/// A name is the address of a fault; what it does is said beside it.
+#[test]
+fn a_named_fault_says_what_it_does() {
+    let simulation = Simulation::new(|world| {
+        for name in ["server-0", "server-1"] {
+            world.node(name, listen);
+        }
+        world.client("client", || sleep(10.ms()));
+        let servers = ["server-0", "server-1"];
+        world.fault(partition([vec!["client"], servers.to_vec()]).at(3.ms()).lasts(30.ms()).named("cut"));
+        world.fault(partition_one_way(["client"], ["server-*"]).at(4.ms()).named("deaf"));
+        world.fault(crash("server-*").at(5.ms()).restart_after(2.ms()).named("blow"));
+        world.fault(crash("server-0").at(6.ms()));
+    });
+    let outcome = simulation.run_plan(&Plan::seeded("named", Seed(1)), Record::Full);
+    let faults: Vec<_> = outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Fault).collect();
+    let sentences: Vec<String> = faults.iter().map(|fault| fault.sentence(&outcome.names)).collect();
+    assert_eq!(
+        sentences,
+        [
+            "cut (the partition client | server-0, server-1 at 3 ms, for 30 ms) happens",
+            "deaf (the partition client -> server-* at 4 ms) happens",
+            "blow (the crash of server-* at 5 ms, for 2 ms) (server-0) happens",
+            "blow (the crash of server-* at 5 ms, for 2 ms) (server-1) happens",
+        ]
+    );
+    let address = |address: &str| FlowId(hash_parts(&[b"fault", address.as_bytes()]));
+    let flows: Vec<FlowId> = faults.iter().map(|fault| fault.site.flow).collect();
+    assert_eq!(flows, ["cut", "deaf", "blow (server-0)", "blow (server-1)"].map(address));
+    assert_eq!(outcome.unreached_faults, ["the crash of server-0 at 6 ms"]);
 }
 
 /// Two values for one site can't both hold: one is used, and the other is said to be unused.

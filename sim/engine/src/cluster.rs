@@ -69,7 +69,7 @@ impl Cluster {
                 return false;
             }
             let what = format!("the crash of {node} by {}", kernel.current_label());
-            if !kernel.decide_fault(&what) {
+            if !kernel.decide_fault(&what, &what) {
                 return false;
             }
             kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
@@ -123,7 +123,7 @@ impl Cluster {
 }
 
 fn start(kernel: &mut kernel::Kernel, what: &str, partition: Partition) -> bool {
-    if !kernel.is_live() || kernel.is_after_the_storm() || !kernel.decide_fault(what) {
+    if !kernel.is_live() || kernel.is_after_the_storm() || !kernel.decide_fault(what, what) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });

@@ -101,6 +101,12 @@ impl Fault {
         if let Some(name) = &self.name {
             return format!("{name} at {at}");
         }
+        self.what_in_words()
+    }
+
+    /// What it does and when, whatever its name is.
+    fn what_in_words(&self) -> String {
+        let at = squall_trace::trace::format_ns(duration_ns(self.at));
         match &self.what {
             What::Crash { node, .. } => format!("the crash of {node} at {at}"),
             What::Partition { groups, one_way, .. } => {
@@ -108,6 +114,18 @@ impl Fault {
                 format!("the partition {} at {at}", groups.join(if *one_way { " -> " } else { " | " }))
             }
         }
+    }
+
+    /// What is said of it where it is one of the decisions that weren't calm: a name alone says nothing to whoever hasn't given it.
+    pub(crate) fn said(&self) -> String {
+        let Some(name) = &self.name else { return self.sentence() };
+        let time = |time: &Duration| squall_trace::trace::format_ns(duration_ns(*time));
+        let until = match &self.what {
+            What::Crash { restart_after: Some(after), .. } => format!(", for {}", time(after)),
+            What::Partition { lasts: Some(lasts), .. } => format!(", for {}", time(lasts)),
+            What::Crash { .. } | What::Partition { .. } => String::new(),
+        };
+        format!("{name} ({}{until})", self.what_in_words())
     }
 
     /// The node names and patterns that it speaks of.
@@ -127,6 +145,7 @@ pub(crate) enum Act {
         node: NodeId,
         sentence: String,
         address: String,
+        said: String,
         restart_after_ns: Option<u64>,
     },
     /// The restart belongs to the crash of that boot: if something else has started the node meanwhile, it is over.
@@ -138,6 +157,7 @@ pub(crate) enum Act {
         partition: Partition,
         sentence: String,
         address: String,
+        said: String,
         lasts_ns: Option<u64>,
     },
     Heal {
@@ -188,10 +208,10 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
         Act::Crash { sentence, .. } | Act::Partition { sentence, .. } if kernel.is_after_the_storm() => {
             kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
         }
-        Act::Crash { node, sentence, address, restart_after_ns } => {
+        Act::Crash { node, sentence, address, said, restart_after_ns } => {
             if !kernel.nodes[node.index()].up {
                 kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
-            } else if kernel.decide_fault(&address) {
+            } else if kernel.decide_fault(&address, &said) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.into() });
                 kernel.crash(node);
                 if let Some(after_ns) = restart_after_ns {
@@ -207,8 +227,8 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
                 kernel.restart(node);
             }
         }
-        Act::Partition { partition, sentence, address, lasts_ns } => {
-            if kernel.decide_fault(&address) {
+        Act::Partition { partition, sentence, address, said, lasts_ns } => {
+            if kernel.decide_fault(&address, &said) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
                 let id = kernel.network.start_partition(partition);
                 if let Some(lasts_ns) = lasts_ns {

@@ -250,6 +250,7 @@ impl Kernel {
     fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
         let sentence = fault.sentence();
         let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
+        let said = fault.said();
         let at_ns = duration_ns(fault.at);
         match &fault.what {
             What::Crash { node: pattern, restart_after } => {
@@ -264,19 +265,16 @@ impl Kernel {
                 for node in matching {
                     // Each node's crash can be taken away alone.
                     let name = &self.nodes[node.index()].name;
-                    let (sentence, address) = if several {
-                        (format!("{sentence} ({name})"), format!("{address} ({name})"))
-                    } else {
-                        (sentence.clone(), address.clone())
-                    };
+                    let of_node = |text: &String| if several { format!("{text} ({name})") } else { text.clone() };
+                    let (sentence, address, said) = (of_node(&sentence), of_node(&address), of_node(&said));
                     let restart_after_ns = restart_after.map(duration_ns);
-                    self.schedule_act(at_ns, Act::Crash { node, sentence, address, restart_after_ns });
+                    self.schedule_act(at_ns, Act::Crash { node, sentence, address, said, restart_after_ns });
                 }
             }
             What::Partition { groups, one_way, lasts } => {
                 let partition = resolve_partition(&self.nodes, groups, *one_way)?;
                 let lasts_ns = lasts.map(duration_ns);
-                self.schedule_act(at_ns, Act::Partition { partition, sentence, address, lasts_ns });
+                self.schedule_act(at_ns, Act::Partition { partition, sentence, address, said, lasts_ns });
             }
         }
         Ok(())

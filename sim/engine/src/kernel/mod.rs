@@ -419,15 +419,15 @@ impl Kernel {
 
     // --- faults -------------------------------------------------------------------------------------------------------
 
-    /// Whether the fault that a script or a control task asks for happens: a decision like any other. `what` says it in
-    /// plain words; asked for again, the same fault is the next number of the same flow.
-    pub(crate) fn decide_fault(&mut self, what: &str) -> bool {
-        let flow = FlowId(squall_trace::id::hash_parts(&[b"fault", what.as_bytes()]));
+    /// Whether the fault that a script or a control task asks for happens: a decision like any other. `address` names it, and
+    /// `said` says it in plain words; asked for again, the same fault is the next number of the same flow.
+    pub(crate) fn decide_fault(&mut self, address: &str, said: &str) -> bool {
+        let flow = FlowId(squall_trace::id::hash_parts(&[b"fault", address.as_bytes()]));
         let number = self.script.next_number(flow);
         self.journal.name_flow(flow, || FlowInfo {
             from: NodeId::WORLD,
             to: NodeId::WORLD,
-            role: FlowRole::Fault { what: what.to_string() },
+            role: FlowRole::Fault { what: said.to_string() },
             operation: None,
         });
         let site = Site { kind: SiteKind::Fault, flow, number };
