@@ -14,7 +14,11 @@ pub fn annotations(suite: &str, file: &str, cases: &[Case]) -> Vec<String> {
     let problems = cases.iter().filter_map(Case::problem);
     let line = |problem: &Problem| {
         let (title, file) = (property(&format!("{suite}: {}", problem.kind)), property(file));
-        format!("::error title={title},file={file}::{}", data(&format!("{}\n{}", problem.message, problem.text)))
+        // The text may begin with what is in the message.
+        let more =
+            problem.text.strip_prefix(&*problem.message).filter(|more| more.is_empty() || more.starts_with('\n'));
+        let more = more.map_or_else(|| format!("\n{}", problem.text), str::to_string);
+        format!("::error title={title},file={file}::{}", data(&format!("{}{more}", problem.message)))
     };
     problems.take(ANNOTATIONS_MAX).map(line).collect()
 }
@@ -88,6 +92,11 @@ mod tests {
         let lines = annotations("pay,ments", "a:b.toml", &cases);
         assert_eq!(lines.len(), 10);
         assert_eq!(lines[0], "::error title=pay%2Cments%3A p0,file=a%3Ab.toml::50%25 lost%0Aor so%0Areplay: a%0Ab");
+        // What the text begins with isn't said twice.
+        let again = |text: &str| annotations("s", "f", &[case(0, &format!("50% lost\nor so{text}"))]).remove(0);
+        assert_eq!(again("\nreplay: a"), "::error title=s%3A p0,file=f::50%25 lost%0Aor so%0Areplay: a");
+        assert_eq!(again(""), "::error title=s%3A p0,file=f::50%25 lost%0Aor so");
+        assert_eq!(again("mewhere"), "::error title=s%3A p0,file=f::50%25 lost%0Aor so%0A50%25 lost%0Aor somewhere");
         cases.push(case(10, ""));
         assert_eq!(annotations("s", "f", &cases).len(), 10);
     }

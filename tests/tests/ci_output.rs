@@ -206,6 +206,7 @@ fn what_is_kept_and_is_neither_mended_nor_failing_is_told() {
         } else {
             assert!(failed.len() == 1 && failed[0].1.contains(word), "{failed:?}");
             assert!(stderr.contains("::error ") && stderr.contains(word), "{stderr}");
+            assert_eq!(stderr.matches(&format!("{word}: ")).count(), 1, "{stderr}");
         }
     }
 }
