@@ -57,6 +57,19 @@ fn the_simplest_case_is_printed_step_by_step() {
     }
 }
 
+/// What it is there for comes first.
+#[test]
+fn the_help_of_replay_names_a_failure_file() {
+    let output = squall(&["replay", "--help"]);
+    assert!(
+        text(&output.stdout).contains("A failure file; or a scenario file, with --seed"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = squall(&["run", "--help"]);
+    assert!(text(&output.stdout).contains("A scenario file"), "{}", text(&output.stdout));
+}
+
 #[test]
 fn every_scenario_file_is_listed() {
     let output = squall(&["list", "--message-format", "json"]);

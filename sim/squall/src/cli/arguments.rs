@@ -80,6 +80,7 @@ pub enum Command {
     /// What the shards of an exploration come to together.
     Merge(Merge),
     /// A saved failure again, compared with what was saved; or one run of a scenario twice.
+    #[command(mut_arg("file", |file| file.help("A failure file; or a scenario file, with --seed")))]
     Replay(Replay),
     /// A saved failure with fewer and smaller perturbations.
     Shrink(Shrink),
