@@ -370,6 +370,39 @@ fn a_failure_finds_its_scenario_above_itself() {
     );
 }
 
+/// Whoever sorts what is kept into directories loses none of it.
+#[test]
+fn what_is_kept_in_a_directory_of_its_own_runs_too() {
+    let (place, scenario, file) = with_a_failure();
+    let kept = "squall-regressions/answering";
+    for name in ["zero", "sub/two", "sub/deep/one"] {
+        place.write(&format!("{kept}/{name}.toml"), &text(&place, &file));
+    }
+    std::fs::remove_file(place.path(&file)).expect("it is there");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("..", place.path(kept).join("sub/around")).expect("a link");
+    let explored = place.json(&["explore", &scenario, "--seed", &passing_seed(&place, &scenario)]).expect(100);
+    let told: Vec<String> = explored
+        .lines()
+        .iter()
+        .filter(|line| line["event"] == "regression")
+        .map(|line| line["file"].as_str().expect("a path").to_string())
+        .collect();
+    assert_eq!(told, ["sub/deep/one", "sub/two", "zero"].map(|name| format!("{kept}/{name}.toml")));
+    assert_eq!(place.json(&["regressions", "refresh"]).expect(0).summary()["files"], 3);
+    std::fs::create_dir(place.path("scenarios")).expect("a directory");
+    std::fs::copy(&scenario, place.path("scenarios/answering.toml")).expect("it is there");
+    let listed = place.command(&["--list"]).env("SQUALL_ODD_RUNNER", "1").output().expect("it starts");
+    let listed = Finished::of(&listed).expect(0).stdout;
+    for name in ["sub/deep/one", "sub/two", "zero"] {
+        assert!(listed.contains(&format!("answering::regression::{name}: test")), "{listed}");
+    }
+    // What can't be read there isn't left out either.
+    place.write(&format!("{kept}/sub/junk.toml"), "format = 1\njunk\n");
+    let explored = place.squall(&["explore", "scenarios/answering.toml"]).expect(2);
+    assert!(said(&explored).contains("sub/junk.toml"), "{explored:?}");
+}
+
 /// However the scenario was named, another checkout has it in the same place.
 #[test]
 fn a_failure_names_its_scenario_from_where_squall_runs() {

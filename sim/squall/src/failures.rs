@@ -71,11 +71,20 @@ pub fn portable(path: &Path) -> PathBuf {
     below().unwrap_or_else(|| path.to_path_buf())
 }
 
-/// The failure files of a directory, by name. None if there is no such directory.
+/// The failure files below a directory, by their paths. None if there is no such directory. Links to other directories aren't followed.
 pub fn list(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
+                files.push(path);
+            }
+        }
+    }
     files.sort();
     files
 }

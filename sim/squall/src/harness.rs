@@ -9,7 +9,7 @@
 //! | `NAME::seeds::A..B` | a block of the scenario's seeds: 16 blocks at the most, of 100 seeds at the least |
 //! | `NAME::expects::PROPERTY` | all seeds of a scenario that is there to fail: that property must fail, and nothing else |
 //! | `NAME::goals` | the scenario's seeds until every goal was reached ([`reachable!`](crate::reachable), [`sometimes`](crate::property::sometimes)); not there if there are none |
-//! | `NAME::regression::FILE` | a failure that is kept in `squall-regressions/NAME/` |
+//! | `NAME::regression::FILE` | a failure that is kept below `squall-regressions/NAME/` |
 //! | `NAME::scenario-file` | nothing: the file can't be read, and this says why |
 //!
 //! A block ends with the first seed that doesn't pass. It is shrunk, saved below `target/squall/NAME/`, and the first line of the message
@@ -138,10 +138,13 @@ impl Harness {
                 return trials.push(trial(format!("{name}::scenario-file"), move || Err(text)));
             }
         };
-        for path in failures::list(&Path::new(REGRESSIONS).join(failures::file_name_of(name))) {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let expect = scenario.expect().map(str::to_string);
-            trials.push(self.saved_trial(format!("{name}::regression::{stem}"), path, expect, false));
+        let kept = Path::new(REGRESSIONS).join(failures::file_name_of(name));
+        for path in failures::list(&kept) {
+            // From there, as it may lie in a directory of its own.
+            let below = path.strip_prefix(&kept).unwrap_or(&path).with_extension("");
+            let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+            let trial = format!("{name}::regression::{}", parts.join("/"));
+            trials.push(self.saved_trial(trial, path, scenario.expect().map(str::to_string), false));
         }
         let seeds = variable::<SeedRange>("SQUALL_SEEDS").unwrap_or(scenario.seeds());
         let alone = variable::<Seed>("SQUALL_SEED");
