@@ -430,7 +430,8 @@ fn a_named_fault_says_what_it_does() {
     let address = |address: &str| FlowId(hash_parts(&[b"fault", address.as_bytes()]));
     let flows: Vec<FlowId> = faults.iter().map(|fault| fault.site.flow).collect();
     assert_eq!(flows, ["cut", "deaf", "blow (server-0)", "blow (server-1)"].map(address));
-    assert_eq!(outcome.unreached_faults, ["the crash of server-0 at 6 ms"]);
+    let unreached: Vec<&str> = outcome.unreached_faults.iter().map(|unreached| &*unreached.fault).collect();
+    assert_eq!(unreached, ["the crash of server-0 at 6 ms"]);
 }
 
 /// Two values for one site can't both hold: one is used, and the other is said to be unused.
