@@ -208,6 +208,9 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
         EventKind::Duplicate { flow, number } => {
             format!("=> {} {} is duplicated", receiver(names, *flow), message_name(names, *flow, *number))
         }
+        EventKind::Corrupt { flow, number, bit } => {
+            format!("~> {} {}: bit {bit} is flipped", receiver(names, *flow), message_name(names, *flow, *number))
+        }
         EventKind::Deliver { flow, number, copy } => {
             let message = message_name(names, *flow, *number);
             let age = match sent.get(&(*flow, *number)) {

@@ -74,6 +74,7 @@ fn paid_twice() -> Trace {
             (0, ALICE, TaskId(1), send(CALLS, BANK, 80, b"\x05\x80alice")),
             (0, ALICE, TaskId(1), send(NOTES, BANK, 81, b"by the way")),
             (0, ALICE, TaskId(1), EventKind::Duplicate { flow: NOTES, number: 1 }),
+            (0, ALICE, TaskId(1), EventKind::Corrupt { flow: NOTES, number: 1, bit: 9 }),
             (1_500_000, BANK, TaskId::NONE, EventKind::Deliver { flow: CALLS, number: 1, copy: 0 }),
             (1_500_000, BANK, TaskId(2), EventKind::Spawn { child: TaskId(3) }),
             (1_500_000, BANK, TaskId(3), EventKind::Poll),
@@ -121,7 +122,7 @@ fn paid_twice() -> Trace {
                 "alice paid 2 times, and nobody who asked for one payment wants to find two of them on the list\n  \
                       order 1\n  order 1"
                     .to_string(),
-            step: 18,
+            step: 19,
             at_ns: 1_000_003_000_001,
             node: Some(BANK),
             task: Some(TaskId(3)),
@@ -135,6 +136,7 @@ const PAID_TWICE: &str = "      seconds  node    what happened
    0.000000000  alice-0 -> bank-0:80 call 1 Pay (7 bytes)
    0.000000000  alice-0 -> bank-0:81 datagram 1 tag 7 \"by the way\"
    0.000000000  alice-0 => bank-0 datagram 1 tag 7 is duplicated
+   0.000000000  alice-0 ~> bank-0 datagram 1 tag 7: bit 9 is flipped
    0.001500000  bank-0  <- alice-0 call 1 Pay after 1.5 ms
    0.001500000  bank-0  INFO payments: paid amount=5
    0.001500000  bank-0  -> alice-0:1024 answer 1 Pay (1 byte)
@@ -186,7 +188,7 @@ fn polls_and_spawns_are_shown_if_asked_for() {
 fn of_too_many_events_the_last_are_shown() {
     let text = render_timeline(&paid_twice(), Style { lines_max: Some(2), ..Style::default() });
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[1], "            …  16 earlier events left out");
+    assert_eq!(lines[1], "            …  17 earlier events left out");
     assert_eq!(lines[2], " 1000.003000001  alice-0 returns");
     assert_eq!(lines[4], "");
 }
@@ -232,6 +234,6 @@ fn hostile_text_stays_text() {
 #[test]
 fn an_event_alone_says_when_and_where() {
     let trace = paid_twice();
-    assert_eq!(event_in_words(&trace.events[6], &trace.names), "1.5 ms bank-0: <- alice-0 call 1 Pay");
-    assert_eq!(event_in_words(&trace.events[8], &trace.names), "1.5 ms bank-0 (bank-0/Pay 1): polls bank-0/Pay 1");
+    assert_eq!(event_in_words(&trace.events[7], &trace.names), "1.5 ms bank-0: <- alice-0 call 1 Pay");
+    assert_eq!(event_in_words(&trace.events[9], &trace.names), "1.5 ms bank-0 (bank-0/Pay 1): polls bank-0/Pay 1");
 }

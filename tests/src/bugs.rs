@@ -84,6 +84,12 @@ pub const BUGS: &[Bug] = &[
         causes: &[&[SiteKind::Loss]],
     },
     Bug {
+        name: "a flipped bit that nobody looks for",
+        build: unchecked,
+        property: "as-it-was-sent",
+        causes: &[&[SiteKind::Corruption]],
+    },
+    Bug {
         name: "order of two wakes",
         build: order_of_wakes,
         property: "first-before-second",
@@ -492,6 +498,32 @@ fn mirror(world: &mut World) {
     });
     world.check(counted.at_end(|open| {
         ensure!(*open == 0, "{open} changes aren't in the mirror");
+        Ok(())
+    }));
+}
+
+/// A number is taken as it comes: a checksum would have told.
+fn unchecked(world: &mut World) {
+    world.node("meter", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut buffer = [0; 8];
+        loop {
+            endpoint.recv_from(1, &mut buffer).await.unwrap();
+            publish("measured", u64::from_le_bytes(buffer));
+        }
+    });
+    world.client("sensor", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for _ in 0..50 {
+            endpoint.send_to("meter:80", 1, &7u64.to_le_bytes()).await.unwrap();
+            sleep(3.ms()).await;
+        }
+        sleep(20.ms()).await;
+    });
+    chatter(world, 1, 100.ms());
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(2)).corruption(percent(2));
+    world.check(always("as-it-was-sent", ()).on("measured", |(), number: u64| {
+        ensure!(number == 7, "{number} was measured");
         Ok(())
     }));
 }

@@ -18,7 +18,7 @@ use squall::rpc::Request;
 use squall::task::JoinHandle;
 use squall::time::{sleep, timeout};
 use squall::trace::{Base, Plan, Ratio, Redraw, Seed, SiteKind, StrategyChoice};
-use squall::{Latency, OnPanic, World};
+use squall::{Bursts, Latency, OnPanic, World};
 
 use crate::Guard;
 
@@ -98,6 +98,10 @@ pub struct LinkSpec {
     pub loss: u8,
     /// Duplicated, of 100.
     pub duplicate: u8,
+    /// Corrupted, of 100.
+    pub corruption: u8,
+    /// How long it is good and bad in turn.
+    pub bursts_ms: Option<(u8, u8)>,
 }
 
 /// A scripted fault.
@@ -194,12 +198,10 @@ fn latency() -> impl Strategy<Value = Latency> {
 }
 
 fn link() -> impl Strategy<Value = LinkSpec> {
-    (any::<u8>(), any::<u8>(), latency(), 0u8..30, 0u8..30).prop_map(|(from, to, latency, loss, duplicate)| LinkSpec {
-        from,
-        to,
-        latency,
-        loss,
-        duplicate,
+    let rough = (0u8..30, prop_oneof![2 => Just(0u8), 1 => 1..30u8], proptest::option::of((1u8..20, 1u8..20)));
+    let ends = (any::<u8>(), any::<u8>());
+    (ends, latency(), 0u8..30, rough).prop_map(|((from, to), latency, loss, (duplicate, corruption, bursts_ms))| {
+        LinkSpec { from, to, latency, loss, duplicate, corruption, bursts_ms }
     })
 }
 
@@ -380,6 +382,11 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
     let weather = |link: &mut squall::Link<'_>, spec: &LinkSpec| {
         let share = |of_100: u8| Ratio::new(u64::from(of_100), 100);
         link.latency(spec.latency.clone()).loss(share(spec.loss)).duplicate(share(spec.duplicate));
+        link.corruption(share(spec.corruption));
+        if let Some((good, bad)) = spec.bursts_ms {
+            let ms = |ms: u8| Duration::from_millis(u64::from(ms));
+            link.bursts(Bursts::new(ms(good), ms(bad)).loss(Ratio::new(9, 10)));
+        }
     };
     for (index, node) in spec.nodes.iter().enumerate() {
         let (node, guard) = (Rc::new(node.clone()), Guard::new(living));

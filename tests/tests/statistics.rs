@@ -7,7 +7,7 @@ use std::time::Duration;
 use squall::net::Endpoint;
 use squall::time::DurationExt;
 use squall::trace::{Event, EventKind, EventMask, Observer, Plan, Ratio, Record, Seed, Target, Verdict};
-use squall::{Latency, Simulation, World};
+use squall::{Bursts, Latency, Link, Simulation, World};
 
 const MESSAGES: u64 = 60_000;
 
@@ -19,6 +19,9 @@ struct Measured {
     sent_at: BTreeMap<u64, u64>,
     duplicated: Vec<u64>,
     lost: Vec<u64>,
+    /// When each of them was sent.
+    lost_at_ns: Vec<u64>,
+    flipped_bits: Vec<u64>,
     /// By copy.
     latencies_ns: [Vec<u64>; 2],
 }
@@ -34,7 +37,11 @@ impl Observer for Measured {
                 self.sent_at.insert(number, event.at_ns);
             }
             EventKind::Duplicate { number, .. } => self.duplicated.push(number),
-            EventKind::Lose { number, .. } => self.lost.push(number),
+            EventKind::Lose { number, .. } => {
+                self.lost.push(number);
+                self.lost_at_ns.push(event.at_ns);
+            }
+            EventKind::Corrupt { bit, .. } => self.flipped_bits.push(bit),
             EventKind::Deliver { number, copy, .. } => {
                 self.latencies_ns[usize::from(copy)].push(event.at_ns - self.sent_at[&number]);
             }
@@ -46,6 +53,13 @@ impl Observer for Measured {
 /// Sends many messages over a link.
 fn measure(seed: u64, latency: &Latency, loss: Ratio, duplicate: Ratio) -> Measured {
     let latency = latency.clone();
+    measure_link(seed, move |link| {
+        link.latency(latency.clone()).loss(loss).duplicate(duplicate);
+    })
+}
+
+/// The same, over a link of which that is said: a hundred messages each millisecond.
+fn measure_link(seed: u64, weather: impl Fn(&mut Link<'_>) + Send + Sync + 'static) -> Measured {
     let simulation = Simulation::new(move |world: &mut World| {
         world.node("server", || async {
             let _endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
@@ -63,12 +77,34 @@ fn measure(seed: u64, latency: &Latency, loss: Ratio, duplicate: Ratio) -> Measu
             squall::time::sleep(3_000_000.secs()).await;
         });
         world.limits().virtual_ns = u64::MAX;
-        world.link("client", "server").latency(latency.clone()).loss(loss).duplicate(duplicate);
+        weather(&mut world.link("client", "server"));
     });
     let mut measured = Measured::default();
     let outcome = simulation.run(&Plan::seeded("statistics", Seed(seed)), Record::Digest, &mut measured);
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!((outcome.messages.sent, outcome.messages.in_flight), (MESSAGES, 0));
+    measured
+}
+
+/// The same with a message each ten microseconds.
+fn spread(seed: u64, weather: impl Fn(&mut Link<'_>) + Send + Sync + 'static) -> Measured {
+    let simulation = Simulation::new(move |world: &mut World| {
+        world.node("server", || async {
+            let _endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        world.client("client", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+            for _ in 0..MESSAGES {
+                endpoint.send_to("server:80", 1, b"x").await.unwrap();
+                squall::time::sleep(Duration::from_micros(10)).await;
+            }
+        });
+        weather(&mut world.link("client", "server"));
+    });
+    let mut measured = Measured::default();
+    let outcome = simulation.run(&Plan::seeded("statistics", Seed(seed)), Record::Digest, &mut measured);
+    assert_eq!(outcome.verdict, Verdict::Pass);
     measured
 }
 
@@ -114,6 +150,87 @@ fn loss_and_duplication_are_as_configured() {
         let measured = measure(12, &fixed, share, share);
         assert_eq!((measured.lost.len(), measured.duplicated.len()), (expected, expected));
     }
+}
+
+/// One bit of a message is flipped, any of them, in as many as is said; without that, none.
+#[test]
+fn corruption_is_as_configured() {
+    for (corrupted, right) in [(100, true), (110, false), (90, false)] {
+        let measured = measure_link(21, move |link| {
+            link.corruption(Ratio::new(corrupted, 1000));
+        });
+        assert_eq!(agrees(measured.flipped_bits.len() as u64, MESSAGES, 0.1), right, "{corrupted} per mille");
+        let mut of_each = [0u64; 8];
+        measured.flipped_bits.iter().for_each(|bit| of_each[*bit as usize] += 1);
+        assert!(of_each.iter().all(|&hits| agrees(hits, measured.flipped_bits.len() as u64, 0.125)), "{of_each:?}");
+    }
+    for (share, expected) in [(Ratio::ZERO, 0), (Ratio::ONE, MESSAGES as usize)] {
+        let measured = measure_link(22, move |link| {
+            link.corruption(share);
+        });
+        assert_eq!(measured.flipped_bits.len(), expected);
+    }
+}
+
+/// The times in which a link loses everything: from the first message of each to the first that comes through.
+fn bad_times_ns(measured: &Measured) -> Vec<u64> {
+    let lost: std::collections::BTreeSet<u64> = measured.lost.iter().copied().collect();
+    let mut times = Vec::new();
+    let mut since = None;
+    for (number, at_ns) in &measured.sent_at {
+        match (lost.contains(number), since) {
+            (true, None) => since = Some(*at_ns),
+            (false, Some(begun)) => {
+                times.push(at_ns - begun);
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    times
+}
+
+/// Gilbert and Elliott's model: the share of bad time, and how long it lasts, which is exponential. The link is looked at a hundred times a
+/// millisecond, so what is shorter than a hundredth of the mean is missed: one in a hundred.
+#[test]
+fn bursts_are_as_configured() {
+    // A link that is looked at often enough, and long enough for thousands of bursts.
+    let times = |good_us: u64, bad_us: u64| {
+        let mut all = Vec::new();
+        let (mut lost, mut sent) = (0, 0);
+        for seed in 0..20 {
+            let bursts = Bursts::new(Duration::from_micros(good_us), Duration::from_micros(bad_us));
+            let measured = spread(31 + seed, move |link| {
+                link.bursts(bursts);
+            });
+            all.extend(bad_times_ns(&measured));
+            lost += measured.lost.len() as u64;
+            sent += measured.sent_at.len() as u64;
+        }
+        (all, lost as f64 / sent as f64)
+    };
+    let exponential = |mean_ns: f64| {
+        let at = |probability: f64| (probability, -mean_ns * (1.0 - probability).ln());
+        [at(0.1), at(0.25), at(0.5), at(0.75), at(0.9), at(0.99)]
+    };
+    let (bad_ns, share) = times(3_000, 1_000);
+    assert!(bad_ns.len() > 2_000, "{}", bad_ns.len());
+    assert!((share - 0.25).abs() < 0.012, "{share}");
+    assert!(fits(&bad_ns, &exponential(1_000_000.0)), "{} bursts", bad_ns.len());
+    // Another mean is told from it.
+    assert!(!fits(&bad_ns, &exponential(1_150_000.0)) && !fits(&bad_ns, &exponential(850_000.0)));
+    // In a burst some come through, where that is said; and outside of one what the link loses anyway.
+    let both = |link: &mut Link<'_>| {
+        let bursts = Bursts::new(3.ms(), 1.ms()).loss(Ratio::new(1, 2));
+        link.loss(Ratio::new(1, 10)).bursts(bursts);
+    };
+    let (mut lost, mut sent) = (0, 0);
+    for seed in 0..20 {
+        let measured = spread(61 + seed, both);
+        (lost, sent) = (lost + measured.lost.len() as u64, sent + measured.sent_at.len() as u64);
+    }
+    let share = lost as f64 / sent as f64;
+    assert!((share - (0.75 * 0.1 + 0.25 * 0.5)).abs() < 0.006, "{share}");
 }
 
 #[test]

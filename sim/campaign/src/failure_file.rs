@@ -20,7 +20,7 @@
 //!
 //! [[perturbation]]
 //! says = "the answer to call 3 (Pay) from bank-0 to alice-0 is lost"
-//! kind = "loss"                   # or latency, duplicate, order, fault, operation
+//! kind = "loss"                   # or latency, duplicate, corruption, order, fault, operation
 //! flow = "0123456789abcdef"
 //! number = 3
 //! fingerprint = "0123456789abcdef"
@@ -541,7 +541,8 @@ impl FailureFile {
 impl Entry {
     /// What can't be, by itself.
     fn check(&self) -> Result<(), String> {
-        let of_message = matches!(self.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate);
+        let of_message =
+            matches!(self.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate | SiteKind::Corruption);
         if of_message && self.fingerprint == ANY_FINGERPRINT {
             return Err("has a fingerprint of zeros, which is no message's".to_string());
         }
@@ -818,7 +819,7 @@ value = "18446744073709551615"
         #[test]
         fn every_file_is_read_back_as_it_was_written(
             message in any::<String>(),
-            entries in prop::collection::vec((0usize..6, any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
+            entries in prop::collection::vec((0usize..7, any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
         ) {
             let entry = |(kind, flow, fingerprint, value, says): (usize, u64, u64, u64, String)| {
                 let kind = SiteKind::ALL[kind];

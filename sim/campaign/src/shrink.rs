@@ -244,7 +244,7 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
             SiteKind::Fault | SiteKind::Operation => return Some(planned),
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
-            SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate => earlier,
+            SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => earlier,
         };
         planned.site.number = planned.site.number.checked_sub(places).filter(|number| *number > 0)?;
         planned.fingerprint = ANY_FINGERPRINT;
@@ -314,6 +314,7 @@ impl Search<'_> {
             SiteKind::Order,
             SiteKind::Latency,
             SiteKind::Duplicate,
+            SiteKind::Corruption,
             SiteKind::Loss,
             SiteKind::Fault,
             SiteKind::Operation,
@@ -406,7 +407,7 @@ impl Search<'_> {
             // The mildest value that is worth trying, and on which side of it the present one lies.
             let mildest = match site.kind {
                 SiteKind::Latency => calm,
-                SiteKind::Order | SiteKind::Duplicate => 1,
+                SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption => 1,
                 SiteKind::Loss | SiteKind::Fault | SiteKind::Operation => continue,
             };
             let softened = self.soften_one(set, index, mildest, value);

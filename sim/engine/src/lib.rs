@@ -39,7 +39,7 @@ mod world;
 pub use cluster::Cluster;
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use world::{
-    ClockSettings, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, RoleUse, World, describe, matches,
+    Bursts, ClockSettings, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, RoleUse, World, describe, matches,
 };
 
 /// Makes a fact known: to properties, to control tasks ([`Cluster::published`]) and to the trace. The value goes as JSON.

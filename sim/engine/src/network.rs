@@ -16,10 +16,11 @@ use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
 use squall_trace::short::copy_short;
 use squall_trace::target::{MessageCounts, Unreached, UnreachedFault};
-use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, TaskId};
+use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Ratio, Site, SiteKind, TaskId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Due, Identity};
+use crate::decisions::Decisions;
 use crate::kernel::{self, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
@@ -33,8 +34,29 @@ struct Weather {
     latency: Arc<InverseTable>,
     loss: Threshold,
     duplicate: Threshold,
+    corruption: Threshold,
+    bursts: Option<BurstTimes>,
+    /// Whether anything but latency and plain loss may happen to a message.
+    is_rough: bool,
     /// Which rules it was made of, to find it again.
-    made_of: [usize; 3],
+    made_of: [usize; 5],
+}
+
+/// For how long a link is good and bad in turn, and what it loses when it is bad.
+#[derive(Clone)]
+struct BurstTimes {
+    good: Arc<InverseTable>,
+    bad: Arc<InverseTable>,
+    loss: Threshold,
+}
+
+/// Where a link that loses in bursts stands: at the end of a bad time at first, which lasted no time.
+#[derive(Clone, Copy, Debug)]
+struct BurstState {
+    /// How often it has been good.
+    number: u64,
+    is_bad: bool,
+    until_ns: u64,
 }
 
 /// Stands for no flow, no message.
@@ -128,6 +150,8 @@ struct Message {
     to_port: u16,
     copy: u8,
     kind: Kind,
+    /// 1 + the bit that is flipped when it arrives, or 0. Until then it has the bytes by which its decisions are known.
+    flipped: u32,
 }
 
 const _: () = assert!(size_of::<Message>() == 64 && size_of::<Flow>() == 32 && size_of::<Socket>() == 64);
@@ -384,6 +408,8 @@ struct Fate {
     lost: bool,
     /// 0 for no duplicate, else 1 + its latency.
     copy_ns: u64,
+    /// 0 if it arrives whole, else 1 + the bit that is flipped.
+    flipped: u64,
 }
 
 /// See the module.
@@ -398,6 +424,8 @@ pub(crate) struct Network {
     free_messages: Vec<u32>,
     sockets: Vec<Socket>,
     free_sockets: Vec<u32>,
+    /// By sender and receiver, of links that lose in bursts.
+    bursts: BTreeMap<(NodeId, NodeId), BurstState>,
     partitions: Vec<(u64, Partition)>,
     partitions_started: u64,
     /// By node, once the storm is over: between those for which it is nothing goes wrong.
@@ -461,6 +489,7 @@ impl Network {
             free_messages: Vec::new(),
             sockets: Vec::new(),
             free_sockets: Vec::new(),
+            bursts: BTreeMap::new(),
             partitions: Vec::new(),
             partitions_started: 0,
             healed: Vec::new(),
@@ -552,7 +581,7 @@ impl Network {
 
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
-        let mut made_of = [0usize; 3];
+        let mut made_of = [0usize; 5];
         for (index, rule) in self.rules.iter().enumerate().skip(1) {
             let there = matches(&rule.from, from) && matches(&rule.to, to);
             let back = rule.both_ways && matches(&rule.from, to) && matches(&rule.to, from);
@@ -566,16 +595,32 @@ impl Network {
                 if rule.duplicate.is_some() {
                     made_of[2] = index;
                 }
+                if rule.corruption.is_some() {
+                    made_of[3] = index;
+                }
+                if rule.bursts.is_some() {
+                    made_of[4] = index;
+                }
             }
         }
         if let Some(index) = self.weathers.iter().position(|weather| weather.made_of == made_of) {
             return index as u32;
         }
-        let share = |value: Option<squall_trace::Ratio>| value.expect("the rule was chosen for it").threshold();
+        let share = |value: Option<Ratio>| value.expect("the rule was chosen for it").threshold();
+        let (duplicate, corruption) =
+            (share(self.rules[made_of[2]].duplicate), share(self.rules[made_of[3]].corruption));
+        let bursts = self.rules[made_of[4]].bursts.map(|bursts| BurstTimes {
+            good: compiled(&Latency::exponential(bursts.good)),
+            bad: compiled(&Latency::exponential(bursts.bad)),
+            loss: bursts.loss.threshold(),
+        });
         self.weathers.push(Weather {
             latency: Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it")),
             loss: share(self.rules[made_of[1]].loss),
-            duplicate: share(self.rules[made_of[2]].duplicate),
+            is_rough: bursts.is_some() || !duplicate.is_never() || !corruption.is_never(),
+            duplicate,
+            corruption,
+            bursts,
             made_of,
         });
         (self.weathers.len() - 1) as u32
@@ -717,6 +762,47 @@ impl Network {
     }
 
     // --- messages -----------------------------------------------------------------------------------------------------
+
+    /// Whether a link that loses in bursts is bad at that time. `times` are drawn under the key of the moment at which each begins.
+    fn is_bad(&mut self, from: NodeId, to: NodeId, times: &BurstTimes, now_ns: u64, decisions: &Decisions) -> bool {
+        let link = FlowId(hash_words([self.name_hashes[from.index()], self.name_hashes[to.index()], 0, 0]));
+        let at_first = BurstState { number: 0, is_bad: true, until_ns: 0 };
+        let state = self.bursts.entry((from, to)).or_insert(at_first);
+        while state.until_ns <= now_ns {
+            state.is_bad = !state.is_bad;
+            state.number += u64::from(!state.is_bad);
+            let words = decisions.key(state.until_ns).burst_words(link, state.number);
+            let lasts_ns =
+                if state.is_bad { times.bad.quantile_ns(words.bad) } else { times.good.quantile_ns(words.good) };
+            state.until_ns = state.until_ns.saturating_add(lasts_ns.max(1));
+        }
+        state.is_bad
+    }
+
+    /// What few links do to a message: copies, flipped bits, bursts of losses.
+    #[cold]
+    fn draw_rough(&mut self, index: u32, now_ns: u64, decisions: &Decisions, loss_word: u64, fate: &mut Fate) {
+        let message = &self.messages[index as usize];
+        let (number, bytes) = (u64::from(message.number), message.payload.as_slice().len() as u64);
+        let Flow { id, from, to, weather, .. } = self.flows[message.flow as usize];
+        let key = decisions.key(now_ns);
+        if let Some(times) = self.weathers[weather as usize].bursts.clone()
+            && self.is_bad(from, to, &times, now_ns, decisions)
+        {
+            fate.lost = times.loss.hit(loss_word);
+        }
+        let weather = &self.weathers[weather as usize];
+        if !weather.duplicate.is_never() {
+            let words = key.duplicate_words(id, number);
+            let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
+            fate.copy_ns = if weather.duplicate.hit(words.whether) { copy_ns } else { 0 };
+        }
+        if !weather.corruption.is_never() {
+            let words = key.corruption_words(id, number);
+            let bit = ((u128::from(words.bit) * u128::from(bytes * 8)) >> 64) as u64;
+            fate.flipped = if weather.corruption.hit(words.whether) { bit + 1 } else { 0 };
+        }
+    }
 
     #[inline]
     fn new_message(&mut self) -> u32 {
@@ -1077,7 +1163,7 @@ impl Kernel {
     /// Hands a message to the network, which decides its fate.
     #[inline]
     fn transmit(&mut self, flow_index: u32, number: u32, outgoing: Outgoing, bytes: &[u8]) {
-        let Flow { id, from, to, weather, .. } = self.network.flows[flow_index as usize];
+        let Flow { id, from, to, weather: weather_index, .. } = self.network.flows[flow_index as usize];
         self.network.counts.sent += 1;
         self.journal.send(
             Place { at_ns: self.now_ns, node: from, task: self.current.task },
@@ -1097,6 +1183,7 @@ impl Kernel {
         message.to_port = outgoing.to_port;
         message.copy = 0;
         message.kind = outgoing.kind;
+        message.flipped = 0;
         if from == to {
             self.launch(index, LOOPBACK_NS);
             return;
@@ -1106,29 +1193,25 @@ impl Kernel {
             return;
         }
         let number = u64::from(number);
-        let weather = &self.network.weathers[weather as usize];
+        let weather = &self.network.weathers[weather_index as usize];
         let key = self.decisions.key(self.now_ns);
         let fate = key.fate_words(id, number);
         let latency_ns = weather.latency.quantile_ns(fate.latency);
         let lost = weather.loss.hit(fate.loss);
-        let copy_ns = if weather.duplicate.is_never() {
-            0
+        let mut drawn = Fate { latency_ns, lost, copy_ns: 0, flipped: 0 };
+        if self.network.is_calm(from, to) {
+            drawn.latency_ns = weather.latency.median_ns();
+            drawn.lost = false;
         } else {
-            let words = key.duplicate_words(id, number);
-            let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
-            if weather.duplicate.hit(words.whether) { copy_ns } else { 0 }
-        };
-        let drawn = match self.network.is_calm(from, to) {
-            false => {
-                self.drawn += 1;
-                Fate { latency_ns, lost, copy_ns }
+            if weather.is_rough {
+                self.network.draw_rough(index, self.now_ns, &self.decisions, fate.loss, &mut drawn);
             }
-            true => Fate { latency_ns: weather.latency.median_ns(), lost: false, copy_ns: 0 },
-        };
+            self.drawn += 1;
+        }
         let fate = if self.decisions.is_plain() {
             drawn
         } else {
-            let median_ns = weather.latency.median_ns();
+            let median_ns = self.network.weathers[weather_index as usize].latency.median_ns();
             self.decide_fate(index, id, number, median_ns, drawn)
         };
         if fate.copy_ns > 0 {
@@ -1141,9 +1224,29 @@ impl Kernel {
         }
         if fate.lost {
             self.lose(index, from, LossReason::Loss);
-        } else {
-            self.launch(index, fate.latency_ns);
+            return;
         }
+        if fate.flipped > 0 {
+            self.corrupt(index, fate.flipped - 1);
+        }
+        self.launch(index, fate.latency_ns);
+    }
+
+    /// Lets a message arrive with a bit flipped. Beyond its bytes, as a plan may say, it is counted from the first again.
+    #[cold]
+    fn corrupt(&mut self, index: u32, bit: u64) {
+        let message = &mut self.network.messages[index as usize];
+        let bits = message.payload.as_slice().len() as u64 * 8;
+        if bits == 0 {
+            return;
+        }
+        // A message has fewer bytes than 2^28: a larger one is corrupted where its bits can be numbered.
+        let bit = bit % bits.min(u64::from(u32::MAX));
+        message.flipped = bit as u32 + 1;
+        let (number, flow) = (u64::from(message.number), message.flow);
+        let Flow { id, from, .. } = self.network.flows[flow as usize];
+        self.network.counts.corrupted += 1;
+        self.journal.emit(self.now_ns, from, self.current.task, EventKind::Corrupt { flow: id, number, bit });
     }
 
     #[cold]
@@ -1159,7 +1262,12 @@ impl Kernel {
             decisions.decide(site(SiteKind::Latency), now_ns, median_ns, drawn.latency_ns, print)
         };
         let copy_ns = decisions.decide(site(SiteKind::Duplicate), now_ns, 0, drawn.copy_ns, print);
-        Fate { latency_ns, lost, copy_ns }
+        let is_empty = network.messages[index as usize].payload.as_slice().is_empty();
+        let flipped = match lost || is_empty {
+            true => 0,
+            false => decisions.decide(site(SiteKind::Corruption), now_ns, 0, drawn.flipped, print),
+        };
+        Fate { latency_ns, lost, copy_ns, flipped }
     }
 
     #[inline]
@@ -1197,7 +1305,11 @@ impl Kernel {
             return None;
         }
         network.counts.delivered += 1;
-        let message = &network.messages[index as usize];
+        let message = &mut network.messages[index as usize];
+        if message.flipped != 0 {
+            message.payload.flip(u64::from(message.flipped) - 1);
+            message.flipped = 0;
+        }
         let (number, copy, tag) = (u64::from(message.number), message.copy, message.tag);
         let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
         self.journal.deliver(place, (id, number, copy));

@@ -29,6 +29,18 @@ impl Payload {
         }
     }
 
+    /// Flips one bit: see [`squall_trace::SiteKind::Corruption`].
+    ///
+    /// # Panics
+    /// If it has no such bit.
+    pub(crate) fn flip(&mut self, bit: u64) {
+        let bytes: &mut [u8] = match self {
+            Payload::Inline { length, bytes } => &mut bytes[..usize::from(*length).min(INLINE_BYTES)],
+            Payload::Heap(bytes) => bytes,
+        };
+        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+    }
+
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
@@ -56,6 +68,13 @@ mod tests {
             let bytes: Vec<u8> = (0..length).collect();
             payload.set(&bytes);
             assert_eq!(payload.as_slice(), bytes);
+            for bit in 0..u64::from(length) * 8 {
+                payload.flip(bit);
+                let flipped = payload.as_slice().iter().zip(&bytes).map(|(one, other)| (one ^ other).count_ones());
+                assert_eq!(flipped.sum::<u32>(), 1);
+                assert_eq!(payload.as_slice()[bit as usize / 8] ^ bytes[bit as usize / 8], 1 << (bit % 8));
+                payload.flip(bit);
+            }
         }
     }
 }

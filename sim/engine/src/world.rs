@@ -127,6 +127,52 @@ pub(crate) struct LinkRule {
     pub latency: Option<Latency>,
     pub loss: Option<Ratio>,
     pub duplicate: Option<Ratio>,
+    pub corruption: Option<Ratio>,
+    pub bursts: Option<Bursts>,
+}
+
+/// Losses that come in bursts: the model of Gilbert ("Capacity of a burst-noise channel", BSTJ 39 (1960)) and Elliott ("Estimates of error
+/// rates for codes on burst-noise channels", BSTJ 42 (1963)), in continuous time.
+///
+/// Each directed link is in turn in a good and in a bad state, good at first, for exponentially distributed times. In the bad state it loses the
+/// share `loss` of its messages, in the good one what [`Link::loss`] says. The share `bad / (good + bad)` of all time is bad. When a
+/// link is bad follows from the seed and the link alone: no message more or less shifts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bursts {
+    /// How long it is good, in the mean.
+    pub good: Duration,
+    /// How long it is bad, in the mean.
+    pub bad: Duration,
+    /// The share of messages that a bad link loses.
+    pub loss: Ratio,
+}
+
+impl Bursts {
+    /// Bursts in which everything is lost.
+    #[must_use]
+    pub fn new(good: Duration, bad: Duration) -> Bursts {
+        Bursts { good, bad, loss: Ratio::ONE }
+    }
+
+    /// The same, with that share lost in a burst.
+    #[must_use]
+    pub fn loss(self, loss: Ratio) -> Bursts {
+        Bursts { loss, ..self }
+    }
+
+    /// Whether such times can be.
+    ///
+    /// # Errors
+    /// In words, what is wrong with which of them.
+    pub fn validate(&self) -> Result<(), String> {
+        for (name, time) in [("good", self.good), ("bad", self.bad)] {
+            if time.is_zero() {
+                return Err(format!("`{name}`: a link is {name} for more than no time"));
+            }
+            Latency::exponential(time).validate().map_err(|error| format!("`{name}`: {error}"))?;
+        }
+        Ok(())
+    }
 }
 
 /// The weather between nodes: what isn't said here is as the network's default.
@@ -149,6 +195,25 @@ impl Link<'_> {
     /// The share of messages that is lost.
     pub fn loss(&mut self, share: Ratio) -> &mut Self {
         self.0.loss = Some(share);
+        self
+    }
+
+    /// Losses that come in bursts.
+    ///
+    /// # Panics
+    /// If the times are impossible; see [`Bursts::validate`].
+    pub fn bursts(&mut self, bursts: Bursts) -> &mut Self {
+        if let Err(error) = bursts.validate() {
+            panic!("the bursts of the link from {} to {} are impossible: {error}", self.0.from, self.0.to);
+        }
+        self.0.bursts = Some(bursts);
+        self
+    }
+
+    /// The share of messages that arrives with one bit flipped, any of theirs: for those who want to test their checksums. What has no bytes
+    /// arrives as it is, and a copy does.
+    pub fn corruption(&mut self, share: Ratio) -> &mut Self {
+        self.0.corruption = Some(share);
         self
     }
 
@@ -270,6 +335,8 @@ impl World {
                 latency: Some(crate::latency::Latency::uniform(Duration::from_millis(1), Duration::from_millis(10))),
                 loss: Some(Ratio::ZERO),
                 duplicate: Some(Ratio::ZERO),
+                corruption: Some(Ratio::ZERO),
+                bursts: None,
             },
             links: Vec::new(),
             faults: Vec::new(),

@@ -88,8 +88,8 @@ pub use squall_engine::latency::Latency;
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
-    ClockSettings, Cluster, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net, node_name,
-    publish, rand, task, time,
+    Bursts, ClockSettings, Cluster, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net,
+    node_name, publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, test};
 pub use testing::explore;

@@ -94,6 +94,8 @@ epoch = "2026-01-01T00:00:00Z"
 latency = { uniform = ["1ms", "10ms"] }
 loss = "1%"
 duplicate = "1/3"
+corruption = "1/7"
+bursts = { good = "1s", bad = "10ms" }
 
 [[link]]
 name = "slow"
@@ -349,6 +351,23 @@ const WRONG: &[Case] = &[
     ("[network]\nloss = \"120%\"", "`loss`: expected a share of at most 100%, found \"120%\"", "\"120%\"", ""),
     ("[network]\nloss = 0.05", "`loss`: expected a share such as \"5%\"", "0.05", ""),
     ("[network]\nloss = 5", "did you mean \"5%\"?", "5", ""),
+    ("[network]\ncorruption = 0.1", "`corruption`: expected a share", "0.1", ""),
+    (
+        "[network]\nbursts = \"1%\"",
+        "`bursts`: expected a table such as { good = \"2s\", bad = \"50ms\" }",
+        "\"1%\"",
+        "",
+    ),
+    ("[network]\nbursts = { good = \"1s\" }", "`bursts` lacks `bad`: expected a duration", "{ good = \"1s\" }", ""),
+    (
+        "[network]\nbursts = { good = \"1s\", bad = \"0s\" }",
+        "a link is bad for more than no time",
+        "{ good = \"1s\", bad = \"0s\" }",
+        "",
+    ),
+    ("[network]\nbursts = { good = 1, bad = \"1s\" }", "`good`", "1", ""),
+    ("[network]\nbursts = { good = \"1s\", bad = \"1s\", los = \"1%\" }", "`los`", "los", "did you mean `loss`?"),
+    ("[network]\nbursts = { good = \"1s\", bad = \"1s\", loss = \"101%\" }", "at most 100%", "\"101%\"", ""),
     ("[network]\nduplicate = \"-1%\"", "`duplicate`: expected a share", "\"-1%\"", ""),
     ("network = 3", "`network`: expected a table, found the integer 3", "3", ""),
     ("link = 3", "`link`: expected a list of tables, each under a heading [[link]]", "3", ""),

@@ -30,6 +30,8 @@ pub enum Purpose {
 pub struct RunKey(u64);
 
 const MULTIPLIER: u64 = 0xD2B7_4407_B1CE_6E93;
+/// Of [`RunKey::burst_words`]: no kind of site has that number.
+const BURST_BLOCK: u16 = 0x100;
 const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Philox2x64 with seven rounds: two random words for a 128-bit counter under a 64-bit key. Six pass BigCrush in its
@@ -84,6 +86,22 @@ impl RunKey {
         DuplicateWords { whether, latency }
     }
 
+    /// The words of a corruption: whether, and which bit.
+    #[inline]
+    #[must_use]
+    pub fn corruption_words(self, flow: FlowId, number: u64) -> CorruptionWords {
+        let [whether, bit] = self.words(flow, number, SiteKind::Corruption as u16);
+        CorruptionWords { whether, bit }
+    }
+
+    /// The words for how long a link that loses in bursts is good, and then bad, for the `number`th time. `link` stands for the link.
+    #[inline]
+    #[must_use]
+    pub fn burst_words(self, link: FlowId, number: u64) -> BurstWords {
+        let [good, bad] = self.words(link, number, BURST_BLOCK);
+        BurstWords { good, bad }
+    }
+
     /// The word of an ordering decision.
     #[inline]
     #[must_use]
@@ -99,6 +117,24 @@ pub struct FateWords {
     pub latency: u64,
     /// Lost if below the loss ratio's threshold.
     pub loss: u64,
+}
+
+/// See [`RunKey::corruption_words`].
+#[derive(Clone, Copy, Debug)]
+pub struct CorruptionWords {
+    /// Corrupted if below the ratio's threshold.
+    pub whether: u64,
+    /// Multiplied by the number of bits, its upper half says which.
+    pub bit: u64,
+}
+
+/// See [`RunKey::burst_words`]: each for the inverse of a distribution.
+#[derive(Clone, Copy, Debug)]
+pub struct BurstWords {
+    /// For how long it is good.
+    pub good: u64,
+    /// For how long it is bad.
+    pub bad: u64,
 }
 
 /// See [`RunKey::duplicate_words`].

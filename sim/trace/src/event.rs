@@ -140,6 +140,15 @@ pub enum EventKind<'a> {
         /// For whom, in plain words.
         what: Cow<'a, str>,
     } = 16,
+    /// The network flipped a bit of a message, which arrives so.
+    Corrupt {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+        /// Which bit of its bytes, the lowest of the first byte first.
+        bit: u64,
+    } = 17,
 }
 
 /// How a task ended.
@@ -197,8 +206,8 @@ impl EventMask {
     pub const ALL: EventMask = EventMask(u32::MAX);
     /// Facts that programs publish.
     pub const PUBLISH: EventMask = EventMask(1 << 12);
-    /// Sent, duplicated, delivered, lost, in flight.
-    pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10);
+    /// Sent, duplicated, corrupted, delivered, lost, in flight.
+    pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 17);
     /// Boots, crashes and other faults.
     pub const FAULTS: EventMask = EventMask(1 << 1 | 1 << 2 | 1 << 11);
     /// Spawns, polls and ends of tasks.
@@ -250,6 +259,7 @@ impl EventKind<'_> {
             EventKind::Escape { .. } => 14,
             EventKind::Log { .. } => 15,
             EventKind::Heal { .. } => 16,
+            EventKind::Corrupt { .. } => 17,
         }
     }
 
@@ -268,6 +278,7 @@ impl EventKind<'_> {
             EventKind::Send { flow, number, from_port, to, to_port, tag, payload } => {
                 EventKind::Send { flow, number, from_port, to, to_port, tag, payload: Cow::Owned(payload.into_owned()) }
             }
+            EventKind::Corrupt { flow, number, bit } => EventKind::Corrupt { flow, number, bit },
             EventKind::Duplicate { flow, number } => EventKind::Duplicate { flow, number },
             EventKind::Deliver { flow, number, copy } => EventKind::Deliver { flow, number, copy },
             EventKind::Lose { flow, number, copy, reason } => EventKind::Lose { flow, number, copy, reason },
@@ -455,6 +466,10 @@ pub mod canonical {
             EventKind::Crash => {}
             EventKind::Boot { boot } => out.extend_from_slice(&boot.to_le_bytes()),
             EventKind::Duplicate { flow, number } => message(out, (*flow, *number, 0), 0),
+            EventKind::Corrupt { flow, number, bit } => {
+                message(out, (*flow, *number, 0), 0);
+                out.extend_from_slice(&bit.to_le_bytes());
+            }
             EventKind::InFlight { flow, number, copy } => message(out, (*flow, *number, *copy), 0),
             EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),
             EventKind::Fault { what }

@@ -87,6 +87,13 @@ pub struct Bases {
     duplicate: Base,
     fault: Base,
     operation: Base,
+    /// Left out by plans from before there was such a thing: calm, as it was then.
+    #[serde(default = "calm")]
+    corruption: Base,
+}
+
+fn calm() -> Base {
+    Base::Calm
 }
 
 impl Bases {
@@ -103,7 +110,15 @@ impl Bases {
     }
 
     fn all(base: Base) -> Bases {
-        Bases { order: base, latency: base, loss: base, duplicate: base, fault: base, operation: base }
+        Bases {
+            order: base,
+            latency: base,
+            loss: base,
+            duplicate: base,
+            fault: base,
+            operation: base,
+            corruption: base,
+        }
     }
 
     /// The base of one class.
@@ -117,6 +132,7 @@ impl Bases {
             SiteKind::Duplicate => self.duplicate,
             SiteKind::Fault => self.fault,
             SiteKind::Operation => self.operation,
+            SiteKind::Corruption => self.corruption,
         }
     }
 
@@ -130,6 +146,7 @@ impl Bases {
             SiteKind::Duplicate => &mut self.duplicate,
             SiteKind::Fault => &mut self.fault,
             SiteKind::Operation => &mut self.operation,
+            SiteKind::Corruption => &mut self.corruption,
         } = base;
         self
     }
@@ -236,6 +253,9 @@ impl Perturbation {
             SiteKind::Loss => format!("{subject} is lost"),
             SiteKind::Duplicate => {
                 format!("{subject} arrives twice, the copy after {}", ns(self.value.saturating_sub(1)))
+            }
+            SiteKind::Corruption => {
+                format!("{subject} arrives with bit {} flipped", self.value.saturating_sub(1))
             }
             SiteKind::Fault => format!("{subject} happens"),
             SiteKind::Operation => subject,

@@ -26,12 +26,22 @@ pub enum SiteKind {
     Fault = 4,
     /// Whether an operation of a generated workload happens. Value: 1 happens, 0 not. Calm: 0.
     Operation = 5,
+    /// Whether a message arrives with a bit flipped. Value: 0 whole, else 1 + the number of the bit, the lowest of the first byte first.
+    /// Calm: 0.
+    Corruption = 6,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 6] =
-        [SiteKind::Order, SiteKind::Latency, SiteKind::Loss, SiteKind::Duplicate, SiteKind::Fault, SiteKind::Operation];
+    pub const ALL: [SiteKind; 7] = [
+        SiteKind::Order,
+        SiteKind::Latency,
+        SiteKind::Loss,
+        SiteKind::Duplicate,
+        SiteKind::Fault,
+        SiteKind::Operation,
+        SiteKind::Corruption,
+    ];
 
     /// The index into a table by kind.
     #[must_use]

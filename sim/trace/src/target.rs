@@ -209,6 +209,8 @@ pub struct MessageCounts {
     pub sent: u64,
     /// Copies that the network made.
     pub duplicated: u64,
+    /// Those of which the network flipped a bit: they are delivered so, or lost on the way.
+    pub corrupted: u64,
     /// Arrived at a socket.
     pub delivered: u64,
     /// Came to nothing.

@@ -368,14 +368,15 @@ pub fn run_in_words(outcome: &Outcome, style: Style) -> String {
     }
     let counts = &outcome.messages;
     text.push_str(&format!(
-        "\n{} of virtual time, {}; digest {}\n{} events; {} messages sent, {} duplicated, {} delivered, {} lost, {} under \
-         way at the end; {} decisions not calm\n",
+        "\n{} of virtual time, {}; digest {}\n{} events; {} messages sent, {} duplicated{}, {} delivered, {} lost, {} \
+         under way at the end; {} decisions not calm\n",
         format_ns(outcome.ending.at_ns),
         outcome.ending.reason,
         outcome.digest,
         outcome.ending.events,
         counts.sent,
         counts.duplicated,
+        if counts.corrupted > 0 { format!(", {} corrupted", counts.corrupted) } else { String::new() },
         counts.delivered,
         counts.lost,
         counts.in_flight,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use squall_engine::Bursts;
 use squall_engine::latency::Latency;
 use squall_trace::Ratio;
 use toml::Spanned;
@@ -271,6 +272,30 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// `{ good = "2s", bad = "50ms" }`, and perhaps `loss` in it.
+    pub(super) fn bursts(&mut self, key: &str, value: &Value<'_>) -> Option<Bursts> {
+        let DeValue::Table(table) = value.get_ref() else {
+            self.bad_type(key, "a table such as { good = \"2s\", bad = \"50ms\" }", value);
+            return None;
+        };
+        let fields = self.fields(table, value.span(), format!("`{key}`"), &["good", "bad", "loss"]);
+        let time = |reader: &mut Reader, part: &str| match fields.get(part) {
+            Some(value) => reader.duration(part, value),
+            None => {
+                reader.missing(&fields, part, "a duration such as \"50ms\"");
+                None
+            }
+        };
+        let (good, bad) = (time(self, "good"), time(self, "bad"));
+        let loss = fields.get("loss").map_or(Some(Ratio::ONE), |value| self.share("loss", value));
+        let bursts = Bursts::new(good?, bad?).loss(loss?);
+        if let Err(message) = bursts.validate() {
+            self.note(Draft::new(value.span(), format!("`{key}`: {message}")).label("impossible"));
+            return None;
+        }
+        Some(bursts)
     }
 
     /// A distribution: `"5ms"`, `{ fixed = "5ms" }`, `{ uniform = ["1ms", "10ms"] }` and so on.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use squall_engine::fault::{Fault, crash, partition, partition_one_way};
 use squall_engine::latency::Latency;
-use squall_engine::{Link, World, matches};
+use squall_engine::{Bursts, Link, World, matches};
 use squall_trace::Ratio;
 use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
@@ -62,6 +62,8 @@ pub(super) struct Weather {
     latency: Option<Latency>,
     loss: Option<Ratio>,
     duplicate: Option<Ratio>,
+    corruption: Option<Ratio>,
+    bursts: Option<Bursts>,
 }
 
 /// A node's name or a pattern, with its place.
@@ -144,13 +146,15 @@ impl FaultSettings {
 }
 
 impl Weather {
-    const KEYS: [&str; 3] = ["latency", "loss", "duplicate"];
+    const KEYS: [&str; 5] = ["latency", "loss", "duplicate", "corruption", "bursts"];
 
     fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
         Weather {
             latency: fields.get("latency").and_then(|value| reader.latency("latency", value)),
             loss: fields.get("loss").and_then(|value| reader.share("loss", value)),
             duplicate: fields.get("duplicate").and_then(|value| reader.share("duplicate", value)),
+            corruption: fields.get("corruption").and_then(|value| reader.share("corruption", value)),
+            bursts: fields.get("bursts").and_then(|value| reader.bursts("bursts", value)),
         }
     }
 
@@ -163,6 +167,12 @@ impl Weather {
         }
         if let Some(duplicate) = self.duplicate {
             link.duplicate(duplicate);
+        }
+        if let Some(corruption) = self.corruption {
+            link.corruption(corruption);
+        }
+        if let Some(bursts) = self.bursts {
+            link.bursts(bursts);
         }
     }
 }
@@ -466,7 +476,8 @@ impl GivenNames {
 }
 
 fn read_links(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<LinkSettings> {
-    const KEYS: [&str; 8] = ["from", "to", "both_ways", "one_way", "name", "latency", "loss", "duplicate"];
+    const KEYS: [&str; 10] =
+        ["from", "to", "both_ways", "one_way", "name", "latency", "loss", "duplicate", "corruption", "bursts"];
     let mut names = GivenNames::default();
     let mut links = Vec::new();
     for (table, span) in reader.tables(top, "link") {
