@@ -60,17 +60,26 @@ fn measure(seed: u64, latency: &Latency, loss: Ratio, duplicate: Ratio) -> Measu
 
 /// The same, over a link of which that is said: a hundred messages each millisecond.
 fn measure_link(seed: u64, weather: impl Fn(&mut Link<'_>) + Send + Sync + 'static) -> Measured {
+    measure_pausing(seed, (100, 1.ms()), weather)
+}
+
+/// The same, with a pause after so many messages.
+fn measure_pausing(
+    seed: u64,
+    (messages, pause): (u64, Duration),
+    weather: impl Fn(&mut Link<'_>) + Send + Sync + 'static,
+) -> Measured {
     let simulation = Simulation::new(move |world: &mut World| {
         world.node("server", || async {
             let _endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
             std::future::pending::<()>().await;
         });
-        world.client("client", || async {
+        world.client("client", move || async move {
             let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
             for number in 0..MESSAGES {
                 endpoint.send_to("server:80", 1, b"x").await.unwrap();
-                if number % 100 == 0 {
-                    squall::time::sleep(1.ms()).await;
+                if number % messages == 0 {
+                    squall::time::sleep(pause).await;
                 }
             }
             // The slowest of heavy tails is under way for long.
@@ -88,24 +97,7 @@ fn measure_link(seed: u64, weather: impl Fn(&mut Link<'_>) + Send + Sync + 'stat
 
 /// The same with a message each ten microseconds.
 fn spread(seed: u64, weather: impl Fn(&mut Link<'_>) + Send + Sync + 'static) -> Measured {
-    let simulation = Simulation::new(move |world: &mut World| {
-        world.node("server", || async {
-            let _endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
-            std::future::pending::<()>().await;
-        });
-        world.client("client", || async {
-            let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
-            for _ in 0..MESSAGES {
-                endpoint.send_to("server:80", 1, b"x").await.unwrap();
-                squall::time::sleep(Duration::from_micros(10)).await;
-            }
-        });
-        weather(&mut world.link("client", "server"));
-    });
-    let mut measured = Measured::default();
-    let outcome = simulation.run(&Plan::seeded("statistics", Seed(seed)), Record::Digest, &mut measured);
-    assert_eq!(outcome.verdict, Verdict::Pass);
-    measured
+    measure_pausing(seed, (1, Duration::from_micros(10)), weather)
 }
 
 /// Whether `hits` of `trials` agree with a probability.
