@@ -193,7 +193,7 @@ fn what_is_kept_and_is_neither_mended_nor_failing_is_told() {
     let nothing_like_it = "\n[[perturbation]]\nsays = \"a message that nobody sends is lost\"\nkind = \"loss\"\n\
                            flow = \"0000000000000001\"\nnumber = 1\nfingerprint = \"0000000000000002\"\nvalue = 1\n";
     for (kept, code, word) in [
-        (other_seed(&unknown), 120, "gone"),
+        (other_seed(&unknown), 120, "unknown"),
         (other_seed(&passing) + nothing_like_it, 125, "stale"),
         (other_seed(&passing), 0, ""),
     ] {

@@ -447,23 +447,48 @@ fn a_failure_of_another_file_of_that_name_is_kept_beside() {
     let first = explored("a", "");
     let file = first.summary()["failures"][0]["file"].as_str().expect("a path").to_string();
     let of_a = text(&place, &file);
+    let mut other = None;
     for more in ["", "[clock]\nepoch = \"2027-01-01T00:00:00Z\"\n"] {
         let second = explored("b", more);
-        assert_eq!(second.summary()["failures"][0]["file"], *file);
-        let of_b = text(&place, &file);
-        assert_eq!(of_b.replace("b/answering", "a/answering").lines().count(), of_a.lines().count());
+        let named = second.summary()["failures"][0]["file"].as_str().expect("a path").to_string();
+        assert!(named != file && named.starts_with(file.trim_end_matches(".toml")), "{named}");
+        assert_eq!(*other.get_or_insert(named.clone()), named);
+        let of_b = text(&place, &named);
         assert!(of_b.contains("file = \"b/answering.toml\""), "{of_b}");
-        assert_eq!(text(&place, &format!("{file}.old")), of_a);
-        let note = format!("note: what {file} said before is in {file}.old");
-        assert!(said(&second).contains(&note), "{second:?}");
-        // One that isn't minimal takes the place of one that is, if that is of another file.
-        let third =
-            place.json(&["explore", "a/answering.toml", "--max-failures", "1", "--shrink-runs", "0"]).expect(100);
-        assert!(text(&place, &file).contains("file = \"a/answering.toml\""), "{third:?}");
-        assert_eq!(text(&place, &format!("{file}.old.2")), of_b);
-        std::fs::remove_dir_all(place.path("squall-regressions")).expect("it is there");
-        explored("a", "");
+        assert_eq!(text(&place, &file), of_a);
+        // Each runs its own first, and no other's.
+        for (directory, own, others) in [("a", &file, &named), ("b", &named, &file)] {
+            let path = format!("{directory}/answering.toml");
+            let again = place.json(&["explore", &path, "--max-failures", "1"]).expect(100);
+            let note = "note: 1 failure below squall-regressions/answering are of other scenario files of that name";
+            assert!(said(&again).contains(note), "{again:?}");
+            let kept: Vec<_> = again
+                .lines()
+                .into_iter()
+                .filter(|line| line["event"] == "regression")
+                .map(|line| line["file"].clone())
+                .collect();
+            assert_eq!(kept, [serde_json::Value::from(&**own)], "{others}");
+        }
+        assert_eq!(text(&place, &file), of_a);
     }
+}
+
+/// A search that is cut short gives no failure that is proved to be minimal for one that isn't.
+#[test]
+fn what_is_minimal_stays_where_shrinking_is_cut_short() {
+    let place = Place::new();
+    let file = place.scenario("answering", "");
+    let found = place.json(&["explore", &file, "--max-failures", "1"]).expect(100).summary();
+    let saved = found["failures"][0]["file"].as_str().expect("a path").to_string();
+    let before = text(&place, &saved);
+    let cut = place.json(&["shrink", &saved, "--shrink-runs", "1"]).expect(0);
+    assert_eq!(text(&place, &saved), before);
+    assert!(said(&cut).contains("stays: it is minimal"), "{cut:?}");
+    assert_eq!((&cut.summary()["outcome"], &cut.summary()["minimal"]), (&"same".into(), &true.into()));
+    // Elsewhere it is written as it is.
+    place.json(&["shrink", &saved, "--shrink-runs", "1", "--out", "cut.toml"]).expect(0);
+    assert!(text(&place, "cut.toml").contains("minimal = \"unproved\""));
 }
 
 /// What a command has no use for, it doesn't take.

@@ -198,6 +198,8 @@ pub enum Found {
     Differs,
     /// The property doesn't fail any more.
     Gone,
+    /// Nobody knows what the run comes to, and so whether the property fails.
+    Unknown,
     /// It says nothing about the failure: some entries met nothing.
     Stale {
         /// How many.
@@ -228,6 +230,8 @@ impl Found {
             Found::Same
         } else if fails {
             Found::Differs
+        } else if matches!(outcome.verdict, Verdict::Unknown { .. }) {
+            Found::Unknown
         } else {
             Found::Gone
         }
@@ -239,13 +243,14 @@ impl Found {
         matches!(self, Found::Stale { .. } | Found::Unjudged)
     }
 
-    /// `same`, `differs`, `gone` or `stale`.
+    /// `same`, `differs`, `gone`, `unknown` or `stale`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Found::Same => "same",
             Found::Differs => "differs",
             Found::Gone => "gone",
+            Found::Unknown => "unknown",
             Found::Stale { .. } | Found::Unjudged => "stale",
         }
     }

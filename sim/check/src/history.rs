@@ -12,6 +12,7 @@
 //! when the history ends. `key` (which object) and `time` (nanoseconds) may be left out; so may, on `ok` and `info`, `index`: the place that
 //! the system itself gave the operation in its order, by which it is checked in linear time first.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{BufRead, Read, Write};
 
@@ -99,6 +100,25 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.what(), self.number)
     }
+}
+
+/// An event as it stands in a line: as [`Event`], but that its name isn't copied, since almost all are known.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventInLine<'l> {
+    process: u64,
+    #[serde(rename = "type")]
+    kind: EventType,
+    #[serde(borrow)]
+    f: Cow<'l, str>,
+    #[serde(default)]
+    key: Option<Value>,
+    #[serde(default)]
+    value: Value,
+    #[serde(default)]
+    time: Option<u64>,
+    #[serde(default)]
+    index: Option<u64>,
 }
 
 /// How an operation ended.
@@ -358,11 +378,11 @@ impl Builder {
     }
 
     /// Adds an event that stands in that line, from 1, behind those of all others so far.
-    fn push_line(&mut self, line: u64, event: Event) -> Result<(), Mistake> {
+    fn push_line(&mut self, line: u64, event: EventInLine<'_>) -> Result<(), Mistake> {
         let line = u32::try_from(line).ok().filter(|line| *line <= LINES_MAX).ok_or(Mistake::TooLarge)?;
         let before = std::mem::replace(&mut self.history.events, line - 1);
         self.history.are_lines = true;
-        self.push(event).inspect_err(|_| self.history.events = before)
+        self.take(event).inspect_err(|_| self.history.events = before)
     }
 
     /// Adds the next event.
@@ -371,6 +391,11 @@ impl Builder {
     /// If it can't come next. Then it isn't added.
     pub fn push(&mut self, event: Event) -> Result<(), Mistake> {
         let Event { process, kind, f, key, value, time, index } = event;
+        self.take(EventInLine { process, kind, f: Cow::Borrowed(&f), key, value, time, index })
+    }
+
+    fn take(&mut self, event: EventInLine<'_>) -> Result<(), Mistake> {
+        let EventInLine { process, kind, f, key, value, time, index } = event;
         if let Some(time) = time {
             if time < self.last_ns {
                 return Err(Mistake::Earlier { time, before: self.last_ns });
@@ -381,6 +406,7 @@ impl Builder {
             return Err(Mistake::NoIndex { kind: kind.word() });
         }
         let number = self.history.events.checked_add(1).filter(|number| *number < u32::MAX).ok_or(Mistake::TooLarge)?;
+        let of_processes = (self.processes.len() as u64 + 1) * (size_of::<(u64, Option<At>)>() as u64 + 16);
         let at = self.processes.entry(process).or_default();
         if kind == EventType::Invoke {
             match at {
@@ -393,11 +419,15 @@ impl Builder {
                 None => {}
             }
             self.bytes += size_of::<Operation>() as u64 + value.bytes_beside();
-            if self.bytes > HISTORY_BYTES_MAX {
+            if self.bytes + of_processes > HISTORY_BYTES_MAX {
                 return Err(Mistake::TooLarge);
             }
             *at = Some(At::Open(self.operations.len() as u32));
-            let name = self.history.names.get_index_of(&*f).unwrap_or_else(|| self.history.names.insert_full(f).0);
+            let names = &mut self.history.names;
+            let name = names.get_index_of(&*f).unwrap_or_else(|| {
+                self.bytes += size_of::<Box<str>>() as u64 + 16 + f.len() as u64;
+                names.insert_full(f.into()).0
+            });
             let (key, is_new) = self.history.keys.insert_full(key);
             if is_new {
                 let beside = self.history.keys[key].as_ref().map_or(0, Value::bytes_beside);
@@ -424,7 +454,7 @@ impl Builder {
         let operation = slot.as_mut().expect("what is open hasn't failed");
         let (opened_f, opened_key) =
             (&self.history.names[operation.name as usize], &self.history.keys[operation.key as usize]);
-        if *opened_f != f || key.is_some() && key != *opened_key {
+        if **opened_f != *f || key.is_some() && key != *opened_key {
             let said = |f: &str, key: &Option<Value>| match key {
                 Some(key) => format!("{f:?} of key {key}"),
                 None => format!("{f:?}"),
@@ -483,20 +513,8 @@ pub struct ReadError {
 ///
 /// # Errors
 /// The first line that is wrong, and what is wrong with it.
-pub fn read(lines: impl BufRead) -> Result<History, ReadError> {
+pub fn read(mut lines: impl BufRead) -> Result<History, ReadError> {
     let mut builder = Builder::new();
-    read_each(lines, |line, event| builder.push_line(line, event).map_err(|mistake| mistake.to_string()))?;
-    Ok(builder.finish())
-}
-
-/// Gives each event of JSON lines to `take`, with the number of its line.
-///
-/// # Errors
-/// As [`read`]; or what `take` says of a line.
-pub fn read_each(
-    mut lines: impl BufRead,
-    mut take: impl FnMut(u64, Event) -> Result<(), String>,
-) -> Result<(), ReadError> {
     let mut bytes = Vec::new();
     let mut line = 0;
     loop {
@@ -506,7 +524,7 @@ pub fn read_each(
         let mut limited = Read::take(&mut lines, LINE_BYTES_MAX + 1);
         let length = limited.read_until(b'\n', &mut bytes).map_err(|problem| error(problem.to_string()))?;
         if length == 0 {
-            return Ok(());
+            return Ok(builder.finish());
         }
         if length as u64 > LINE_BYTES_MAX {
             return Err(error(format!("it is longer than {LINE_BYTES_MAX} bytes")));
@@ -518,7 +536,7 @@ pub fn read_each(
             Some(_) => {}
         }
         let event = serde_json::from_slice(&bytes).map_err(|problem| error(in_line(&problem)))?;
-        take(line, event).map_err(error)?;
+        builder.push_line(line, event).map_err(|mistake| error(mistake.to_string()))?;
     }
 }
 

@@ -490,7 +490,8 @@ impl<'s, M: Model> Search<'s, M> {
         let returning = self.returning();
         let others = self.open.len() + self.unknown_begun;
         if number == 0 {
-            return Some(Some((None, Choice::Slot(returning), Then::Return)));
+            let only_reads = self.model.only_reads(self.what(self.slots[returning as usize]));
+            return Some((!only_reads).then_some((None, Choice::Slot(returning), Then::Return)));
         }
         if number > 2 * others {
             return None;

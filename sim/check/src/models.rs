@@ -276,9 +276,13 @@ pub struct Gets {
     texts: Vec<Arc<str>>,
     /// The last to get each of them, and above these the last of every two, of every four, and so on.
     last: Vec<Vec<u32>>,
-    /// The last to get each text that is appended.
-    within: HashMap<Arc<str>, u32, Fast>,
+    /// The last to get each text that is appended, if any does.
+    within: HashMap<Arc<str>, Option<u32>, Fast>,
 }
+
+/// Of longer texts together, or of texts that are found more often, nobody notes who gets them: it would take longer than it may help.
+const APPENDED_BYTES_MAX: usize = 4 << 20;
+const FOUND_MAX: usize = 20_000_000;
 
 impl Gets {
     fn new<'o>(operations: impl Iterator<Item = &'o KvOperation> + Clone) -> Option<Gets> {
@@ -293,14 +297,22 @@ impl Gets {
         }
         appended.sort_unstable();
         appended.dedup();
-        // One of texts that are too many or too long: nobody knows then, which is as right.
+        if appended.iter().map(|text| text.len()).sum::<usize>() > APPENDED_BYTES_MAX {
+            return None;
+        }
         let finder = AhoCorasick::new(appended.iter().map(|text| text.as_bytes())).ok()?;
-        let mut within: HashMap<Arc<str>, u32, Fast> = HashMap::default();
+        let mut last_within: Vec<Option<u32>> = vec![None; appended.len()];
+        let mut found = 0;
         for (text, number) in &gets {
-            for found in finder.find_overlapping_iter(text.as_bytes()) {
-                within.insert(appended[found.pattern().as_usize()].clone(), *number);
+            for one in finder.find_overlapping_iter(text.as_bytes()) {
+                last_within[one.pattern().as_usize()] = Some(*number);
+                found += 1;
+                if found > FOUND_MAX {
+                    return None;
+                }
             }
         }
+        let within = appended.into_iter().zip(last_within).collect();
         gets.sort_unstable();
         let mut last: Vec<Vec<u32>> = vec![gets.iter().map(|(_, number)| *number).collect()];
         while let Some(below) = last.last().filter(|below| below.len() > 1) {
@@ -406,7 +418,7 @@ impl Model for Kv {
     fn last_reader(&self, gets: &Gets, what: Readable<'_, Kv>) -> Option<u32> {
         match what {
             Readable::State(text) | Readable::Effect(KvOperation::Put(text)) => gets.last_with_prefix(text),
-            Readable::Effect(KvOperation::Append(text)) => gets.within.get(text).copied(),
+            Readable::Effect(KvOperation::Append(text)) => gets.within.get(text).copied().flatten(),
             Readable::Effect(KvOperation::Get(_)) => Some(u32::MAX),
         }
     }

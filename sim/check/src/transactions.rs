@@ -407,9 +407,9 @@ impl<'h> Transactions<'h> {
         &self.writers[self.versions[key as usize] as usize..self.versions[key as usize + 1] as usize]
     }
 
-    /// Also of a writer whom nobody knows, of whom nothing follows.
+    /// Whether a writer stands in the order of writes: not one that failed or that nobody knows.
     fn has_happened(&self, writer: u32) -> bool {
-        writer == NONE || self.happened[writer as usize]
+        writer != NONE && self.happened[writer as usize]
     }
 
     fn writer(&self, key: u32, element: &Value) -> u32 {

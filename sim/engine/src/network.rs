@@ -25,7 +25,7 @@ use crate::kernel::{self, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, shor
 use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
-use crate::world::{LinkRule, matches};
+use crate::world::{LinkRule, duration_ns, matches};
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
@@ -48,12 +48,22 @@ struct BurstTimes {
     good: Arc<InverseTable>,
     bad: Arc<InverseTable>,
     loss: Threshold,
+    /// The share of all time that is bad.
+    bad_share: Threshold,
+    /// All begins anew after that time, so that a link on which nothing was sent for long needn't be followed all the way. It is so long
+    /// that few bursts meet such a moment.
+    block_ns: u64,
 }
 
-/// Where a link that loses in bursts stands: at the end of a bad time at first, which lasted no time.
+/// So many good and bad times a block has, in the mean.
+const TIMES_OF_BLOCK: u64 = 2_000;
+
+/// Where a link that loses in bursts stands.
 #[derive(Clone, Copy, Debug)]
 struct BurstState {
-    /// How often it has been good.
+    /// In which block of time.
+    block: u64,
+    /// In the how-manieth time of the block, good or bad.
     number: u64,
     is_bad: bool,
     until_ns: u64,
@@ -609,10 +619,16 @@ impl Network {
         let share = |value: Option<Ratio>| value.expect("the rule was chosen for it").threshold();
         let (duplicate, corruption) =
             (share(self.rules[made_of[2]].duplicate), share(self.rules[made_of[3]].corruption));
-        let bursts = self.rules[made_of[4]].bursts.map(|bursts| BurstTimes {
-            good: compiled(&Latency::exponential(bursts.good)),
-            bad: compiled(&Latency::exponential(bursts.bad)),
-            loss: bursts.loss.threshold(),
+        let bursts = self.rules[made_of[4]].bursts.map(|bursts| {
+            let (good_ns, bad_ns) = (duration_ns(bursts.good), duration_ns(bursts.bad));
+            let both_ns = good_ns.saturating_add(bad_ns);
+            BurstTimes {
+                good: compiled(&Latency::exponential(bursts.good)),
+                bad: compiled(&Latency::exponential(bursts.bad)),
+                loss: bursts.loss.threshold(),
+                bad_share: Ratio::new(bad_ns, both_ns).threshold(),
+                block_ns: both_ns.saturating_mul(TIMES_OF_BLOCK / 2),
+            }
         });
         self.weathers.push(Weather {
             latency: Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it")),
@@ -763,14 +779,21 @@ impl Network {
 
     // --- messages -----------------------------------------------------------------------------------------------------
 
-    /// Whether a link that loses in bursts is bad at that time. `times` are drawn under the key of the moment at which each begins.
+    /// Whether a link that loses in bursts is bad at that time. What is drawn is drawn under the key of the moment at which it begins.
     fn is_bad(&mut self, from: NodeId, to: NodeId, times: &BurstTimes, now_ns: u64, decisions: &Decisions) -> bool {
-        let link = FlowId(hash_words([self.name_hashes[from.index()], self.name_hashes[to.index()], 0, 0]));
-        let at_first = BurstState { number: 0, is_bad: true, until_ns: 0 };
-        let state = self.bursts.entry((from, to)).or_insert(at_first);
+        let block = now_ns / times.block_ns;
+        let link = FlowId(hash_words([self.name_hashes[from.index()], self.name_hashes[to.index()], block, 0]));
+        let nowhere = BurstState { block: u64::MAX, number: 0, is_bad: false, until_ns: 0 };
+        let state = self.bursts.entry((from, to)).or_insert(nowhere);
+        if state.block != block {
+            let from_ns = block * times.block_ns;
+            let begins_bad = block > 0 && times.bad_share.hit(decisions.key(from_ns).burst_words(link, 0).bad);
+            // The first time of the block is behind that, and other.
+            *state = BurstState { block, number: 0, is_bad: !begins_bad, until_ns: from_ns };
+        }
         while state.until_ns <= now_ns {
             state.is_bad = !state.is_bad;
-            state.number += u64::from(!state.is_bad);
+            state.number += 1;
             let words = decisions.key(state.until_ns).burst_words(link, state.number);
             let lasts_ns =
                 if state.is_bad { times.bad.quantile_ns(words.bad) } else { times.good.quantile_ns(words.good) };

@@ -31,12 +31,14 @@ pub enum Checked {
 /// Why two runs of a plan say nothing about whether it repeats itself: one of them didn't end by itself. Its process was ended from outside,
 /// or it was so slow that it counted as a hang. Who ends each run in the same way does it by itself.
 pub(crate) fn cut_off<'o>(first: &'o Outcome, second: &'o Outcome) -> Option<&'o str> {
-    const FROM_OUTSIDE: [&str; 2] = [HANG_PROPERTY, "killed"];
-    let is_cut_off = |outcome: &Outcome| {
-        is_lost(outcome) || outcome.verdict.property().is_some_and(|property| FROM_OUTSIDE.contains(&property))
-    };
     let is_alike = first.verdict.property().is_some() && first.verdict.property() == second.verdict.property();
     [second, first].into_iter().find(|run| !is_alike && is_cut_off(run))?.verdict.message()
+}
+
+/// Whether a run may have been ended from outside.
+pub(crate) fn is_cut_off(outcome: &Outcome) -> bool {
+    const FROM_OUTSIDE: [&str; 2] = [HANG_PROPERTY, "killed"];
+    is_lost(outcome) || outcome.verdict.property().is_some_and(|property| FROM_OUTSIDE.contains(&property))
 }
 
 /// Set for the fresh process, so that its environment differs from this one's, in names and in length.

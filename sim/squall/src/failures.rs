@@ -41,6 +41,20 @@ pub fn file_name_of_seed(file: &FailureFile, seed: Seed) -> String {
     format!("{}-{seed}{of_settings}.toml", file_name_of(&file.property))
 }
 
+/// Where a failure is saved in a directory. Scenario files of one name, in two directories, share that directory: where a failure of the one has the
+/// name already, that of the other has a hash of its scenario's path in its own.
+pub fn place_of(file: &FailureFile, directory: &Path) -> PathBuf {
+    let path = directory.join(file_name(file));
+    match FailureFile::read(&path) {
+        Ok(known) if known.file != file.file => {
+            let scenario = file.file.as_deref().unwrap_or(Path::new("")).as_os_str().as_encoded_bytes();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            directory.join(format!("{stem}-{:08x}.toml", xxhash_rust::xxh3::xxh3_64(scenario) as u32))
+        }
+        _ => path,
+    }
+}
+
 /// A name as every file system takes it. Where that loses something, a hash of the name keeps it apart from others.
 pub fn file_name_of(name: &str) -> String {
     const LENGTH_MAX: usize = 80;
@@ -120,6 +134,7 @@ fn compared_in_words(found: Found, file: &FailureFile, outcome: &Outcome) -> Str
             "differs: {property} still fails, but the run is another than the one that was saved (digest {}, now {}){other}",
             file.digest, outcome.digest
         ),
+        Found::Unknown => format!("unknown: {now}, nor whether {property} still fails{other}"),
         Found::Gone => format!("gone: {property} doesn't fail any more ({now}){other}"),
         Found::Stale { unused, of } => {
             let why = match file.horizon_ns {

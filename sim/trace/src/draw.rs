@@ -94,7 +94,7 @@ impl RunKey {
         CorruptionWords { whether, bit }
     }
 
-    /// The words for how long a link that loses in bursts is good, and then bad, for the `number`th time. `link` stands for the link.
+    /// The words for how long a link that loses in bursts is good or bad for the `number`th time. `link` stands for the link.
     #[inline]
     #[must_use]
     pub fn burst_words(self, link: FlowId, number: u64) -> BurstWords {

@@ -41,39 +41,50 @@ impl AfterTheStorm {
     /// Whether the states up to the end repeat themselves: since when, and after how long each time.
     ///
     /// A single state that comes back shows little, since programs have a memory that isn't seen: those in between must come back with it, all of
-    /// them twice at the least, and that must have gone on for half of the time that was looked at.
-    fn period(&self) -> Option<Period> {
+    /// them twice at the least, and that must have gone on for half of the time that was looked at, which is given.
+    fn period(&self, looked_at_ns: u64) -> Option<Period> {
         let states = self.states.as_ref()?;
-        let first_ns = states.first()?.at_ns;
+        states.first()?;
         let backwards: Vec<Noted> = states.iter().rev().copied().collect();
         let last_ns = backwards[0].at_ns;
         let agreeing = agreeing(&backwards);
         (1..backwards.len().div_ceil(2)).find_map(|places| {
             let period_ns = last_ns - backwards[places].at_ns;
-            let later = backwards[..agreeing[places]].iter().zip(&backwards[places..]);
-            let repeated = later.take_while(|(later, before)| later.at_ns - before.at_ns == period_ns).count();
+            let repeated = agreeing[places];
             if repeated <= places || period_ns == 0 {
                 return None;
             }
             let Noted { at_ns: since_ns, clock_reads, .. } = backwards[places + repeated - 1];
             let lasts_ns = last_ns - since_ns;
-            let is_long = lasts_ns >= (last_ns - first_ns) / 2;
+            let is_long = lasts_ns >= looked_at_ns / 2;
             let reads_clocks = clock_reads != backwards[0].clock_reads;
             is_long.then(|| Period { since_ns, period_ns, times: lasts_ns / period_ns, reads_clocks })
         })
     }
 }
 
-/// For each place from the second on, how many states from there on are the same as those from the beginning on, in linear time (the Z algorithm: D.
-/// Gusfield, *Algorithms on Strings, Trees, and Sequences*, 1997). For the first it is 0.
+/// For each place from the second on, how many states from there on are the same as those from the beginning on, and as far from each other, in
+/// linear time (the Z algorithm: D. Gusfield, *Algorithms on Strings, Trees, and Sequences*, 1997). For the first it is 0.
 fn agreeing(states: &[Noted]) -> Vec<usize> {
+    // A state with how long ago the one before it was. The first of all, which is the last here, has none: it is looked at by itself.
+    let steps: Vec<(u128, u64)> =
+        states.windows(2).map(|pair| (pair[0].state, pair[0].at_ns - pair[1].at_ns)).collect();
+    let mut agreeing = agreeing_steps(&steps);
+    agreeing.push(0);
+    for (place, agreeing) in agreeing.iter_mut().enumerate().skip(1) {
+        let behind = states.get(place + *agreeing);
+        *agreeing += usize::from(behind.is_some_and(|behind| behind.state == states[*agreeing].state));
+    }
+    agreeing
+}
+
+fn agreeing_steps(states: &[(u128, u64)]) -> Vec<usize> {
     let mut agreeing = vec![0; states.len()];
     // The stretch that is known to agree with the beginning, and reaches farthest.
     let (mut from, mut to) = (0, 0);
     for place in 1..states.len() {
         let known = if place < to { agreeing[place - from].min(to - place) } else { 0 };
-        let more =
-            states[known..].iter().zip(&states[place + known..]).take_while(|(one, other)| one.state == other.state);
+        let more = states[known..].iter().zip(&states[place + known..]).take_while(|(one, other)| one == other);
         agreeing[place] = known + more.count();
         if place + agreeing[place] > to {
             (from, to) = (place, place + agreeing[place]);
@@ -119,8 +130,9 @@ impl State {
 impl Kernel {
     /// The world ends its storm at that time. Properties ask for something within so many nanoseconds of it, if any does.
     pub(crate) fn schedule_heal(&mut self, heal: Heal, asked_within_ns: Option<u64>) {
-        if let Some(within_ns) = asked_within_ns {
-            let until_ns = duration_ns(heal.at).saturating_add(within_ns);
+        let asked_until_ns = asked_within_ns.map(|within_ns| duration_ns(heal.at).saturating_add(within_ns));
+        // Beyond the longest that a run may last there is nothing to wait for.
+        if let Some(until_ns) = asked_until_ns.filter(|until_ns| *until_ns <= self.limits.virtual_ns) {
             self.asked_until_ns = Some(until_ns);
             self.schedule_act(until_ns, Act::EndAsking);
         }
@@ -237,7 +249,7 @@ impl Kernel {
         }
         let after = self.after_the_storm.as_ref().expect("it was there above");
         // The cause stands before the list: that may be long.
-        let repeats = match (after.period(), &after.states) {
+        let repeats = match (after.period(within_ns / 2), &after.states) {
             (Some(Period { since_ns, period_ns, times, reads_clocks }), _) => format!(
                 "It is a livelock{}: since {} the run's state comes back every {} ({times} times so far). Which nodes are up, what they \
                  published last, their tasks, what those wait for and what is under way are the same each time, and nothing was drawn \
@@ -339,9 +351,10 @@ mod tests {
     /// The states of instants that are a second apart.
     fn period_of(states: &str) -> Option<(u64, u64, u64)> {
         let noted = |(place, state)| Noted { at_ns: place as u64, clock_reads: 0, state: u128::from(state) };
-        let states = states.bytes().enumerate().map(noted).collect();
-        let after = AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states: Some(states), words: 0 };
-        after.period().map(|Period { since_ns, period_ns, times, .. }| (since_ns, period_ns, times))
+        let noted: Vec<Noted> = states.bytes().enumerate().map(noted).collect();
+        let looked_at_ns = (noted.len() as u64).saturating_sub(1);
+        let after = AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states: Some(noted), words: 0 };
+        after.period(looked_at_ns).map(|Period { since_ns, period_ns, times, .. }| (since_ns, period_ns, times))
     }
 
     #[test]
@@ -373,8 +386,22 @@ mod tests {
     fn states_at_other_distances_are_no_period() {
         let at = |times: [u64; 4]| {
             let states = Some(times.map(|at_ns| Noted { at_ns, clock_reads: 0, state: 7 }).to_vec());
-            AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states, words: 0 }.period().is_some()
+            AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states, words: 0 }.period(30).is_some()
         };
         assert!(at([0, 10, 20, 30]) && !at([0, 10, 25, 30]));
+        // All that was noted may be a small part of what was looked at.
+        let late = Some([960, 970, 980, 990].map(|at_ns| Noted { at_ns, clock_reads: 0, state: 7 }).to_vec());
+        let late = AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states: late, words: 0 };
+        assert!(late.period(60).is_some() && late.period(62).is_none());
+    }
+
+    /// It takes as long as there are states, also where most of them agree and too few.
+    #[test]
+    fn many_states_that_agree_too_shortly_are_no_period() {
+        let count = 1_000_000u64;
+        let noted = |place: u64| Noted { at_ns: place, clock_reads: 0, state: u128::from(place.min(count * 6 / 10)) };
+        let states = Some((0..count).map(noted).collect());
+        let after = AfterTheStorm { since_ns: 0, within_ns: None, is_due: false, states, words: 0 };
+        assert!(after.period(count).is_none());
     }
 }

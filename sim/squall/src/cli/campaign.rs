@@ -116,12 +116,11 @@ pub struct SavedAs {
 impl SavedAs {
     /// Saves a failure in a directory. What lies there already, and was run again and is minimal, isn't given for what isn't.
     pub fn save(file: FailureFile, directory: &Path, kept: &[Kept]) -> Result<SavedAs, Stop> {
-        let path = directory.join(failures::file_name(&file));
+        let path = failures::place_of(&file, directory);
         if file.minimal == Minimal::Unproved
             && kept.iter().any(|kept| kept.path == path && kept.found == Found::Same)
             && let Ok(known) = FailureFile::read(&path)
             && known.minimal != Minimal::Unproved
-            && known.file == file.file
         {
             output::complain(&format!(
                 "note: {} stays: it is a failure of the same seed, and minimal; what was found now isn't",
@@ -522,8 +521,13 @@ impl Campaign {
             let of = |found: &str| kept.iter().filter(|kept| kept.found.word() == found).count();
             let (same, differs, gone, stale) = (of("same"), of("differs"), of("gone"), of("stale"));
             let plural = if kept.len() == 1 { "failure" } else { "failures" };
+            let unknown = match of("unknown") {
+                0 => String::new(),
+                unknown => format!(", {unknown} unknown"),
+            };
             text.push_str(&format!(
-                "{} saved {plural} before them: {same} the same, {differs} failing otherwise, {gone} gone, {stale} stale\n",
+                "{} saved {plural} before them: {same} the same, {differs} failing otherwise, {gone} gone, {stale} \
+                 stale{unknown}\n",
                 kept.len()
             ));
         }

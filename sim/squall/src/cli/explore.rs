@@ -95,7 +95,7 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
     let kept = match &place {
         // Of several shards one is enough.
         Some(place) if place.shard().index() > 1 => Vec::new(),
-        _ => load_kept(programs, scenario.name())?,
+        _ => load_kept(programs, &scenario)?,
     };
     let seeds = choose_seeds(arguments, &scenario)?;
     let setup = Setup {
@@ -276,10 +276,28 @@ impl Search<'_> {
     }
 }
 
-/// What was saved before, all of it read before anything runs.
-fn load_kept(programs: &Programs, scenario: &str) -> Result<Vec<(PathBuf, Saved)>, Stop> {
-    let paths = failures::list(&saved::kept_directory(scenario)).into_iter();
-    paths.map(|path| Saved::load(&path, programs).map(|saved| (path, saved))).collect()
+/// What was saved before, all of it read before anything runs. A scenario file of the same name in another directory has its failures there as
+/// well: those run with that one.
+fn load_kept(programs: &Programs, scenario: &Scenario) -> Result<Vec<(PathBuf, Saved)>, Stop> {
+    let directory = saved::kept_directory(scenario.name());
+    let file = scenario.path().canonicalize().ok();
+    let mut kept = Vec::new();
+    let mut of_others = 0;
+    for path in failures::list(&directory) {
+        let saved = Saved::load(&path, programs)?;
+        match saved.scenario.path().canonicalize().ok() == file {
+            true => kept.push((path, saved)),
+            false => of_others += 1,
+        }
+    }
+    if of_others > 0 {
+        let plural = if of_others == 1 { "failure" } else { "failures" };
+        output::complain(&format!(
+            "note: {of_others} {plural} below {} are of other scenario files of that name, and run with those",
+            directory.display()
+        ));
+    }
+    Ok(kept)
 }
 
 /// Runs what was saved before: what once failed is looked at first.

@@ -104,7 +104,7 @@ fn refresh_one(
         Found::Stale { .. } => find_again(&simulation, &saved, path, arguments)?,
         // What no property is named cannot fail.
         Found::Unjudged => None,
-        Found::Same | Found::Differs | Found::Gone => {
+        Found::Same | Found::Differs | Found::Gone | Found::Unknown => {
             output.text(&format!("{}: {said}", path.display()))?;
             return Ok(found.word());
         }
@@ -119,6 +119,7 @@ fn refresh_one(
         Found::Unjudged => {
             "if the property has another name by now, say so in the file; if it is no more, the file can go".to_string()
         }
+        _ if interrupt::requested() => "it wasn't looked for to the end".to_string(),
         _ => format!(
             "and {} fails with none of {} seeds from {} on: if it is mended, the file can go",
             printable::line(&file.property, 60),

@@ -20,7 +20,7 @@ use super::interrupt;
 use super::output::{self, Output};
 use super::programs::Programs;
 use super::saved::Saved;
-use crate::determinism::cut_off;
+use crate::determinism::{cut_off, is_cut_off};
 use crate::divergence::{Divergence, first_divergence};
 use crate::failures::{entries_in_words, found_in_words, other_build_in_words};
 use crate::runner::Simulation;
@@ -217,8 +217,8 @@ impl Once {
     /// Runs it twice. Where threads don't repeat a run, and may be left, in processes.
     fn run_twice(mut self) -> Result<(Once, Outcome, Compared), Stop> {
         loop {
-            let first = self.run()?;
-            let compared = Compared::new(&first, &self.run()?);
+            let (first, second) = (self.run()?, self.run()?);
+            let compared = Compared::new(&first, &second);
             let may_leave = self.scenario.isolation() == Isolation::Auto && !self.simulation.is_in_processes();
             if let (Compared::Differs(_), true) = (&compared, may_leave) {
                 output::complain(&format!("note: on threads the run {}", compared_in_words(&compared)));
@@ -226,7 +226,9 @@ impl Once {
                 self.simulation = self.simulation.in_processes();
                 continue;
             }
-            return Ok((self, first, compared));
+            // Of two of which one was cut off, the other says what becomes of the plan.
+            let is_second_told = matches!(compared, Compared::CutOff(_)) && is_cut_off(&first);
+            return Ok((self, if is_second_told { second } else { first }, compared));
         }
     }
 

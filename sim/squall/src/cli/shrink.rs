@@ -58,9 +58,23 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
             unshrunk(&saved, "unknown", begun, path, output)?;
             return Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::INCONCLUSIVE });
         }
+        Err(NotShrunk::Unshrinkable(reason @ Unshrinkable::NotRepeatable)) => {
+            output::complain(&format!("{}: it can't be shrunk: {reason}", path.display()));
+            unshrunk(&saved, Found::new(&saved.file, &outcome).word(), begun, path, output)?;
+            return Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::NONDETERMINISM });
+        }
         Err(reason) => return Err(Stop::Own(format!("{}: it can't be shrunk: {reason}", path.display()))),
     };
     let to = out.as_ref().unwrap_or(path);
+    let was_proved = saved.file.minimal != Minimal::Unproved && Found::new(&saved.file, &outcome) == Found::Same;
+    if told.shrunk.minimal == Minimal::Unproved && was_proved && to == path {
+        output::complain(&format!(
+            "note: {} stays: it is minimal, and what was found now isn't, since the search was cut short",
+            path.display()
+        ));
+        unshrunk(&saved, Found::Same.word(), begun, path, output)?;
+        return Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::PASS });
+    }
     let origin = Origin { file: saved.file.file.as_deref(), build: saved.scenario.build() };
     let shrunk = FailureFile::shrunk(origin, &told.shrunk);
     let aside = shrunk.write_unless_known(to).map_err(|error| unwritable(to, &error))?;
@@ -90,7 +104,7 @@ fn unshrunk(saved: &Saved, found: &'static str, begun: Instant, path: &Path, out
         before: entries,
         after: entries,
         runs: 1,
-        minimal: false,
+        minimal: saved.file.minimal != Minimal::Unproved,
         seconds: begun.elapsed().as_secs_f64(),
         file: path.display().to_string(),
     })
