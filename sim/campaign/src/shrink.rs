@@ -276,7 +276,9 @@ impl Search<'_> {
             self.runs += 1;
             let plan = Plan { horizon_ns: self.horizon_ns, ..self.plan.only(set) };
             let outcome = self.target.run(&plan, Record::Digest, &mut NoObserver);
-            let used = |one: &Perturbation| !outcome.unused_overrides.contains(&one.to_override());
+            let said = |one: &Override| (one.site, one.fingerprint, one.value);
+            let unused: BTreeSet<_> = outcome.unused_overrides.iter().map(said).collect();
+            let used = |one: &Perturbation| !unused.contains(&said(&one.to_override()));
             let fails = outcome.verdict.property() == Some(self.property);
             self.last = outcome.verdict;
             self.known.insert(key, Tried { fails, used: set.iter().map(used).collect() });
@@ -365,6 +367,10 @@ impl Search<'_> {
     fn minimize(&mut self, set: &mut Vec<Perturbation>) -> Minimal {
         'smaller: loop {
             for index in (0..set.len()).rev() {
+                // Of a large set each try is dear, also one that isn't run.
+                if self.exhausted {
+                    return Minimal::Unproved;
+                }
                 if let Some(failing) = self.failing_renumbered(&without(set, |other| other == index)) {
                     *set = failing;
                     continue 'smaller;
@@ -403,6 +409,9 @@ impl Search<'_> {
     fn soften(&mut self, set: &mut [Perturbation]) -> bool {
         let mut any = false;
         for index in 0..set.len() {
+            if self.exhausted {
+                break;
+            }
             let Perturbation { site, value, calm, .. } = set[index];
             // The mildest value that is worth trying, and on which side of it the present one lies.
             let mildest = match site.kind {
@@ -678,6 +687,16 @@ mod tests {
             assert!(has(&shrunk.plan.overrides, 5) && has(&shrunk.plan.overrides, 900));
             assert!(shrunk.minimal == Minimal::Unproved || shrunk.perturbations().len() == 2, "{budget}");
         }
+    }
+
+    /// With all removals and all values gone through once more, each as dear as the set is large, this would take minutes.
+    #[test]
+    fn a_large_set_is_left_at_once_where_the_budget_has_ended() {
+        let count = 120_000;
+        let judge = move |set: &[Override]| (set.len() as u64 >= count).then_some("p");
+        let target = Judge { drawn: drawn(count), judge };
+        let shrunk = shrink(&target, &Plan::seeded("test", Seed(1)), &mut Runs(4)).expect("it fails");
+        assert_eq!((shrunk.minimal, shrunk.perturbations().len() as u64), (Minimal::Unproved, count));
     }
 
     #[test]
