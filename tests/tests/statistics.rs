@@ -225,6 +225,16 @@ fn bursts_are_as_configured() {
     assert!((share - (0.75 * 0.1 + 0.25 * 0.5)).abs() < 0.006, "{share}");
 }
 
+/// However short the times are, and however long nothing is sent: a link isn't followed through all of them.
+#[test]
+fn the_shortest_bursts_take_no_time_to_be_followed() {
+    let measured = measure_pausing(71, (10_000, 1_000.secs()), |link| {
+        link.bursts(Bursts::new(Duration::from_nanos(3), Duration::from_nanos(1)));
+    });
+    let lost = measured.lost.len();
+    assert!(lost > 0 && lost < MESSAGES as usize, "{lost}");
+}
+
 #[test]
 fn latencies_are_as_configured() {
     let scaled = |duration: Duration, per_mille: u32| duration * per_mille / 1000;
