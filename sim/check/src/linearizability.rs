@@ -14,9 +14,9 @@
 //! 5. **Operations of unknown outcome** are open to the end. Each may take effect at any time after its invocation, or never. What fails
 //!    with some of them used fails with more of them used: at each return, what uses fewer of them is tried first, and only the smallest
 //!    sets are remembered.
-//! 6. **Looking ahead,** where the search turns back often: where one of the next operations can't become possible any more, whatever
-//!    comes before it ([`Model::is_lost`]), nothing more is tried.
-//! 7. **What nobody reads any more is one and the same** ([`Model::last_reader`]), there too: it is remembered as one state; operations whose
+//! 6. **Looking ahead:** where one of the next operations can't become possible any more, whatever comes before it ([`Model::is_lost`]),
+//!    nothing more is tried. It looks over a few operations from the beginning, and far where it turns back often.
+//! 7. **What nobody reads any more is one and the same** ([`Model::last_reader`]), where it turns back often: it is remembered as one state; operations whose
 //!    effect nobody reads take effect at once when the state is such a one, since nothing is lost then; and those of them of which nobody
 //!    knows the outcome never need to.
 //!
@@ -27,12 +27,13 @@
 //! **A witness.** Where a system says in which order its operations took effect ([`Operation::index`]), that order is looked at first, in
 //! linear time; only if it isn't one is there a search.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use indexmap::IndexSet;
 use smallvec::SmallVec;
 
-use crate::history::{History, Operation};
+use crate::history::{End, History, Operation};
 use crate::model::{Call, Model, Readable, Step};
 use crate::value::Value;
 
@@ -41,15 +42,15 @@ use crate::value::Value;
 pub struct Limits {
     /// So many steps of the model, over all objects together.
     pub steps: u64,
-    /// How often the search of one object turns back, less one for each return that it comes to, before it looks ahead, which costs more
+    /// How often the search of one object turns back, less one for each return that it comes to, before it looks far ahead, which costs more
     /// than most steps. It changes no verdict, as long as the steps suffice.
-    pub turns_blind: u64,
+    pub turns_near: u64,
 }
 
 impl Default for Limits {
     /// A hundred million steps.
     fn default() -> Limits {
-        Limits { steps: 100_000_000, turns_blind: 64 }
+        Limits { steps: 100_000_000, turns_near: 64 }
     }
 }
 
@@ -169,7 +170,8 @@ pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<J
         steps += search.steps;
         match found {
             Found::Order => {}
-            Found::None(counterexample) => {
+            Found::None => {
+                let counterexample = search.explain();
                 return Ok(Judgement { verdict: Verdict::NotLinearizable(Box::new(counterexample)), steps });
             }
             Found::GivenUp => {
@@ -203,7 +205,7 @@ struct Known<O> {
 
 enum Found {
     Order,
-    None(Counterexample),
+    None,
     GivenUp,
 }
 
@@ -301,6 +303,13 @@ enum Then {
 
 type Fast = foldhash::fast::FixedState;
 
+/// How long the longest order is looked for where there is none.
+const EXPLAIN_STEPS: u64 = 100_000;
+const EXPLAIN_STEPS_PER_OPERATION: u64 = 10;
+
+/// Where more operations are open at once, looking near ahead costs more than it saves.
+const SLOTS_NEAR_MAX: usize = 200;
+
 /// Stands for all states that nobody reads any more.
 const UNREAD: u32 = u32::MAX;
 
@@ -338,6 +347,8 @@ struct Search<'s, M: Model> {
     reached: usize,
     steps: u64,
     limits: Limits,
+    /// Whether it looks ahead at all.
+    is_blind: bool,
 }
 
 impl<'s, M: Model> Search<'s, M> {
@@ -368,6 +379,7 @@ impl<'s, M: Model> Search<'s, M> {
             reached: 0,
             steps: 0,
             limits,
+            is_blind: false,
         }
     }
 
@@ -401,7 +413,7 @@ impl<'s, M: Model> Search<'s, M> {
             if self.steps >= self.limits.steps {
                 return Found::GivenUp;
             }
-            let Some(station) = stations.last_mut() else { return Found::None(self.counterexample()) };
+            let Some(station) = stations.last_mut() else { return Found::None };
             self.go_to(station.moment);
             if frames.len() == station.frames {
                 self.shorten(station.length);
@@ -547,7 +559,7 @@ impl<'s, M: Model> Search<'s, M> {
                     self.order.push(operation);
                 }
             }
-            if self.looks_ahead() && self.is_lost(&to) {
+            if self.is_lost(&to) {
                 return None;
             }
         }
@@ -555,8 +567,8 @@ impl<'s, M: Model> Search<'s, M> {
     }
 
     /// Whether the search turns back so often that it is worth looking farther.
-    fn looks_ahead(&self) -> bool {
-        self.turns >= self.limits.turns_blind
+    fn looks_far(&self) -> bool {
+        !self.is_blind && self.turns >= self.limits.turns_near
     }
 
     fn what(&self, operation: u32) -> &'s M::Operation {
@@ -565,7 +577,7 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Whether any operation that hasn't taken effect may need that state of the object, or that effect of an operation.
     fn is_read(&self, configuration: &Configuration, what: Readable<'_, M>) -> bool {
-        let Some(readers) = self.readers.as_ref().filter(|_| self.looks_ahead()) else { return true };
+        let Some(readers) = &self.readers else { return true };
         let Some(last) = self.model.last_reader(readers, what) else { return false };
         last as usize >= self.before.len() + self.unknown_begun
             || self.left(configuration).any(|operation| self.model.reads(self.what(operation), what))
@@ -593,10 +605,7 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Where nobody reads the state: lets all take effect that are open and whose effect nobody reads.
     fn let_unread_take_effect(&mut self, configuration: &mut Configuration) {
-        if !self.looks_ahead() {
-            return;
-        }
-        if !self.are_readers_noted {
+        if self.looks_far() && !self.are_readers_noted {
             self.are_readers_noted = true;
             self.readers = self.model.readers(self.operations.iter().map(|known| &known.what));
         }
@@ -616,6 +625,17 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Whether one of the next operations can't become possible any more.
     fn is_lost(&self, configuration: &Configuration) -> bool {
+        if self.is_blind {
+            return false;
+        }
+        let slots = self.slots.len();
+        let ahead = match self.looks_far() {
+            // Enough for all that is open to return, and for what begins meanwhile, mostly.
+            true => 8 * slots + 64,
+            // Enough for the next ones.
+            false if slots <= SLOTS_NEAR_MAX => 64.min(2 * slots),
+            false => return false,
+        };
         let what = |operation: u32| self.what(operation);
         let state = self.states.get_index(configuration.state as usize).expect("it was put there");
         let mut foresight = M::Foresight::default();
@@ -623,8 +643,6 @@ impl<'s, M: Model> Search<'s, M> {
             self.model.foresee(&mut foresight, what(operation));
         }
         let mut unknown = self.unknown[self.unknown_begun..].iter();
-        // Enough for all that is open to return, and for what begins meanwhile, mostly.
-        let ahead = 8 * self.slots.len() + 64;
         // An operation in a slot that was taken again hasn't taken effect, whatever had that slot before.
         let mut begun = Places::new();
         // What returns before others begin comes before them: how much that was when each slot was taken.
@@ -755,6 +773,17 @@ impl<'s, M: Model> Search<'s, M> {
         self.farthest = Some(configuration.clone());
     }
 
+    /// Where there is no order: the longest that could be found. Who looks ahead turns back long before nothing goes on, so that it is
+    /// searched for again without; the verdict stands, and so that is given up early.
+    fn explain(mut self) -> Counterexample {
+        let steps = EXPLAIN_STEPS + EXPLAIN_STEPS_PER_OPERATION * self.operations.len() as u64;
+        let limits = Limits { steps, ..self.limits };
+        let mut blind = Search { is_blind: true, ..Search::new(self.model, self.history, self.operations, limits) };
+        blind.run();
+        let moment = |search: &Search<'_, M>| search.farthest.as_ref().map(|farthest| farthest.moment);
+        if moment(&blind) >= moment(&self) { blind.counterexample() } else { self.counterexample() }
+    }
+
     fn counterexample(&mut self) -> Counterexample {
         let Configuration { moment, state, done, .. } = self.farthest.clone().expect("the first return led nowhere");
         self.go_to(moment);
@@ -804,33 +833,33 @@ impl<'s, M: Model> Search<'s, M> {
 
 /// What happens to an object, how many slots that takes, and which operations nobody knows the outcome of.
 fn moments<O>(history: &History, operations: &[Known<O>]) -> (Vec<Moment>, usize, Vec<u32>) {
-    let mut unknown = Vec::new();
-    let mut events: Vec<(u32, u32, bool)> = Vec::with_capacity(operations.len() * 2);
-    for (number, known) in (0u32..).zip(operations) {
-        let operation = &history.operations()[known.index];
-        events.push((operation.invoked, number, false));
-        match operation.result() {
-            Some(_) => events.push((operation.returned(), number, true)),
-            None => unknown.push(number),
+    let mut moments = Vec::with_capacity(2 * operations.len());
+    let (mut unknown, mut free, mut slots) = (Vec::new(), Vec::new(), 0);
+    // What is open, the first to return on top: operations come as they begin.
+    let mut open = BinaryHeap::new();
+    for (operation, known) in (0u32..).zip(operations) {
+        let Operation { invoked, end, .. } = &history.operations()[known.index];
+        while let Some(&Reverse((returned, operation, slot))) = open.peek()
+            && returned < *invoked
+        {
+            open.pop();
+            free.push(slot);
+            moments.push(Moment::Return { operation, slot });
         }
-    }
-    events.sort_unstable();
-    let (mut slot_of, mut free, mut slots) = (vec![u32::MAX; operations.len()], Vec::new(), 0);
-    let moment = |(_, operation, returns): (u32, u32, bool)| {
-        let slot = &mut slot_of[operation as usize];
-        if returns {
-            free.push(*slot);
-            return Moment::Return { operation, slot: *slot };
-        }
-        if history.operations()[operations[operation as usize].index].result().is_none() {
-            return Moment::Unknown;
-        }
-        *slot = free.pop().unwrap_or_else(|| {
+        let End::Returned { event, .. } = end else {
+            unknown.push(operation);
+            moments.push(Moment::Unknown);
+            continue;
+        };
+        let slot = free.pop().unwrap_or_else(|| {
             slots += 1;
             slots - 1
         });
-        Moment::Invoke { operation, slot: *slot }
-    };
-    let moments = events.into_iter().map(moment).collect();
+        open.push(Reverse((*event, operation, slot)));
+        moments.push(Moment::Invoke { operation, slot });
+    }
+    while let Some(Reverse((_, operation, slot))) = open.pop() {
+        moments.push(Moment::Return { operation, slot });
+    }
     (moments, slots as usize, unknown)
 }

@@ -1,6 +1,8 @@
 //! The search agrees with trying all orders, on every small history and on many random ones of each model, and with another checker, todc-utils,
 //! on those whose operations have all returned (others it doesn't take) and on real ones.
 
+mod blind;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -8,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use blind::Blind;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use squall_check::history::{Builder, Event, EventType};
@@ -129,25 +132,25 @@ fn todc_says_the_same_of_real_histories() {
     }
 }
 
-/// Compares both, with and without looking ahead (which begins late), and sees that a counterexample is one.
+/// Looks far ahead from the beginning, as it otherwise does only where it turns back often.
+const FAR: Limits = Limits { steps: 100_000_000, turns_near: 0 };
+
+/// Compares both, looking near ahead, far ahead and not at all, and sees that a counterexample is one.
 fn agree<M: Model>(model: &M, history: &History) -> Option<bool> {
     let judged = check(model, history, Limits::default()).unwrap();
-    let ahead = Limits { turns_blind: 0, ..Limits::default() };
-    let is_linearizable = match &judged.verdict {
-        Verdict::Unknown(_) => {
-            assert!(!history.says_something());
-            return None;
+    let far = check(model, history, FAR).unwrap().verdict;
+    let blind = check(&Blind(model), history, Limits::default()).unwrap().verdict;
+    if !history.says_something() {
+        assert!([&judged.verdict, &far, &blind].iter().all(|verdict| matches!(verdict, Verdict::Unknown(_))));
+        return None;
+    }
+    let is_linearizable = judged.verdict == Verdict::Linearizable;
+    for verdict in [&judged.verdict, &far, &blind] {
+        match verdict {
+            Verdict::NotLinearizable(found) if !is_linearizable => assert_counterexample(model, history, found),
+            Verdict::Linearizable if is_linearizable => {}
+            other => panic!("it is {is_linearizable}, and {other:?}: {:#?}", history.operations()),
         }
-        Verdict::Linearizable => true,
-        Verdict::NotLinearizable(found) => {
-            assert_counterexample(model, history, found);
-            false
-        }
-    };
-    match check(model, history, ahead).unwrap().verdict {
-        Verdict::NotLinearizable(found) if !is_linearizable => assert_counterexample(model, history, &found),
-        Verdict::Linearizable if is_linearizable => {}
-        other => panic!("looking ahead it is {other:?}: {:#?}", history.operations()),
     }
     assert_eq!(is_linearizable, has_order(model, history), "{:#?}", history.operations());
     // And the verdict is the same one step short of what it took, or unknown.
@@ -191,18 +194,20 @@ fn assert_counterexample<M: Model>(model: &M, history: &History, found: &Counter
     }
 }
 
-/// Compares the verdict alone.
+/// Compares the verdict alone, looking near and far ahead.
 fn agree_in_a_word<M: Model>(model: &M, history: &History) -> Option<bool> {
-    let is_linearizable = match check(model, history, Limits::default()).unwrap().verdict {
+    let is_linearizable = |limits| match check(model, history, limits).unwrap().verdict {
         Verdict::Unknown(_) => {
             assert!(!history.says_something());
-            return None;
+            None
         }
-        Verdict::Linearizable => true,
-        Verdict::NotLinearizable(_) => false,
+        Verdict::Linearizable => Some(true),
+        Verdict::NotLinearizable(_) => Some(false),
     };
-    assert_eq!(is_linearizable, has_order(model, history), "{:#?}", history.operations());
-    Some(is_linearizable)
+    let near = is_linearizable(Limits::default())?;
+    assert_eq!(Some(near), is_linearizable(FAR), "{:#?}", history.operations());
+    assert_eq!(near, has_order(model, history), "{:#?}", history.operations());
+    Some(near)
 }
 
 /// A beginning of histories.

@@ -1,7 +1,10 @@
 //! Histories whose verdicts are known: real ones, and one for each mistake that a checker can make.
 
+mod blind;
+
 use std::path::Path;
 
+use blind::Blind;
 use squall_check::history::read;
 use squall_check::linearizability::{Limits, Verdict, check};
 use squall_check::models::{CasRegister, Kv, Lock, Queue, Register, Set};
@@ -205,9 +208,6 @@ fn a_counterexample_says_where_nothing_goes_on() {
     let lines = "1 invoke write 1 \n 1 ok write 1 \n 2 invoke write 2 \n 4 invoke read null \n 3 invoke read null \n 3 ok read 3 \n \
                  2 ok write 2 \n 4 ok read 9";
     let history = history(lines);
-    let Verdict::NotLinearizable(found) = check(&Register, &history, Limits::default()).unwrap().verdict else {
-        panic!("it is not")
-    };
     let expected = [
         "nothing goes on at",
         "  process 3: read -> 3 (lines 5 to 6)",
@@ -218,7 +218,14 @@ fn a_counterexample_says_where_nothing_goes_on() {
         "with these open, which may come before it or not:",
         "  process 4: read -> 9 (lines 4 to 8)",
     ];
-    assert_eq!(found.in_words(&history).lines().collect::<Vec<_>>(), expected);
+    // However far it was looked ahead, to know that there is no order.
+    for turns_near in [0, 64] {
+        let limits = Limits { turns_near, ..Limits::default() };
+        let Verdict::NotLinearizable(found) = check(&Register, &history, limits).unwrap().verdict else {
+            panic!("it is not")
+        };
+        assert_eq!(found.in_words(&history).lines().collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
@@ -255,28 +262,27 @@ fn a_set_that_is_read_with_a_value_twice_is_none() {
 /// end within so few is what the memory, and the looking ahead, are there for.
 #[test]
 fn the_search_does_without_most_orders() {
-    let blind = |steps| Limits { steps, turns_blind: u64::MAX };
+    let limits = |steps| Limits { steps, ..Limits::default() };
+    let is_bad = |verdict: Verdict| assert!(matches!(verdict, Verdict::NotLinearizable(_)), "{verdict:?}");
+    let blind = |steps, lines: &str| check(&Blind(&Register), &history(lines), limits(steps)).unwrap().verdict;
     let writes =
         |count: u64, kind: &str| (0..count).map(|one| format!("{one} {kind} write {one}\n")).collect::<String>();
-    let bad = |limits, lines: &str| {
-        let verdict = check(&Register, &history(lines), limits).unwrap().verdict;
-        assert!(matches!(verdict, Verdict::NotLinearizable(_)), "{verdict:?}");
-    };
     // Ten writes at once have 3,628,800 orders, and 1,024 sets, with one of ten states each.
     let read = |value: u64| ("90 invoke read null\n".to_string(), format!("90 ok read {value}\n"));
     let (invoke, ok) = read(99);
     let ten = format!("{}{invoke}{ok}{}", writes(10, "invoke"), writes(10, "ok"));
-    bad(blind(1_000_000), &ten);
+    is_bad(blind(1_000_000, &ten));
     // Thirty of unknown outcome have 2^30 sets: only the smallest count.
     let thirty = format!("{}{}{invoke}{ok}", writes(30, "invoke"), writes(30, "info"));
-    bad(blind(100_000), &thirty);
-    // Looking ahead, what nobody wrote is seen at once.
-    bad(Limits { steps: 20_000, turns_blind: 0 }, &ten);
+    is_bad(blind(100_000, &thirty));
+    // Looking ahead, even if only near, what nobody wrote is seen at once.
+    for ten in [&ten, &thirty] {
+        is_bad(check(&Register, &history(ten), Limits { steps: 1_000, turns_near: u64::MAX }).unwrap().verdict);
+    }
     // What returns after one of the others is tried before what returns after two.
     let (invoke, ok) = read(29);
     let one_of_thirty = format!("{}{}{invoke}{ok}", writes(30, "invoke"), writes(30, "info"));
-    let judged = check(&Register, &history(&one_of_thirty), blind(200)).unwrap();
-    assert_eq!(judged.verdict, Verdict::Linearizable);
+    assert_eq!(blind(200, &one_of_thirty), Verdict::Linearizable);
     // Of twelve appends at once that nobody reads, it makes no difference which comes first, before a put or behind a get of it; nor of
     // those of unknown outcome whether they come at all.
     let each = |kind: &str| {
@@ -288,11 +294,10 @@ fn the_search_does_without_most_orders() {
             let put = format!("90 invoke put \"p\" \n 91 invoke get null \n 90 ok put \"p\" \n 91 ok get \"{got}\" \n");
             history(&format!("{}{put}{}", each("invoke"), each(end)))
         };
-        let limits = Limits { steps: 60_000, ..Limits::default() };
+        let limits = limits(60_000);
         assert_eq!(check(&Kv, &unread("p"), limits).unwrap().verdict, Verdict::Linearizable);
-        let verdict = check(&Kv, &unread("q"), limits).unwrap().verdict;
-        assert!(matches!(verdict, Verdict::NotLinearizable(_)), "{end}: {verdict:?}");
-        let verdict = check(&Kv, &unread("q"), blind(60_000)).unwrap().verdict;
+        is_bad(check(&Kv, &unread("q"), limits).unwrap().verdict);
+        let verdict = check(&Blind(&Kv), &unread("q"), limits).unwrap().verdict;
         assert!(matches!(verdict, Verdict::Unknown(_)), "{end}: {verdict:?}");
     }
 }
