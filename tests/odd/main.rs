@@ -25,6 +25,7 @@ fn programs() -> Vec<Program> {
         Program::new("calm", "Nothing happens", calm),
         Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
         Program::new("counting", "A static outlives the run", counting),
+        Program::new("failing-once", "Fails in the first run of its process", failing_once),
         Program::new("addressed", "An address is made known", addressed),
         Program::new("environmental", "The environment is made known", environmental),
         Program::new("waiting", "A client waits for ever", waiting),
@@ -131,6 +132,12 @@ fn counting_and_failing(world: &mut World, args: &NoArgs) {
         let drawn = rand_core::Rng::next_u64(&mut squall::rand::rng()) % 10;
         assert!(drawn > 0, "drew nothing");
     });
+}
+
+/// Fails in the first run of a process, and in no other.
+fn failing_once(world: &mut World, _: &NoArgs) {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    world.client("client", || async { assert!(RUNS.fetch_add(1, Ordering::Relaxed) > 0, "the first") });
 }
 
 fn addressed(world: &mut World, _: &NoArgs) {

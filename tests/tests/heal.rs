@@ -720,6 +720,21 @@ fn eventually_may_count_from_the_heal() {
         1,
     );
     assert!(matches!(ends_before.verdict, Verdict::Unknown { .. }), "{:?}", ends_before.verdict);
+    // Up to a bound that the run can't come to nobody waits: its clients have returned, and the property is open.
+    let limited = |virtual_ns: u64| {
+        run(
+            move |world| {
+                world.client("client", || sleep(1.ms()));
+                world.heal(1.secs());
+                world.limits().virtual_ns = virtual_ns;
+                world.check(eventually("a leader is there", 2.secs()).on("leader", |_: String| true).after_heal());
+            },
+            1,
+        )
+    };
+    assert_eq!(limited(3 * HEAL_NS).verdict.property(), Some("a leader is there"));
+    let short = limited(3 * HEAL_NS - 1);
+    assert!(matches!(short.verdict, Verdict::Unknown { .. }), "{:?}", short.verdict);
 }
 
 #[test]

@@ -659,6 +659,24 @@ fn a_failure_that_can_not_be_run_again_is_saved_as_it_was_found() {
     odd.squall(&["replay", &saved], 100);
 }
 
+/// What fails in the first run of a process and in no other can't be searched for what makes it fail.
+#[test]
+fn a_failure_that_does_not_come_again_in_the_same_process_can_not_be_shrunk() {
+    let odd = Odd::new();
+    let file = odd.scenario("failing-once", "isolation = \"process\"\n");
+    let summary = odd.json(&["explore", &file, "--seeds", "0..1"], 100);
+    let saved = summary["failures"][0]["file"].as_str().expect("a path").to_string();
+    let before = std::fs::read_to_string(odd.0.path(&saved)).expect("a file");
+    odd.squall(&["shrink", &saved], 0);
+    odd.scenario("failing-once", "isolation = \"thread\"\n");
+    let (_, stderr) = odd.squall(&["shrink", &saved], 110);
+    let said = "it can't be shrunk: it failed, and run again at once it doesn't";
+    assert!(unwrapped(&stderr).contains(said), "{stderr}");
+    let summary = odd.json(&["shrink", &saved], 110);
+    assert_eq!((&summary["event"], &summary["outcome"]), (&"shrink-finished".into(), &"same".into()), "{summary}");
+    assert_eq!(std::fs::read_to_string(odd.0.path(&saved)).expect("a file"), before);
+}
+
 /// Whoever starts it may have told the system that they don't wait for their children, and so may a node.
 #[test]
 fn an_ignored_end_of_children_changes_nothing() {

@@ -281,6 +281,31 @@ fn all_that_is_stale_is_refreshed_whatever_lies_beside_it() {
     place.squall(&["regressions", "refresh", "squall-regressions/a.test/panic-0x1.toml"]).expect(2);
 }
 
+/// Who interrupts the search knows nothing of what the rest of it would have found.
+#[cfg(unix)]
+#[test]
+fn a_search_that_is_interrupted_says_so() {
+    let (place, _, file) = with_a_failure();
+    let saved = text(&place, &file);
+    let message = saved.lines().find(|line| line.starts_with("message = ")).expect("it has one");
+    edit(&place, &file, &[("\"answering\"", "\"calm\""), ("answering.toml", "calm.toml"), (message, "message = \"\"")]);
+    edit(&place, &file, &[("property = \"answered\"", "property = \"panic\"")]);
+    place.scenario("calm", "");
+    let refresh = ["regressions", "refresh", &file, "--seeds", "100000000"];
+    let mut command = place.command(&refresh);
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let finished = Finished::of(&child.wait_with_output().expect("it ends")).expect(130);
+    assert!(said(&finished).contains("it wasn't looked for to the end"), "{finished:?}");
+    assert!(said(&finished).contains("1 saved failure, 0 refreshed, 1 stale"), "{finished:?}");
+    assert!(!said(&finished).contains("if it is mended"), "{finished:?}");
+    let few = place.squall(&["regressions", "refresh", &file, "--seeds", "10"]).expect(125);
+    assert!(said(&few).contains("if it is mended, the file can go"), "{few:?}");
+}
+
 /// What still matches comes first: the failure that was saved, and no other one that is nearby.
 #[test]
 fn a_stale_failure_is_looked_for_in_what_it_says() {

@@ -655,6 +655,30 @@ mod tests {
         assert_eq!(problem, "line 1: it is longer than 16777216 bytes");
     }
 
+    /// Whatever takes the memory.
+    #[test]
+    fn a_history_has_a_size() {
+        let of_name = |length: usize, bytes: u64| {
+            let mut builder = Builder { bytes, ..Builder::new() };
+            let mut push = |process: u64, f: &str| {
+                let kind = EventType::Invoke;
+                builder.push(Event {
+                    process,
+                    kind,
+                    f: f.into(),
+                    key: None,
+                    value: Value::Null,
+                    time: None,
+                    index: None,
+                })
+            };
+            push(1, &"x".repeat(length)).and_then(|()| push(2, "x"))
+        };
+        let nearly = HISTORY_BYTES_MAX - 1_000;
+        assert_eq!(of_name(1, nearly), Ok(()));
+        assert_eq!(of_name(1_000, nearly), Err(Mistake::TooLarge));
+    }
+
     #[test]
     fn an_event_is_written_as_it_is_read() {
         for text in [

@@ -58,7 +58,13 @@ pub fn shrink(programs: &Programs, arguments: &Shrink, output: &mut Output) -> R
             unshrunk(&saved, "unknown", begun, path, output)?;
             return Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::INCONCLUSIVE });
         }
-        Err(NotShrunk::Unshrinkable(reason @ Unshrinkable::NotRepeatable)) => {
+        Err(NotShrunk::Unshrinkable(reason @ (Unshrinkable::NotRepeatable | Unshrinkable::Passes))) => {
+            let reason = match reason {
+                Unshrinkable::Passes => {
+                    "it failed, and run again at once it doesn't: something decides that isn't in the plan".to_string()
+                }
+                other => other.to_string(),
+            };
             output::complain(&format!("{}: it can't be shrunk: {reason}", path.display()));
             unshrunk(&saved, Found::new(&saved.file, &outcome).word(), begun, path, output)?;
             return Ok(if interrupt::requested() { exit::INTERRUPTED } else { exit::NONDETERMINISM });
