@@ -535,7 +535,8 @@ pub fn read(mut lines: impl BufRead) -> Result<History, ReadError> {
             Some(b'[') => return Err(error("it is a list: expected an object, as {\"process\":0,…}".to_string())),
             Some(_) => {}
         }
-        let event = serde_json::from_slice(&bytes).map_err(|problem| error(in_line(&problem)))?;
+        // Without its end, a line that is cut off ends where it is cut.
+        let event = serde_json::from_slice(bytes.trim_ascii_end()).map_err(|problem| error(in_line(&problem)))?;
         builder.push_line(line, event).map_err(|mistake| error(mistake.to_string()))?;
     }
 }
@@ -653,6 +654,15 @@ mod tests {
         assert_eq!(long(LINE_BYTES_MAX).unwrap().operations().len(), 1);
         let problem = long(LINE_BYTES_MAX + 1).unwrap_err().to_string();
         assert_eq!(problem, "line 1: it is longer than 16777216 bytes");
+    }
+
+    /// There is one number of a line, and a column within the line.
+    #[test]
+    fn a_line_that_is_cut_off_says_so() {
+        let whole = line(1, "invoke", "write", ",\"value\":7");
+        let text = format!("{whole}{{\"process\":1,\"type\":\"o\n");
+        let problem = read_text(&text).unwrap_err();
+        assert_eq!(problem, "line 2: EOF while parsing a string, at column 22");
     }
 
     /// Whatever takes the memory.

@@ -759,11 +759,15 @@ impl<'s, M: Model> Search<'s, M> {
         tried.push(used.clone());
     }
 
-    /// All was tried from there. Of the orders that came farthest the first is kept.
+    /// All was tried from there. Of the orders that came farthest the longest is kept, and of these the first.
     fn leads_nowhere(&mut self, configuration: &Configuration) {
         self.turns += 1;
         self.remember(configuration);
-        if self.farthest.as_ref().is_some_and(|farthest| farthest.moment >= configuration.moment) {
+        let length = self.order.len();
+        if self.farthest.as_ref().is_some_and(|farthest| {
+            farthest.moment > configuration.moment
+                || farthest.moment == configuration.moment && self.longest.len() >= length
+        }) {
             return;
         }
         // Most of it is what was kept before: only the rest is copied.
@@ -785,12 +789,15 @@ impl<'s, M: Model> Search<'s, M> {
     }
 
     fn counterexample(&mut self) -> Counterexample {
-        let Configuration { moment, state, done, .. } = self.farthest.clone().expect("the first return led nowhere");
+        let Configuration { moment, state, done, used } = self.farthest.clone().expect("the first return led nowhere");
         self.go_to(moment);
         let Moment::Return { operation, .. } = self.moments[moment] else { unreachable!("it is a return") };
         let index = |operation: u32| self.operations[operation as usize].index;
         let is_left = |slot: &usize| self.open[*slot] && !contains(&done, *slot) && self.slots[*slot] != operation;
-        let mut open: Vec<usize> = (0..self.open.len()).filter(is_left).map(|slot| index(self.slots[slot])).collect();
+        let returning = (0..self.open.len()).filter(is_left).map(|slot| self.slots[slot]);
+        let unknown =
+            (0..self.unknown_begun).filter(|&number| !contains(&used, number)).map(|number| self.unknown[number]);
+        let mut open: Vec<usize> = returning.chain(unknown).map(index).collect();
         open.sort_unstable();
         let stuck = index(operation);
         Counterexample {

@@ -228,6 +228,40 @@ fn a_counterexample_says_where_nothing_goes_on() {
     }
 }
 
+/// The longest of the orders that came farthest, with operations of which nobody knows the outcome; or those, where they are of no use, with what
+/// was open.
+#[test]
+fn a_counterexample_has_the_longest_order_and_all_that_was_open() {
+    let told = |lines: &str| {
+        let history = history(lines);
+        let Verdict::NotLinearizable(found) = check(&Lock, &history, Limits::default()).unwrap().verdict else {
+            panic!("it is not")
+        };
+        found.in_words(&history).lines().map(str::to_string).collect::<Vec<_>>()
+    };
+    let acquire = "1 invoke acquire null \n";
+    let release = "2 invoke release null \n 2 ok release null \n";
+    let expected = [
+        "nothing goes on at",
+        "  process 2: release -> null (lines 2 to 3)",
+        "after the longest order that could be found, of 1:",
+        "  process 1: acquire -> unknown (from line 1 on)",
+        "where the object is held by process 1",
+    ];
+    assert_eq!(told(&format!("{acquire}{release}1 info acquire null")), expected);
+    // Of two that may have it, only one can: the other is open.
+    let other = "3 invoke acquire null \n";
+    let said = told(&format!("{acquire}{other}{release}"));
+    assert_eq!(
+        said[2..4],
+        ["after the longest order that could be found, of 1:", "  process 1: acquire -> unknown (from line 1 on)"]
+    );
+    assert_eq!(
+        said[5..],
+        ["with these open, which may come before it or not:", "  process 3: acquire -> unknown (from line 2 on)"]
+    );
+}
+
 #[test]
 fn what_a_model_does_not_know_is_a_mistake_of_the_history() {
     let problem = |lines: &str| check(&Kv, &history(lines), Limits::default()).unwrap_err().to_string();
