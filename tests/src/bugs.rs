@@ -90,6 +90,12 @@ pub const BUGS: &[Bug] = &[
         causes: &[&[SiteKind::Corruption]],
     },
     Bug {
+        name: "a pause in the midst of a lease",
+        build: expired_lease,
+        property: "the-holder-writes",
+        causes: &[&[SiteKind::Fault]],
+    },
+    Bug {
         name: "order of two wakes",
         build: order_of_wakes,
         property: "first-before-second",
@@ -524,6 +530,78 @@ fn unchecked(world: &mut World) {
     world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(2)).corruption(percent(2));
     world.check(always("as-it-was-sent", ()).on("measured", |(), number: u64| {
         ensure!(number == 7, "{number} was measured");
+        Ok(())
+    }));
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(bool)]
+struct Lease(u8);
+
+/// Who has a lease of 100 ms writes 5 ms later, without a look at the clock or a number that tells an old lease from a new one (M. Kleppmann,
+/// "How to do distributed locking", 2016): a writer that stands still meanwhile writes when another has the lease.
+fn expired_lease(world: &mut World) {
+    world.node("leases", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let holder: Rc<Cell<Option<(u8, Instant)>>> = Rc::default();
+        endpoint.add_rpc_handler(move |Lease(who): Lease| {
+            let is_free = holder.get().is_none_or(|(_, until)| until <= Instant::now());
+            if is_free {
+                holder.set(Some((who, Instant::now() + 100.ms())));
+                publish("leased", who);
+            }
+            async move { is_free }
+        });
+        std::future::pending::<()>().await;
+    });
+    world.node("store", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut who = [0; 1];
+        loop {
+            endpoint.recv_from(1, &mut who).await.unwrap();
+            publish("written", who[0]);
+        }
+    });
+    for who in 0..2u8 {
+        world.client(format!("writer-{who}"), move || async move {
+            let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+            let mut written = 0;
+            while written < 8 {
+                if let Ok(true) = endpoint.call_timeout("leases:80", Lease(who), 50.ms()).await {
+                    publish("working", written);
+                    sleep(5.ms()).await;
+                    endpoint.send_to("store:80", 1, &[who]).await.unwrap();
+                    written += 1;
+                    sleep(120.ms()).await;
+                }
+                sleep(15.ms()).await;
+            }
+        });
+    }
+    // Whoever works for the third time is to stand still.
+    world.control(|cluster| async move {
+        let mut left = vec!["writer-0".to_string(), "writer-1".to_string()];
+        while !left.is_empty() {
+            sleep(1.ms()).await;
+            for (writer, written) in cluster.published("working") {
+                if &*written == "2" && left.contains(&writer) {
+                    left.retain(|other| *other != writer);
+                    if cluster.pause(&writer) {
+                        sleep(300.ms()).await;
+                        cluster.resume(&writer);
+                    }
+                }
+            }
+        }
+    });
+    chatter(world, 1, 100.ms());
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(1));
+    let leased = always("the-holder-writes", None).on("leased", |holder, who: u8| {
+        *holder = Some(who);
+        Ok(())
+    });
+    world.check(leased.on("written", |holder, who: u8| {
+        ensure!(*holder == Some(who), "writer {who} writes under the lease of {holder:?}");
         Ok(())
     }));
 }

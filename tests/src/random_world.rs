@@ -129,6 +129,15 @@ pub enum FaultSpec {
         /// Only from `a` to `b`.
         one_way: bool,
     },
+    /// A node stands still.
+    Pause {
+        /// Of which node, modulo their number.
+        node: u8,
+        /// When.
+        at_ms: u8,
+        /// For how long, if not for ever.
+        for_ms: Option<u8>,
+    },
 }
 
 /// What a control task does.
@@ -144,6 +153,8 @@ pub enum Act {
     Restart(u8),
     /// Cuts two nodes off from each other.
     Partition(u8, u8),
+    /// Lets a node stand still for some milliseconds.
+    Pause(u8, u8),
     /// Heals.
     Heal,
 }
@@ -211,6 +222,8 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
             .prop_map(|(node, at_ms, restart_after_ms)| FaultSpec::Crash { node, at_ms, restart_after_ms }),
         (any::<u8>(), any::<u8>(), 0u8..30, proptest::option::of(0u8..20), any::<bool>())
             .prop_map(|(a, b, at_ms, for_ms, one_way)| FaultSpec::Partition { a, b, at_ms, for_ms, one_way }),
+        (any::<u8>(), 0u8..30, proptest::option::weighted(0.8, 0u8..20))
+            .prop_map(|(node, at_ms, for_ms)| FaultSpec::Pause { node, at_ms, for_ms }),
     ]
 }
 
@@ -222,6 +235,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::Restart),
         1 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Act::Partition(a, b)),
         1 => Just(Act::Heal),
+        2 => (any::<u8>(), 0u8..8).prop_map(|(node, after)| Act::Pause(node, after)),
     ]
 }
 
@@ -409,6 +423,13 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
                 }
                 world.fault(crash);
             }
+            FaultSpec::Pause { node, at_ms, for_ms } => {
+                let pause = squall::pause(name(*node, count)).at(Duration::from_millis(u64::from(*at_ms)));
+                world.fault(match for_ms {
+                    Some(for_ms) => pause.lasts(Duration::from_millis(u64::from(*for_ms))),
+                    None => pause,
+                });
+            }
             FaultSpec::Partition { a, b, at_ms, for_ms, one_way } => {
                 let (a, b) = (name(*a, count), name(*b, count));
                 if a == b {
@@ -453,6 +474,12 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
                             }
                         }
                         Act::Heal => cluster.heal(),
+                        Act::Pause(node, after_ms) => {
+                            let node = name(*node, count);
+                            cluster.pause(&node);
+                            sleep(Duration::from_millis(u64::from(*after_ms))).await;
+                            cluster.resume(&node);
+                        }
                     }
                 }
                 drop(guard);

@@ -120,6 +120,38 @@ fn who_is_down_starts_again_and_who_is_cut_off_is_reached() {
     assert_eq!(outcome.unreached_faults, [told]);
 }
 
+/// The heal ends pauses as well; whom it leaves out stands still for good, and nobody waits for it.
+#[test]
+fn who_stands_still_goes_on() {
+    let world = |core: bool| {
+        run(
+            move |world| {
+                for name in ["in", "out"] {
+                    world.client(name, move || async move {
+                        sleep(2.secs()).await;
+                        squall::publish("through", name);
+                    });
+                }
+                world.fault(squall::pause("*").at(1.secs()).lasts(20.secs()));
+                let heal = world.heal(5.secs());
+                match core {
+                    true => heal.core(["in"]).progress_within(1.secs()),
+                    false => heal.progress_within(1.secs()),
+                };
+            },
+            1,
+        )
+    };
+    for (core, through) in [(false, 2), (true, 1)] {
+        let outcome = world(core);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{core}");
+        assert_eq!(outcome.ending.at_ns, 5 * HEAL_NS, "{core}");
+        let published = events(&outcome, |kind| matches!(kind, EventKind::Publish { .. }));
+        assert_eq!(published.len(), through);
+        assert!(published.iter().all(|(at_ms, _)| *at_ms == 5_000));
+    }
+}
+
 #[test]
 fn a_client_that_is_through_does_not_start_again() {
     let outcome = run(

@@ -11,7 +11,7 @@ use squall::net::Endpoint;
 use squall::task::spawn;
 use squall::time::{DurationExt, sleep, timeout};
 use squall::trace::{EndReason, EventKind, LossReason, Outcome, Plan, Record, Seed, SiteKind, TaskEnd, Verdict};
-use squall::{Latency, Simulation, World, crash, partition, partition_one_way};
+use squall::{Latency, Simulation, World, crash, partition, partition_one_way, pause};
 use squall_tests::random_world::Work;
 use squall_tests::{facts, failure, passes, run};
 use squall_trace::FlowId;
@@ -223,6 +223,179 @@ fn faults_that_never_happened_are_told() {
         "the crash of server at 6 ms: the run ended before it",
     ];
     assert_eq!(told, expected);
+}
+
+/// Publishes its ticks of a millisecond, and what comes, with the time at which it is seen.
+async fn tick_and_listen() {
+    let start = squall::time::Instant::now();
+    let at = move || start.elapsed().as_millis() as u64;
+    spawn(async move {
+        for tick in 1..=20u64 {
+            squall::time::sleep_until(start + tick.ms()).await;
+            squall::publish("tick", (tick, at()));
+        }
+    });
+    let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+    let mut buffer = [0; 1];
+    loop {
+        endpoint.recv_from(1, &mut buffer).await.unwrap();
+        squall::publish("got", (buffer[0], at()));
+    }
+}
+
+/// The ticks (which, and when) and the messages (which, and when) of a server that listens from 0 to 20 ms.
+fn ticks_and_mail(more: impl Fn(&mut World) + Send + Sync + 'static) -> (Vec<(u64, u64)>, Vec<(u64, u64)>, Outcome) {
+    let outcome = run(move |world| {
+        world.node("server", tick_and_listen);
+        world.node("other", pending::<()>);
+        // Each takes 2 ms.
+        sender(world, &[0, 3, 5, 9], 21.ms());
+        more(world);
+    });
+    let pairs = |topic: &str| {
+        let parsed = facts(&outcome, topic).iter().map(|fact| serde_json::from_str(fact).unwrap()).collect();
+        let pairs: Vec<(u64, u64)> = parsed;
+        pairs
+    };
+    (pairs("tick"), pairs("got"), outcome)
+}
+
+#[test]
+fn a_node_that_stands_still_does_late_what_came_meanwhile() {
+    let (ticks, mail, outcome) = ticks_and_mail(|world| {
+        world.fault(pause("server").at(4_500.us()).lasts(5.ms()));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    // From 4.5 to 9.5 ms. The clock has gone on, and so the ticks of those times all come at once.
+    let when = |tick: u64| if (5..=9).contains(&tick) { 9 } else { tick };
+    assert_eq!(ticks, (1..=20).map(|tick| (tick, when(tick))).collect::<Vec<_>>());
+    // Nothing is lost: what came at 5 and at 7 ms is seen at 9.5 ms, in that order.
+    assert_eq!(mail, [(0, 2), (1, 9), (2, 9), (3, 11)]);
+    let said: Vec<String> = said_faults(&outcome);
+    assert_eq!(said, ["4500000: the pause of server at 4.5 ms", "9500000: the pause of server at 4.5 ms is over"]);
+    // Without it, or with another's, all is in time.
+    let (in_time, mail, _) = ticks_and_mail(|_| {});
+    assert_eq!(in_time, (1..=20).map(|tick| (tick, tick)).collect::<Vec<_>>());
+    assert_eq!(mail, [(0, 2), (1, 5), (2, 7), (3, 11)]);
+    let (ticks, others, _) = ticks_and_mail(|world| world.fault(pause("other").at(4_500.us()).lasts(5.ms())));
+    assert_eq!((ticks, others), (in_time, mail));
+}
+
+fn said_faults(outcome: &Outcome) -> Vec<String> {
+    let events = &outcome.trace.as_ref().unwrap().events;
+    let said = |event: &squall::trace::OwnedEvent| match &event.kind {
+        EventKind::Fault { what } => Some(format!("{}: {what}", event.at_ns)),
+        _ => None,
+    };
+    events.iter().filter_map(said).collect()
+}
+
+#[test]
+fn a_node_goes_on_when_its_last_pause_is_over() {
+    let (ticks, _, _) = ticks_and_mail(|world| {
+        world.fault(pause("server").at(1_500.us()).lasts(5.ms()));
+        world.fault(pause("server").at(2_500.us()).lasts(6.ms()).named("the longer one"));
+        // Within the instant in which one is over another begins: nothing happens in between.
+        world.fault(pause("server").at(8_500.us()).lasts(2.ms()));
+    });
+    let when = |tick: u64| if (2..=10).contains(&tick) { 10 } else { tick };
+    assert_eq!(ticks, (1..=20).map(|tick| (tick, when(tick))).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_crash_ends_a_pause() {
+    let (ticks, mail, outcome) = ticks_and_mail(|world| {
+        world.fault(pause("server").at(1_500.us()).lasts(12.ms()));
+        world.fault(crash("server").at(4.ms()).restart_after(2.ms()));
+    });
+    // It ticks once, and from 6 ms on as a new process, which stands still no more; what waited in its socket is gone.
+    assert_eq!(ticks[..4], [(1, 1), (1, 1), (2, 2), (3, 3)]);
+    assert_eq!(mail, [(2, 1), (3, 5)]);
+    let said = said_faults(&outcome);
+    assert!(!said.iter().any(|said| said.ends_with("is over")), "{said:?}");
+    assert_eq!(outcome.verdict, Verdict::Pass);
+}
+
+#[test]
+fn a_pause_of_a_node_that_is_down_is_told() {
+    let (_, _, outcome) = ticks_and_mail(|world| {
+        world.fault(crash("server").at(1.ms()));
+        world.fault(pause("server").at(2.ms()).lasts(1.ms()));
+    });
+    let told = outcome.unreached_faults.iter().map(|told| format!("{}: {}", told.fault, told.why)).collect::<Vec<_>>();
+    assert_eq!(told, ["the pause of server at 2 ms: the node was down already"]);
+}
+
+/// A control task pauses and resumes; whom it asks twice, goes on with the first word.
+#[test]
+fn a_control_task_lets_nodes_stand_still_and_go_on() {
+    let (ticks, _, outcome) = ticks_and_mail(|world| {
+        world.control(|cluster| async move {
+            sleep(3_500.us()).await;
+            let answers = [cluster.resume("server"), cluster.pause("server"), cluster.pause("server")];
+            sleep(4.ms()).await;
+            let then = [cluster.resume("server"), cluster.resume("server")];
+            squall::publish("answers", (answers, then));
+            // Within an instant it is as if nothing had been.
+            sleep(2.ms()).await;
+            cluster.pause("server");
+            cluster.resume("server");
+        });
+    });
+    assert_eq!(facts(&outcome, "answers"), ["[[false,true,true],[true,false]]"]);
+    let when = |tick: u64| if (4..=7).contains(&tick) { 7 } else { tick };
+    assert_eq!(ticks, (1..=20).map(|tick| (tick, when(tick))).collect::<Vec<_>>());
+    let said = said_faults(&outcome);
+    assert_eq!(said[0], "3500000: the pause of server by control");
+    assert_eq!(said[2], "7500000: all pauses of server are over");
+}
+
+/// It may be polled at the very instant in which it is paused, woken meanwhile, aborted, or be left at the end of the run.
+#[test]
+fn what_stands_still_can_be_aborted_and_dropped() {
+    let outcome = run(|world| {
+        let shared: Rc<Cell<Option<squall::task::JoinHandle<()>>>> = Rc::default();
+        let of_server = Rc::clone(&shared);
+        world.node("server", move || {
+            let shared = Rc::clone(&of_server);
+            async move {
+                let held = OnDrop(|| squall::publish("dropped", ()));
+                shared.set(Some(spawn(async move {
+                    let _held = held;
+                    sleep(3.ms()).await;
+                    squall::publish("never", ());
+                })));
+                pending::<()>().await;
+            }
+        });
+        world.client("client", || sleep(9.ms()));
+        world.control(move |cluster| {
+            let shared = Rc::clone(&shared);
+            async move {
+                sleep(2.ms()).await;
+                cluster.pause("server");
+                sleep(2.ms()).await;
+                shared.take().unwrap().abort();
+                sleep(1.ms()).await;
+                cluster.resume("server");
+            }
+        });
+        world.fault(pause("server").at(7.ms()));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!((facts(&outcome, "dropped").len(), facts(&outcome, "never").len()), (1, 0));
+}
+
+#[test]
+fn a_client_that_stands_still_for_good_is_a_deadlock_that_says_so() {
+    let outcome = run(|world| {
+        world.client("client", || sleep(9.ms()));
+        world.fault(pause("client").at(1.ms()));
+    });
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "deadlock");
+    let said = "client on client client (the node's root) has waited 9 ms, on a node that stands still";
+    assert!(message.contains(said), "{message}");
 }
 
 #[test]

@@ -88,6 +88,43 @@ impl Cluster {
         })
     }
 
+    /// Lets a node stand still until [`Cluster::resume`], as [`crate::fault::pause`] does. Whether it happened: not if the node was down, nor if the
+    /// plan takes this fault away, nor after the world's [heal](crate::World::heal).
+    ///
+    /// # Panics
+    /// If there is no such node, or outside of a run.
+    #[track_caller]
+    pub fn pause(&self, node: &str) -> bool {
+        on_node("Cluster::pause", node, |kernel, id| {
+            if !kernel.is_live() || !kernel.nodes[id.index()].up || kernel.is_after_the_storm() {
+                return false;
+            }
+            let what = format!("the pause of {node} by {}", kernel.current_label());
+            if !kernel.decide_fault(&what, &what) {
+                return false;
+            }
+            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
+            kernel.pause(id);
+            true
+        })
+    }
+
+    /// Lets a node that stands still go on, whatever made it. Whether it did. One that the world's heal left out stays as it is.
+    ///
+    /// # Panics
+    /// If there is no such node, or outside of a run.
+    #[track_caller]
+    pub fn resume(&self, node: &str) -> bool {
+        on_node("Cluster::resume", node, |kernel, id| {
+            let node_of = &kernel.nodes[id.index()];
+            if !kernel.is_live() || node_of.is_left_out || node_of.pauses.is_empty() {
+                return false;
+            }
+            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("all pauses of {node} are over").into() });
+            kernel.end_pauses(id)
+        })
+    }
+
     /// Nodes of different groups can't reach each other from now on, until [`Cluster::heal`]. Whether it happened: not if
     /// the plan takes this fault away, nor after the world's [heal](crate::World::heal).
     ///

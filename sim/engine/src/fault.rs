@@ -25,6 +25,7 @@ pub struct Fault {
 pub(crate) enum What {
     Crash { node: String, restart_after: Option<Duration> },
     Partition { groups: Vec<Vec<String>>, one_way: bool, lasts: Option<Duration> },
+    Pause { node: String, lasts: Option<Duration> },
 }
 
 /// The node crashes: its tasks are gone and its sockets closed. It stays down unless
@@ -32,6 +33,14 @@ pub(crate) enum What {
 #[must_use]
 pub fn crash(node: impl Into<String>) -> Fault {
     Fault { name: None, at: Duration::ZERO, what: What::Crash { node: node.into(), restart_after: None } }
+}
+
+/// The node stands still, as in a long collection of garbage or a machine that is moved: none of its tasks is polled, while messages come to
+/// its sockets and its clocks go on. When it is over, all that became due meanwhile goes on at once. It stays so unless [`Fault::lasts`] is given;
+/// a crash ends it too.
+#[must_use]
+pub fn pause(node: impl Into<String>) -> Fault {
+    Fault { name: None, at: Duration::ZERO, what: What::Pause { node: node.into(), lasts: None } }
 }
 
 /// Nodes of different groups can't reach each other; nodes of no group aren't concerned. Patterns with `*` name several
@@ -76,19 +85,21 @@ impl Fault {
     pub fn restart_after(mut self, after: Duration) -> Fault {
         match &mut self.what {
             What::Crash { restart_after, .. } => *restart_after = Some(after),
-            What::Partition { .. } => panic!("a partition has no restart: say how long it lasts with `lasts`"),
+            What::Partition { .. } | What::Pause { .. } => {
+                panic!("only a crash has a restart: say how long it lasts with `lasts`")
+            }
         }
         self
     }
 
-    /// For a partition: it heals after that long. Without this it stays.
+    /// For a partition or a pause: it is over after that long. Without this it stays.
     ///
     /// # Panics
-    /// For another fault.
+    /// For a crash.
     #[must_use]
     pub fn lasts(mut self, duration: Duration) -> Fault {
         match &mut self.what {
-            What::Partition { lasts, .. } => *lasts = Some(duration),
+            What::Partition { lasts, .. } | What::Pause { lasts, .. } => *lasts = Some(duration),
             What::Crash { .. } => panic!("a crash doesn't last: say when the node starts again with `restart_after`"),
         }
         self
@@ -109,6 +120,7 @@ impl Fault {
         let at = squall_trace::trace::format_ns(duration_ns(self.at));
         match &self.what {
             What::Crash { node, .. } => format!("the crash of {node} at {at}"),
+            What::Pause { node, .. } => format!("the pause of {node} at {at}"),
             What::Partition { groups, one_way, .. } => {
                 let groups: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
                 format!("the partition {} at {at}", groups.join(if *one_way { " -> " } else { " | " }))
@@ -122,8 +134,10 @@ impl Fault {
         let time = |time: &Duration| squall_trace::trace::format_ns(duration_ns(*time));
         let until = match &self.what {
             What::Crash { restart_after: Some(after), .. } => format!(", for {}", time(after)),
-            What::Partition { lasts: Some(lasts), .. } => format!(", for {}", time(lasts)),
-            What::Crash { .. } | What::Partition { .. } => String::new(),
+            What::Partition { lasts: Some(lasts), .. } | What::Pause { lasts: Some(lasts), .. } => {
+                format!(", for {}", time(lasts))
+            }
+            What::Crash { .. } | What::Partition { .. } | What::Pause { .. } => String::new(),
         };
         format!("{name} ({}{until})", self.what_in_words())
     }
@@ -131,7 +145,7 @@ impl Fault {
     /// The node names and patterns that it speaks of.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         let names: Vec<&str> = match &self.what {
-            What::Crash { node, .. } => vec![node],
+            What::Crash { node, .. } | What::Pause { node, .. } => vec![node],
             What::Partition { groups, .. } => groups.iter().flatten().map(String::as_str).collect(),
         };
         names.into_iter()
@@ -164,6 +178,19 @@ pub(crate) enum Act {
         id: u64,
         sentence: String,
     },
+    Pause {
+        node: NodeId,
+        sentence: String,
+        address: String,
+        said: String,
+        lasts_ns: Option<u64>,
+    },
+    /// The end of that pause of a node.
+    Resume {
+        node: NodeId,
+        id: u64,
+        sentence: String,
+    },
     /// All faults stop.
     EndStorm {
         heal: Heal,
@@ -178,10 +205,11 @@ impl Act {
     /// The fault that it begins, in plain words.
     pub(crate) fn fault(&self) -> Option<&str> {
         match self {
-            Act::Crash { sentence, .. } | Act::Partition { sentence, .. } => Some(sentence),
-            Act::Restart { .. } | Act::Heal { .. } | Act::EndStorm { .. } | Act::DemandProgress | Act::EndAsking => {
-                None
+            Act::Crash { sentence, .. } | Act::Partition { sentence, .. } | Act::Pause { sentence, .. } => {
+                Some(sentence)
             }
+            Act::Restart { .. } | Act::Heal { .. } | Act::Resume { .. } => None,
+            Act::EndStorm { .. } | Act::DemandProgress | Act::EndAsking => None,
         }
     }
 }
@@ -205,7 +233,9 @@ impl Script {
 /// Does one act.
 pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
     match act {
-        Act::Crash { sentence, .. } | Act::Partition { sentence, .. } if kernel.is_after_the_storm() => {
+        Act::Crash { sentence, .. } | Act::Partition { sentence, .. } | Act::Pause { sentence, .. }
+            if kernel.is_after_the_storm() =>
+        {
             kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
         }
         Act::Crash { node, sentence, address, said, restart_after_ns } => {
@@ -240,6 +270,26 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
             // What the heal left is there for good.
             if !kernel.is_after_the_storm() && kernel.network.end_partition(id) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is healed").into() });
+            }
+        }
+        Act::Pause { node, sentence, address, said, lasts_ns } => {
+            if !kernel.nodes[node.index()].up {
+                kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
+            } else if kernel.decide_fault(&address, &said) {
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
+                let id = kernel.pause(node);
+                if let Some(lasts_ns) = lasts_ns {
+                    let resume = Act::Resume { node, id, sentence };
+                    kernel.schedule_act(kernel.now_ns.saturating_add(lasts_ns), resume);
+                }
+            }
+        }
+        Act::Resume { node, id, sentence } => {
+            let node_of = &mut kernel.nodes[node.index()];
+            // A crash has ended it, or the heal has; or it is left there for good.
+            if !node_of.is_left_out && node_of.pauses.contains(&id) {
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });
+                kernel.end_pause(node, id);
             }
         }
         Act::EndStorm { heal } => kernel.heal(&heal),

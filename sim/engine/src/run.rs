@@ -236,6 +236,7 @@ impl Kernel {
                 up: false,
                 root_returned: false,
                 restart_pending: false,
+                pauses: smallvec::SmallVec::new(),
                 is_left_out: false,
                 init,
                 on_panic,
@@ -253,22 +254,32 @@ impl Kernel {
         let said = fault.said();
         let at_ns = duration_ns(fault.at);
         match &fault.what {
-            What::Crash { node: pattern, restart_after } => {
+            What::Crash { node: pattern, .. } | What::Pause { node: pattern, .. } => {
                 let matching: Vec<NodeId> = (0..self.nodes.len())
                     .filter(|&index| !self.nodes[index].control && matches(pattern, &self.nodes[index].name))
                     .map(|index| NodeId(index as u32))
                     .collect();
                 if matching.is_empty() {
-                    return Err(format!("a crash names {pattern:?}, but no node is named so"));
+                    let kind = if matches!(fault.what, What::Crash { .. }) { "crash" } else { "pause" };
+                    return Err(format!("a {kind} names {pattern:?}, but no node is named so"));
                 }
                 let several = matching.len() > 1;
                 for node in matching {
-                    // Each node's crash can be taken away alone.
+                    // Each node's fault can be taken away alone.
                     let name = &self.nodes[node.index()].name;
                     let of_node = |text: &String| if several { format!("{text} ({name})") } else { text.clone() };
                     let (sentence, address, said) = (of_node(&sentence), of_node(&address), of_node(&said));
-                    let restart_after_ns = restart_after.map(duration_ns);
-                    self.schedule_act(at_ns, Act::Crash { node, sentence, address, said, restart_after_ns });
+                    let act = match &fault.what {
+                        What::Pause { lasts, .. } => {
+                            Act::Pause { node, sentence, address, said, lasts_ns: lasts.map(duration_ns) }
+                        }
+                        What::Crash { restart_after, .. } => {
+                            let restart_after_ns = restart_after.map(duration_ns);
+                            Act::Crash { node, sentence, address, said, restart_after_ns }
+                        }
+                        What::Partition { .. } => unreachable!("it has an arm of its own"),
+                    };
+                    self.schedule_act(at_ns, act);
                 }
             }
             What::Partition { groups, one_way, lasts } => {

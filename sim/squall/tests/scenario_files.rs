@@ -141,6 +141,12 @@ node = "store-*"
 at = "5s"
 restart_after = "1s"
 
+[[fault]]
+kind = "pause"
+node = "client-*"
+at = "7s"
+for = "100ms"
+
 [heal]
 at = "20s"
 core = ["store-*", "client-*"]
@@ -167,6 +173,8 @@ fn a_whole_file_is_read_and_runs() {
         "split at 2 s is healed",
         "the partition client-* -> gateway at 10 s",
         "the crash of store-* at 5 s (store-2)",
+        "the pause of client-* at 7 s (client-4)",
+        "the pause of client-* at 7 s (client-4) is over",
         "faults stop for store-*, client-*, and stay for all others",
     ] {
         assert!(trace.contains(what), "{what} didn't happen");
@@ -421,8 +429,18 @@ const WRONG: &[Case] = &[
     ),
     ("[[link]]\nname = \"a.b\"\nfrom = \"*\"\nto = \"*\"", "expected a short name without", "\"a.b\"", ""),
     // Faults.
-    ("[[fault]]\nat = \"1s\"", "[[fault]] lacks `kind`: expected \"partition\" or \"crash\"", "[[fault]]", ""),
-    ("[[fault]]\nkind = \"crahs\"", "expected \"partition\" or \"crash\"", "\"crahs\"", "did you mean `\"crash\"`?"),
+    (
+        "[[fault]]\nat = \"1s\"",
+        "[[fault]] lacks `kind`: expected \"partition\", \"crash\" or \"pause\"",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crahs\"",
+        "expected \"partition\", \"crash\" or \"pause\"",
+        "\"crahs\"",
+        "did you mean `\"crash\"`?",
+    ),
     ("[[fault]]\nkind = \"crash\"\nnode = \"store-0\"", "a crash lacks `at`", "[[fault]]", ""),
     ("[[fault]]\nkind = \"crash\"\nat = \"1s\"", "a crash lacks `node`", "[[fault]]", ""),
     (
@@ -436,6 +454,29 @@ const WRONG: &[Case] = &[
         "unknown key `for` in a crash",
         "for",
         "restart_after",
+    ),
+    ("[[fault]]\nkind = \"pause\"\nat = \"1s\"", "a pause lacks `node`", "[[fault]]", ""),
+    ("[[fault]]\nkind = \"pause\"\nnode = \"store-0\"", "a pause lacks `at`", "[[fault]]", ""),
+    ("[[fault]]\nkind = \"pause\"\nnode = 7\nat = \"1s\"", "`node`: expected the name of a node", "7", ""),
+    (
+        "[[fault]]\nkind = \"pause\"\nnode = \"store-7\"\nat = \"1s\"",
+        "names the node \"store-7\"",
+        "\"store-7\"",
+        "did you mean `store-0`?",
+    ),
+    (
+        "[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\nfor = \"0s\"",
+        "a pause that is over at once is none",
+        "\"0s\"",
+        "",
+    ),
+    ("[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\nfor = 5", "`for`", "5", ""),
+    ("[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\nfor = \"999y\"", "`for`", "\"999y\"", ""),
+    (
+        "[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\nrestart_after = \"1s\"",
+        "unknown key `restart_after` in a pause",
+        "restart_after",
+        "",
     ),
     (
         "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"2h\"",

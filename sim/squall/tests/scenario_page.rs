@@ -66,7 +66,7 @@ fn load(text: &str, set: &[&str]) -> Scenario {
 #[test]
 fn every_example_runs() {
     let examples = blocks("toml");
-    assert_eq!(examples.len(), 12, "of all examples");
+    assert_eq!(examples.len(), 13, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
         let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
@@ -127,6 +127,7 @@ fn every_key_has_an_example() {
         "crash",
         "node",
         "restart_after",
+        "pause",
     ] {
         let is_there = match key.strip_prefix('[') {
             Some(_) => all.lines().any(|line| line == key),

@@ -168,7 +168,10 @@ impl Kernel {
             if !is_healed && !node.control {
                 node.is_left_out = true;
                 node.restart_pending = false;
-            } else if !is_through {
+                continue;
+            }
+            self.end_pauses(NodeId(index as u32));
+            if !is_through {
                 self.restart(NodeId(index as u32));
             }
         }
@@ -303,7 +306,8 @@ impl Kernel {
         let mut state = State::default();
         state.words([self.drawn]);
         for node in &self.nodes {
-            state.words([u64::from(node.up), u64::from(node.boot), u64::from(node.root_returned)]);
+            let stands_still = u64::from(!node.pauses.is_empty());
+            state.words([u64::from(node.up), u64::from(node.boot), u64::from(node.root_returned), stands_still]);
         }
         for (topic, facts) in &self.published {
             state.words([xxh3_64(topic.as_bytes())]);
@@ -311,8 +315,10 @@ impl Kernel {
                 state.words([u64::from(node.0), xxh3_64(value.as_bytes())]);
             }
         }
-        let tasks = (0..self.tasks.len() as u32).filter(|&slot| self.tasks[slot as usize].future.is_some());
+        let tasks = (0..self.tasks.len() as u32).filter(|&slot| self.has_future(slot));
         state.multiset(tasks.map(|slot| self.task_as_word(slot)));
+        let missed = self.put_aside.iter().filter(|(_, put_aside)| put_aside.has_missed_poll);
+        state.multiset(missed.map(|(&slot, _)| self.task_as_word(slot)));
         let due = self.agenda.later().filter(|&(_, due)| self.is_pending(due));
         state.multiset(due.map(|(at_ns, due)| {
             let (kind, what) = match due {

@@ -21,6 +21,7 @@ mod tasks;
 mod timers;
 mod wakers;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
@@ -49,6 +50,7 @@ use crate::world::{Heal, Init, Limits, OnPanic};
 pub(crate) use door::{Installed, install, try_with, with};
 use heal::AfterTheStorm;
 pub(crate) use nodes::Node;
+use nodes::PutAside;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
 pub(crate) use timers::{TimerRef, Timers};
@@ -245,6 +247,9 @@ pub(crate) struct Kernel {
     pub network: Network,
     pub script: Script,
     pub outbox: Outbox,
+    /// The tasks of nodes that stand still, by slot.
+    put_aside: BTreeMap<u32, PutAside>,
+    pauses_begun: u64,
     pub current: Current,
     /// Whether the running task has panicked in this poll.
     pub current_panicked: bool,
@@ -318,6 +323,8 @@ impl Kernel {
             network,
             script: Script::default(),
             outbox: Outbox::default(),
+            put_aside: BTreeMap::new(),
+            pauses_begun: 0,
             current: NOBODY,
             current_panicked: false,
             limits: settings.limits,

@@ -11,12 +11,21 @@ pub(crate) struct Node {
     pub up: bool,
     pub root_returned: bool,
     pub restart_pending: bool,
+    /// What makes it stand still: nothing, mostly.
+    pub pauses: smallvec::SmallVec<[u64; 1]>,
     /// Its faults stayed when others were healed: nobody waits for it.
     pub is_left_out: bool,
     pub init: Init,
     pub on_panic: OnPanic,
     /// Bound ports and their sockets.
     pub ports: smallvec::SmallVec<[(u16, u32); 2]>,
+}
+
+/// A task of a node that stands still.
+pub(crate) struct PutAside {
+    pub future: TaskFuture,
+    /// Whether it was to be polled meanwhile.
+    pub has_missed_poll: bool,
 }
 
 impl Kernel {
@@ -69,6 +78,7 @@ impl Kernel {
         }
         self.attention = true;
         self.emit_on(id, EventKind::Crash);
+        self.nodes[id.index()].pauses.clear();
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.node != id {
@@ -79,7 +89,7 @@ impl Kernel {
                     let end = if self.current_panicked { TaskEnd::Panicked } else { TaskEnd::Crashed };
                     self.end_running(slot, end);
                 }
-                TaskState::Idle | TaskState::Scheduled if task.future.is_some() => {
+                TaskState::Idle | TaskState::Scheduled if self.has_future(slot) => {
                     self.condemn(slot, Some(TaskEnd::Crashed))
                 }
                 TaskState::Idle | TaskState::Scheduled | TaskState::Ending | TaskState::Dropping => {}
@@ -98,6 +108,54 @@ impl Kernel {
         node.boot += 1;
         self.boot(id);
         true
+    }
+
+    /// Lets a node stand still, for a reason of its own number: its tasks are put aside, so that nobody who polls has to look.
+    pub(crate) fn pause(&mut self, id: NodeId) -> u64 {
+        self.pauses_begun += 1;
+        self.nodes[id.index()].pauses.push(self.pauses_begun);
+        for slot in 0..self.tasks.len() as u32 {
+            let task = &mut self.tasks[slot as usize];
+            if task.node == id
+                && let Some(future) = task.future.take()
+            {
+                self.put_aside.insert(slot, PutAside { future, has_missed_poll: false });
+            }
+        }
+        self.pauses_begun
+    }
+
+    /// Ends a pause of a node. If it was the last one, its tasks go on: those that were woken meanwhile are ready now.
+    pub(crate) fn end_pause(&mut self, id: NodeId, pause: u64) {
+        let pauses = &mut self.nodes[id.index()].pauses;
+        pauses.retain(|other| *other != pause);
+        if pauses.is_empty() {
+            self.go_on(id);
+        }
+    }
+
+    /// Ends all pauses of a node. Whether there was one.
+    pub(crate) fn end_pauses(&mut self, id: NodeId) -> bool {
+        let pauses = std::mem::take(&mut self.nodes[id.index()].pauses);
+        if !pauses.is_empty() {
+            self.go_on(id);
+        }
+        !pauses.is_empty()
+    }
+
+    fn go_on(&mut self, id: NodeId) {
+        let slots: Vec<u32> =
+            self.put_aside.keys().copied().filter(|&slot| self.tasks[slot as usize].node == id).collect();
+        for slot in slots {
+            let PutAside { future, has_missed_poll } = self.put_aside.remove(&slot).expect("it was there");
+            let task = &mut self.tasks[slot as usize];
+            task.future = Some(future);
+            let (task, cause) = (TaskRef { slot, generation: task.generation }, task.cause);
+            // Who hasn't missed one still waits, or lies among the ready.
+            if has_missed_poll {
+                self.schedule(task, cause);
+            }
+        }
     }
 
     /// Clients that the run still waits for: not those that are down for good.

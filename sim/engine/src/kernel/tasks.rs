@@ -352,9 +352,14 @@ impl Kernel {
         current.live = end == Some(TaskEnd::Aborted) && self.nodes[current.node.index()].up;
         let task = &mut self.tasks[slot as usize];
         task.state = TaskState::Dropping;
-        if let Some(future) = task.future.take() {
+        if let Some(future) = task.future.take().or_else(|| Some(self.put_aside.remove(&slot)?.future)) {
             self.outbox.condemn(Condemned { future, current, end });
         }
+    }
+
+    /// Whether a task is waiting or ready, on a node that stands still or not.
+    pub(super) fn has_future(&self, slot: u32) -> bool {
+        self.tasks[slot as usize].future.is_some() || self.put_aside.contains_key(&slot)
     }
 
     pub(super) fn free_task(&mut self, slot: u32) {
@@ -375,7 +380,10 @@ impl Kernel {
             return None;
         }
         let slot = self.get_task(task)?;
-        let future = slot.future.take()?;
+        let Some(future) = slot.future.take() else {
+            self.miss_poll(task.slot);
+            return None;
+        };
         slot.state = TaskState::Running;
         if slot.polled_at_ns == now_ns {
             slot.polls_in_instant += 1;
@@ -399,6 +407,14 @@ impl Kernel {
             self.fail_by_livelock();
         }
         Some(Polling { future: Some(future), task })
+    }
+
+    /// A task was to be polled whose future isn't there: it is ending, or its node stands still.
+    #[cold]
+    fn miss_poll(&mut self, slot: u32) {
+        if let Some(put_aside) = self.put_aside.get_mut(&slot) {
+            put_aside.has_missed_poll = true;
+        }
     }
 
     #[cold]
@@ -466,7 +482,7 @@ impl Kernel {
     /// Condemns everything that is left. Nothing that its destructors do counts.
     pub(crate) fn condemn_all(&mut self) {
         for slot in 0..self.tasks.len() as u32 {
-            if self.tasks[slot as usize].future.is_some() {
+            if self.has_future(slot) {
                 self.condemn(slot, None);
             }
         }
@@ -486,7 +502,7 @@ impl Kernel {
         }
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
-            if task.future.is_none() {
+            if !self.has_future(slot) {
                 continue;
             }
             let node = &self.nodes[task.node.index()];
@@ -501,7 +517,9 @@ impl Kernel {
             let waited = squall_trace::trace::format_ns(self.now_ns - task.polled_at_ns);
             let client = node.client && !node.root_returned;
             let role = if client { "client" } else { "server" };
-            lines.push((client, format!("  {} on {role} {} ({spawned}) has waited {waited}", info.label, node.name)));
+            let paused = if node.pauses.is_empty() { "" } else { ", on a node that stands still" };
+            let line = format!("  {} on {role} {} ({spawned}) has waited {waited}{paused}", info.label, node.name);
+            lines.push((client, line));
         }
         lines.sort_by_key(|(client, _)| !client);
         let more = lines.len().saturating_sub(20);

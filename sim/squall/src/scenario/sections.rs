@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use squall_engine::fault::{Fault, crash, partition, partition_one_way};
+use squall_engine::fault::{Fault, crash, partition, partition_one_way, pause};
 use squall_engine::latency::Latency;
 use squall_engine::{Bursts, Link, World, matches};
 use squall_trace::Ratio;
@@ -532,25 +532,27 @@ fn read_fault(
     span: Range<usize>,
     names: &mut GivenNames,
 ) -> Option<FaultSettings> {
-    const PARTITION: [&str; 8] = ["kind", "groups", "from", "to", "one_way", "at", "for", "name"];
-    const CRASH: [&str; 5] = ["kind", "node", "at", "restart_after", "name"];
-    const EXPECTED: &str = "\"partition\" or \"crash\"";
+    type Read = fn(&mut Reader, &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)>;
+    /// What is said of each: its kind, in words, its keys.
+    const KINDS: [(&str, &str, &[&str], Read); 3] = [
+        ("partition", "a partition", &["kind", "groups", "from", "to", "one_way", "at", "for", "name"], read_partition),
+        ("crash", "a crash", &["kind", "node", "at", "restart_after", "name"], read_crash),
+        ("pause", "a pause", &["kind", "node", "at", "for", "name"], read_pause),
+    ];
+    const EXPECTED: &str = "\"partition\", \"crash\" or \"pause\"";
     let Some(kind) = table.get("kind") else {
-        let fields = reader.fields(table, span, "[[fault]]", &[PARTITION.as_slice(), &CRASH].concat());
+        let keys: Vec<&str> = KINDS.iter().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
+        let fields = reader.fields(table, span, "[[fault]]", &keys);
         reader.missing(&fields, "kind", EXPECTED);
         return None;
     };
-    let (known, is_crash): (&[&str], bool) = match reader.text("kind", EXPECTED, kind)? {
-        "partition" => (&PARTITION, false),
-        "crash" => (&CRASH, true),
-        other => {
-            let meant = nearest(other, ["partition", "crash"]).map(|name| format!("{name:?}"));
-            let message = format!("`kind`: expected {EXPECTED}, found {:?}", shortened(other));
-            reader.note(Draft::new(kind.span(), message).label("not a kind of fault").meant(meant.as_deref()));
-            return None;
-        }
+    let said = reader.text("kind", EXPECTED, kind)?;
+    let Some(&(_, title, known, read)) = KINDS.iter().find(|(name, ..)| *name == said) else {
+        let meant = nearest(said, KINDS.map(|(name, ..)| name)).map(|name| format!("{name:?}"));
+        let message = format!("`kind`: expected {EXPECTED}, found {:?}", shortened(said));
+        reader.note(Draft::new(kind.span(), message).label("not a kind of fault").meant(meant.as_deref()));
+        return None;
     };
-    let title = if is_crash { "a crash" } else { "a partition" };
     let fields = reader.fields(table, span, title, known);
     let name = names.read(reader, &fields, "fault");
     let at = match fields.get("at") {
@@ -560,7 +562,7 @@ fn read_fault(
             None
         }
     };
-    let read = if is_crash { read_crash(reader, &fields) } else { read_partition(reader, &fields) };
+    let read = read(reader, &fields);
     let ((at, at_span), (fault, groups)) = (at?, read?);
     let mut fault = fault.at(at);
     if let Some(name) = name {
@@ -571,16 +573,36 @@ fn read_fault(
 
 fn read_crash(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
     let restart_after = fields.get("restart_after").map(|value| reader.duration("restart_after", value));
-    let Some(value) = fields.get("node") else {
-        reader.missing(fields, "node", "the name of a node, or a pattern such as \"store-*\"");
-        return None;
-    };
-    let node = reader.text("node", "the name of a node, or a pattern such as \"store-*\"", value)?;
+    let (node, groups) = read_node(reader, fields)?;
     let mut fault = crash(node);
     if let Some(after) = restart_after {
         fault = fault.restart_after(after?);
     }
-    Some((fault, vec![vec![NamePlace { name: node.to_string(), span: value.span() }]]))
+    Some((fault, groups))
+}
+
+fn read_pause(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
+    let lasts = fields.get("for").map(|value| {
+        reader.positive_duration("for", "a pause that is over at once is none; leave it out if it is to stay", value)
+    });
+    let (node, groups) = read_node(reader, fields)?;
+    let mut fault = pause(node);
+    if let Some(lasts) = lasts {
+        fault = fault.lasts(lasts?);
+    }
+    Some((fault, groups))
+}
+
+/// The node that a fault is of.
+fn read_node(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(String, Vec<Vec<NamePlace>>)> {
+    const EXPECTED: &str = "the name of a node, or a pattern such as \"store-*\"";
+    let Some(value) = fields.get("node") else {
+        reader.missing(fields, "node", EXPECTED);
+        return None;
+    };
+    let node = reader.text("node", EXPECTED, value)?.to_string();
+    let groups = vec![vec![NamePlace { name: node.clone(), span: value.span() }]];
+    Some((node, groups))
 }
 
 fn read_partition(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
