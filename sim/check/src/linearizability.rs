@@ -45,12 +45,14 @@ pub struct Limits {
     /// How often the search of one object turns back, less one for each return that it comes to, before it looks far ahead, which costs more
     /// than most steps. It changes no verdict, as long as the steps suffice.
     pub turns_near: u64,
+    /// About how many bytes the search of one object may remember of what it has tried.
+    pub bytes: u64,
 }
 
 impl Default for Limits {
-    /// A hundred million steps.
+    /// A hundred million steps, and two GiB.
     fn default() -> Limits {
-        Limits { steps: 100_000_000, turns_near: 64 }
+        Limits { steps: 100_000_000, turns_near: 64, bytes: 2 << 30 }
     }
 }
 
@@ -165,7 +167,9 @@ pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<J
     for key in order {
         // The last step may have been one of several that belong together.
         let left = Limits { steps: limits.steps.saturating_sub(steps), ..limits };
-        let mut search = Search::new(model, history, &objects[key], left);
+        let operations = &mut objects[key];
+        model.prepare(prepared(history, operations));
+        let mut search = Search::new(model, history, operations, left);
         let found = search.run();
         steps += search.steps;
         match found {
@@ -175,11 +179,11 @@ pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<J
                 return Ok(Judgement { verdict: Verdict::NotLinearizable(Box::new(counterexample)), steps });
             }
             Found::GivenUp => {
-                unknown.get_or_insert_with(|| {
-                    format!(
-                        "the search was given up after {steps} steps: more may find an order, or that there is none"
-                    )
-                });
+                let why = match search.has_room() {
+                    true => "more may find an order, or that there is none",
+                    false => "what it remembers takes too much memory; smaller parts of the history may be judged",
+                };
+                unknown.get_or_insert_with(|| format!("the search was given up after {steps} steps: {why}"));
             }
         }
     }
@@ -194,6 +198,19 @@ fn understand<M: Model>(
     let Operation { process, argument, .. } = operation;
     let call = Call { process: *process, f: history.name(operation), argument, result: operation.result() };
     model.operation(&call).map_err(|problem| Misunderstood { event: operation.said_last(), problem })
+}
+
+/// What a model may look at together: see [`Model::prepare`].
+fn prepared<'o, O>(history: &'o History, known: &'o mut [Known<O>]) -> impl Iterator<Item = (&'o mut O, u32)> {
+    let all = history.operations();
+    let begun: Vec<u32> = known.iter().map(|known| all[known.index].invoked).collect();
+    known.iter_mut().map(move |known| {
+        let before = match &all[known.index].end {
+            End::Returned { event, .. } => begun.partition_point(|invoked| invoked < event) as u32,
+            End::Unknown => u32::MAX,
+        };
+        (&mut known.what, before)
+    })
 }
 
 /// An operation that the model has understood.
@@ -346,6 +363,8 @@ struct Search<'s, M: Model> {
     /// The farthest return so far.
     reached: usize,
     steps: u64,
+    /// About how many bytes it remembers.
+    bytes: u64,
     limits: Limits,
     /// Whether it looks ahead at all.
     is_blind: bool,
@@ -378,6 +397,7 @@ impl<'s, M: Model> Search<'s, M> {
             turns: 0,
             reached: 0,
             steps: 0,
+            bytes: 0,
             limits,
             is_blind: false,
         }
@@ -410,7 +430,7 @@ impl<'s, M: Model> Search<'s, M> {
                     }
                 }
             }
-            if self.steps >= self.limits.steps {
+            if self.steps >= self.limits.steps || !self.has_room() {
                 return Found::GivenUp;
             }
             let Some(station) = stations.last_mut() else { return Found::None };
@@ -675,6 +695,11 @@ impl<'s, M: Model> Search<'s, M> {
         false
     }
 
+    /// Whether more can be remembered.
+    fn has_room(&self) -> bool {
+        self.bytes <= self.limits.bytes
+    }
+
     /// Makes a step of the model.
     fn step(&mut self, state: u32, operation: u32) -> Option<u32> {
         self.steps += 1;
@@ -682,7 +707,14 @@ impl<'s, M: Model> Search<'s, M> {
         match self.model.step(from, &self.operations[operation as usize].what) {
             Step::Impossible => None,
             Step::Same => Some(state),
-            Step::To(to) => Some(u32::try_from(self.states.insert_full(to).0).expect("fewer states than steps")),
+            Step::To(to) => {
+                let (index, is_new) = self.states.insert_full(to);
+                if is_new {
+                    let beside = self.model.bytes_beside(&self.states[index]);
+                    self.bytes += (size_of::<M::State>() + 2 * size_of::<u64>() + beside) as u64;
+                }
+                Some(u32::try_from(index).expect("fewer states than steps"))
+            }
         }
     }
 
@@ -754,6 +786,8 @@ impl<'s, M: Model> Search<'s, M> {
     fn remember(&mut self, configuration: &Configuration) {
         let used = &configuration.used;
         let key = self.key(configuration);
+        let words = key.2.len() + used.len();
+        self.bytes += (size_of::<(usize, u32, Places)>() + size_of::<Places>() + 8 * words) as u64;
         let tried = self.tried.entry(key).or_default();
         tried.retain(|tried| !is_subset(used, tried));
         tried.push(used.clone());
@@ -782,7 +816,14 @@ impl<'s, M: Model> Search<'s, M> {
     fn explain(mut self) -> Counterexample {
         let steps = EXPLAIN_STEPS + EXPLAIN_STEPS_PER_OPERATION * self.operations.len() as u64;
         let limits = Limits { steps, ..self.limits };
-        let mut blind = Search { is_blind: true, ..Search::new(self.model, self.history, self.operations, limits) };
+        // What a model has noted of the others in an operation looks ahead as well.
+        let all = self.history.operations();
+        let understood = |known: &Known<M::Operation>| {
+            let what = understand(self.model, self.history, &all[known.index]).ok().flatten();
+            Known { index: known.index, what: what.expect("it was understood before") }
+        };
+        let operations: Vec<Known<M::Operation>> = self.operations.iter().map(understood).collect();
+        let mut blind = Search { is_blind: true, ..Search::new(self.model, self.history, &operations, limits) };
         blind.run();
         let moment = |search: &Search<'_, M>| search.farthest.as_ref().map(|farthest| farthest.moment);
         if moment(&blind) >= moment(&self) { blind.counterexample() } else { self.counterexample() }

@@ -88,6 +88,25 @@ pub trait Model {
     /// What is wrong with its name or its values: a mistake of the history, not of the system.
     fn operation(&self, call: &Call<'_>) -> Result<Option<Self::Operation>, String>;
 
+    /// Looks at all operations of an object together before an order is searched for, in the order in which they begin. With each comes the number
+    /// of the first one that begins after it has returned (that and all after it come behind it in any order): one that is too large where there
+    /// is none, [`u32::MAX`] for one of unknown outcome.
+    ///
+    /// [`Model::step`] may say that an operation is impossible for what was noted here: where it would leave the object in a state from which some
+    /// operation that has returned can't become possible any more.
+    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut Self::Operation, u32)>)
+    where
+        Self::Operation: 'o,
+    {
+        let _ = operations;
+    }
+
+    /// About how many bytes a state takes beside its own size: the search ends where all that it remembers takes too many.
+    fn bytes_beside(&self, state: &Self::State) -> usize {
+        let _ = state;
+        0
+    }
+
     /// What the object becomes.
     fn step(&self, state: &Self::State, operation: &Self::Operation) -> Step<Self::State>;
 

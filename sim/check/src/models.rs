@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
+use indexmap::IndexMap;
 
 use crate::history::History;
 use crate::linearizability::{Judgement, Limits, Misunderstood, check};
@@ -158,6 +159,10 @@ macro_rules! register_model {
 
             fn operation(&self, call: &Call<'_>) -> Result<Option<RegisterOperation>, String> {
                 register_operation(call, &$names)
+            }
+
+            fn bytes_beside(&self, state: &Value) -> usize {
+                state.bytes_beside() as usize
             }
 
             fn step(&self, state: &Value, operation: &RegisterOperation) -> Step<Value> {
@@ -368,6 +373,10 @@ impl Model for Kv {
         }
     }
 
+    fn bytes_beside(&self, state: &Arc<str>) -> usize {
+        2 * size_of::<usize>() + state.len()
+    }
+
     fn step(&self, state: &Arc<str>, operation: &KvOperation) -> Step<Arc<str>> {
         match operation {
             KvOperation::Get(text) if text == state => Step::Same,
@@ -509,6 +518,11 @@ impl Model for Set {
         }
     }
 
+    fn bytes_beside(&self, state: &BTreeSet<Value>) -> usize {
+        // Nodes of a tree are two thirds full, or more.
+        state.len() * size_of::<Value>() * 3 / 2
+    }
+
     fn only_reads(&self, operation: &SetOperation) -> bool {
         matches!(operation, SetOperation::Read(_))
     }
@@ -549,13 +563,54 @@ pub struct Queue;
 #[derive(Clone, Debug)]
 pub enum QueueOperation {
     /// That is its last from now on.
-    Enqueue(Value),
+    Enqueue(Queued),
     /// That was its first, and isn't any more.
     Dequeue(Value),
     /// It was empty.
     DequeueNothing,
     /// Whatever was its first isn't any more, if there was one.
     DequeueSomething,
+    /// One of a history in which operations contradict each other, whatever their order.
+    Contradicted,
+}
+
+/// A value in a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Queued {
+    value: Value,
+    /// When it leaves, if that is known.
+    leaves: Option<Leaves>,
+}
+
+/// When a value leaves, of those that are enqueued once and leave by an operation that is known, or stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Leaves {
+    /// The number of the operation that dequeues it; `u32::MAX` if it stays.
+    dequeue: u32,
+    /// The first operation that begins after that has returned; `None` if it stays.
+    before: Option<u32>,
+    /// How many others have left for sure when it leaves. All of them have come before it.
+    others: u32,
+}
+
+impl Queued {
+    /// Whether it can't be in front of another value: that is dequeued before this can be.
+    fn blocks(&self, behind: &Queued) -> bool {
+        let (Some(front), Some(behind)) = (self.leaves, behind.leaves) else { return false };
+        behind.before.is_some_and(|before| before <= front.dequeue)
+    }
+
+    fn is_known_to_leave(&self) -> bool {
+        self.leaves.is_some_and(|leaves| leaves.before.is_some())
+    }
+}
+
+/// What is in a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InQueue {
+    values: Vec<Queued>,
+    /// How many have come so far of those that are known to leave.
+    came: u32,
 }
 
 /// What a queue may still come to hold.
@@ -563,20 +618,20 @@ pub enum QueueOperation {
 pub struct Enqueued(BTreeSet<Value>);
 
 impl Model for Queue {
-    type State = Vec<Value>;
+    type State = InQueue;
     type Operation = QueueOperation;
     type Foresight = Enqueued;
     type Readers = ();
 
-    fn initial(&self) -> Vec<Value> {
-        Vec::new()
+    fn initial(&self) -> InQueue {
+        InQueue::default()
     }
 
     fn operation(&self, call: &Call<'_>) -> Result<Option<QueueOperation>, String> {
         match call.f {
             "enqueue" => match call.written()? {
                 Value::Null => Err("null can't be enqueued: it is what an empty queue gives".to_string()),
-                value => Ok(Some(QueueOperation::Enqueue(value.clone()))),
+                value => Ok(Some(QueueOperation::Enqueue(Queued { value: value.clone(), leaves: None }))),
             },
             "dequeue" => Ok(Some(match call.result {
                 None => QueueOperation::DequeueSomething,
@@ -587,20 +642,92 @@ impl Model for Queue {
         }
     }
 
-    fn step(&self, state: &Vec<Value>, operation: &QueueOperation) -> Step<Vec<Value>> {
-        match operation {
-            QueueOperation::Enqueue(value) => {
-                let mut more = Vec::with_capacity(state.len() + 1);
-                more.extend_from_slice(state);
-                more.push(value.clone());
-                Step::To(more)
+    /// When the values leave that are enqueued once: their order tells in which order they can have been enqueued.
+    ///
+    /// What contradicts itself in any order is seen at once: a value that is dequeued more often than it is enqueued, and one that is enqueued before
+    /// another and leaves after it, or never (violations of these kinds, and dequeues that found nothing wrongly, are all that there are where each
+    /// value is enqueued once: Henzinger, Sezgin and Vafeiadis, "Aspect-oriented linearizability proofs", CONCUR 2013).
+    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut QueueOperation, u32)>) {
+        let mut operations: Vec<(&mut QueueOperation, u32)> = operations.collect();
+        // Of each value: how often it comes, and by what at last; how often it leaves, and by what at last.
+        let mut values: IndexMap<Value, [(u32, usize); 2], Fast> = IndexMap::default();
+        let mut something_leaves = false;
+        for (number, (operation, _)) in operations.iter().enumerate() {
+            let (value, way) = match &**operation {
+                QueueOperation::Enqueue(queued) => (&queued.value, 0),
+                QueueOperation::Dequeue(value) => (value, 1),
+                QueueOperation::DequeueSomething => {
+                    something_leaves = true;
+                    continue;
+                }
+                QueueOperation::DequeueNothing | QueueOperation::Contradicted => continue,
+            };
+            let (count, last) = &mut values.entry(value.clone()).or_default()[way];
+            (*count, *last) = (*count + 1, number);
+        }
+        let before = |number: usize| operations[number].1;
+        let mut contradicts = values.values().any(|[(comes, _), (leaves, _)]| leaves > comes);
+        // By the operation that enqueues it, when each leaves, as far as that is known.
+        let mut leaving: Vec<(usize, Leaves)> = Vec::new();
+        for [(comes, enqueue), (leaves, dequeue)] in values.values() {
+            let leaves = match (comes, leaves) {
+                (1, 1) => Leaves { dequeue: *dequeue as u32, before: Some(before(*dequeue)), others: 0 },
+                (1, 0) if !something_leaves => Leaves { dequeue: u32::MAX, before: None, others: 0 },
+                _ => continue,
+            };
+            leaving.push((*enqueue, leaves));
+        }
+        let mut befores: Vec<u32> = leaving.iter().filter_map(|(_, leaves)| leaves.before).collect();
+        befores.sort_unstable();
+        // From each enqueue on, the first to have left of what comes from there on.
+        leaving.sort_unstable_by_key(|(enqueue, _)| *enqueue);
+        let mut first_gone = vec![u32::MAX; leaving.len() + 1];
+        for (place, (_, leaves)) in leaving.iter().enumerate().rev() {
+            first_gone[place] = first_gone[place + 1].min(leaves.before.unwrap_or(u32::MAX));
+        }
+        for place in 0..leaving.len() {
+            let (enqueue, Leaves { dequeue, .. }) = leaving[place];
+            leaving[place].1.others = befores.partition_point(|before| *before <= dequeue) as u32;
+            let behind = leaving.partition_point(|(other, _)| (*other as u64) < u64::from(before(enqueue)));
+            contradicts |= first_gone[behind] != u32::MAX && first_gone[behind] <= dequeue;
+        }
+        for (enqueue, leaves) in leaving {
+            if let QueueOperation::Enqueue(queued) = &mut *operations[enqueue].0 {
+                queued.leaves = Some(leaves);
             }
-            QueueOperation::Dequeue(value) if state.first() == Some(value) => Step::To(state[1..].to_vec()),
+        }
+        if contradicts {
+            operations.iter_mut().for_each(|(operation, _)| **operation = QueueOperation::Contradicted);
+        }
+    }
+
+    fn bytes_beside(&self, state: &InQueue) -> usize {
+        state.values.len() * size_of::<Queued>()
+    }
+
+    fn step(&self, state: &InQueue, operation: &QueueOperation) -> Step<InQueue> {
+        let InQueue { values, came } = state;
+        let without_first = || Step::To(InQueue { values: values[1..].to_vec(), came: *came });
+        match operation {
+            QueueOperation::Enqueue(queued) => {
+                let is_too_early = queued.leaves.is_some_and(|leaves| *came < leaves.others);
+                if is_too_early || values.iter().any(|before| before.blocks(queued)) {
+                    return Step::Impossible;
+                }
+                let mut more = Vec::with_capacity(values.len() + 1);
+                more.extend_from_slice(values);
+                more.push(queued.clone());
+                Step::To(InQueue { values: more, came: came + u32::from(queued.is_known_to_leave()) })
+            }
+            QueueOperation::Dequeue(value) if values.first().is_some_and(|first| first.value == *value) => {
+                without_first()
+            }
             QueueOperation::Dequeue(_) => Step::Impossible,
-            QueueOperation::DequeueNothing if state.is_empty() => Step::Same,
+            QueueOperation::DequeueNothing if values.is_empty() => Step::Same,
             QueueOperation::DequeueNothing => Step::Impossible,
-            QueueOperation::DequeueSomething if state.is_empty() => Step::Same,
-            QueueOperation::DequeueSomething => Step::To(state[1..].to_vec()),
+            QueueOperation::DequeueSomething if values.is_empty() => Step::Same,
+            QueueOperation::DequeueSomething => without_first(),
+            QueueOperation::Contradicted => Step::Impossible,
         }
     }
 
@@ -609,24 +736,24 @@ impl Model for Queue {
     }
 
     fn foresee(&self, Enqueued(values): &mut Enqueued, operation: &QueueOperation) {
-        if let QueueOperation::Enqueue(value) = operation {
-            values.insert(value.clone());
+        if let QueueOperation::Enqueue(queued) = operation {
+            values.insert(queued.value.clone());
         }
     }
 
     fn is_lost(
         &self,
-        state: &Vec<Value>,
+        state: &InQueue,
         Enqueued(values): &Enqueued,
         _before: &[&QueueOperation],
         operation: &QueueOperation,
     ) -> bool {
         let QueueOperation::Dequeue(value) = operation else { return false };
-        !values.contains(value) && !state.contains(value)
+        !values.contains(value) && state.values.iter().all(|queued| queued.value != *value)
     }
 
-    fn in_words(&self, state: &Vec<Value>) -> String {
-        Value::List(state.clone()).to_string()
+    fn in_words(&self, state: &InQueue) -> String {
+        Value::List(state.values.iter().map(|queued| queued.value.clone()).collect()).to_string()
     }
 }
 

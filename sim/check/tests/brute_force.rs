@@ -133,7 +133,7 @@ fn todc_says_the_same_of_real_histories() {
 }
 
 /// Looks far ahead from the beginning, as it otherwise does only where it turns back often.
-const FAR: Limits = Limits { steps: 100_000_000, turns_near: 0 };
+const FAR: Limits = Limits { steps: 100_000_000, turns_near: 0, bytes: 1 << 30 };
 
 /// Compares both, looking near ahead, far ahead and not at all, and sees that a counterexample is one.
 fn agree<M: Model>(model: &M, history: &History) -> Option<bool> {

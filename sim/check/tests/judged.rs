@@ -197,6 +197,12 @@ fn a_budget_that_ends_makes_it_unknown_and_never_a_pass() {
         assert!(short.steps <= steps + 100, "{steps}: {}", short.steps);
     }
     assert_eq!(judged(whole.steps + 1), whole);
+    // So does what it remembers, which has a bound of its own.
+    let small = Limits { bytes: 1_000, ..Limits::default() };
+    let Verdict::Unknown(why) = check(&Register, &history(&lines), small).unwrap().verdict else {
+        panic!("it had room")
+    };
+    assert!(why.contains("what it remembers takes too much memory"), "{why}");
     assert_eq!(word(&Register, ""), "unknown");
     assert_eq!(word(&Register, "1 invoke write 7 \n 1 fail write null"), "unknown");
 }
@@ -311,12 +317,20 @@ fn the_search_does_without_most_orders() {
     is_bad(blind(100_000, &thirty));
     // Looking ahead, even if only near, what nobody wrote is seen at once.
     for ten in [&ten, &thirty] {
-        is_bad(check(&Register, &history(ten), Limits { steps: 1_000, turns_near: u64::MAX }).unwrap().verdict);
+        is_bad(check(&Register, &history(ten), Limits { turns_near: u64::MAX, ..limits(1_000) }).unwrap().verdict);
     }
     // What returns after one of the others is tried before what returns after two.
     let (invoke, ok) = read(29);
     let one_of_thirty = format!("{}{}{invoke}{ok}", writes(30, "invoke"), writes(30, "info"));
     assert_eq!(blind(200, &one_of_thirty), Verdict::Linearizable);
+    // The order in which values leave a queue is that in which they came: of twelve that came at once.
+    let twelve = |value: u64| value * 5 % 12;
+    let at_once = |kind: &str| (0..12).map(|value| format!("{value} {kind} enqueue {value}\n")).collect::<String>();
+    let leaves = |value: u64| format!("90 invoke dequeue null\n90 ok dequeue {}\n", twelve(value));
+    let queue = format!("{}{}{}", at_once("invoke"), at_once("ok"), (0..12).map(leaves).collect::<String>());
+    assert_eq!(check(&Queue, &history(&queue), limits(200)).unwrap().verdict, Verdict::Linearizable);
+    let verdict = check(&Blind(&Queue), &history(&queue), limits(100_000)).unwrap().verdict;
+    assert!(matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
     // Of twelve appends at once that nobody reads, it makes no difference which comes first, before a put or behind a get of it; nor of
     // those of unknown outcome whether they come at all.
     let each = |kind: &str| {
