@@ -81,11 +81,13 @@ pub struct Judgement {
 pub struct Counterexample {
     /// Of which object, if there are several.
     pub key: Option<Value>,
-    /// The longest partial linearization that the search came to: operations in an order in which they can have taken effect. Indices
-    /// into [`History::operations`].
+    /// The longest partial linearization that was found: all that had returned before, and what else can come behind it, in an order in which they can
+    /// have taken effect. Indices into [`History::operations`].
     pub order: Vec<usize>,
-    /// The operation that can't come next, nor after any others that are open: that leaves some later one impossible at the least.
+    /// The first operation to return of which no order has it and all that had returned before.
     pub stuck: usize,
+    /// Whether that is known of it, or only that no order was found within some steps, in which it has come; and surely there is none of all.
+    pub is_proved: bool,
     /// What the object is after that order, for people.
     pub state: String,
     /// The operations that were open when it returned and hadn't taken effect.
@@ -101,7 +103,8 @@ impl Counterexample {
     pub fn in_words(&self, history: &History) -> String {
         let sentence = |index: usize| history.sentence(&history.operations()[index]);
         let of_key = self.key.as_ref().map_or_else(String::new, |key| format!("key {key}: "));
-        let mut text = format!("{of_key}nothing goes on at\n  {}\n", sentence(self.stuck));
+        let what = if self.is_proved { "nothing goes on at" } else { "no order was found that goes on at" };
+        let mut text = format!("{of_key}{what}\n  {}\n", sentence(self.stuck));
         match self.order.len() {
             0 => text.push_str(&format!("at the beginning, where the object is {}\n", self.state)),
             count => {
@@ -168,14 +171,14 @@ pub fn check<M: Model>(model: &M, history: &History, limits: Limits) -> Result<J
         // The last step may have been one of several that belong together.
         let left = Limits { steps: limits.steps.saturating_sub(steps), ..limits };
         let operations = &mut objects[key];
-        model.prepare(prepared(history, operations));
+        let has_noted = model.prepare(prepared(history, operations, u32::MAX));
         let mut search = Search::new(model, history, operations, left);
         let found = search.run();
         steps += search.steps;
         match found {
             Found::Order => {}
             Found::None => {
-                let counterexample = search.explain();
+                let counterexample = search.explain(has_noted);
                 return Ok(Judgement { verdict: Verdict::NotLinearizable(Box::new(counterexample)), steps });
             }
             Found::GivenUp => {
@@ -200,15 +203,18 @@ fn understand<M: Model>(
     model.operation(&call).map_err(|problem| Misunderstood { event: operation.said_last(), problem })
 }
 
-/// What a model may look at together: see [`Model::prepare`].
-fn prepared<'o, O>(history: &'o History, known: &'o mut [Known<O>]) -> impl Iterator<Item = (&'o mut O, u32)> {
+/// What a model may look at together, of what happens before that event: see [`Model::prepare`].
+fn prepared<'o, O>(
+    history: &'o History,
+    known: &'o mut [Known<O>],
+    end: u32,
+) -> impl Iterator<Item = (&'o mut O, u32)> {
     let all = history.operations();
-    let begun: Vec<u32> = known.iter().map(|known| all[known.index].invoked).collect();
-    known.iter_mut().map(move |known| {
-        let before = match &all[known.index].end {
-            End::Returned { event, .. } => begun.partition_point(|invoked| invoked < event) as u32,
-            End::Unknown => u32::MAX,
-        };
+    let begun: Vec<u32> = known.iter().map(|known| all[known.index].invoked).take_while(|event| *event < end).collect();
+    known[..begun.len()].iter_mut().map(move |known| {
+        let returned = all[known.index].returned();
+        let before =
+            if returned < end { begun.partition_point(|invoked| *invoked < returned) as u32 } else { u32::MAX };
         (&mut known.what, before)
     })
 }
@@ -321,7 +327,7 @@ enum Then {
 type Fast = foldhash::fast::FixedState;
 
 /// How long the longest order is looked for where there is none.
-const EXPLAIN_STEPS: u64 = 100_000;
+const EXPLAIN_STEPS: u64 = 200_000;
 const EXPLAIN_STEPS_PER_OPERATION: u64 = 10;
 
 /// Where more operations are open at once, looking near ahead costs more than it saves.
@@ -354,10 +360,8 @@ struct Search<'s, M: Model> {
     are_readers_noted: bool,
     /// The operations that have taken effect, in order.
     order: Vec<u32>,
-    /// The longest order that led nowhere, how much of it `order` still has, and where it ended.
-    longest: Vec<u32>,
-    shared: usize,
-    farthest: Option<Configuration>,
+    /// The state at the end of it, once there is an order of all.
+    last_state: Option<u32>,
     /// How often everything was tried at a return, less one for each return that was come to for the first time since.
     turns: u64,
     /// The farthest return so far.
@@ -366,8 +370,8 @@ struct Search<'s, M: Model> {
     /// About how many bytes it remembers.
     bytes: u64,
     limits: Limits,
-    /// Whether it looks ahead at all.
-    is_blind: bool,
+    /// The last return that something was impossible for: without those after it there is no order either.
+    refuted_by: usize,
 }
 
 impl<'s, M: Model> Search<'s, M> {
@@ -391,22 +395,21 @@ impl<'s, M: Model> Search<'s, M> {
             readers: None,
             are_readers_noted: false,
             order: Vec::new(),
-            longest: Vec::new(),
-            shared: 0,
-            farthest: None,
+            last_state: None,
             turns: 0,
             reached: 0,
             steps: 0,
             bytes: 0,
             limits,
-            is_blind: false,
+            refuted_by: 0,
         }
     }
 
     fn run(&mut self) -> Found {
-        if let Some(found) = self.witness() {
-            return found;
-        }
+        self.witness().unwrap_or_else(|| self.seek())
+    }
+
+    fn seek(&mut self) -> Found {
         let first = Configuration { moment: 0, state: 0, done: Places::new(), used: Places::new() };
         let mut frames: Vec<Frame> = Vec::new();
         let mut stations: Vec<Station> = Vec::new();
@@ -436,7 +439,7 @@ impl<'s, M: Model> Search<'s, M> {
             let Some(station) = stations.last_mut() else { return Found::None };
             self.go_to(station.moment);
             if frames.len() == station.frames {
-                self.shorten(station.length);
+                self.order.truncate(station.length);
                 match station.later.pop_front() {
                     None => drop(stations.pop()),
                     Some((configuration, order)) => {
@@ -448,7 +451,7 @@ impl<'s, M: Model> Search<'s, M> {
                 continue;
             }
             let frame = frames.last_mut().expect("a station's frames come after those before it");
-            self.shorten(frame.length);
+            self.order.truncate(frame.length);
             let number = frame.choice;
             frame.choice += 1;
             next = match self.choice(number) {
@@ -479,7 +482,10 @@ impl<'s, M: Model> Search<'s, M> {
     /// Goes through what happens up to a return of what hasn't taken effect. `None` if there is no such return.
     fn advance(&mut self, mut configuration: Configuration) -> Option<Configuration> {
         loop {
-            let moment = *self.moments.get(configuration.moment)?;
+            let Some(&moment) = self.moments.get(configuration.moment) else {
+                self.last_state = Some(configuration.state);
+                return None;
+            };
             match moment {
                 Moment::Invoke { operation, slot } => {
                     self.go_to(configuration.moment + 1);
@@ -579,7 +585,8 @@ impl<'s, M: Model> Search<'s, M> {
                     self.order.push(operation);
                 }
             }
-            if self.is_lost(&to) {
+            if let Some(refuted_by) = self.lost_at(&to) {
+                self.refuted_by = self.refuted_by.max(refuted_by);
                 return None;
             }
         }
@@ -588,7 +595,7 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Whether the search turns back so often that it is worth looking farther.
     fn looks_far(&self) -> bool {
-        !self.is_blind && self.turns >= self.limits.turns_near
+        self.turns >= self.limits.turns_near
     }
 
     fn what(&self, operation: u32) -> &'s M::Operation {
@@ -643,18 +650,15 @@ impl<'s, M: Model> Search<'s, M> {
         }
     }
 
-    /// Whether one of the next operations can't become possible any more.
-    fn is_lost(&self, configuration: &Configuration) -> bool {
-        if self.is_blind {
-            return false;
-        }
+    /// The return of one of the next operations that can't become possible any more.
+    fn lost_at(&self, configuration: &Configuration) -> Option<usize> {
         let slots = self.slots.len();
         let ahead = match self.looks_far() {
             // Enough for all that is open to return, and for what begins meanwhile, mostly.
             true => 8 * slots + 64,
             // Enough for the next ones.
             false if slots <= SLOTS_NEAR_MAX => 64.min(2 * slots),
-            false => return false,
+            false => return None,
         };
         let what = |operation: u32| self.what(operation);
         let state = self.states.get_index(configuration.state as usize).expect("it was put there");
@@ -668,7 +672,7 @@ impl<'s, M: Model> Search<'s, M> {
         // What returns before others begin comes before them: how much that was when each slot was taken.
         let mut before: Vec<&M::Operation> = Vec::new();
         let mut before_slot = vec![0; self.slots.len()];
-        for moment in self.moments[self.at..].iter().take(ahead) {
+        for (at, moment) in self.moments.iter().enumerate().skip(self.at).take(ahead) {
             match *moment {
                 Moment::Invoke { operation, slot } => {
                     insert(&mut begun, slot as usize);
@@ -686,13 +690,13 @@ impl<'s, M: Model> Search<'s, M> {
                     }
                     let before_it = &before[..before_slot[slot as usize]];
                     if self.model.is_lost(state, &foresight, before_it, what(operation)) {
-                        return true;
+                        return Some(at);
                     }
                     before.push(what(operation));
                 }
             }
         }
-        false
+        None
     }
 
     /// Whether more can be remembered.
@@ -778,11 +782,6 @@ impl<'s, M: Model> Search<'s, M> {
         }
     }
 
-    fn shorten(&mut self, length: usize) {
-        self.order.truncate(length);
-        self.shared = self.shared.min(length);
-    }
-
     fn remember(&mut self, configuration: &Configuration) {
         let used = &configuration.used;
         let key = self.key(configuration);
@@ -793,61 +792,83 @@ impl<'s, M: Model> Search<'s, M> {
         tried.push(used.clone());
     }
 
-    /// All was tried from there. Of the orders that came farthest the longest is kept, and of these the first.
+    /// All was tried from there.
     fn leads_nowhere(&mut self, configuration: &Configuration) {
         self.turns += 1;
+        self.refuted_by = self.refuted_by.max(configuration.moment);
         self.remember(configuration);
-        let length = self.order.len();
-        if self.farthest.as_ref().is_some_and(|farthest| {
-            farthest.moment > configuration.moment
-                || farthest.moment == configuration.moment && self.longest.len() >= length
-        }) {
-            return;
+    }
+
+    /// Where there is no order: the first return that makes it so, and an order of all that had returned before. It is found by searching what is
+    /// before one return or another; where that takes too long, an order of less has to do. The verdict stands, however that ends.
+    fn explain(&self, has_noted: bool) -> Counterexample {
+        let is_return = |(at, moment): (usize, &Moment)| matches!(moment, Moment::Return { .. }).then_some(at);
+        let returns: Vec<usize> = self.moments.iter().enumerate().filter_map(is_return).collect();
+        let count_to = |moment: usize| returns.partition_point(|at| *at <= moment);
+        // There is an order of the first `good`, and none of the first `bad`. What a model has noted is of all of them.
+        let (mut good, mut bad) = (0, if has_noted { returns.len() } else { count_to(self.refuted_by) });
+        let mut halves = has_noted;
+        let mut is_proved = true;
+        let mut steps = EXPLAIN_STEPS + EXPLAIN_STEPS_PER_OPERATION * self.operations.len() as u64 + 4 * self.steps;
+        loop {
+            let tried = if halves { (good + bad) / 2 } else { bad - 1 };
+            let Moment::Return { operation: stuck, .. } = self.moments[returns[tried]] else {
+                unreachable!("it is one")
+            };
+            let end = self.event_of_return(stuck);
+            let mut operations: Vec<Known<M::Operation>> =
+                self.operations.iter().map(|known| self.again(known)).collect();
+            let has_noted_here = self.model.prepare(prepared(self.history, &mut operations, end));
+            let limits = Limits { steps: steps.max(EXPLAIN_STEPS / 8), ..self.limits };
+            let mut search = Search::new(self.model, self.history, &operations, limits);
+            search.moments.truncate(returns[tried]);
+            let found = search.seek();
+            steps = steps.saturating_sub(search.steps);
+            match found {
+                Found::Order if tried + 1 == bad => return search.stuck_at_the_end(stuck, is_proved),
+                Found::Order => good = tried,
+                Found::None if has_noted_here => bad = tried,
+                Found::None => bad = count_to(search.refuted_by),
+                // As if there were none: then it comes to some order at the least.
+                Found::GivenUp => (bad, halves, is_proved) = (tried, true, false),
+            }
         }
-        // Most of it is what was kept before: only the rest is copied.
-        self.longest.truncate(self.shared);
-        self.longest.extend_from_slice(&self.order[self.shared..]);
-        self.shared = self.order.len();
-        self.farthest = Some(configuration.clone());
     }
 
-    /// Where there is no order: the longest that could be found. Who looks ahead turns back long before nothing goes on, so that it is
-    /// searched for again without; the verdict stands, and so that is given up early.
-    fn explain(mut self) -> Counterexample {
-        let steps = EXPLAIN_STEPS + EXPLAIN_STEPS_PER_OPERATION * self.operations.len() as u64;
-        let limits = Limits { steps, ..self.limits };
-        // What a model has noted of the others in an operation looks ahead as well.
-        let all = self.history.operations();
-        let understood = |known: &Known<M::Operation>| {
-            let what = understand(self.model, self.history, &all[known.index]).ok().flatten();
-            Known { index: known.index, what: what.expect("it was understood before") }
-        };
-        let operations: Vec<Known<M::Operation>> = self.operations.iter().map(understood).collect();
-        let mut blind = Search { is_blind: true, ..Search::new(self.model, self.history, &operations, limits) };
-        blind.run();
-        let moment = |search: &Search<'_, M>| search.farthest.as_ref().map(|farthest| farthest.moment);
-        if moment(&blind) >= moment(&self) { blind.counterexample() } else { self.counterexample() }
+    /// An operation as the model understands it by itself.
+    fn again(&self, known: &Known<M::Operation>) -> Known<M::Operation> {
+        let understood = understand(self.model, self.history, &self.history.operations()[known.index]);
+        Known { index: known.index, what: understood.ok().flatten().expect("it was understood before") }
     }
 
-    fn counterexample(&mut self) -> Counterexample {
-        let Configuration { moment, state, done, used } = self.farthest.clone().expect("the first return led nowhere");
-        self.go_to(moment);
-        let Moment::Return { operation, .. } = self.moments[moment] else { unreachable!("it is a return") };
+    /// Where there is an order, up to a return for which there is none: that order with all of the others that can come behind it, one after the
+    /// other.
+    fn stuck_at_the_end(&mut self, stuck: u32, is_proved: bool) -> Counterexample {
+        let mut state = self.last_state.expect("it has come to the end");
+        let mut is_left = vec![true; self.operations.len()];
+        self.order.iter().for_each(|&operation| is_left[operation as usize] = false);
+        // Those that had begun when it returned.
+        let begun = self
+            .operations
+            .partition_point(|known| self.history.operations()[known.index].invoked < self.event_of_return(stuck));
+        let mut left: Vec<u32> = (0..begun as u32).filter(|&one| is_left[one as usize] && one != stuck).collect();
+        while let Some((place, to)) = (0..left.len()).find_map(|place| Some((place, self.step(state, left[place])?))) {
+            self.order.push(left.remove(place));
+            state = to;
+        }
         let index = |operation: u32| self.operations[operation as usize].index;
-        let is_left = |slot: &usize| self.open[*slot] && !contains(&done, *slot) && self.slots[*slot] != operation;
-        let returning = (0..self.open.len()).filter(is_left).map(|slot| self.slots[slot]);
-        let unknown =
-            (0..self.unknown_begun).filter(|&number| !contains(&used, number)).map(|number| self.unknown[number]);
-        let mut open: Vec<usize> = returning.chain(unknown).map(index).collect();
-        open.sort_unstable();
-        let stuck = index(operation);
         Counterexample {
-            key: self.history.key(&self.history.operations()[stuck]).cloned(),
-            order: self.longest.iter().map(|&operation| index(operation)).collect(),
-            stuck,
+            key: self.history.key(&self.history.operations()[index(stuck)]).cloned(),
+            order: self.order.iter().map(|&operation| index(operation)).collect(),
+            stuck: index(stuck),
+            is_proved,
             state: self.model.in_words(self.states.get_index(state as usize).expect("it was put there")),
-            open,
+            open: left.into_iter().map(index).collect(),
         }
+    }
+
+    fn event_of_return(&self, operation: u32) -> u32 {
+        self.history.operations()[self.operations[operation as usize].index].returned()
     }
 
     /// Looks at the order that the system itself offers, if all that returned have a place in it. `None` if that says nothing.

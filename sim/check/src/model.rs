@@ -90,15 +90,16 @@ pub trait Model {
 
     /// Looks at all operations of an object together before an order is searched for, in the order in which they begin. With each comes the number
     /// of the first one that begins after it has returned (that and all after it come behind it in any order): one that is too large where there
-    /// is none, [`u32::MAX`] for one of unknown outcome.
+    /// is none, [`u32::MAX`] for one that need not take effect. Whether anything was noted.
     ///
     /// [`Model::step`] may say that an operation is impossible for what was noted here: where it would leave the object in a state from which some
     /// operation that has returned can't become possible any more.
-    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut Self::Operation, u32)>)
+    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut Self::Operation, u32)>) -> bool
     where
         Self::Operation: 'o,
     {
         let _ = operations;
+        false
     }
 
     /// About how many bytes a state takes beside its own size: the search ends where all that it remembers takes too many.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
 use indexmap::IndexMap;
+use smallvec::{SmallVec, smallvec};
 
 use crate::history::History;
 use crate::linearizability::{Judgement, Limits, Misunderstood, check};
@@ -245,28 +246,61 @@ pub enum KvOperation {
     /// It is that from now on.
     Put(Arc<str>),
     /// That stands behind it from now on.
-    Append(Arc<str>),
+    Append(Appended),
+}
+
+/// A text that is appended.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    text: Arc<str>,
+    /// See [`head`].
+    head: u64,
+}
+
+/// The first eight bytes of a text as a number, with zeros behind a shorter one.
+fn head(text: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = text.len().min(8);
+    bytes[..length].copy_from_slice(&text[..length]);
+    u64::from_le_bytes(bytes)
+}
+
+impl Appended {
+    fn new(text: Arc<str>) -> Appended {
+        Appended { head: head(text.as_bytes()), text }
+    }
+
+    /// Whether a text begins with it, of which the head is given. Most don't, which is seen without a look at memory.
+    fn begins(&self, text: &[u8], text_head: u64) -> bool {
+        let length = self.text.len();
+        let mask = if length < 8 { (1 << (8 * length)) - 1 } else { u64::MAX };
+        (self.head ^ text_head) & mask == 0 && text.starts_with(self.text.as_bytes())
+    }
 }
 
 /// What a value of text may still be made of.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     put: Vec<Arc<str>>,
-    appended: Vec<Arc<str>>,
+    appended: Vec<Appended>,
 }
 
 impl Texts {
     /// Whether `rest` can be made of what may be appended, each as often as one likes.
     fn can_append(&self, rest: &str) -> bool {
-        let mut tried = BTreeSet::new();
-        let mut ends = vec![0];
+        let rest = rest.as_bytes();
+        let mut tried: SmallVec<[u64; 8]> = smallvec![0; rest.len() / 64 + 1];
+        let mut ends: SmallVec<[usize; 8]> = smallvec![0];
         while let Some(end) = ends.pop() {
             if end == rest.len() {
                 return true;
             }
-            if tried.insert(end) {
-                let next = self.appended.iter().filter(|text| !text.is_empty() && rest[end..].starts_with(&***text));
-                ends.extend(next.map(|text| end + text.len()));
+            let (word, bit) = (end / 64, 1 << (end % 64));
+            if tried[word] & bit == 0 {
+                tried[word] |= bit;
+                let (left, left_head) = (&rest[end..], head(&rest[end..]));
+                let next = self.appended.iter().filter(|one| !one.text.is_empty() && one.begins(left, left_head));
+                ends.extend(next.map(|one| end + one.text.len()));
             }
         }
         false
@@ -296,7 +330,7 @@ impl Gets {
         for (number, operation) in (0..).zip(operations) {
             match operation {
                 KvOperation::Get(text) => gets.push((text.clone(), number)),
-                KvOperation::Append(text) => appended.push(text.clone()),
+                KvOperation::Append(one) => appended.push(one.text.clone()),
                 KvOperation::Put(_) => {}
             }
         }
@@ -368,7 +402,7 @@ impl Model for Kv {
         match call.f {
             "get" => call.result.map(|result| text(result).map(KvOperation::Get)).transpose(),
             "put" => Ok(Some(KvOperation::Put(text(call.written()?)?))),
-            "append" => Ok(Some(KvOperation::Append(text(call.written()?)?))),
+            "append" => Ok(Some(KvOperation::Append(Appended::new(text(call.written()?)?)))),
             _ => Err(call.unknown(&["get", "put", "append"])),
         }
     }
@@ -382,10 +416,10 @@ impl Model for Kv {
             KvOperation::Get(text) if text == state => Step::Same,
             KvOperation::Get(_) => Step::Impossible,
             KvOperation::Put(text) => Step::To(text.clone()),
-            KvOperation::Append(text) => {
-                let mut longer = String::with_capacity(state.len() + text.len());
+            KvOperation::Append(one) => {
+                let mut longer = String::with_capacity(state.len() + one.text.len());
                 longer.push_str(state);
-                longer.push_str(text);
+                longer.push_str(&one.text);
                 Step::To(longer.into())
             }
         }
@@ -399,7 +433,7 @@ impl Model for Kv {
         match operation {
             KvOperation::Get(_) => {}
             KvOperation::Put(text) => foresight.put.push(text.clone()),
-            KvOperation::Append(text) => foresight.appended.push(text.clone()),
+            KvOperation::Append(one) => foresight.appended.push(one.clone()),
         }
     }
 
@@ -414,7 +448,7 @@ impl Model for Kv {
             before.iter().all(|operation| match operation {
                 KvOperation::Get(_) => true,
                 KvOperation::Put(_) => false,
-                KvOperation::Append(text) => rest.contains(&**text),
+                KvOperation::Append(one) => rest.contains(&*one.text),
             })
         };
         !text.strip_prefix(&**state).is_some_and(|rest| is_in(rest) && foresight.can_append(rest))
@@ -427,7 +461,7 @@ impl Model for Kv {
     fn last_reader(&self, gets: &Gets, what: Readable<'_, Kv>) -> Option<u32> {
         match what {
             Readable::State(text) | Readable::Effect(KvOperation::Put(text)) => gets.last_with_prefix(text),
-            Readable::Effect(KvOperation::Append(text)) => gets.within.get(text).copied().flatten(),
+            Readable::Effect(KvOperation::Append(one)) => gets.within.get(&one.text).copied().flatten(),
             Readable::Effect(KvOperation::Get(_)) => Some(u32::MAX),
         }
     }
@@ -436,7 +470,7 @@ impl Model for Kv {
         let KvOperation::Get(read) = reader else { return false };
         match what {
             Readable::State(text) | Readable::Effect(KvOperation::Put(text)) => read.starts_with(&**text),
-            Readable::Effect(KvOperation::Append(text)) => read.contains(&**text),
+            Readable::Effect(KvOperation::Append(one)) => read.contains(&*one.text),
             Readable::Effect(KvOperation::Get(_)) => true,
         }
     }
@@ -647,14 +681,19 @@ impl Model for Queue {
     /// What contradicts itself in any order is seen at once: a value that is dequeued more often than it is enqueued, and one that is enqueued before
     /// another and leaves after it, or never (violations of these kinds, and dequeues that found nothing wrongly, are all that there are where each
     /// value is enqueued once: Henzinger, Sezgin and Vafeiadis, "Aspect-oriented linearizability proofs", CONCUR 2013).
-    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut QueueOperation, u32)>) {
+    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut QueueOperation, u32)>) -> bool {
         let mut operations: Vec<(&mut QueueOperation, u32)> = operations.collect();
         // Of each value: how often it comes, and by what at last; how often it leaves, and by what at last.
         let mut values: IndexMap<Value, [(u32, usize); 2], Fast> = IndexMap::default();
+        let mut may_leave: Vec<Value> = Vec::new();
         let mut something_leaves = false;
-        for (number, (operation, _)) in operations.iter().enumerate() {
+        for (number, (operation, before)) in operations.iter().enumerate() {
             let (value, way) = match &**operation {
                 QueueOperation::Enqueue(queued) => (&queued.value, 0),
+                QueueOperation::Dequeue(value) if *before == u32::MAX => {
+                    may_leave.push(value.clone());
+                    continue;
+                }
                 QueueOperation::Dequeue(value) => (value, 1),
                 QueueOperation::DequeueSomething => {
                     something_leaves = true;
@@ -667,6 +706,9 @@ impl Model for Queue {
         }
         let before = |number: usize| operations[number].1;
         let mut contradicts = values.values().any(|[(comes, _), (leaves, _)]| leaves > comes);
+        for value in may_leave {
+            values.swap_remove(&value);
+        }
         // By the operation that enqueues it, when each leaves, as far as that is known.
         let mut leaving: Vec<(usize, Leaves)> = Vec::new();
         for [(comes, enqueue), (leaves, dequeue)] in values.values() {
@@ -699,6 +741,7 @@ impl Model for Queue {
         if contradicts {
             operations.iter_mut().for_each(|(operation, _)| **operation = QueueOperation::Contradicted);
         }
+        true
     }
 
     fn bytes_beside(&self, state: &InQueue) -> usize {

@@ -27,6 +27,11 @@ fn event(process: u64, kind: EventType, f: &str, value: Value) -> Event {
 
 /// Whether the operations have an order, found by trying each that may come next, and nothing cleverer.
 fn has_order<M: Model>(model: &M, history: &History) -> bool {
+    has_order_up_to(model, history, u32::MAX - 1)
+}
+
+/// Whether those have one that begin up to that event, where of those that return later nobody knows whether they take effect.
+fn has_order_up_to<M: Model>(model: &M, history: &History, end: u32) -> bool {
     struct Tried<'h, M: Model> {
         model: &'h M,
         operations: Vec<(u32, u32, Option<M::Operation>)>,
@@ -57,9 +62,11 @@ fn has_order<M: Model>(model: &M, history: &History) -> bool {
     let understood = |operation: &squall_check::Operation| {
         let f = history.name(operation);
         let call = Call { process: operation.process, f, argument: &operation.argument, result: operation.result() };
-        (operation.invoked, operation.returned(), model.operation(&call).unwrap())
+        let returned = if operation.returned() <= end { operation.returned() } else { u32::MAX };
+        (operation.invoked, returned, model.operation(&call).unwrap())
     };
-    let operations = history.operations().iter().map(understood).collect();
+    let begun = history.operations().iter().filter(|operation| operation.invoked <= end);
+    let operations = begun.map(understood).collect();
     Tried { model, operations }.goes_on(&model.initial(), 0)
 }
 
@@ -160,7 +167,7 @@ fn agree<M: Model>(model: &M, history: &History) -> Option<bool> {
     Some(is_linearizable)
 }
 
-/// Its order is a partial linearization, after which what is stuck isn't possible, though it must come now.
+/// Its order is a partial linearization of all that had returned before what is stuck, and with the return of that there is none.
 fn assert_counterexample<M: Model>(model: &M, history: &History, found: &Counterexample) {
     let all = history.operations();
     let mut state = model.initial();
@@ -184,6 +191,7 @@ fn assert_counterexample<M: Model>(model: &M, history: &History, found: &Counter
     }
     assert_eq!(model.in_words(&state), found.state);
     assert!(!found.order.contains(&found.stuck) && all[found.stuck].result().is_some());
+    assert!(!has_order_up_to(model, history, all[found.stuck].returned()), "{found:?}");
     let is_before = |index: &usize| all[*index].returned() < all[found.stuck].returned();
     assert!((0..all.len()).filter(is_before).all(|index| {
         let says_nothing = all[index].result().is_none();
