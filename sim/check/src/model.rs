@@ -90,7 +90,7 @@ pub trait Model {
 
     /// Looks at all operations of an object together before an order is searched for, in the order in which they begin. With each comes the number
     /// of the first one that begins after it has returned (that and all after it come behind it in any order): one that is too large where there
-    /// is none, [`u32::MAX`] for one that need not take effect. Whether anything was noted.
+    /// is none, [`u32::MAX`] for one that need not take effect. Whether [`Model::step`] goes by what was noted.
     ///
     /// [`Model::step`] may say that an operation is impossible for what was noted here: where it would leave the object in a state from which some
     /// operation that has returned can't become possible any more.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use smallvec::{SmallVec, smallvec};
 
 use crate::history::History;
@@ -242,65 +242,74 @@ pub struct Kv;
 #[derive(Clone, Debug)]
 pub enum KvOperation {
     /// It was that.
-    Get(Arc<str>),
+    Get(Got),
     /// It is that from now on.
     Put(Arc<str>),
     /// That stands behind it from now on.
     Append(Appended),
 }
 
+/// A text that is got.
+#[derive(Clone, Debug)]
+pub struct Got {
+    text: Arc<str>,
+    /// Where each text that is appended stands in it, in order. `None` where that isn't known.
+    pieces: Option<Box<[Piece]>>,
+}
+
+/// Where a text that is appended stands in one that is got.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u32,
+    end: u32,
+    number: u32,
+}
+
 /// A text that is appended.
 #[derive(Clone, Debug)]
 pub struct Appended {
     text: Arc<str>,
-    /// See [`head`].
-    head: u64,
-}
-
-/// The first eight bytes of a text as a number, with zeros behind a shorter one.
-fn head(text: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = text.len().min(8);
-    bytes[..length].copy_from_slice(&text[..length]);
-    u64::from_le_bytes(bytes)
-}
-
-impl Appended {
-    fn new(text: Arc<str>) -> Appended {
-        Appended { head: head(text.as_bytes()), text }
-    }
-
-    /// Whether a text begins with it, of which the head is given. Most don't, which is seen without a look at memory.
-    fn begins(&self, text: &[u8], text_head: u64) -> bool {
-        let length = self.text.len();
-        let mask = if length < 8 { (1 << (8 * length)) - 1 } else { u64::MAX };
-        (self.head ^ text_head) & mask == 0 && text.starts_with(self.text.as_bytes())
-    }
+    /// By which texts that are got know it. `None` where they don't.
+    number: Option<u32>,
 }
 
 /// What a value of text may still be made of.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     put: Vec<Arc<str>>,
-    appended: Vec<Appended>,
+    /// By number.
+    numbers: Vec<u32>,
+    /// Those without one.
+    appended: Vec<Arc<str>>,
 }
 
 impl Texts {
-    /// Whether `rest` can be made of what may be appended, each as often as one likes.
-    fn can_append(&self, rest: &str) -> bool {
-        let rest = rest.as_bytes();
-        let mut tried: SmallVec<[u64; 8]> = smallvec![0; rest.len() / 64 + 1];
-        let mut ends: SmallVec<[usize; 8]> = smallvec![0];
+    /// Whether a text, from that byte on, can be made of what may be appended, each as often as one likes.
+    fn can_append(&self, got: &Got, from: usize) -> bool {
+        let text = got.text.as_bytes();
+        let mut tried: SmallVec<[u64; 8]> = smallvec![0; text.len() / 64 + 1];
+        let mut ends: SmallVec<[usize; 8]> = smallvec![from];
         while let Some(end) = ends.pop() {
-            if end == rest.len() {
+            if end == text.len() {
                 return true;
             }
             let (word, bit) = (end / 64, 1 << (end % 64));
-            if tried[word] & bit == 0 {
-                tried[word] |= bit;
-                let (left, left_head) = (&rest[end..], head(&rest[end..]));
-                let next = self.appended.iter().filter(|one| !one.text.is_empty() && one.begins(left, left_head));
-                ends.extend(next.map(|one| end + one.text.len()));
+            if tried[word] & bit != 0 {
+                continue;
+            }
+            tried[word] |= bit;
+            match &got.pieces {
+                Some(pieces) => {
+                    let first = pieces.partition_point(|piece| (piece.start as usize) < end);
+                    let here = pieces[first..].iter().take_while(|piece| piece.start as usize == end);
+                    let next = here.filter(|piece| self.numbers.contains(&piece.number));
+                    ends.extend(next.map(|piece| piece.end as usize));
+                }
+                None => {
+                    let next =
+                        self.appended.iter().filter(|one| !one.is_empty() && text[end..].starts_with(one.as_bytes()));
+                    ends.extend(next.map(|one| end + one.len()));
+                }
             }
         }
         false
@@ -323,13 +332,17 @@ pub struct Gets {
 const APPENDED_BYTES_MAX: usize = 4 << 20;
 const FOUND_MAX: usize = 20_000_000;
 
+/// The same for where they stand in what is got: that is looked for in each history.
+const PREPARED_BYTES_MAX: usize = 256 << 10;
+const PREPARED_FOUND_MAX: usize = 2_000_000;
+
 impl Gets {
     fn new<'o>(operations: impl Iterator<Item = &'o KvOperation> + Clone) -> Option<Gets> {
         let mut gets: Vec<(Arc<str>, u32)> = Vec::new();
         let mut appended: Vec<Arc<str>> = Vec::new();
         for (number, operation) in (0..).zip(operations) {
             match operation {
-                KvOperation::Get(text) => gets.push((text.clone(), number)),
+                KvOperation::Get(got) => gets.push((got.text.clone(), number)),
                 KvOperation::Append(one) => appended.push(one.text.clone()),
                 KvOperation::Put(_) => {}
             }
@@ -400,11 +413,51 @@ impl Model for Kv {
             other => Err(format!("{} is of text, and this is {other}", call.f)),
         };
         match call.f {
-            "get" => call.result.map(|result| text(result).map(KvOperation::Get)).transpose(),
+            "get" => {
+                call.result.map(|result| Ok(KvOperation::Get(Got { text: text(result)?, pieces: None }))).transpose()
+            }
             "put" => Ok(Some(KvOperation::Put(text(call.written()?)?))),
-            "append" => Ok(Some(KvOperation::Append(Appended::new(text(call.written()?)?)))),
+            "append" => Ok(Some(KvOperation::Append(Appended { text: text(call.written()?)?, number: None }))),
             _ => Err(call.unknown(&["get", "put", "append"])),
         }
+    }
+
+    /// Where what is appended stands in what is got: it is asked often.
+    fn prepare<'o>(&self, operations: impl Iterator<Item = (&'o mut KvOperation, u32)>) -> bool {
+        let mut gets: Vec<&mut Got> = Vec::new();
+        let mut appends: Vec<&mut Appended> = Vec::new();
+        for (operation, _) in operations {
+            match operation {
+                KvOperation::Get(got) => gets.push(got),
+                KvOperation::Append(one) => appends.push(one),
+                KvOperation::Put(_) => {}
+            }
+        }
+        let mut texts: IndexSet<Arc<str>, Fast> = IndexSet::default();
+        let numbers: Vec<usize> = appends.iter().map(|one| texts.insert_full(one.text.clone()).0).collect();
+        let is_short = |got: &&mut Got| u32::try_from(got.text.len()).is_ok();
+        if texts.iter().map(|text| text.len()).sum::<usize>() > PREPARED_BYTES_MAX || !gets.iter().all(is_short) {
+            return false;
+        }
+        let Ok(finder) = AhoCorasick::new(texts.iter().map(|text| text.as_bytes())) else { return false };
+        let mut found = 0;
+        let mut pieces_of: Vec<Box<[Piece]>> = Vec::with_capacity(gets.len());
+        for got in &gets {
+            let mut pieces: Vec<Piece> = Vec::new();
+            for one in finder.find_overlapping_iter(got.text.as_bytes()).filter(|one| !one.is_empty()) {
+                let (start, end) = (one.start() as u32, one.end() as u32);
+                pieces.push(Piece { start, end, number: one.pattern().as_u32() });
+                found += 1;
+                if found > PREPARED_FOUND_MAX {
+                    return false;
+                }
+            }
+            pieces.sort_unstable_by_key(|piece| (piece.start, piece.end));
+            pieces_of.push(pieces.into());
+        }
+        gets.into_iter().zip(pieces_of).for_each(|(got, pieces)| got.pieces = Some(pieces));
+        appends.into_iter().zip(numbers).for_each(|(one, number)| one.number = Some(number as u32));
+        false
     }
 
     fn bytes_beside(&self, state: &Arc<str>) -> usize {
@@ -413,7 +466,7 @@ impl Model for Kv {
 
     fn step(&self, state: &Arc<str>, operation: &KvOperation) -> Step<Arc<str>> {
         match operation {
-            KvOperation::Get(text) if text == state => Step::Same,
+            KvOperation::Get(got) if got.text == *state => Step::Same,
             KvOperation::Get(_) => Step::Impossible,
             KvOperation::Put(text) => Step::To(text.clone()),
             KvOperation::Append(one) => {
@@ -433,13 +486,15 @@ impl Model for Kv {
         match operation {
             KvOperation::Get(_) => {}
             KvOperation::Put(text) => foresight.put.push(text.clone()),
-            KvOperation::Append(one) => foresight.appended.push(one.clone()),
+            KvOperation::Append(Appended { number: Some(number), .. }) => foresight.numbers.push(*number),
+            KvOperation::Append(one) => foresight.appended.push(one.text.clone()),
         }
     }
 
     fn is_lost(&self, state: &Arc<str>, foresight: &Texts, before: &[&KvOperation], operation: &KvOperation) -> bool {
-        let KvOperation::Get(text) = operation else { return false };
-        let may_grow = |from: &str| text.strip_prefix(from).is_some_and(|rest| foresight.can_append(rest));
+        let KvOperation::Get(got) = operation else { return false };
+        let text = &got.text;
+        let may_grow = |from: &str| text.starts_with(from) && foresight.can_append(got, from.len());
         if foresight.put.iter().any(|from| may_grow(from)) {
             return false;
         }
@@ -451,7 +506,7 @@ impl Model for Kv {
                 KvOperation::Append(one) => rest.contains(&*one.text),
             })
         };
-        !text.strip_prefix(&**state).is_some_and(|rest| is_in(rest) && foresight.can_append(rest))
+        !text.strip_prefix(&**state).is_some_and(|rest| is_in(rest) && foresight.can_append(got, state.len()))
     }
 
     fn readers<'o>(&self, operations: impl Iterator<Item = &'o KvOperation> + Clone) -> Option<Gets> {
@@ -467,7 +522,7 @@ impl Model for Kv {
     }
 
     fn reads(&self, reader: &KvOperation, what: Readable<'_, Kv>) -> bool {
-        let KvOperation::Get(read) = reader else { return false };
+        let KvOperation::Get(Got { text: read, .. }) = reader else { return false };
         match what {
             Readable::State(text) | Readable::Effect(KvOperation::Put(text)) => read.starts_with(&**text),
             Readable::Effect(KvOperation::Append(one)) => read.contains(&*one.text),
