@@ -217,8 +217,8 @@ fn what_clients_of_a_run_record_is_judged() {
         assert_eq!(met, codes, "{guarantee}");
     }
     let file = place.scenario("copying", "check = { transactions = \"serializable\" }\n");
-    let broken = place.squall(&["run", &file]).expect(100);
-    assert!(broken.stdout.contains("is no transaction: expected \"txn\""), "{broken:?}");
+    let unknown = place.squall(&["run", &file]).expect(120);
+    assert!(unknown.stdout.contains("is no transaction: expected \"txn\""), "{unknown:?}");
     let file = place.scenario("copying", "check = { linearizable = \"registre\" }\n");
     let finished = place.squall(&["run", &file]).expect(2);
     assert!(
@@ -273,6 +273,14 @@ fn a_run_without_operations_is_unknown() {
     });
     let verdict = simulation.run_plan(&Plan::seeded("idle", Seed(1)), Record::Digest).verdict;
     assert!(matches!(&verdict, Verdict::Unknown { message } if message.contains("nothing to judge")), "{verdict:?}");
+    // Nor is it known of operations of another model.
+    let simulation = Simulation::new(|world: &mut World| {
+        world.client("appending", || async { Client::new().invoke("append", "x").ok(()) });
+        world.check(linearizable(Register));
+    });
+    let verdict = simulation.run_plan(&Plan::seeded("appending", Seed(1)), Record::Digest).verdict;
+    let said = "the history is wrong: event 2: there is no operation \"append\"; there are read, write";
+    assert!(matches!(&verdict, Verdict::Unknown { message } if message.contains(said)), "{verdict:?}");
     // What can't be a history breaks the claim.
     let simulation = Simulation::new(|world: &mut World| {
         world.client("odd", || async { squall::publish("history", 7) });

@@ -243,8 +243,11 @@ async fn tick_and_listen() {
     }
 }
 
-/// The ticks (which, and when) and the messages (which, and when) of a server that listens from 0 to 20 ms.
-fn ticks_and_mail(more: impl Fn(&mut World) + Send + Sync + 'static) -> (Vec<(u64, u64)>, Vec<(u64, u64)>, Outcome) {
+/// Which, and when.
+type Seen = Vec<(u64, u64)>;
+
+/// The ticks and the messages of a server that listens from 0 to 20 ms.
+fn ticks_and_mail(more: impl Fn(&mut World) + Send + Sync + 'static) -> (Seen, Seen, Outcome) {
     let outcome = run(move |world| {
         world.node("server", tick_and_listen);
         world.node("other", pending::<()>);
@@ -254,7 +257,7 @@ fn ticks_and_mail(more: impl Fn(&mut World) + Send + Sync + 'static) -> (Vec<(u6
     });
     let pairs = |topic: &str| {
         let parsed = facts(&outcome, topic).iter().map(|fact| serde_json::from_str(fact).unwrap()).collect();
-        let pairs: Vec<(u64, u64)> = parsed;
+        let pairs: Seen = parsed;
         pairs
     };
     (pairs("tick"), pairs("got"), outcome)

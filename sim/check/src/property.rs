@@ -178,7 +178,8 @@ impl Heard {
         let nodes = self.listener.processes.keys().map(|process| process.split('/').next().unwrap_or_default().into());
         let history = std::mem::take(&mut self.builder).finish().of_clients(nodes);
         match judge(&history) {
-            Err(error) => Judgement::Broken(format!("the history is wrong: {error}")),
+            // A mistake of whoever says what is to be judged by what: of the system nothing is known.
+            Err(error) => Judgement::Open(format!("the history is wrong: {error}")),
             Ok(Verdict::Holds) => Judgement::Held,
             Ok(Verdict::Broken(said)) => Judgement::Broken(said),
             Ok(Verdict::Unknown(why)) => Judgement::Open(why),

@@ -392,6 +392,12 @@ impl Agenda {
         usize::from(self.first.is_some()) + self.queue.len() + self.put_off.len()
     }
 
+    /// Whether that is among the ready entries.
+    pub(crate) fn has_ready(&self, now: Now) -> bool {
+        let queued = self.first.iter().chain(&self.queue).map(|(_, entry)| *entry);
+        queued.chain(self.put_off.iter().map(|Reverse(waiting)| waiting.now)).any(|entry| entry == now)
+    }
+
     /// Takes the first ready entry: the lowest rank, and of equals the first come.
     #[inline]
     pub(crate) fn take_ready(&mut self) -> Option<Waiting> {

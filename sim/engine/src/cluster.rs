@@ -116,8 +116,8 @@ impl Cluster {
     #[track_caller]
     pub fn resume(&self, node: &str) -> bool {
         on_node("Cluster::resume", node, |kernel, id| {
-            let node_of = &kernel.nodes[id.index()];
-            if !kernel.is_live() || node_of.is_left_out || node_of.pauses.is_empty() {
+            let is_left_out = kernel.nodes[id.index()].is_left_out;
+            if !kernel.is_live() || is_left_out || !kernel.stands_still(id) {
                 return false;
             }
             kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("all pauses of {node} are over").into() });

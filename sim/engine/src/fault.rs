@@ -285,11 +285,9 @@ pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
             }
         }
         Act::Resume { node, id, sentence } => {
-            let node_of = &mut kernel.nodes[node.index()];
-            // A crash has ended it, or the heal has; or it is left there for good.
-            if !node_of.is_left_out && node_of.pauses.contains(&id) {
+            // One of a node that the heal left out is there for good.
+            if !kernel.nodes[node.index()].is_left_out && kernel.end_pause(node, id) {
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });
-                kernel.end_pause(node, id);
             }
         }
         Act::EndStorm { heal } => kernel.heal(&heal),

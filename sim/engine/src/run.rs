@@ -236,7 +236,6 @@ impl Kernel {
                 up: false,
                 root_returned: false,
                 restart_pending: false,
-                pauses: smallvec::SmallVec::new(),
                 is_left_out: false,
                 init,
                 on_panic,

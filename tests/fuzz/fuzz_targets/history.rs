@@ -11,7 +11,7 @@ use squall::check::sessions::Guarantee;
 use squall::check::transactions::Level;
 
 fn judge<M: Model>(model: &M, history: &History) {
-    let limits = Limits { steps: 10_000, turns_near: 4 };
+    let limits = Limits { steps: 10_000, turns_near: 4, ..Limits::default() };
     let judged = check(model, history, limits);
     assert_eq!(judged, check(model, history, limits));
     if let Err(mistake) = judged {

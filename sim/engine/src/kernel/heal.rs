@@ -305,8 +305,8 @@ impl Kernel {
     fn state(&self) -> (u128, u64) {
         let mut state = State::default();
         state.words([self.drawn]);
-        for node in &self.nodes {
-            let stands_still = u64::from(!node.pauses.is_empty());
+        for (id, node) in (0..).map(NodeId).zip(&self.nodes) {
+            let stands_still = u64::from(self.stands_still(id));
             state.words([u64::from(node.up), u64::from(node.boot), u64::from(node.root_returned), stands_still]);
         }
         for (topic, facts) in &self.published {
@@ -317,8 +317,8 @@ impl Kernel {
         }
         let tasks = (0..self.tasks.len() as u32).filter(|&slot| self.has_future(slot));
         state.multiset(tasks.map(|slot| self.task_as_word(slot)));
-        let missed = self.put_aside.iter().filter(|(_, put_aside)| put_aside.has_missed_poll);
-        state.multiset(missed.map(|(&slot, _)| self.task_as_word(slot)));
+        let missed = self.put_aside.keys().filter(|&&slot| self.tasks[slot as usize].state == TaskState::Scheduled);
+        state.multiset(missed.map(|&slot| self.task_as_word(slot)));
         let due = self.agenda.later().filter(|&(_, due)| self.is_pending(due));
         state.multiset(due.map(|(at_ns, due)| {
             let (kind, what) = match due {

@@ -50,7 +50,6 @@ use crate::world::{Heal, Init, Limits, OnPanic};
 pub(crate) use door::{Installed, install, try_with, with};
 use heal::AfterTheStorm;
 pub(crate) use nodes::Node;
-use nodes::PutAside;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
 pub(crate) use timers::{TimerRef, Timers};
@@ -248,7 +247,9 @@ pub(crate) struct Kernel {
     pub script: Script,
     pub outbox: Outbox,
     /// The tasks of nodes that stand still, by slot.
-    put_aside: BTreeMap<u32, PutAside>,
+    put_aside: BTreeMap<u32, TaskFuture>,
+    /// What makes nodes stand still.
+    pauses: BTreeMap<NodeId, Vec<u64>>,
     pauses_begun: u64,
     pub current: Current,
     /// Whether the running task has panicked in this poll.
@@ -324,6 +325,7 @@ impl Kernel {
             script: Script::default(),
             outbox: Outbox::default(),
             put_aside: BTreeMap::new(),
+            pauses: BTreeMap::new(),
             pauses_begun: 0,
             current: NOBODY,
             current_panicked: false,

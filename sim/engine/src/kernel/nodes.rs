@@ -11,21 +11,12 @@ pub(crate) struct Node {
     pub up: bool,
     pub root_returned: bool,
     pub restart_pending: bool,
-    /// What makes it stand still: nothing, mostly.
-    pub pauses: smallvec::SmallVec<[u64; 1]>,
     /// Its faults stayed when others were healed: nobody waits for it.
     pub is_left_out: bool,
     pub init: Init,
     pub on_panic: OnPanic,
     /// Bound ports and their sockets.
     pub ports: smallvec::SmallVec<[(u16, u32); 2]>,
-}
-
-/// A task of a node that stands still.
-pub(crate) struct PutAside {
-    pub future: TaskFuture,
-    /// Whether it was to be polled meanwhile.
-    pub has_missed_poll: bool,
 }
 
 impl Kernel {
@@ -78,7 +69,7 @@ impl Kernel {
         }
         self.attention = true;
         self.emit_on(id, EventKind::Crash);
-        self.nodes[id.index()].pauses.clear();
+        self.pauses.remove(&id);
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.node != id {
@@ -113,49 +104,53 @@ impl Kernel {
     /// Lets a node stand still, for a reason of its own number: its tasks are put aside, so that nobody who polls has to look.
     pub(crate) fn pause(&mut self, id: NodeId) -> u64 {
         self.pauses_begun += 1;
-        self.nodes[id.index()].pauses.push(self.pauses_begun);
+        self.pauses.entry(id).or_default().push(self.pauses_begun);
         for slot in 0..self.tasks.len() as u32 {
             let task = &mut self.tasks[slot as usize];
             if task.node == id
                 && let Some(future) = task.future.take()
             {
-                self.put_aside.insert(slot, PutAside { future, has_missed_poll: false });
+                self.put_aside.insert(slot, future);
             }
         }
         self.pauses_begun
     }
 
-    /// Ends a pause of a node. If it was the last one, its tasks go on: those that were woken meanwhile are ready now.
-    pub(crate) fn end_pause(&mut self, id: NodeId, pause: u64) {
-        let pauses = &mut self.nodes[id.index()].pauses;
+    /// Whether a node does.
+    pub(crate) fn stands_still(&self, id: NodeId) -> bool {
+        self.pauses.contains_key(&id)
+    }
+
+    /// Ends a pause of a node. If it was the last one, its tasks go on. Whether there was that pause: a crash may have ended it.
+    pub(crate) fn end_pause(&mut self, id: NodeId, pause: u64) -> bool {
+        let Some(pauses) = self.pauses.get_mut(&id) else { return false };
+        let before = pauses.len();
         pauses.retain(|other| *other != pause);
-        if pauses.is_empty() {
-            self.go_on(id);
+        let (is_over, was_there) = (pauses.is_empty(), pauses.len() < before);
+        if is_over {
+            self.end_pauses(id);
         }
+        was_there
     }
 
-    /// Ends all pauses of a node. Whether there was one.
+    /// Ends all pauses of a node. Its tasks go on: those that were woken meanwhile are ready now. Whether there was one.
     pub(crate) fn end_pauses(&mut self, id: NodeId) -> bool {
-        let pauses = std::mem::take(&mut self.nodes[id.index()].pauses);
-        if !pauses.is_empty() {
-            self.go_on(id);
+        if self.pauses.remove(&id).is_none() {
+            return false;
         }
-        !pauses.is_empty()
-    }
-
-    fn go_on(&mut self, id: NodeId) {
-        let slots: Vec<u32> =
-            self.put_aside.keys().copied().filter(|&slot| self.tasks[slot as usize].node == id).collect();
+        let is_there = |slot: &u32| self.tasks[*slot as usize].node == id;
+        let slots: Vec<u32> = self.put_aside.keys().copied().filter(is_there).collect();
         for slot in slots {
-            let PutAside { future, has_missed_poll } = self.put_aside.remove(&slot).expect("it was there");
+            let future = self.put_aside.remove(&slot);
             let task = &mut self.tasks[slot as usize];
-            task.future = Some(future);
-            let (task, cause) = (TaskRef { slot, generation: task.generation }, task.cause);
-            // Who hasn't missed one still waits, or lies among the ready.
-            if has_missed_poll {
-                self.schedule(task, cause);
+            task.future = future;
+            let (state, cause, generation) = (task.state, task.cause, task.generation);
+            // Who has missed a poll lies among the ready no more.
+            if state == TaskState::Scheduled && !self.agenda.has_ready(Now::Poll { slot, generation }) {
+                self.schedule(TaskRef { slot, generation }, cause);
             }
         }
+        true
     }
 
     /// Clients that the run still waits for: not those that are down for good.

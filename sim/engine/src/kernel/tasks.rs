@@ -352,7 +352,7 @@ impl Kernel {
         current.live = end == Some(TaskEnd::Aborted) && self.nodes[current.node.index()].up;
         let task = &mut self.tasks[slot as usize];
         task.state = TaskState::Dropping;
-        if let Some(future) = task.future.take().or_else(|| Some(self.put_aside.remove(&slot)?.future)) {
+        if let Some(future) = task.future.take().or_else(|| self.put_aside.remove(&slot)) {
             self.outbox.condemn(Condemned { future, current, end });
         }
     }
@@ -380,10 +380,7 @@ impl Kernel {
             return None;
         }
         let slot = self.get_task(task)?;
-        let Some(future) = slot.future.take() else {
-            self.miss_poll(task.slot);
-            return None;
-        };
+        let future = slot.future.take()?;
         slot.state = TaskState::Running;
         if slot.polled_at_ns == now_ns {
             slot.polls_in_instant += 1;
@@ -407,14 +404,6 @@ impl Kernel {
             self.fail_by_livelock();
         }
         Some(Polling { future: Some(future), task })
-    }
-
-    /// A task was to be polled whose future isn't there: it is ending, or its node stands still.
-    #[cold]
-    fn miss_poll(&mut self, slot: u32) {
-        if let Some(put_aside) = self.put_aside.get_mut(&slot) {
-            put_aside.has_missed_poll = true;
-        }
     }
 
     #[cold]
@@ -517,7 +506,7 @@ impl Kernel {
             let waited = squall_trace::trace::format_ns(self.now_ns - task.polled_at_ns);
             let client = node.client && !node.root_returned;
             let role = if client { "client" } else { "server" };
-            let paused = if node.pauses.is_empty() { "" } else { ", on a node that stands still" };
+            let paused = if !self.stands_still(task.node) { "" } else { ", on a node that stands still" };
             let line = format!("  {} on {role} {} ({spawned}) has waited {waited}{paused}", info.label, node.name);
             lines.push((client, line));
         }

@@ -322,7 +322,9 @@ impl Campaign {
             ));
         }
         let (once, percent) = (self.explored.goals_in_one_run(), self.unseen().unwrap_or_default() * 100.0);
-        let next = match once < runs {
+        // Of what came in none of so few runs, one in twenty may well be there (three over their number, with a confidence of 95 %).
+        let says_something = once < runs && (once > 0 || runs >= 60);
+        let next = match says_something {
             true => format!("the next run reaches a new one with a chance of about {percent:.2} %"),
             false => "so few runs say nothing of what the next one reaches".to_string(),
         };
