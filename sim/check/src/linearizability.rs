@@ -16,12 +16,14 @@
 //!    sets are remembered.
 //! 6. **Looking ahead:** where one of the next operations can't become possible any more, whatever comes before it ([`Model::is_lost`]),
 //!    nothing more is tried. It looks over a few operations from the beginning, and far where it turns back often.
-//! 7. **What nobody reads any more is one and the same** ([`Model::last_reader`]), where it turns back often: it is remembered as one state; operations whose
-//!    effect nobody reads take effect at once when the state is such a one, since nothing is lost then; and those of them of which nobody
-//!    knows the outcome never need to.
+//! 7. **What nobody reads any more is one and the same** ([`Model::last_reader`]), where it turns back often: it is remembered as one
+//!    state; operations whose effect nobody reads take effect at once when the state is such a one, since nothing is lost then; and those
+//!    of them of which nobody knows the outcome never need to.
+//! 8. **All operations at once:** what a model can tell of them before the search ([`Model::prepare`]), such as in which order the values of a
+//!    queue must have come, makes steps impossible that otherwise would turn out to be so much later.
 //!
-//! The first witness is found by going deep, so that a history without faults takes time in proportion to its length; one that isn't
-//! linearizable is known by the search having ended. What is counted is steps of the model, and [`Limits::steps`] of them are made at
+//! The first witness is found by going deep, so that a history whose values are told apart takes time in proportion to its length, mostly; one
+//! that isn't linearizable is known by the search having ended. What is counted is steps of the model, and [`Limits::steps`] of them are made at
 //! most: the verdict depends on nothing else, neither on a clock nor on the machine.
 //!
 //! **A witness.** Where a system says in which order its operations took effect ([`Operation::index`]), that order is looked at first, in
@@ -807,10 +809,9 @@ impl<'s, M: Model> Search<'s, M> {
         let count_to = |moment: usize| returns.partition_point(|at| *at <= moment);
         // There is an order of the first `good`, and none of the first `bad`. What a model has noted is of all of them.
         let (mut good, mut bad) = (0, if has_noted { returns.len() } else { count_to(self.refuted_by) });
-        let mut halves = has_noted;
-        let mut is_proved = true;
+        let (mut halves, mut is_proved, mut found) = (has_noted, true, None);
         let mut steps = EXPLAIN_STEPS + EXPLAIN_STEPS_PER_OPERATION * self.operations.len() as u64 + 4 * self.steps;
-        loop {
+        while good + 1 < bad || found.is_none() {
             let tried = if halves { (good + bad) / 2 } else { bad - 1 };
             let Moment::Return { operation: stuck, .. } = self.moments[returns[tried]] else {
                 unreachable!("it is one")
@@ -822,17 +823,18 @@ impl<'s, M: Model> Search<'s, M> {
             let limits = Limits { steps: steps.max(EXPLAIN_STEPS / 8), ..self.limits };
             let mut search = Search::new(self.model, self.history, &operations, limits);
             search.moments.truncate(returns[tried]);
-            let found = search.seek();
+            let sought = search.seek();
             steps = steps.saturating_sub(search.steps);
-            match found {
-                Found::Order if tried + 1 == bad => return search.stuck_at_the_end(stuck, is_proved),
-                Found::Order => good = tried,
+            match sought {
+                Found::Order => (good, found) = (tried, Some(search.stuck_at_the_end(stuck))),
                 Found::None if has_noted_here => bad = tried,
                 Found::None => bad = count_to(search.refuted_by),
                 // As if there were none: then it comes to some order at the least.
                 Found::GivenUp => (bad, halves, is_proved) = (tried, true, false),
             }
         }
+        let found = found.expect("of nothing that has returned there is an order");
+        Counterexample { is_proved, ..found }
     }
 
     /// An operation as the model understands it by itself.
@@ -843,7 +845,7 @@ impl<'s, M: Model> Search<'s, M> {
 
     /// Where there is an order, up to a return for which there is none: that order with all of the others that can come behind it, one after the
     /// other.
-    fn stuck_at_the_end(&mut self, stuck: u32, is_proved: bool) -> Counterexample {
+    fn stuck_at_the_end(&mut self, stuck: u32) -> Counterexample {
         let mut state = self.last_state.expect("it has come to the end");
         let mut is_left = vec![true; self.operations.len()];
         self.order.iter().for_each(|&operation| is_left[operation as usize] = false);
@@ -852,16 +854,27 @@ impl<'s, M: Model> Search<'s, M> {
             .operations
             .partition_point(|known| self.history.operations()[known.index].invoked < self.event_of_return(stuck));
         let mut left: Vec<u32> = (0..begun as u32).filter(|&one| is_left[one as usize] && one != stuck).collect();
-        while let Some((place, to)) = (0..left.len()).find_map(|place| Some((place, self.step(state, left[place])?))) {
-            self.order.push(left.remove(place));
-            state = to;
+        let (mut length, steps_max) = (usize::MAX, self.steps + EXPLAIN_STEPS);
+        while left.len() < length && self.steps < steps_max {
+            length = left.len();
+            let mut impossible = Vec::new();
+            for operation in left {
+                match self.step(state, operation) {
+                    Some(to) => {
+                        state = to;
+                        self.order.push(operation);
+                    }
+                    None => impossible.push(operation),
+                }
+            }
+            left = impossible;
         }
         let index = |operation: u32| self.operations[operation as usize].index;
         Counterexample {
             key: self.history.key(&self.history.operations()[index(stuck)]).cloned(),
             order: self.order.iter().map(|&operation| index(operation)).collect(),
             stuck: index(stuck),
-            is_proved,
+            is_proved: true,
             state: self.model.in_words(self.states.get_index(state as usize).expect("it was put there")),
             open: left.into_iter().map(index).collect(),
         }
