@@ -9,7 +9,6 @@ use std::rc::Rc;
 use squall_trace::{EventKind, NodeId};
 
 use crate::kernel;
-use crate::network::Partition;
 
 /// The cluster, as a control task sees it.
 #[derive(Clone, Debug)]
@@ -65,15 +64,8 @@ impl Cluster {
     #[track_caller]
     pub fn crash(&self, node: &str) -> bool {
         on_node("Cluster::crash", node, |kernel, id| {
-            if !kernel.is_live() || !kernel.nodes[id.index()].up || kernel.is_after_the_storm() {
-                return false;
-            }
-            let what = format!("the crash of {node} by {}", kernel.current_label());
-            if !kernel.decide_fault(&what, &what) {
-                return false;
-            }
-            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
-            kernel.crash(id)
+            let happens = kernel.nodes[id.index()].up && happens(kernel, &format!("the crash of {node}"));
+            happens && kernel.crash(id)
         })
     }
 
@@ -96,16 +88,11 @@ impl Cluster {
     #[track_caller]
     pub fn pause(&self, node: &str) -> bool {
         on_node("Cluster::pause", node, |kernel, id| {
-            if !kernel.is_live() || !kernel.nodes[id.index()].up || kernel.is_after_the_storm() {
-                return false;
+            let happens = kernel.nodes[id.index()].up && happens(kernel, &format!("the pause of {node}"));
+            if happens {
+                kernel.pause(id);
             }
-            let what = format!("the pause of {node} by {}", kernel.current_label());
-            if !kernel.decide_fault(&what, &what) {
-                return false;
-            }
-            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
-            kernel.pause(id);
-            true
+            happens
         })
     }
 
@@ -140,8 +127,11 @@ impl Cluster {
                 Err(message) => panic!("{message}"),
             };
             let names: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-            let what = format!("the partition {} by {}", names.join(" | "), kernel.current_label());
-            start(kernel, &what, partition)
+            let happens = happens(kernel, &format!("the partition {}", names.join(" | ")));
+            if happens {
+                kernel.network.start_partition(partition);
+            }
+            happens
         })
     }
 
@@ -159,12 +149,13 @@ impl Cluster {
     }
 }
 
-fn start(kernel: &mut kernel::Kernel, what: &str, partition: Partition) -> bool {
-    if !kernel.is_live() || kernel.is_after_the_storm() || !kernel.decide_fault(what, what) {
+/// Whether a fault that the running control task asks for happens. Then it is an event.
+fn happens(kernel: &mut kernel::Kernel, what: &str) -> bool {
+    let what = format!("{what} by {}", kernel.current_label());
+    if !kernel.is_live() || kernel.is_after_the_storm() || !kernel.decide_fault(&what, &what) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
-    kernel.network.start_partition(partition);
     true
 }
 
