@@ -122,14 +122,14 @@ impl Cluster {
         kernel::with("Cluster::partition", |kernel| {
             let groups: Vec<Vec<String>> =
                 groups.iter().map(|group| group.iter().map(ToString::to_string).collect()).collect();
-            let partition = match crate::run::resolve_partition(&kernel.nodes, &groups, false) {
-                Ok(partition) => partition,
+            let cut = match crate::script::resolve_partition(&kernel.nodes, &groups, false) {
+                Ok(cut) => cut,
                 Err(message) => panic!("{message}"),
             };
             let names: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
             let happens = happens(kernel, &format!("the partition {}", names.join(" | ")));
             if happens {
-                kernel.network.start_partition(partition);
+                kernel.network.start_cut(cut, false);
             }
             happens
         })

@@ -1,50 +1,169 @@
-//! Faults: what a script or a control task asks for, and when it happens.
+//! Faults: what a script asks for, as a program or a scenario file says it. What becomes of them is in [`crate::script`].
 //!
 //! Every fault has an address like any other decision: without one it couldn't be taken away. The address is made of what
 //! the fault says in plain words (or of the name that it was given), so that adding another fault leaves it alone.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use squall_trace::target::{Unreached, UnreachedFault};
-use squall_trace::{EventKind, FlowId, NodeId};
+use squall_trace::trace::format_ns;
 
-use crate::kernel::Kernel;
-use crate::network::Partition;
-use crate::world::{Heal, duration_ns};
+use crate::world::{Link, LinkRule, duration_ns};
+
+/// A fault happens at most so many times; see [`Fault::times`].
+pub const TIMES_MAX: u32 = 10_000;
+
+/// A clock runs at most so much too fast or too slow, in parts per million; see [`clock_drift`].
+pub const DRIFT_PPM_MAX: u32 = 500_000;
+
+/// A random partition is of so many nodes at most; see [`random_partition`].
+pub const RANDOM_PARTITION_NODES_MAX: usize = 63;
 
 /// Something that goes wrong at a given time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     pub(crate) name: Option<String>,
     pub(crate) at: Duration,
+    /// Of a crash: how long the node is down.
+    pub(crate) lasts: Option<Duration>,
+    pub(crate) every: Option<Duration>,
+    pub(crate) times: u32,
+    pub(crate) stagger: Option<Duration>,
+    pub(crate) together: bool,
     pub(crate) what: What,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    Crash { node: String, restart_after: Option<Duration> },
-    Partition { groups: Vec<Vec<String>>, one_way: bool, lasts: Option<Duration> },
-    Pause { node: String, lasts: Option<Duration> },
+    /// To each node that matches one of the patterns.
+    Node { nodes: Vec<String>, change: NodeChange },
+    Partition { groups: Vec<Vec<String>>, one_way: bool },
+    RandomPartition { nodes: Vec<String>, split: Split },
+    Ring { nodes: Vec<String>, reach: u32 },
+    Weather(LinkRule),
+    Hold { from: String, to: String, both_ways: bool },
+}
+
+/// What happens to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeChange {
+    Crash,
+    Pause,
+    Slow { poll_ns: u64 },
+    ClockJump { by_ns: i64 },
+    ClockDrift { ppm: i32 },
+}
+
+/// How a [random partition](random_partition) cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Each node on a side of its own draw: every cut into two sides is equally likely.
+    Any,
+    /// A minority is cut off: fewer than half of the nodes, every such set equally likely.
+    Minority,
+    /// One node is cut off from all others.
+    One,
+}
+
+impl Split {
+    /// All of them, with the names that scenario files have for them.
+    pub const ALL: [(&'static str, Split); 3] =
+        [("any", Split::Any), ("minority", Split::Minority), ("one", Split::One)];
+}
+
+/// The nodes that a fault names: one name or several, each of which may be a pattern with `*`.
+pub trait Nodes {
+    /// The names and patterns.
+    fn names(self) -> Vec<String>;
+}
+
+impl Nodes for &str {
+    fn names(self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+}
+
+impl Nodes for String {
+    fn names(self) -> Vec<String> {
+        vec![self]
+    }
+}
+
+impl<N: Into<String>, const COUNT: usize> Nodes for [N; COUNT] {
+    fn names(self) -> Vec<String> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<N: Into<String>> Nodes for Vec<N> {
+    fn names(self) -> Vec<String> {
+        self.into_iter().map(Into::into).collect()
+    }
 }
 
 /// The node crashes: its tasks are gone and its sockets closed. It stays down unless
 /// [`Fault::restart_after`] is given.
 #[must_use]
-pub fn crash(node: impl Into<String>) -> Fault {
-    Fault { name: None, at: Duration::ZERO, what: What::Crash { node: node.into(), restart_after: None } }
+pub fn crash(node: impl Nodes) -> Fault {
+    of_node(node, NodeChange::Crash)
 }
 
 /// The node stands still, as in a long collection of garbage or a machine that is moved: none of its tasks is polled, while messages come to
 /// its sockets and its clocks go on. When it is over, all that became due meanwhile goes on at once. It stays so unless [`Fault::lasts`] is given;
 /// a crash ends it too.
 #[must_use]
-pub fn pause(node: impl Into<String>) -> Fault {
-    Fault { name: None, at: Duration::ZERO, what: What::Pause { node: node.into(), lasts: None } }
+pub fn pause(node: impl Nodes) -> Fault {
+    of_node(node, NodeChange::Pause)
 }
 
-/// Nodes of different groups can't reach each other; nodes of no group aren't concerned. Patterns with `*` name several
-/// nodes.
+/// The node is slow: each poll of one of its tasks takes that much virtual time of its only processor. What a poll does is seen at its end, and
+/// whoever else is to be polled waits behind it, in the order in which they came. A restart doesn't help.
+///
+/// # Panics
+/// If a poll takes no time.
+#[must_use]
+pub fn slow(node: impl Nodes, poll: Duration) -> Fault {
+    assert!(!poll.is_zero(), "a node each of whose polls takes no time isn't slow");
+    of_node(node, NodeChange::Slow { poll_ns: duration_ns(poll) })
+}
+
+/// The node's wall clock jumps forward. With [`Fault::lasts`] it jumps back then, as when somebody sets it right. The monotonic clock knows nothing
+/// of it, and so neither do sleeps and timeouts.
+#[must_use]
+pub fn clock_jump_forward(node: impl Nodes, by: Duration) -> Fault {
+    of_node(node, NodeChange::ClockJump { by_ns: signed_ns(by) })
+}
+
+/// As [`clock_jump_forward`], but back.
+#[must_use]
+pub fn clock_jump_back(node: impl Nodes, by: Duration) -> Fault {
+    of_node(node, NodeChange::ClockJump { by_ns: -signed_ns(by) })
+}
+
+/// The node's clocks run too fast (or, if `ppm` is below zero, too slow), by so many millionths: the wall clock, the monotonic one, and with them sleeps
+/// and timeouts. Ordinary quartz is within 100; see [`DRIFT_PPM_MAX`]. When it is over they run right again, from where they stand: neither jumps.
+///
+/// # Panics
+/// If `ppm` is zero, or beyond [`DRIFT_PPM_MAX`] either way.
+#[must_use]
+pub fn clock_drift(node: impl Nodes, ppm: i32) -> Fault {
+    assert!(ppm != 0, "a clock that drifts by nothing runs right");
+    assert!(
+        ppm.unsigned_abs() <= DRIFT_PPM_MAX,
+        "a clock drifts by at most {DRIFT_PPM_MAX} parts per million, not by {ppm}"
+    );
+    of_node(node, NodeChange::ClockDrift { ppm })
+}
+
+fn signed_ns(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn of_node(nodes: impl Nodes, change: NodeChange) -> Fault {
+    Fault::new(What::Node { nodes: nodes.names(), change })
+}
+
+/// Nodes of different groups can't reach each other; nodes of no group aren't concerned, and so are a bridge between the groups. Patterns with `*`
+/// name several nodes.
 #[must_use]
 pub fn partition<G, N>(groups: impl IntoIterator<Item = G>) -> Fault
 where
@@ -52,17 +171,103 @@ where
     N: Into<String>,
 {
     let groups = groups.into_iter().map(|group| group.into_iter().map(Into::into).collect()).collect();
-    Fault { name: None, at: Duration::ZERO, what: What::Partition { groups, one_way: false, lasts: None } }
+    Fault::new(What::Partition { groups, one_way: false })
 }
 
 /// Nothing that `from` sends reaches `to`; the other way works.
 #[must_use]
 pub fn partition_one_way<N: Into<String>>(from: impl IntoIterator<Item = N>, to: impl IntoIterator<Item = N>) -> Fault {
     let groups = vec![from.into_iter().map(Into::into).collect(), to.into_iter().map(Into::into).collect()];
-    Fault { name: None, at: Duration::ZERO, what: What::Partition { groups, one_way: true, lasts: None } }
+    Fault::new(What::Partition { groups, one_way: true })
+}
+
+/// These nodes are cut into two sides, which are drawn each time that it happens. At most [`RANDOM_PARTITION_NODES_MAX`] nodes.
+///
+/// Source: R. Majumdar and F. Niksic, "Why is random testing effective for partition tolerance bugs?", POPL 2018: most bugs need a few nodes of certain roles
+/// on certain sides, and a random cut into two sides ([`Split::Any`]) has any given placement of k nodes with probability at least 1/2^k, so that few
+/// cuts cover all of them.
+#[must_use]
+pub fn random_partition(nodes: impl Nodes, split: Split) -> Fault {
+    Fault::new(What::RandomPartition { nodes: nodes.names(), split })
+}
+
+/// The nodes stand in a ring, in the order of their declaration, and each reaches only the next `reach` ones on either side. With `reach` of a quarter of the
+/// nodes each sees a majority, and no two the same one.
+///
+/// # Panics
+/// If `reach` is 0.
+#[must_use]
+pub fn ring(nodes: impl Nodes, reach: u32) -> Fault {
+    assert!(reach > 0, "nodes of a ring that reach nobody are a partition into single nodes");
+    Fault::new(What::Ring { nodes: nodes.names(), reach })
+}
+
+/// The weather between two nodes changes, both ways, as `weather` says; what it leaves out stays as it is. Patterns with `*` name several nodes. Messages that are
+/// under way already arrive as they would have.
+///
+/// ```
+/// # use squall_engine::{fault, latency::Latency};
+/// # use std::time::Duration;
+/// let spike = fault::link("client-*", "store-0", |link| {
+///     link.latency(Latency::fixed(Duration::from_millis(800)));
+/// });
+/// # let _ = spike.at(Duration::from_secs(2)).lasts(Duration::from_secs(1));
+/// ```
+///
+/// # Panics
+/// If the weather is impossible, as in [`Link`], or says nothing.
+#[must_use]
+pub fn link(a: impl Into<String>, b: impl Into<String>, weather: impl FnOnce(&mut Link<'_>)) -> Fault {
+    Fault::weather(a.into(), b.into(), true, weather)
+}
+
+/// As [`link`], but for what `from` sends to `to` alone.
+///
+/// # Panics
+/// As [`link`].
+#[must_use]
+pub fn link_one_way(
+    from: impl Into<String>,
+    to: impl Into<String>,
+    weather: impl FnOnce(&mut Link<'_>),
+) -> Fault {
+    Fault::weather(from.into(), to.into(), false, weather)
+}
+
+/// Messages between two nodes are held back, both ways: those that arrive while it lasts wait, and come all at once, in the order of their arrival, when it is
+/// over. Nothing is lost.
+#[must_use]
+pub fn hold(a: impl Into<String>, b: impl Into<String>) -> Fault {
+    Fault::new(What::Hold { from: a.into(), to: b.into(), both_ways: true })
+}
+
+/// As [`hold`], but for what `from` sends to `to` alone.
+#[must_use]
+pub fn hold_one_way(from: impl Into<String>, to: impl Into<String>) -> Fault {
+    Fault::new(What::Hold { from: from.into(), to: to.into(), both_ways: false })
 }
 
 impl Fault {
+    fn new(what: What) -> Fault {
+        Fault {
+            name: None,
+            at: Duration::ZERO,
+            lasts: None,
+            every: None,
+            times: 1,
+            stagger: None,
+            together: false,
+            what,
+        }
+    }
+
+    fn weather(from: String, to: String, both_ways: bool, weather: impl FnOnce(&mut Link<'_>)) -> Fault {
+        let mut rule = LinkRule { from, to, both_ways, ..LinkRule::default() };
+        weather(&mut Link(&mut rule));
+        assert!(!rule.says_nothing(), "a fault of a link changes something of its weather");
+        Fault::new(What::Weather(rule))
+    }
+
     /// When it happens, from the run's start.
     #[must_use]
     pub fn at(mut self, at: Duration) -> Fault {
@@ -83,216 +288,207 @@ impl Fault {
     /// For another fault.
     #[must_use]
     pub fn restart_after(mut self, after: Duration) -> Fault {
-        match &mut self.what {
-            What::Crash { restart_after, .. } => *restart_after = Some(after),
-            What::Partition { .. } | What::Pause { .. } => {
-                panic!("only a crash has a restart: say how long it lasts with `lasts`")
-            }
-        }
+        assert!(self.is_crash(), "only a crash has a restart: say how long it lasts with `lasts`");
+        self.lasts = Some(after);
         self
     }
 
-    /// For a partition or a pause: it is over after that long. Without this it stays.
+    /// It is over after that long. Without this it stays.
     ///
     /// # Panics
     /// For a crash.
     #[must_use]
     pub fn lasts(mut self, duration: Duration) -> Fault {
-        match &mut self.what {
-            What::Partition { lasts, .. } | What::Pause { lasts, .. } => *lasts = Some(duration),
-            What::Crash { .. } => panic!("a crash doesn't last: say when the node starts again with `restart_after`"),
-        }
+        assert!(!self.is_crash(), "a crash doesn't last: say when the node starts again with `restart_after`");
+        self.lasts = Some(duration);
         self
+    }
+
+    /// It happens again and again, with that much time from one beginning to the next; how often is said by [`Fault::times`]. Each time is a fault of its
+    /// own. A partition that comes and goes so is a flapping link.
+    ///
+    /// # Panics
+    /// If that is no time.
+    #[must_use]
+    pub fn every(mut self, every: Duration) -> Fault {
+        assert!(!every.is_zero(), "a fault that happens every 0 s happens all at once: give a time");
+        self.every = Some(every);
+        self
+    }
+
+    /// How often it happens, the first time included; see [`Fault::every`].
+    ///
+    /// # Panics
+    /// If it is 0 or beyond [`TIMES_MAX`].
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Fault {
+        assert!((1..=TIMES_MAX).contains(&times), "a fault happens from once up to {TIMES_MAX} times, not {times}");
+        self.times = times;
+        self
+    }
+
+    /// For a fault of several nodes: it comes to one after the other, in the order of their declaration, with that much time in between. A crash with
+    /// [`Fault::restart_after`] is a rolling restart so.
+    ///
+    /// # Panics
+    /// For a fault of links.
+    #[must_use]
+    pub fn stagger(mut self, stagger: Duration) -> Fault {
+        assert!(self.is_of_nodes(), "only what happens to nodes can come to one after the other");
+        self.stagger = Some(stagger);
+        self
+    }
+
+    /// For a fault of several nodes: it is one fault, that happens to all of them or to none, as when a rack or a zone fails.
+    ///
+    /// # Panics
+    /// For a fault of links.
+    #[must_use]
+    pub fn together(mut self) -> Fault {
+        assert!(self.is_of_nodes(), "only what happens to nodes can happen to several together");
+        self.together = true;
+        self
+    }
+
+    pub(crate) fn is_crash(&self) -> bool {
+        matches!(self.what, What::Node { change: NodeChange::Crash, .. })
+    }
+
+    fn is_of_nodes(&self) -> bool {
+        matches!(self.what, What::Node { .. })
+    }
+
+    /// Whether it can be as it is said: what can be told without the nodes.
+    ///
+    /// # Errors
+    /// In words, for the program's author: `times` without `every`, the other way round, or an occurrence that begins before the one before is over.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.together && self.stagger.is_some() {
+            return Err("a fault that happens to several nodes together doesn't come to one after the other: \
+                        leave out `together` or `stagger`"
+                .to_string());
+        }
+        match (self.every, self.times) {
+            (None, 1) => Ok(()),
+            (None, times) => Err(format!("a fault that happens {times} times needs `every`: the time between two of them")),
+            (Some(_), 1) => Err("a fault with `every` needs `times`: how often it happens, from 2".to_string()),
+            (Some(every), _) => match self.lasts {
+                Some(lasts) if lasts >= every => Err(format!(
+                    "a fault that happens every {} is over before it comes again, but it lasts {}",
+                    format_ns(duration_ns(every)),
+                    format_ns(duration_ns(lasts))
+                )),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Whether it can be with so many nodes that it names.
+    ///
+    /// # Errors
+    /// In words: too few or too many for such a partition, or a ring in which each reaches all others.
+    pub fn validate_for(&self, nodes: usize) -> Result<(), String> {
+        match &self.what {
+            What::RandomPartition { split, .. } => {
+                let least = if *split == Split::Minority { 3 } else { 2 };
+                if (least..=RANDOM_PARTITION_NODES_MAX).contains(&nodes) {
+                    return Ok(());
+                }
+                Err(format!("such a partition is of {least} to {RANDOM_PARTITION_NODES_MAX} nodes, not of {nodes}"))
+            }
+            What::Ring { reach, .. } if nodes as u64 <= u64::from(*reach) * 2 + 1 => Err(format!(
+                "each of the {nodes} nodes reaches all others: a ring with reach {reach} is of at least {} nodes",
+                u64::from(*reach) * 2 + 2
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// When each occurrence is.
+    pub(crate) fn occurrences(&self) -> impl Iterator<Item = Duration> {
+        let (at, every) = (self.at, self.every.unwrap_or_default());
+        (0..self.times).map(move |number| at.saturating_add(every.saturating_mul(number)))
+    }
+
+    /// When it last begins, with so many nodes that it comes to one after the other.
+    #[must_use]
+    pub fn last_at(&self, nodes: usize) -> Duration {
+        let last = self.occurrences().last().unwrap_or(self.at);
+        let behind = u32::try_from(nodes.saturating_sub(1)).unwrap_or(u32::MAX);
+        last.saturating_add(self.stagger.unwrap_or_default().saturating_mul(behind))
     }
 
     /// In plain words; the address of the fault unless it has a name.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let at = squall_trace::trace::format_ns(duration_ns(self.at));
-        if let Some(name) = &self.name {
-            return format!("{name} at {at}");
+        self.sentence_at(self.at)
+    }
+
+    /// The sentence of an occurrence.
+    pub(crate) fn sentence_at(&self, at: Duration) -> String {
+        match &self.name {
+            Some(name) => format!("{name} at {}", format_ns(duration_ns(at))),
+            None => self.what_in_words(at),
         }
-        self.what_in_words()
     }
 
     /// What it does and when, whatever its name is.
-    fn what_in_words(&self) -> String {
-        let at = squall_trace::trace::format_ns(duration_ns(self.at));
+    fn what_in_words(&self, at: Duration) -> String {
+        let at = format_ns(duration_ns(at));
+        let arrow = |both_ways: bool| if both_ways { "and" } else { "->" };
         match &self.what {
-            What::Crash { node, .. } => format!("the crash of {node} at {at}"),
-            What::Pause { node, .. } => format!("the pause of {node} at {at}"),
+            What::Node { nodes, change } => {
+                let (nodes, time) = (nodes.join(", "), |ns: u64| format_ns(ns));
+                match change {
+                    NodeChange::Crash => format!("the crash of {nodes} at {at}"),
+                    NodeChange::Pause => format!("the pause of {nodes} at {at}"),
+                    NodeChange::Slow { poll_ns } => format!("polls of {} on {nodes} at {at}", time(*poll_ns)),
+                    NodeChange::ClockJump { by_ns } => {
+                        let way = if *by_ns < 0 { "back" } else { "forward" };
+                        format!("the clock of {nodes} jumps {way} by {} at {at}", time(by_ns.unsigned_abs()))
+                    }
+                    NodeChange::ClockDrift { ppm } => {
+                        let way = if *ppm < 0 { "slow" } else { "fast" };
+                        format!("the clock of {nodes} runs {} ppm {way} at {at}", ppm.unsigned_abs())
+                    }
+                }
+            }
             What::Partition { groups, one_way, .. } => {
                 let groups: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
                 format!("the partition {} at {at}", groups.join(if *one_way { " -> " } else { " | " }))
             }
+            What::RandomPartition { nodes, split } => {
+                let side = match split {
+                    Split::Any => "the random partition",
+                    Split::Minority => "the partition of a random minority",
+                    Split::One => "the partition of a random node",
+                };
+                format!("{side} of {} at {at}", nodes.join(", "))
+            }
+            What::Ring { nodes, reach } => format!("the ring of {} with reach {reach} at {at}", nodes.join(", ")),
+            What::Weather(rule) => {
+                format!("the weather from {} {} {} at {at}", rule.from, arrow(rule.both_ways), rule.to)
+            }
+            What::Hold { from, to, both_ways } => format!("the hold of {from} {} {to} at {at}", arrow(*both_ways)),
         }
     }
 
-    /// What is said of it where it is one of the decisions that weren't calm: a name alone says nothing to whoever hasn't given it.
-    pub(crate) fn said(&self) -> String {
-        let Some(name) = &self.name else { return self.sentence() };
-        let time = |time: &Duration| squall_trace::trace::format_ns(duration_ns(*time));
-        let until = match &self.what {
-            What::Crash { restart_after: Some(after), .. } => format!(", for {}", time(after)),
-            What::Partition { lasts: Some(lasts), .. } | What::Pause { lasts: Some(lasts), .. } => {
-                format!(", for {}", time(lasts))
-            }
-            What::Crash { .. } | What::Partition { .. } | What::Pause { .. } => String::new(),
-        };
-        format!("{name} ({}{until})", self.what_in_words())
+    /// What is said of an occurrence where it is one of the decisions that weren't calm: a name alone says nothing to whoever hasn't given it.
+    pub(crate) fn said_at(&self, at: Duration) -> String {
+        let Some(name) = &self.name else { return self.what_in_words(at) };
+        let until = self.lasts.map_or_else(String::new, |lasts| format!(", for {}", format_ns(duration_ns(lasts))));
+        format!("{name} ({}{until})", self.what_in_words(at))
     }
 
     /// The node names and patterns that it speaks of.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         let names: Vec<&str> = match &self.what {
-            What::Crash { node, .. } | What::Pause { node, .. } => vec![node],
+            What::Node { nodes, .. } | What::RandomPartition { nodes, .. } | What::Ring { nodes, .. } => {
+                nodes.iter().map(String::as_str).collect()
+            }
             What::Partition { groups, .. } => groups.iter().flatten().map(String::as_str).collect(),
+            What::Weather(LinkRule { from, to, .. }) | What::Hold { from, to, .. } => vec![from, to],
         };
         names.into_iter()
-    }
-}
-
-/// A step of the script, with numbers in place of names.
-#[derive(Clone, Debug)]
-pub(crate) enum Act {
-    Crash {
-        node: NodeId,
-        sentence: String,
-        address: String,
-        said: String,
-        restart_after_ns: Option<u64>,
-    },
-    /// The restart belongs to the crash of that boot: if something else has started the node meanwhile, it is over.
-    Restart {
-        node: NodeId,
-        boot: u32,
-    },
-    Partition {
-        partition: Partition,
-        sentence: String,
-        address: String,
-        said: String,
-        lasts_ns: Option<u64>,
-    },
-    Heal {
-        id: u64,
-        sentence: String,
-    },
-    Pause {
-        node: NodeId,
-        sentence: String,
-        address: String,
-        said: String,
-        lasts_ns: Option<u64>,
-    },
-    /// The end of that pause of a node.
-    Resume {
-        node: NodeId,
-        id: u64,
-        sentence: String,
-    },
-    /// All faults stop.
-    EndStorm {
-        heal: Heal,
-    },
-    /// The clients must be through.
-    DemandProgress,
-    /// What properties ask for after the heal must have come.
-    EndAsking,
-}
-
-impl Act {
-    /// The fault that it begins, in plain words.
-    pub(crate) fn fault(&self) -> Option<&str> {
-        match self {
-            Act::Crash { sentence, .. } | Act::Partition { sentence, .. } | Act::Pause { sentence, .. } => {
-                Some(sentence)
-            }
-            Act::Restart { .. } | Act::Heal { .. } | Act::Resume { .. } => None,
-            Act::EndStorm { .. } | Act::DemandProgress | Act::EndAsking => None,
-        }
-    }
-}
-
-/// What is to happen, and what control tasks have asked for so far.
-#[derive(Debug, Default)]
-pub(crate) struct Script {
-    pub acts: Vec<Act>,
-    asked: BTreeMap<FlowId, u64>,
-}
-
-impl Script {
-    /// The next number in a fault's flow, from 1.
-    pub(crate) fn next_number(&mut self, flow: FlowId) -> u64 {
-        let number = self.asked.entry(flow).or_insert(0);
-        *number += 1;
-        *number
-    }
-}
-
-/// Does one act.
-pub(crate) fn perform(kernel: &mut Kernel, act: Act) {
-    match act {
-        Act::Crash { sentence, .. } | Act::Partition { sentence, .. } | Act::Pause { sentence, .. }
-            if kernel.is_after_the_storm() =>
-        {
-            kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
-        }
-        Act::Crash { node, sentence, address, said, restart_after_ns } => {
-            if !kernel.nodes[node.index()].up {
-                kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
-            } else if kernel.decide_fault(&address, &said) {
-                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.into() });
-                kernel.crash(node);
-                if let Some(after_ns) = restart_after_ns {
-                    kernel.nodes[node.index()].restart_pending = true;
-                    let boot = kernel.nodes[node.index()].boot;
-                    kernel.schedule_act(kernel.now_ns.saturating_add(after_ns), Act::Restart { node, boot });
-                }
-            }
-        }
-        Act::Restart { node, boot } => {
-            let node_of = &kernel.nodes[node.index()];
-            if node_of.boot == boot && !node_of.is_left_out {
-                kernel.restart(node);
-            }
-        }
-        Act::Partition { partition, sentence, address, said, lasts_ns } => {
-            if kernel.decide_fault(&address, &said) {
-                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
-                let id = kernel.network.start_partition(partition);
-                if let Some(lasts_ns) = lasts_ns {
-                    kernel.schedule_act(kernel.now_ns.saturating_add(lasts_ns), Act::Heal { id, sentence });
-                }
-            }
-        }
-        Act::Heal { id, sentence } => {
-            // What the heal left is there for good.
-            if !kernel.is_after_the_storm() && kernel.network.end_partition(id) {
-                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is healed").into() });
-            }
-        }
-        Act::Pause { node, sentence, address, said, lasts_ns } => {
-            if !kernel.nodes[node.index()].up {
-                kernel.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
-            } else if kernel.decide_fault(&address, &said) {
-                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
-                let id = kernel.pause(node);
-                if let Some(lasts_ns) = lasts_ns {
-                    let resume = Act::Resume { node, id, sentence };
-                    kernel.schedule_act(kernel.now_ns.saturating_add(lasts_ns), resume);
-                }
-            }
-        }
-        Act::Resume { node, id, sentence } => {
-            // One of a node that the heal left out is there for good.
-            if !kernel.nodes[node.index()].is_left_out && kernel.end_pause(node, id) {
-                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });
-            }
-        }
-        Act::EndStorm { heal } => kernel.heal(&heal),
-        Act::DemandProgress => kernel.demand_progress(),
-        // It is looked for when all that comes at this instant has come.
-        Act::EndAsking => {}
     }
 }

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod clock;
 mod cluster;
 mod decisions;
 pub mod fault;
@@ -31,6 +32,7 @@ pub mod rand;
 mod read_ahead;
 pub mod rpc;
 mod run;
+mod script;
 pub mod task;
 pub mod time;
 pub mod workload;

@@ -394,21 +394,55 @@ pub(crate) enum Reply {
     Refused,
 }
 
-/// Which nodes can't reach which.
+/// Between which nodes nothing passes.
 #[derive(Clone, Debug)]
-pub(crate) struct Partition {
-    /// By node: 0 for not concerned, else the number of its group.
-    pub group_of: Vec<u16>,
-    /// Only messages from group 1 to group 2 are stopped.
-    pub one_way: bool,
+pub(crate) enum Cut {
+    Groups {
+        /// By node: 0 for not concerned, else the number of its group.
+        group_of: Vec<u16>,
+        /// Only messages from group 1 to group 2 are stopped.
+        one_way: bool,
+    },
+    /// Between those of a ring that are farther from each other than `reach` places.
+    Ring {
+        /// By node: 0 for not in it, else its place from 1.
+        place_of: Vec<u32>,
+        length: u32,
+        reach: u32,
+    },
+    /// Between two sets of nodes, each as a table by node.
+    Between { from: Vec<bool>, to: Vec<bool>, both_ways: bool },
 }
 
-impl Partition {
+impl Cut {
     fn stops(&self, from: NodeId, to: NodeId) -> bool {
-        let group = |node: NodeId| self.group_of.get(node.index()).copied().unwrap_or(0);
-        let (from, to) = (group(from), group(to));
-        if self.one_way { from == 1 && to == 2 } else { from != 0 && to != 0 && from != to }
+        fn of<T: Copy + Default>(table: &[T], node: NodeId) -> T {
+            table.get(node.index()).copied().unwrap_or_default()
+        }
+        match self {
+            Cut::Groups { group_of, one_way } => {
+                let (from, to) = (of(group_of, from), of(group_of, to));
+                if *one_way { from == 1 && to == 2 } else { from != 0 && to != 0 && from != to }
+            }
+            Cut::Ring { place_of, length, reach } => {
+                let (from, to) = (of(place_of, from), of(place_of, to));
+                let apart = from.abs_diff(to);
+                from != 0 && to != 0 && apart.min(length - apart) > *reach
+            }
+            Cut::Between { from: one, to: other, both_ways } => {
+                of(one, from) && of(other, to) || *both_ways && of(other, from) && of(one, to)
+            }
+        }
     }
+}
+
+/// What lies in the way of messages.
+#[derive(Debug)]
+struct Obstacle {
+    id: u64,
+    cut: Cut,
+    /// What comes to it waits, instead of being lost.
+    holds: bool,
 }
 
 /// What becomes of a message.
@@ -424,8 +458,9 @@ struct Fate {
 
 /// See the module.
 pub(crate) struct Network {
-    /// The default first.
+    /// The default first; then the world's, of which there are so many with it, and those of faults.
     rules: Vec<LinkRule>,
+    rules_of_world: usize,
     tables: Vec<Option<Arc<InverseTable>>>,
     weathers: Vec<Weather>,
     flows: Vec<Flow>,
@@ -436,8 +471,14 @@ pub(crate) struct Network {
     free_sockets: Vec<u32>,
     /// By sender and receiver, of links that lose in bursts.
     bursts: BTreeMap<(NodeId, NodeId), BurstState>,
-    partitions: Vec<(u64, Partition)>,
-    partitions_started: u64,
+    /// Partitions and holds.
+    obstacles: Vec<Obstacle>,
+    /// Messages that have arrived where they are held, in that order.
+    held: Vec<u32>,
+    /// Rules by which the weather is otherwise for a time, with their numbers: they come after all others.
+    changed: Vec<(u64, usize)>,
+    /// How many obstacles and changes of the weather there were.
+    begun: u64,
     /// By node, once the storm is over: between those for which it is nothing goes wrong.
     healed: Vec<bool>,
     /// Addresses that aren't the default ones of their nodes.
@@ -490,6 +531,7 @@ impl Network {
         rules.extend(links);
         let tables = rules.iter().map(|rule| rule.latency.as_ref().map(compiled)).collect();
         Network {
+            rules_of_world: rules.len(),
             rules,
             tables,
             weathers: Vec::new(),
@@ -500,8 +542,10 @@ impl Network {
             sockets: Vec::new(),
             free_sockets: Vec::new(),
             bursts: BTreeMap::new(),
-            partitions: Vec::new(),
-            partitions_started: 0,
+            obstacles: Vec::new(),
+            held: Vec::new(),
+            changed: Vec::new(),
+            begun: 0,
             healed: Vec::new(),
             addresses: BTreeMap::new(),
             name_hashes: Vec::new(),
@@ -590,9 +634,13 @@ impl Network {
     }
 
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
+        let nodes_at = (from, to);
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
         let mut made_of = [0usize; 5];
-        for (index, rule) in self.rules.iter().enumerate().skip(1) {
+        let is_calm = !self.changed.is_empty() && self.is_calm(nodes_at.0, nodes_at.1);
+        let of_faults = self.changed.iter().map(|(_, index)| *index).filter(|_| !is_calm);
+        for index in (1..self.rules_of_world).chain(of_faults) {
+            let rule = &self.rules[index];
             let there = matches(&rule.from, from) && matches(&rule.to, to);
             let back = rule.both_ways && matches(&rule.from, to) && matches(&rule.to, from);
             if there || back {
@@ -663,13 +711,23 @@ impl Network {
         xxh3_64(&bytes)
     }
 
-    // --- partitions ---------------------------------------------------------------------------------------------------
+    // --- what is in the way, and the weather that changes -------------------------------------------------------------
 
+    /// Whether what one node sends to another is lost now.
     #[inline]
     fn stopped(&self, from: NodeId, to: NodeId) -> bool {
-        !self.partitions.is_empty()
-            && !self.is_calm(from, to)
-            && self.partitions.iter().any(|(_, partition)| partition.stops(from, to))
+        !self.obstacles.is_empty() && self.meets_obstacle(from, to, false)
+    }
+
+    /// Whether what arrives now meets something: it is lost, or waits.
+    #[inline]
+    fn stopped_or_held(&self, from: NodeId, to: NodeId) -> bool {
+        !self.obstacles.is_empty() && (self.meets_obstacle(from, to, false) || self.meets_obstacle(from, to, true))
+    }
+
+    fn meets_obstacle(&self, from: NodeId, to: NodeId, holds: bool) -> bool {
+        let mut such = self.obstacles.iter().filter(|obstacle| obstacle.holds == holds);
+        !self.is_calm(from, to) && such.any(|obstacle| obstacle.cut.stops(from, to))
     }
 
     /// Whether nothing goes wrong between two nodes any more.
@@ -679,27 +737,72 @@ impl Network {
     }
 
     /// Nothing goes wrong any more between nodes for which it is true.
-    pub(crate) fn heal_among(&mut self, is_healed: Vec<bool>) {
+    pub(crate) fn heal_among(&mut self, is_healed: Vec<bool>, nodes: &[Node]) {
         self.healed = is_healed;
+        self.find_weathers_anew(nodes);
     }
 
-    pub(crate) fn start_partition(&mut self, partition: Partition) -> u64 {
-        self.partitions_started += 1;
-        self.partitions.push((self.partitions_started, partition));
-        self.partitions_started
+    /// Something comes into the way of messages: they are lost there, or held. The number by which it is ended.
+    pub(crate) fn start_cut(&mut self, cut: Cut, holds: bool) -> u64 {
+        self.begun += 1;
+        self.obstacles.push(Obstacle { id: self.begun, cut, holds });
+        self.begun
     }
 
-    pub(crate) fn end_partition(&mut self, id: u64) -> bool {
-        let before = self.partitions.len();
-        self.partitions.retain(|(other, _)| *other != id);
-        self.partitions.len() < before
+    /// The weather is otherwise from now on, as the rule says. The number by which that is ended.
+    pub(crate) fn start_weather(&mut self, rule: LinkRule, nodes: &[Node]) -> u64 {
+        self.begun += 1;
+        self.changed.push((self.begun, self.rules.len()));
+        self.tables.push(rule.latency.as_ref().map(compiled));
+        self.rules.push(rule);
+        self.find_weathers_anew(nodes);
+        self.begun
+    }
+
+    /// Whether there was that change of the weather.
+    pub(crate) fn end_weather(&mut self, id: u64, nodes: &[Node]) -> bool {
+        let before = self.changed.len();
+        self.changed.retain(|(other, _)| *other != id);
+        self.find_weathers_anew(nodes);
+        self.changed.len() < before
+    }
+
+    /// Flows know their weather: after a change they are told.
+    fn find_weathers_anew(&mut self, nodes: &[Node]) {
+        if self.rules.len() == self.rules_of_world {
+            return;
+        }
+        // How bursts go follows from the times of the link's weather: it is found anew when something is sent.
+        self.bursts.clear();
+        let mut known: BTreeMap<(NodeId, NodeId), u32> = BTreeMap::new();
+        for index in 0..self.flows.len() {
+            let Flow { from, to, .. } = self.flows[index];
+            let weather = match known.get(&(from, to)) {
+                Some(weather) => *weather,
+                None => self.weather_between(from, to, nodes),
+            };
+            known.insert((from, to), weather);
+            self.flows[index].weather = weather;
+        }
     }
 
     /// Ends all partitions. Whether there was one.
     pub(crate) fn heal(&mut self) -> bool {
-        let any = !self.partitions.is_empty();
-        self.partitions.clear();
-        any
+        let before = self.obstacles.len();
+        self.obstacles.retain(|obstacle| obstacle.holds);
+        self.obstacles.len() < before
+    }
+
+    /// What is held and isn't any more, in the order in which it arrived.
+    fn take_released(&mut self) -> Vec<u32> {
+        let held = std::mem::take(&mut self.held);
+        let is_held = |network: &Network, message: u32| {
+            let Flow { from, to, .. } = network.flows[network.messages[message as usize].flow as usize];
+            network.meets_obstacle(from, to, true)
+        };
+        let (held, released) = held.into_iter().partition(|message| is_held(self, *message));
+        self.held = held;
+        released
     }
 
     // --- sockets ------------------------------------------------------------------------------------------------------
@@ -718,6 +821,11 @@ impl Network {
         let nodes = u64::from(flow.from.0) << 32 | u64::from(flow.to.0);
         let ports = port(message.from_port) << 32 | port(message.to_port) << 16 | message.kind as u64;
         hash_words([nodes, ports, message.tag, xxh3_64(message.payload.as_slice())])
+    }
+
+    /// What is held, in order.
+    pub(crate) fn held(&self, drawn_from: u16) -> impl Iterator<Item = u64> {
+        self.held.iter().map(move |message| self.message_as_word(*message, drawn_from))
     }
 
     /// What waits at each open socket, in order.
@@ -1323,7 +1431,7 @@ impl Kernel {
             _ => self.look_up_socket(index, to, to_port),
         };
         let network = &mut self.network;
-        if slot == NONE || network.stopped(from, to) {
+        if slot == NONE || network.stopped_or_held(from, to) {
             self.not_delivered(index, from, to);
             return None;
         }
@@ -1352,6 +1460,23 @@ impl Kernel {
         }
     }
 
+    /// Ends a partition or a hold. What was held arrives now. Whether there was that one.
+    pub(crate) fn end_cut(&mut self, id: u64) -> bool {
+        let obstacles = &mut self.network.obstacles;
+        let before = obstacles.len();
+        obstacles.retain(|obstacle| obstacle.id != id);
+        let was_there = obstacles.len() < before;
+        self.release();
+        was_there
+    }
+
+    /// What is held no more arrives now.
+    pub(crate) fn release(&mut self) {
+        for message in self.network.take_released() {
+            self.launch(message, 0);
+        }
+    }
+
     /// The socket that is bound to a port of a node, which becomes the known one of the message's flow; or none.
     #[cold]
     fn look_up_socket(&mut self, index: u32, to: NodeId, to_port: u16) -> u32 {
@@ -1365,6 +1490,10 @@ impl Kernel {
 
     #[cold]
     fn not_delivered(&mut self, index: u32, from: NodeId, to: NodeId) {
+        if self.network.meets_obstacle(from, to, true) {
+            self.network.held.push(index);
+            return;
+        }
         let reason = if self.network.stopped(from, to) {
             LossReason::PartitionOnArrival
         } else if !self.nodes[to.index()].up {
@@ -1416,7 +1545,8 @@ impl Kernel {
 
     /// Everything that is still under way when the run has ended.
     pub(crate) fn account_for_the_rest(&mut self) {
-        let (messages, acts) = self.agenda.drain();
+        let (mut messages, acts) = self.agenda.drain();
+        messages.append(&mut self.network.held);
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
         let unreached = unreached.map(|fault| UnreachedFault { fault: fault.to_string(), why: Unreached::Ended });
         self.unreached_faults.extend(unreached);

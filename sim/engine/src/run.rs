@@ -17,10 +17,9 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::decisions::Decisions;
-use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
 use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
-use crate::network::{Network, Partition, default_address};
+use crate::network::{Network, default_address};
 use crate::world::{ClockSettings, Limits, NodeSpec, RunSettings, World, duration_ns, matches};
 
 /// Shows other threads that a run goes on: how many events there have been. Whoever watches for tasks that never yield
@@ -184,34 +183,6 @@ fn check_links(nodes: &[NodeSpec], links: &[crate::world::LinkRule]) -> Result<(
     Ok(())
 }
 
-/// Groups of patterns as a partition of nodes.
-///
-/// # Errors
-/// In words, if a pattern matches no node or a node is in two groups.
-pub(crate) fn resolve_partition(nodes: &[Node], groups: &[Vec<String>], one_way: bool) -> Result<Partition, String> {
-    let mut group_of = vec![0u16; nodes.len()];
-    for (index, group) in groups.iter().enumerate() {
-        for pattern in group {
-            let mut any = false;
-            for (node, place) in nodes.iter().zip(&mut group_of) {
-                if node.control || !matches(pattern, &node.name) {
-                    continue;
-                }
-                any = true;
-                if *place != 0 && *place != index as u16 + 1 {
-                    return Err(format!("node {} is in two groups of a partition", node.name));
-                }
-                *place = index as u16 + 1;
-            }
-            if !any {
-                let names: Vec<&str> = nodes.iter().filter(|node| !node.control).map(|node| &*node.name).collect();
-                return Err(format!("a partition names {pattern:?}, but the nodes are {}", names.join(", ")));
-            }
-        }
-    }
-    Ok(Partition { group_of, one_way })
-}
-
 impl Kernel {
     /// Takes the described nodes in. The ids of all, to be booted.
     fn settle_nodes(&mut self, specs: Vec<NodeSpec>) -> Result<Vec<NodeId>, String> {
@@ -245,49 +216,6 @@ impl Kernel {
         }
         self.network.check_addresses(&self.nodes)?;
         Ok(ids)
-    }
-
-    fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
-        let sentence = fault.sentence();
-        let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
-        let said = fault.said();
-        let at_ns = duration_ns(fault.at);
-        match &fault.what {
-            What::Crash { node: pattern, .. } | What::Pause { node: pattern, .. } => {
-                let matching: Vec<NodeId> = (0..self.nodes.len())
-                    .filter(|&index| !self.nodes[index].control && matches(pattern, &self.nodes[index].name))
-                    .map(|index| NodeId(index as u32))
-                    .collect();
-                if matching.is_empty() {
-                    let kind = if matches!(fault.what, What::Crash { .. }) { "crash" } else { "pause" };
-                    return Err(format!("a {kind} names {pattern:?}, but no node is named so"));
-                }
-                let several = matching.len() > 1;
-                for node in matching {
-                    // Each node's fault can be taken away alone.
-                    let name = &self.nodes[node.index()].name;
-                    let of_node = |text: &String| if several { format!("{text} ({name})") } else { text.clone() };
-                    let (sentence, address, said) = (of_node(&sentence), of_node(&address), of_node(&said));
-                    let act = match &fault.what {
-                        What::Pause { lasts, .. } => {
-                            Act::Pause { node, sentence, address, said, lasts_ns: lasts.map(duration_ns) }
-                        }
-                        What::Crash { restart_after, .. } => {
-                            let restart_after_ns = restart_after.map(duration_ns);
-                            Act::Crash { node, sentence, address, said, restart_after_ns }
-                        }
-                        What::Partition { .. } => unreachable!("it has an arm of its own"),
-                    };
-                    self.schedule_act(at_ns, act);
-                }
-            }
-            What::Partition { groups, one_way, lasts } => {
-                let partition = resolve_partition(&self.nodes, groups, *one_way)?;
-                let lasts_ns = lasts.map(duration_ns);
-                self.schedule_act(at_ns, Act::Partition { partition, sentence, address, said, lasts_ns });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -593,7 +521,10 @@ impl squall_hermetic::Host for RunHost {
     }
 
     fn wall_ns(&self) -> u64 {
-        let of_run = kernel::try_with(|kernel| kernel.clock.epoch_ns.saturating_add(kernel.read_clock()));
+        let of_run = kernel::try_with(|kernel| {
+            let since_epoch_ns = kernel.clock.epoch_ns.saturating_add(kernel.read_clock());
+            since_epoch_ns.saturating_add_signed(kernel.wall_jumped_ns())
+        });
         of_run.unwrap_or_else(|| ClockSettings::default().epoch_ns)
     }
 

@@ -241,7 +241,11 @@ impl Sleep {
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         self.deadline = deadline;
         if let Some(timer) = self.timer.take() {
-            self.timer = kernel::try_with(|kernel| kernel.move_timer(timer, deadline.run_ns())).flatten();
+            self.timer = kernel::try_with(|kernel| {
+                let at_ns = kernel.shows_at_ns(deadline.run_ns());
+                kernel.move_timer(timer, at_ns)
+            })
+            .flatten();
         }
     }
 
@@ -258,14 +262,21 @@ impl Future for Sleep {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let due_ns = this.deadline.run_ns();
+        let deadline_ns = this.deadline.run_ns();
         let other = kernel::other_waker(context);
         kernel::with("squall::time::sleep", |kernel| {
+            let due_ns = kernel.shows_at_ns(deadline_ns);
             if kernel.now_ns >= due_ns {
                 if let Some(timer) = this.timer.take() {
                     kernel.stop_timer(timer);
                 }
                 return Poll::Ready(());
+            }
+            // A clock that ran otherwise meanwhile shows the deadline at another time than was thought.
+            if kernel.has_own_clock()
+                && let Some(timer) = this.timer.take()
+            {
+                kernel.stop_timer(timer);
             }
             let wake = kernel.wake_ref(other);
             match this.timer {

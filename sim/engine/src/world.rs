@@ -119,7 +119,7 @@ pub(crate) fn duration_ns(duration: Duration) -> u64 {
 }
 
 /// Shared latency distributions are compiled once and shared by all links and runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LinkRule {
     pub from: String,
     pub to: String,
@@ -129,6 +129,14 @@ pub(crate) struct LinkRule {
     pub duplicate: Option<Ratio>,
     pub corruption: Option<Ratio>,
     pub bursts: Option<Bursts>,
+}
+
+impl LinkRule {
+    /// Whether it changes nothing.
+    pub(crate) fn says_nothing(&self) -> bool {
+        let LinkRule { from: _, to: _, both_ways: _, latency, loss, duplicate, corruption, bursts } = self;
+        latency.is_none() && loss.is_none() && duplicate.is_none() && corruption.is_none() && bursts.is_none()
+    }
 }
 
 /// Losses that come in bursts: the model of Gilbert ("Capacity of a burst-noise channel", BSTJ 39 (1960)) and Elliott ("Estimates of error
@@ -177,7 +185,7 @@ impl Bursts {
 
 /// The weather between nodes: what isn't said here is as the network's default.
 #[derive(Debug)]
-pub struct Link<'w>(&'w mut LinkRule);
+pub struct Link<'w>(pub(crate) &'w mut LinkRule);
 
 impl Link<'_> {
     /// How long messages travel.
@@ -493,12 +501,15 @@ impl World {
     /// Something goes wrong at a given time.
     ///
     /// # Panics
-    /// If the fault has the name of another one: a name is an address.
+    /// If the fault has the name of another one: a name is an address. If it can't be; see [`Fault::validate`].
     #[track_caller]
     pub fn fault(&mut self, fault: Fault) {
         if let Some(name) = &fault.name {
             let first = self.faults.iter().find(|other| other.name.as_ref() == Some(name));
             assert!(first.is_none(), "there are two faults named {name:?}: a name is an address, so give each its own");
+        }
+        if let Err(error) = fault.validate() {
+            panic!("{}: {error}", fault.sentence());
         }
         self.faults.push(fault);
     }

@@ -156,7 +156,8 @@ impl Kernel {
         };
         self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
         self.pending_heal = None;
-        self.network.heal_among(is_healed.clone());
+        self.network.heal_among(is_healed.clone(), &self.nodes);
+        self.release();
         self.decisions.calm_order();
         let within_ns = heal.within.map(duration_ns);
         let states = within_ns.map(|_| Vec::new());
@@ -171,6 +172,8 @@ impl Kernel {
                 continue;
             }
             self.end_pauses(NodeId(index as u32));
+            self.end_slowness(NodeId(index as u32));
+            self.end_clock_changes(NodeId(index as u32), |_| true);
             if !is_through {
                 self.restart(NodeId(index as u32));
             }
@@ -332,6 +335,8 @@ impl Kernel {
             hash_words([at_ns - self.now_ns, kind, what, 0])
         }));
         state.multiset(self.network.mail(EPHEMERAL_PORT_FIRST));
+        state.words(self.network.held(EPHEMERAL_PORT_FIRST));
+        state.words(self.waiting_for_processors().map(|task| self.task_as_word(task.slot)));
         (state.hasher.digest128(), state.count)
     }
 

@@ -11,12 +11,14 @@
 //! | `tasks` | slots, spawn paths, polls, ends |
 //! | `wakers` | who is woken, by number or by waker |
 //! | `nodes` | boots and crashes |
+//! | `slow` | nodes whose polls take time |
 //! | `heal` | the end of all faults, and what then repeats itself |
 //! | `timers` | what waits for a time |
 
 mod door;
 mod heal;
 mod nodes;
+mod slow;
 mod tasks;
 mod timers;
 mod wakers;
@@ -41,7 +43,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Agenda, Due, Identity, Now};
 use crate::decisions::Decisions;
-use crate::fault::{Act, Script};
+use crate::clock::NodeClock;
+use crate::script::{Act, Script};
 use crate::journal::Journal;
 use crate::network::Network;
 use crate::read_ahead::read_ahead;
@@ -49,6 +52,7 @@ use crate::world::{Heal, Init, Limits, OnPanic};
 
 pub(crate) use door::{Installed, install, try_with, with};
 use heal::AfterTheStorm;
+use slow::Processor;
 pub(crate) use nodes::Node;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
@@ -250,7 +254,16 @@ pub(crate) struct Kernel {
     put_aside: BTreeMap<u32, TaskFuture>,
     /// What makes nodes stand still.
     pauses: BTreeMap<NodeId, Vec<u64>>,
-    pauses_begun: u64,
+    /// How many pauses, slownesses and changes of clocks there were: they are known by that number.
+    pub changes_begun: u64,
+    /// Of slow nodes.
+    processors: BTreeMap<NodeId, Processor>,
+    /// The tasks that wait for a processor before each poll, by slot, with their generations.
+    slowed: BTreeMap<u32, u32>,
+    /// Those that have had their time and are polled now.
+    served: Vec<TaskRef>,
+    /// Of nodes for which something has ever been wrong with it.
+    pub clocks: BTreeMap<NodeId, NodeClock>,
     pub current: Current,
     /// Whether the running task has panicked in this poll.
     pub current_panicked: bool,
@@ -326,7 +339,11 @@ impl Kernel {
             outbox: Outbox::default(),
             put_aside: BTreeMap::new(),
             pauses: BTreeMap::new(),
-            pauses_begun: 0,
+            changes_begun: 0,
+            processors: BTreeMap::new(),
+            slowed: BTreeMap::new(),
+            served: Vec::new(),
+            clocks: BTreeMap::new(),
             current: NOBODY,
             current_panicked: false,
             limits: settings.limits,
@@ -426,23 +443,6 @@ impl Kernel {
         self.current.live
     }
 
-    // --- faults -------------------------------------------------------------------------------------------------------
-
-    /// Whether the fault that a script or a control task asks for happens: a decision like any other. `address` names it, and
-    /// `said` says it in plain words; asked for again, the same fault is the next number of the same flow.
-    pub(crate) fn decide_fault(&mut self, address: &str, said: &str) -> bool {
-        let flow = FlowId(squall_trace::id::hash_parts(&[b"fault", address.as_bytes()]));
-        let number = self.script.next_number(flow);
-        self.journal.name_flow(flow, || FlowInfo {
-            from: NodeId::WORLD,
-            to: NodeId::WORLD,
-            role: FlowRole::Fault { what: said.to_string() },
-            operation: None,
-        });
-        let site = Site { kind: SiteKind::Fault, flow, number };
-        self.decisions.decide(site, self.now_ns, 0, 1, || flow.0) != 0
-    }
-
     // --- operations ---------------------------------------------------------------------------------------------------
 
     /// The generator of an operation, whether it happens or not.
@@ -513,12 +513,6 @@ impl Kernel {
                 self.published.insert(topic.to_string(), vec![(node, value)]);
             }
         }
-    }
-
-    /// What programs' clocks show: nanoseconds since the run's start.
-    #[inline]
-    pub(crate) fn shown_ns(&self) -> u64 {
-        self.now_ns.saturating_add(self.skipped_ns)
     }
 
     /// What a program's clock shows, to a program that may go by it.
@@ -708,7 +702,7 @@ impl Kernel {
 
     fn act(&mut self, index: u32) {
         let act = self.script.acts[index as usize].clone();
-        crate::fault::perform(self, act);
+        self.perform(act);
     }
 
     /// Schedules an act of the script.

@@ -70,6 +70,7 @@ impl Kernel {
         self.attention = true;
         self.emit_on(id, EventKind::Crash);
         self.pauses.remove(&id);
+        self.clear_processor(id);
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.node != id {
@@ -103,8 +104,8 @@ impl Kernel {
 
     /// Lets a node stand still, for a reason of its own number: its tasks are put aside, so that nobody who polls has to look.
     pub(crate) fn pause(&mut self, id: NodeId) -> u64 {
-        self.pauses_begun += 1;
-        self.pauses.entry(id).or_default().push(self.pauses_begun);
+        self.changes_begun += 1;
+        self.pauses.entry(id).or_default().push(self.changes_begun);
         for slot in 0..self.tasks.len() as u32 {
             let task = &mut self.tasks[slot as usize];
             if task.node == id
@@ -113,7 +114,7 @@ impl Kernel {
                 self.put_aside.insert(slot, future);
             }
         }
-        self.pauses_begun
+        self.changes_begun
     }
 
     /// Whether a node does.
@@ -150,6 +151,7 @@ impl Kernel {
                 self.schedule(TaskRef { slot, generation }, cause);
             }
         }
+        self.serve_first(id);
         true
     }
 

@@ -259,6 +259,9 @@ impl Kernel {
             }),
         }
         let mut future = future;
+        if !self.processors.is_empty() {
+            self.slow_if_node_is(task, node, &mut future);
+        }
         *future.as_mut().project().waker = self.details[slot as usize].waker.for_task(task);
         let hot = TaskSlot {
             generation,

@@ -144,6 +144,22 @@ impl Kernel {
         }
     }
 
+    /// Wakes all who may wait by a node's clock: it runs otherwise from now on, and they ask anew when their time has come.
+    pub(crate) fn wake_timers_of(&mut self, node: NodeId) {
+        for slot in 0..self.timers.all.len() {
+            let timer = &self.timers.all[slot];
+            // Whoever waits by a waker of its own may be of that node.
+            let is_of_node = match timer.wake.task() {
+                Some(task) => self.get_task(task).is_some_and(|task| task.node == node),
+                None => true,
+            };
+            if self.timers.all[slot].state == TimerState::Started && is_of_node {
+                let wake = self.timers.all[slot].take_wake();
+                self.wake(wake, 1);
+            }
+        }
+    }
+
     pub(super) fn timer_due(&mut self, slot: u32, generation: u32) {
         let Some(timer) = self.timers.get(TimerRef { slot, generation }) else {
             self.agenda.cancelled_timer_passed();

@@ -59,6 +59,7 @@
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
 //! link or fault: `fault.split.for=5s`. Values are TOML, or plain text where that can't be read as TOML.
 
+mod faults;
 mod mistake;
 mod overlay;
 mod program;
@@ -584,6 +585,12 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
                     .also(first, "first here"),
             );
         }
+        let is_named = |place: &NamePlace| node_names.iter().any(|name| matches(&place.name, name));
+        if fault.groups.iter().flatten().all(is_named)
+            && let Some(draft) = fault.impossible(node_names)
+        {
+            reader.note(draft);
+        }
     }
 }
 
@@ -593,7 +600,11 @@ fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
     let limit_ns = world.limits().virtual_ns;
     let end_ns = world.end_time().map(reader::nanoseconds);
     let format_ns = squall_trace::trace::format_ns;
-    let faults = settings.faults.iter().map(|fault| ("the fault", fault.at, &fault.at_span));
+    let names: Vec<String> = world.node_names().map(str::to_string).collect();
+    let faults = settings.faults.iter().map(|fault| match (fault.at, fault.last_at(&names)) {
+        (at, last) if at == last => ("the fault", at, &fault.at_span),
+        (_, last) => ("the last of the fault's times,", last, &fault.at_span),
+    });
     let heals = settings.heal.iter().map(|heal| ("the heal", heal.at, &heal.at_span));
     for (what, at, at_span) in faults.chain(heals) {
         let at_ns = reader::nanoseconds(at);

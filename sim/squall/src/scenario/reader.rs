@@ -77,7 +77,7 @@ impl Reader {
         self.drafts.push(draft);
     }
 
-    fn bad_type(&mut self, key: &str, expected: &str, value: &Value<'_>) {
+    pub(super) fn bad_type(&mut self, key: &str, expected: &str, value: &Value<'_>) {
         self.note(
             Draft::new(value.span(), format!("`{key}`: expected {expected}, found {}", found(value.get_ref())))
                 .label(format!("expected {expected}")),

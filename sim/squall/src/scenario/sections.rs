@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use squall_engine::fault::{Fault, crash, partition, partition_one_way, pause};
 use squall_engine::latency::Latency;
-use squall_engine::{Bursts, Link, World, matches};
+use squall_engine::{Bursts, Link, World};
 use squall_trace::Ratio;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 use toml::value::Datetime;
 
 use super::Isolation;
+use super::faults::{FaultSettings, read_faults};
 use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, nanoseconds, shortened};
 use super::units::{epoch_ns, nearest};
@@ -110,45 +110,10 @@ pub(super) struct LinkSettings {
     weather: Weather,
 }
 
-/// A `[[fault]]`.
-#[derive(Clone, Debug)]
-pub(super) struct FaultSettings {
-    fault: Fault,
-    pub at: Duration,
-    pub at_span: Range<usize>,
-    /// The nodes that it speaks of; those of a crash in one group.
-    pub groups: Vec<Vec<NamePlace>>,
-}
-
-impl FaultSettings {
-    /// Nodes that are in two groups: each with both places.
-    pub(super) fn in_two_groups(&self, node_names: &[String]) -> Vec<(String, Range<usize>, Range<usize>)> {
-        let mut found = Vec::new();
-        for name in node_names {
-            let mut first: Option<(usize, &NamePlace)> = None;
-            for (index, group) in self.groups.iter().enumerate() {
-                let Some(place) = group.iter().find(|place| matches(&place.name, name)) else { continue };
-                match first {
-                    None => first = Some((index, place)),
-                    Some((_, earlier)) => {
-                        found.push((name.clone(), earlier.span.clone(), place.span.clone()));
-                        break;
-                    }
-                }
-            }
-            // A pattern that is twice there brings many nodes with the same mistake.
-            if !found.is_empty() {
-                break;
-            }
-        }
-        found
-    }
-}
-
 impl Weather {
-    const KEYS: [&str; 5] = ["latency", "loss", "duplicate", "corruption", "bursts"];
+    pub(super) const KEYS: [&str; 5] = ["latency", "loss", "duplicate", "corruption", "bursts"];
 
-    fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
+    pub(super) fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
         Weather {
             latency: fields.get("latency").and_then(|value| reader.latency("latency", value)),
             loss: fields.get("loss").and_then(|value| reader.share("loss", value)),
@@ -158,7 +123,7 @@ impl Weather {
         }
     }
 
-    fn apply(&self, mut link: Link<'_>) {
+    pub(super) fn apply(&self, link: &mut Link<'_>) {
         if let Some(latency) = &self.latency {
             link.latency(latency.clone());
         }
@@ -274,13 +239,13 @@ impl Settings {
         if let Some(epoch_ns) = self.epoch_ns {
             world.clock().epoch_ns = epoch_ns;
         }
-        self.network.apply(world.network());
+        self.network.apply(&mut world.network());
         for LinkSettings { from, to, both_ways, weather } in &self.links {
             let (from, to) = (from.name.as_str(), to.name.as_str());
-            weather.apply(if *both_ways { world.link(from, to) } else { world.link_one_way(from, to) });
+            weather.apply(&mut if *both_ways { world.link(from, to) } else { world.link_one_way(from, to) });
         }
         for fault in &self.faults {
-            world.fault(fault.fault.clone());
+            world.fault(fault.fault().clone());
         }
         if let Some(heal) = &self.heal {
             heal.apply(world);
@@ -451,12 +416,12 @@ fn read_epoch(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
 
 /// The names that links (or faults) were given, each once: `--set` and saved failures find them by it.
 #[derive(Default)]
-struct GivenNames {
+pub(super) struct GivenNames {
     known: BTreeMap<String, Range<usize>>,
 }
 
 impl GivenNames {
-    fn read(&mut self, reader: &mut Reader, fields: &Fields<'_, '_>, kind: &str) -> Option<String> {
+    pub(super) fn read(&mut self, reader: &mut Reader, fields: &Fields<'_, '_>, kind: &str) -> Option<String> {
         let value = fields.get("name")?;
         let name = reader.text("name", "a name", value)?;
         if name.trim().is_empty() || name.contains(['.', '=', '\n']) || name.len() > 200 {
@@ -483,200 +448,41 @@ fn read_links(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<LinkSettings> {
     for (table, span) in reader.tables(top, "link") {
         let fields = reader.fields(table, span, "[[link]]", &KEYS);
         names.read(reader, &fields, "link");
-        let mut end = |key: &str| {
-            let Some(value) = fields.get(key) else {
-                reader.missing(&fields, key, "the name of a node, or a pattern such as \"client-*\"");
-                return None;
-            };
-            let name = reader.text(key, "the name of a node, or a pattern such as \"client-*\"", value)?;
-            Some(NamePlace { name: name.to_string(), span: value.span() })
-        };
-        let (from, to) = (end("from"), end("to"));
-        let both_ways = fields.get("both_ways").and_then(|value| reader.boolean("both_ways", value));
-        let one_way = fields.get("one_way").and_then(|value| reader.boolean("one_way", value));
-        if let (Some(both_ways), Some(one_way)) = (both_ways, one_way)
-            && both_ways == one_way
-        {
-            reader.note(
-                Draft::new(
-                    fields.key_span("one_way"),
-                    "a link is one way or both ways: `one_way` and `both_ways` disagree",
-                )
-                .label("this one")
-                .also(fields.key_span("both_ways"), "and this one"),
-            );
-        }
+        let ends = read_ends(reader, &fields);
+        let both_ways = read_ways(reader, &fields);
         let weather = Weather::read(reader, &fields);
-        if let (Some(from), Some(to)) = (from, to) {
-            let both_ways = both_ways.or(one_way.map(|one_way| !one_way)).unwrap_or(false);
+        if let Some((from, to)) = ends {
             links.push(LinkSettings { from, to, both_ways, weather });
         }
     }
     links
 }
 
-fn read_faults(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<FaultSettings> {
-    let mut names = GivenNames::default();
-    let mut faults = Vec::new();
-    for (table, span) in reader.tables(top, "fault") {
-        if let Some(fault) = read_fault(reader, table, span, &mut names) {
-            faults.push(fault);
-        }
-    }
-    faults
-}
-
-fn read_fault(
-    reader: &mut Reader,
-    table: &DeTable<'_>,
-    span: Range<usize>,
-    names: &mut GivenNames,
-) -> Option<FaultSettings> {
-    type Read = fn(&mut Reader, &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)>;
-    /// What is said of each: its kind, in words, its keys.
-    const KINDS: [(&str, &str, &[&str], Read); 3] = [
-        ("partition", "a partition", &["kind", "groups", "from", "to", "one_way", "at", "for", "name"], read_partition),
-        ("crash", "a crash", &["kind", "node", "at", "restart_after", "name"], read_crash),
-        ("pause", "a pause", &["kind", "node", "at", "for", "name"], read_pause),
-    ];
-    const EXPECTED: &str = "\"partition\", \"crash\" or \"pause\"";
-    let Some(kind) = table.get("kind") else {
-        let keys: Vec<&str> = KINDS.iter().flat_map(|(_, _, keys, _)| keys.iter().copied()).collect();
-        let fields = reader.fields(table, span, "[[fault]]", &keys);
-        reader.missing(&fields, "kind", EXPECTED);
-        return None;
+/// Both ends of a link.
+pub(super) fn read_ends(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(NamePlace, NamePlace)> {
+    const EXPECTED: &str = "the name of a node, or a pattern such as \"client-*\"";
+    let mut end = |key: &str| {
+        let Some(value) = fields.get(key) else {
+            reader.missing(fields, key, EXPECTED);
+            return None;
+        };
+        let name = reader.text(key, EXPECTED, value)?;
+        Some(NamePlace { name: name.to_string(), span: value.span() })
     };
-    let said = reader.text("kind", EXPECTED, kind)?;
-    let Some(&(_, title, known, read)) = KINDS.iter().find(|(name, ..)| *name == said) else {
-        let meant = nearest(said, KINDS.map(|(name, ..)| name)).map(|name| format!("{name:?}"));
-        let message = format!("`kind`: expected {EXPECTED}, found {:?}", shortened(said));
-        reader.note(Draft::new(kind.span(), message).label("not a kind of fault").meant(meant.as_deref()));
-        return None;
-    };
-    let fields = reader.fields(table, span, title, known);
-    let name = names.read(reader, &fields, "fault");
-    let at = match fields.get("at") {
-        Some(value) => reader.duration("at", value).map(|at| (at, value.span())),
-        None => {
-            reader.missing(&fields, "at", "when it happens, such as \"2s\"");
-            None
-        }
-    };
-    let read = read(reader, &fields);
-    let ((at, at_span), (fault, groups)) = (at?, read?);
-    let mut fault = fault.at(at);
-    if let Some(name) = name {
-        fault = fault.named(name);
-    }
-    Some(FaultSettings { fault, at, at_span, groups })
+    let (from, to) = (end("from"), end("to"));
+    from.zip(to)
 }
 
-fn read_crash(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
-    let restart_after = fields.get("restart_after").map(|value| reader.duration("restart_after", value));
-    let (node, groups) = read_node(reader, fields)?;
-    let mut fault = crash(node);
-    if let Some(after) = restart_after {
-        fault = fault.restart_after(after?);
+/// Whether a link is both ways: `both_ways`, or the opposite of `one_way`.
+pub(super) fn read_ways(reader: &mut Reader, fields: &Fields<'_, '_>) -> bool {
+    let both_ways = fields.get("both_ways").and_then(|value| reader.boolean("both_ways", value));
+    let one_way = fields.get("one_way").and_then(|value| reader.boolean("one_way", value));
+    if let (Some(both_ways), Some(one_way)) = (both_ways, one_way)
+        && both_ways == one_way
+    {
+        let message = "a link is one way or both ways: `one_way` and `both_ways` disagree";
+        let draft = Draft::new(fields.key_span("one_way"), message).label("this one");
+        reader.note(draft.also(fields.key_span("both_ways"), "and this one"));
     }
-    Some((fault, groups))
-}
-
-fn read_pause(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
-    let lasts = fields.get("for").map(|value| {
-        reader.positive_duration("for", "a pause that is over at once is none; leave it out if it is to stay", value)
-    });
-    let (node, groups) = read_node(reader, fields)?;
-    let mut fault = pause(node);
-    if let Some(lasts) = lasts {
-        fault = fault.lasts(lasts?);
-    }
-    Some((fault, groups))
-}
-
-/// The node that a fault is of.
-fn read_node(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(String, Vec<Vec<NamePlace>>)> {
-    const EXPECTED: &str = "the name of a node, or a pattern such as \"store-*\"";
-    let Some(value) = fields.get("node") else {
-        reader.missing(fields, "node", EXPECTED);
-        return None;
-    };
-    let node = reader.text("node", EXPECTED, value)?.to_string();
-    let groups = vec![vec![NamePlace { name: node.clone(), span: value.span() }]];
-    Some((node, groups))
-}
-
-fn read_partition(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(Fault, Vec<Vec<NamePlace>>)> {
-    let lasts = fields.get("for").map(|value| {
-        reader.positive_duration("for", "a partition that heals at once is none; leave it out if it is to stay", value)
-    });
-    let one_way = fields.get("one_way").map(|value| reader.boolean("one_way", value));
-    let groups = match (fields.get("groups"), fields.get("from"), fields.get("to")) {
-        (Some(groups), None, None) => {
-            if one_way == Some(Some(true)) {
-                reader.note(
-                    Draft::new(fields.key_span("one_way"), "a partition of groups cuts both ways")
-                        .label("expected `from` and `to` in place of `groups`"),
-                );
-            }
-            read_groups(reader, groups)
-        }
-        (None, Some(from), Some(to)) => {
-            let (from, to) = (read_group(reader, "from", from), read_group(reader, "to", to));
-            from.zip(to).map(|(from, to)| vec![from, to])
-        }
-        (Some(_), ..) => {
-            let other = if fields.get("from").is_some() { "from" } else { "to" };
-            reader.note(
-                Draft::new(fields.key_span(other), "a partition has `groups`, or `from` and `to`, not both")
-                    .label("this one")
-                    .also(fields.key_span("groups"), "and this one"),
-            );
-            None
-        }
-        (None, None, None) => {
-            reader.missing(fields, "groups", "groups of nodes such as [[\"store-0\"], [\"store-1\", \"store-2\"]]");
-            None
-        }
-        (None, from, _) => {
-            let key = if from.is_some() { "to" } else { "from" };
-            reader.missing(fields, key, "the names of nodes");
-            None
-        }
-    }?;
-    let words = groups.iter().map(|group| group.iter().map(|place| place.name.clone()).collect::<Vec<String>>());
-    let mut fault = match (one_way.unwrap_or(Some(false))?, groups.as_slice()) {
-        (true, [from, to]) => {
-            let words = |group: &[NamePlace]| group.iter().map(|place| place.name.clone()).collect::<Vec<String>>();
-            partition_one_way(words(from), words(to))
-        }
-        _ => partition(words),
-    };
-    if let Some(lasts) = lasts {
-        fault = fault.lasts(lasts?);
-    }
-    Some((fault, groups))
-}
-
-fn read_groups(reader: &mut Reader, value: &Value<'_>) -> Option<Vec<Vec<NamePlace>>> {
-    const EXPECTED: &str = "groups of nodes such as [[\"store-0\"], [\"store-1\", \"store-2\"]]";
-    let DeValue::Array(array) = value.get_ref() else {
-        reader.note(Draft::new(value.span(), format!("`groups`: expected {EXPECTED}")).label("not a list of groups"));
-        return None;
-    };
-    if array.len() < 2 {
-        let message = format!("`groups`: expected at least two groups, found {}", array.len());
-        reader.note(Draft::new(value.span(), message).label("a partition has two sides or more"));
-        return None;
-    }
-    let groups: Vec<Option<Vec<NamePlace>>> = array.iter().map(|group| read_group(reader, "groups", group)).collect();
-    groups.into_iter().collect()
-}
-
-fn read_group(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<Vec<NamePlace>> {
-    let texts = reader.texts(key, "the name of a node, or a pattern such as \"store-*\"", value)?;
-    if texts.is_empty() {
-        reader.note(Draft::new(value.span(), format!("`{key}`: a group without nodes")).label("expected a node"));
-        return None;
-    }
-    Some(texts.into_iter().map(|(name, span)| NamePlace { name: name.to_string(), span }).collect())
+    both_ways.or(one_way.map(|one_way| !one_way)).unwrap_or(false)
 }

@@ -1,0 +1,493 @@
+//! What becomes of faults in a run: whether they happen, what they do, and when they are over.
+
+use std::collections::BTreeMap;
+
+use squall_trace::target::{Unreached, UnreachedFault};
+use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
+
+use crate::clock::Change;
+use crate::fault::{Fault, NodeChange, Split, What};
+use crate::kernel::{Kernel, Node};
+use crate::network::Cut;
+use crate::world::{Heal, LinkRule, duration_ns, matches};
+
+/// A step of the script.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// A fault begins, if it is decided so.
+    Begin(Box<Planned>),
+    /// It is over.
+    End(Box<Begun>),
+    /// A slow node's task has been served: it is polled now.
+    Served { node: NodeId },
+    /// All faults stop.
+    EndStorm { heal: Heal },
+    /// The clients must be through.
+    DemandProgress,
+    /// What properties ask for after the heal must have come.
+    EndAsking,
+}
+
+impl Act {
+    /// The fault that it begins, in plain words.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        match self {
+            Act::Begin(planned) => Some(&planned.sentence),
+            Act::End(_) | Act::Served { .. } | Act::EndStorm { .. } | Act::DemandProgress | Act::EndAsking => None,
+        }
+    }
+}
+
+/// A fault of the script, with numbers in place of names.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    /// In words, as events have it.
+    sentence: String,
+    /// By what its decision is known.
+    address: String,
+    /// As it is said where it is one of the decisions that weren't calm.
+    said: String,
+    effect: Effect,
+    /// Of a crash: when the node starts again.
+    lasts_ns: Option<u64>,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    Nodes { nodes: Vec<NodeId>, change: NodeChange },
+    Cut(Cut),
+    /// The cut is drawn when it happens.
+    RandomCut { nodes: Vec<NodeId>, split: Split },
+    Hold(Cut),
+    Weather(LinkRule),
+}
+
+/// A fault that has begun.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    sentence: String,
+    what: BegunWhat,
+}
+
+/// What is to be ended, by the numbers that were given to it.
+#[derive(Clone, Debug)]
+enum BegunWhat {
+    /// The restart belongs to the crash of that boot: if something else has started the node meanwhile, it is over.
+    Crashes(Vec<(NodeId, u32)>),
+    Pauses(Vec<(NodeId, u64)>),
+    Slow(Vec<(NodeId, u64)>),
+    Clocks(Vec<(NodeId, u64)>),
+    Cut(u64),
+    Weather(u64),
+}
+
+/// What is to happen, and what control tasks have asked for so far.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub acts: Vec<Act>,
+    asked: BTreeMap<FlowId, u64>,
+}
+
+impl Script {
+    /// The next number in a fault's flow, from 1.
+    fn next_number(&mut self, flow: FlowId) -> u64 {
+        let number = self.asked.entry(flow).or_insert(0);
+        *number += 1;
+        *number
+    }
+}
+
+/// The nodes that one of the patterns names, in the order of their declaration.
+///
+/// # Errors
+/// In words, if a pattern names none.
+fn resolve(nodes: &[Node], patterns: &[String], what: &str) -> Result<Vec<NodeId>, String> {
+    let mut is_named = vec![false; nodes.len()];
+    for pattern in patterns {
+        let mut any = false;
+        for (node, is_named) in nodes.iter().zip(&mut is_named) {
+            if !node.control && matches(pattern, &node.name) {
+                (any, *is_named) = (true, true);
+            }
+        }
+        if !any {
+            let names: Vec<&str> = nodes.iter().filter(|node| !node.control).map(|node| &*node.name).collect();
+            return Err(format!("{what} names {pattern:?}, but the nodes are {}", names.join(", ")));
+        }
+    }
+    Ok((0..nodes.len()).filter(|&index| is_named[index]).map(|index| NodeId(index as u32)).collect())
+}
+
+/// Groups of patterns as a cut.
+///
+/// # Errors
+/// In words, if a pattern names no node or a node is in two groups.
+pub(crate) fn resolve_partition(nodes: &[Node], groups: &[Vec<String>], one_way: bool) -> Result<Cut, String> {
+    let mut group_of = vec![0u16; nodes.len()];
+    for (index, group) in groups.iter().enumerate() {
+        for id in resolve(nodes, group, "a partition")? {
+            let place = &mut group_of[id.index()];
+            if *place != 0 && *place != index as u16 + 1 {
+                return Err(format!("node {} is in two groups of a partition", nodes[id.index()].name));
+            }
+            *place = index as u16 + 1;
+        }
+    }
+    Ok(Cut::Groups { group_of, one_way })
+}
+
+impl Kernel {
+    /// Takes a fault into the script: each time that it happens, and of one that comes to several nodes each of them, unless it happens to all
+    /// together.
+    ///
+    /// # Errors
+    /// In words, if it can't be, or names no node.
+    pub(crate) fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
+        let in_fault = |error: String| format!("{}: {error}", fault.sentence());
+        fault.validate().map_err(in_fault)?;
+        let effect = match &fault.what {
+            What::Node { nodes, change } => {
+                let what = fault.sentence();
+                Effect::Nodes { nodes: resolve(&self.nodes, nodes, &what)?, change: *change }
+            }
+            What::Partition { groups, one_way } => Effect::Cut(resolve_partition(&self.nodes, groups, *one_way)?),
+            What::RandomPartition { nodes, split } => {
+                let nodes = resolve(&self.nodes, nodes, "a random partition")?;
+                fault.validate_for(nodes.len()).map_err(in_fault)?;
+                Effect::RandomCut { nodes, split: *split }
+            }
+            What::Ring { nodes, reach } => {
+                let ring = resolve(&self.nodes, nodes, "a ring")?;
+                fault.validate_for(ring.len()).map_err(in_fault)?;
+                let mut place_of = vec![0; self.nodes.len()];
+                for (place, node) in (1..).zip(&ring) {
+                    place_of[node.index()] = place;
+                }
+                Effect::Cut(Cut::Ring { place_of, length: ring.len() as u32, reach: *reach })
+            }
+            What::Weather(rule) => {
+                self.ends_of_link(&rule.from, &rule.to, &fault.sentence())?;
+                Effect::Weather(rule.clone())
+            }
+            What::Hold { from, to, both_ways } => {
+                let (from, to) = self.ends_of_link(from, to, &fault.sentence())?;
+                Effect::Hold(Cut::Between { from, to, both_ways: *both_ways })
+            }
+        };
+        let lasts_ns = fault.lasts.map(duration_ns);
+        for at in fault.occurrences() {
+            let sentence = fault.sentence_at(at);
+            let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
+            let said = fault.said_at(at);
+            let planned = Planned { sentence, address, said, effect: effect.clone(), lasts_ns };
+            match &effect {
+                Effect::Nodes { nodes, change } if nodes.len() > 1 && !fault.together => {
+                    for (place, node) in (0..).zip(nodes) {
+                        // Each node's fault can be taken away alone.
+                        let name = &self.nodes[node.index()].name;
+                        let of_node = |text: &String| format!("{text} ({name})");
+                        let planned = Planned {
+                            sentence: of_node(&planned.sentence),
+                            address: of_node(&planned.address),
+                            said: of_node(&planned.said),
+                            effect: Effect::Nodes { nodes: vec![*node], change: *change },
+                            lasts_ns,
+                        };
+                        let behind = fault.stagger.unwrap_or_default().saturating_mul(place);
+                        self.schedule_act(duration_ns(at.saturating_add(behind)), Act::Begin(Box::new(planned)));
+                    }
+                }
+                _ => self.schedule_act(duration_ns(at), Act::Begin(Box::new(planned))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes at both ends of a link, each as a table by node.
+    fn ends_of_link(&self, from: &str, to: &str, what: &str) -> Result<(Vec<bool>, Vec<bool>), String> {
+        let end = |pattern: &str| {
+            let mut is_end = vec![false; self.nodes.len()];
+            for id in resolve(&self.nodes, &[pattern.to_string()], what)? {
+                is_end[id.index()] = true;
+            }
+            Ok::<_, String>(is_end)
+        };
+        Ok((end(from)?, end(to)?))
+    }
+
+    /// Whether the fault that a script or a control task asks for happens: a decision like any other. `address` names it, and
+    /// `said` says it in plain words; asked for again, the same fault is the next number of the same flow.
+    pub(crate) fn decide_fault(&mut self, address: &str, said: &str) -> bool {
+        let site = self.next_site(address);
+        self.decide_fault_at(site, said)
+    }
+
+    fn next_site(&mut self, address: &str) -> Site {
+        let flow = FlowId(squall_trace::id::hash_parts(&[b"fault", address.as_bytes()]));
+        Site { kind: SiteKind::Fault, flow, number: self.script.next_number(flow) }
+    }
+
+    fn decide_fault_at(&mut self, site: Site, said: &str) -> bool {
+        self.journal.name_flow(site.flow, || FlowInfo {
+            from: NodeId::WORLD,
+            to: NodeId::WORLD,
+            role: FlowRole::Fault { what: said.to_string() },
+            operation: None,
+        });
+        self.decisions.decide(site, self.now_ns, 0, 1, || site.flow.0) != 0
+    }
+
+    /// Does one act.
+    pub(crate) fn perform(&mut self, act: Act) {
+        match act {
+            Act::Begin(planned) => self.begin_fault(*planned),
+            Act::End(begun) => self.end_fault(*begun),
+            Act::Served { node } => self.served(node),
+            Act::EndStorm { heal } => self.heal(&heal),
+            Act::DemandProgress => self.demand_progress(),
+            // It is looked for when all that comes at this instant has come.
+            Act::EndAsking => {}
+        }
+    }
+
+    fn begin_fault(&mut self, planned: Planned) {
+        let Planned { mut sentence, address, mut said, effect, lasts_ns } = planned;
+        if self.is_after_the_storm() {
+            self.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
+            return;
+        }
+        // Nothing can happen to the processes of a machine that is down; to its clock it can.
+        let needs_up =
+            matches!(&effect, Effect::Nodes { change: NodeChange::Crash | NodeChange::Pause, .. });
+        if let Effect::Nodes { nodes, .. } = &effect
+            && needs_up
+            && nodes.iter().all(|node| !self.nodes[node.index()].up)
+        {
+            self.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
+            return;
+        }
+        let site = self.next_site(&address);
+        let effect = match effect {
+            Effect::RandomCut { nodes, split } => {
+                let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Fault as u16);
+                let side = random_side(nodes.len(), split, word);
+                let named = |wanted: bool| {
+                    let of_side = nodes.iter().zip(&side).filter(|(_, side)| **side == wanted);
+                    let names: Vec<&str> = of_side.map(|(node, _)| &*self.nodes[node.index()].name).collect();
+                    names.join(", ")
+                };
+                let cut = format!("{} | {}", named(true), named(false));
+                (sentence, said) = (format!("{sentence}: {cut}"), format!("{said}: {cut}"));
+                let mut group_of = vec![0; self.nodes.len()];
+                for (node, side) in nodes.iter().zip(&side) {
+                    group_of[node.index()] = if *side { 1 } else { 2 };
+                }
+                Effect::Cut(Cut::Groups { group_of, one_way: false })
+            }
+            effect => effect,
+        };
+        if !self.decide_fault_at(site, &said) {
+            return;
+        }
+        self.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
+        let what = self.begin(effect, lasts_ns.is_some());
+        if let Some(lasts_ns) = lasts_ns {
+            let end = Act::End(Box::new(Begun { sentence, what }));
+            self.schedule_act(self.now_ns.saturating_add(lasts_ns), end);
+        }
+    }
+
+    fn begin(&mut self, effect: Effect, is_to_end: bool) -> BegunWhat {
+        match effect {
+            Effect::Nodes { nodes, change } => {
+                let each = |kernel: &mut Kernel, begin: fn(&mut Kernel, NodeId, NodeChange) -> u64| {
+                    nodes.iter().map(|&node| (node, begin(kernel, node, change))).collect::<Vec<_>>()
+                };
+                match change {
+                    NodeChange::Crash => {
+                        let mut crashed = Vec::new();
+                        for &node in &nodes {
+                            if self.crash(node) {
+                                self.nodes[node.index()].restart_pending = is_to_end;
+                                crashed.push((node, self.nodes[node.index()].boot));
+                            }
+                        }
+                        BegunWhat::Crashes(crashed)
+                    }
+                    NodeChange::Pause => {
+                        let up = nodes.iter().copied().filter(|node| self.nodes[node.index()].up);
+                        let up: Vec<NodeId> = up.collect();
+                        BegunWhat::Pauses(up.into_iter().map(|node| (node, self.pause(node))).collect())
+                    }
+                    NodeChange::Slow { poll_ns } => {
+                        BegunWhat::Slow(nodes.iter().map(|&node| (node, self.slow_down(node, poll_ns))).collect())
+                    }
+                    NodeChange::ClockJump { .. } | NodeChange::ClockDrift { .. } => {
+                        BegunWhat::Clocks(each(self, |kernel, node, change| {
+                            let change = match change {
+                                NodeChange::ClockDrift { ppm } => Change::Drift { ppm },
+                                NodeChange::ClockJump { by_ns } => Change::Jump { by_ns },
+                                _ => unreachable!("the other changes are no clock's"),
+                            };
+                            kernel.change_clock(node, change)
+                        }))
+                    }
+                }
+            }
+            Effect::Cut(cut) => BegunWhat::Cut(self.network.start_cut(cut, false)),
+            Effect::Hold(cut) => BegunWhat::Cut(self.network.start_cut(cut, true)),
+            Effect::Weather(rule) => BegunWhat::Weather(self.network.start_weather(rule, &self.nodes)),
+            Effect::RandomCut { .. } => unreachable!("it was drawn before"),
+        }
+    }
+
+    fn end_fault(&mut self, begun: Begun) {
+        let Begun { sentence, what } = begun;
+        // What the heal left is there for good.
+        let is_left_out = |kernel: &Kernel, node: NodeId| kernel.nodes[node.index()].is_left_out;
+        let is_over = match what {
+            BegunWhat::Crashes(crashed) => {
+                for (node, boot) in crashed {
+                    if self.nodes[node.index()].boot == boot && !is_left_out(self, node) {
+                        self.restart(node);
+                    }
+                }
+                // A boot says of itself that it happens.
+                return;
+            }
+            BegunWhat::Pauses(pauses) => {
+                let mut any = false;
+                for (node, id) in pauses {
+                    any |= !is_left_out(self, node) && self.end_pause(node, id);
+                }
+                any
+            }
+            BegunWhat::Slow(slow) => {
+                let mut any = false;
+                for (node, id) in slow {
+                    any |= !is_left_out(self, node) && self.end_slow(node, id);
+                }
+                any
+            }
+            BegunWhat::Clocks(changes) => {
+                let mut any = false;
+                for (node, id) in changes {
+                    any |= !is_left_out(self, node) && self.end_clock_change(node, id);
+                }
+                any
+            }
+            BegunWhat::Cut(id) => {
+                let is_over = !self.is_after_the_storm() && self.end_cut(id);
+                if is_over {
+                    self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is healed").into() });
+                }
+                return;
+            }
+            BegunWhat::Weather(id) => !self.is_after_the_storm() && self.network.end_weather(id, &self.nodes),
+        };
+        if is_over {
+            self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });
+        }
+    }
+}
+
+/// On which side each of so many nodes is, by a uniform word. Both sides have somebody.
+fn random_side(nodes: usize, split: Split, word: u64) -> Vec<bool> {
+    let below = |bound: u64| ((u128::from(word) * u128::from(bound)) >> 64) as u64;
+    match split {
+        Split::One => {
+            let alone = below(nodes as u64);
+            (0..nodes as u64).map(|index| index == alone).collect()
+        }
+        Split::Any => {
+            // The last one's side is called the other: so each cut has one name, and the empty one none.
+            let named = below((1 << (nodes - 1)) - 1) + 1;
+            (0..nodes).map(|index| named >> index & 1 == 1).collect()
+        }
+        Split::Minority => {
+            let sizes = 1..=(nodes as u64 - 1) / 2;
+            let mut rank = below(sizes.clone().map(|size| choose(nodes as u64, size)).sum());
+            let mut size = 1;
+            for of_size in sizes {
+                size = of_size;
+                let sets = choose(nodes as u64, of_size);
+                if rank < sets {
+                    break;
+                }
+                rank -= sets;
+            }
+            // The set of that rank, in lexicographic order: those with the first node, then those without it.
+            let mut side = Vec::with_capacity(nodes);
+            for left in (0..nodes as u64).rev() {
+                let with = if size > 0 { choose(left, size - 1) } else { 0 };
+                let is_in = rank < with;
+                if is_in {
+                    size -= 1;
+                } else {
+                    rank -= with;
+                }
+                side.push(is_in);
+            }
+            side
+        }
+    }
+}
+
+/// How many sets of `size` there are of `all`, at most 63.
+fn choose(all: u64, size: u64) -> u64 {
+    if size > all {
+        return 0;
+    }
+    let product = (0..size).fold(1u128, |product, index| product * u128::from(all - index) / u128::from(index + 1));
+    u64::try_from(product).expect("it is at most 2^63")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::fault::RANDOM_PARTITION_NODES_MAX;
+
+    /// All cuts come, equally often: words spread evenly over their range.
+    #[test]
+    fn every_cut_is_drawn_equally_often() {
+        for (split, nodes, cuts) in [
+            (Split::Any, 2, 1),
+            (Split::Any, 5, 15),
+            (Split::Minority, 3, 3),
+            (Split::Minority, 4, 4),
+            (Split::Minority, 5, 15),
+            (Split::Minority, 6, 21),
+            (Split::One, 2, 2),
+            (Split::One, 5, 5),
+        ] {
+            let words = cuts * 100;
+            let mut counts: BTreeMap<Vec<bool>, u64> = BTreeMap::new();
+            for word in 0..words {
+                // In the midst of the word's part of the range.
+                let word = ((u128::from(word) * 2 + 1) << 63) / u128::from(words);
+                *counts.entry(random_side(nodes, split, word as u64)).or_default() += 1;
+            }
+            assert_eq!(counts.len() as u64, cuts, "{split:?} of {nodes}");
+            assert!(counts.values().all(|count| *count == 100), "{split:?} of {nodes}: {counts:?}");
+            for side in counts.keys() {
+                let on_it = side.iter().filter(|side| **side).count();
+                assert!(on_it > 0 && on_it < nodes, "{split:?}: {side:?}");
+                assert!(split != Split::Minority || 2 * on_it < nodes, "{side:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_partitions_are_drawn_too() {
+        for word in [0, 1, u64::MAX / 2, u64::MAX] {
+            for (_, split) in Split::ALL {
+                let side = random_side(RANDOM_PARTITION_NODES_MAX, split, word);
+                let on_it = side.iter().filter(|side| **side).count();
+                assert!(on_it > 0 && on_it < RANDOM_PARTITION_NODES_MAX, "{split:?} {word}");
+            }
+        }
+    }
+}
