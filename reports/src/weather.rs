@@ -31,7 +31,11 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
     all.sort_by_key(|perturbation| {
         let late_ns = perturbation.value.saturating_sub(perturbation.calm);
         match perturbation.site.kind {
-            SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => (0, 0),
+            SiteKind::Fault
+            | SiteKind::Partition
+            | SiteKind::Loss
+            | SiteKind::Duplicate
+            | SiteKind::Corruption => (0, 0),
             SiteKind::Latency => (1, u64::MAX - late_ns),
             SiteKind::Order => (2, 0),
             SiteKind::Operation => (3, 0),
@@ -47,7 +51,11 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
 /// The lower, the more it says.
 fn gravity(perturbation: &Perturbation) -> u32 {
     match perturbation.site.kind {
-        SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => 0,
+        SiteKind::Fault
+            | SiteKind::Partition
+            | SiteKind::Loss
+            | SiteKind::Duplicate
+            | SiteKind::Corruption => 0,
         SiteKind::Latency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
         SiteKind::Latency => 1,
         SiteKind::Order => 2,

@@ -18,7 +18,7 @@ use squall::rpc::Request;
 use squall::task::JoinHandle;
 use squall::time::{sleep, timeout};
 use squall::trace::{Base, Plan, Ratio, Redraw, Seed, SiteKind, StrategyChoice};
-use squall::{Bursts, Latency, OnPanic, World};
+use squall::{Bursts, Latency, OnPanic, World, fault};
 
 use crate::Guard;
 
@@ -68,6 +68,8 @@ pub enum Op {
     Yield,
     /// Publishes a fact.
     Publish(u8),
+    /// Publishes what its clocks show.
+    ReadClocks,
     /// Logs a line.
     Log,
     /// Panics, if in a spawned task.
@@ -138,6 +140,42 @@ pub enum FaultSpec {
         /// For how long, if not for ever.
         for_ms: Option<u8>,
     },
+    /// Any other, which comes once or thrice.
+    Other {
+        /// Which.
+        other: OtherFault,
+        /// Of which node, modulo their number.
+        node: u8,
+        /// And of which other one.
+        b: u8,
+        /// When.
+        at_ms: u8,
+        /// For how long, if not for ever.
+        for_ms: Option<u8>,
+        /// Whether thrice.
+        again: bool,
+    },
+}
+
+/// See [`FaultSpec::Other`].
+#[derive(Clone, Copy, Debug)]
+pub enum OtherFault {
+    /// The node's polls take time.
+    Slow,
+    /// Its wall clock jumps back.
+    Jump,
+    /// Its clocks run too fast.
+    Fast,
+    /// Its clocks run too slow.
+    SlowClock,
+    /// The weather of the link from one to the other changes.
+    Link,
+    /// What one sends to the other is held.
+    Hold,
+    /// A random partition of all.
+    Partition,
+    /// Both crash together.
+    Rack,
 }
 
 /// What a control task does.
@@ -189,6 +227,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Abort),
         1 => Just(Op::Yield),
         1 => (0u8..3).prop_map(Op::Publish),
+        1 => Just(Op::ReadClocks),
         1 => Just(Op::Log),
         1 => Just(Op::Panic),
     ];
@@ -218,12 +257,33 @@ fn link() -> impl Strategy<Value = LinkSpec> {
 
 fn fault() -> impl Strategy<Value = FaultSpec> {
     prop_oneof![
-        (any::<u8>(), 0u8..30, proptest::option::of(0u8..20))
+        1 => (any::<u8>(), 0u8..30, proptest::option::of(0u8..20))
             .prop_map(|(node, at_ms, restart_after_ms)| FaultSpec::Crash { node, at_ms, restart_after_ms }),
-        (any::<u8>(), any::<u8>(), 0u8..30, proptest::option::of(0u8..20), any::<bool>())
+        1 => (any::<u8>(), any::<u8>(), 0u8..30, proptest::option::of(0u8..20), any::<bool>())
             .prop_map(|(a, b, at_ms, for_ms, one_way)| FaultSpec::Partition { a, b, at_ms, for_ms, one_way }),
-        (any::<u8>(), 0u8..30, proptest::option::weighted(0.8, 0u8..20))
+        1 => (any::<u8>(), 0u8..30, proptest::option::weighted(0.8, 0u8..20))
             .prop_map(|(node, at_ms, for_ms)| FaultSpec::Pause { node, at_ms, for_ms }),
+        3 => (
+            proptest::sample::select(
+                &[
+                    OtherFault::Slow,
+                    OtherFault::Jump,
+                    OtherFault::Fast,
+                    OtherFault::SlowClock,
+                    OtherFault::Link,
+                    OtherFault::Hold,
+                    OtherFault::Partition,
+                    OtherFault::Rack,
+                ][..]
+            ),
+            (any::<u8>(), any::<u8>()),
+            0u8..30,
+            proptest::option::weighted(0.8, 1u8..20),
+            any::<bool>()
+        )
+            .prop_map(|(other, (node, b), at_ms, for_ms, again)| {
+                FaultSpec::Other { other, node, b, at_ms, for_ms, again }
+            }),
     ]
 }
 
@@ -364,6 +424,10 @@ fn do_all(context: Context, ops: Rc<[Op]>, is_root: bool) -> Task {
                 }
                 Op::Yield => squall::task::yield_now().await,
                 Op::Publish(value) => squall::publish("fact", value),
+                Op::ReadClocks => {
+                    let now = squall::time::Instant::now();
+                    squall::publish("clocks", (std::time::SystemTime::now(), format!("{now:?}")));
+                }
                 Op::Log => tracing::info!(node = squall::node_name(), "a line"),
                 Op::Panic => assert!(is_root, "a planned panic"),
             }
@@ -429,6 +493,32 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
                     Some(for_ms) => pause.lasts(Duration::from_millis(u64::from(*for_ms))),
                     None => pause,
                 });
+            }
+            FaultSpec::Other { other, node, b, at_ms, for_ms, again } => {
+                let (a, b) = (name(*node, count), name(*b, count));
+                let ms = |ms: u8| Duration::from_millis(u64::from(ms));
+                let made = match other {
+                    OtherFault::Slow => fault::slow(a, Duration::from_micros(700)),
+                    OtherFault::Jump => fault::clock_jump_back(a, ms(7)),
+                    OtherFault::Fast => fault::clock_drift(a, 333_333),
+                    OtherFault::SlowClock => fault::clock_drift(a, -333_333),
+                    OtherFault::Link => fault::link_one_way(a, b, |link| {
+                        link.latency(Latency::uniform(ms(1), ms(9))).loss(Ratio::new(1, 4)).duplicate(Ratio::new(1, 3));
+                    }),
+                    OtherFault::Hold => fault::hold_one_way(a, b),
+                    OtherFault::Partition if count > 1 => fault::random_partition("*", fault::Split::Any),
+                    OtherFault::Partition => fault::pause(a),
+                    OtherFault::Rack => fault::crash([a, b]).together(),
+                };
+                let mut made = made.at(ms(*at_ms));
+                if let Some(for_ms) = for_ms {
+                    made = if matches!(other, OtherFault::Rack) {
+                        made.restart_after(ms(*for_ms))
+                    } else {
+                        made.lasts(ms(*for_ms))
+                    };
+                }
+                world.fault(if *again { made.every(ms(21)).times(3) } else { made });
             }
             FaultSpec::Partition { a, b, at_ms, for_ms, one_way } => {
                 let (a, b) = (name(*a, count), name(*b, count));

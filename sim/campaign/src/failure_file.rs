@@ -20,7 +20,7 @@
 //!
 //! [[perturbation]]
 //! says = "the answer to call 3 (Pay) from bank-0 to alice-0 is lost"
-//! kind = "loss"                   # or latency, duplicate, corruption, order, fault, operation
+//! kind = "loss"                   # or latency, duplicate, corruption, order, fault, partition, operation
 //! flow = "0123456789abcdef"
 //! number = 3
 //! fingerprint = "0123456789abcdef"
@@ -824,7 +824,7 @@ value = "18446744073709551615"
         #[test]
         fn every_file_is_read_back_as_it_was_written(
             message in any::<String>(),
-            entries in prop::collection::vec((0usize..7, any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
+            entries in prop::collection::vec((0usize..SiteKind::ALL.len(), any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
         ) {
             let entry = |(kind, flow, fingerprint, value, says): (usize, u64, u64, u64, String)| {
                 let kind = SiteKind::ALL[kind];

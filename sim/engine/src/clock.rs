@@ -124,6 +124,16 @@ impl Kernel {
         self.own_clock().map_or(shown_ns, |clock| clock.shows_at_ns(shown_ns))
     }
 
+    /// When the running node's clock will have gone on by so much, on the run's time.
+    #[inline]
+    pub(crate) fn passes_at_ns(&self, passes_ns: u64) -> u64 {
+        if self.clocks.is_empty() {
+            self.now_ns.saturating_add(passes_ns)
+        } else {
+            self.shows_on_node_at_ns(self.shown_by_node_ns().saturating_add(passes_ns))
+        }
+    }
+
     /// Whether a sleep's instant on the run's time may have changed since it was last asked about.
     #[inline]
     pub(crate) fn has_own_clock(&self) -> bool {

@@ -169,7 +169,7 @@ impl Endpoint {
                     socket: self.socket,
                 };
                 match kernel.send(&to, outgoing, payload.bytes()) {
-                    Ok(()) => Ok((caller, kernel.now_ns)),
+                    Ok(()) => Ok((caller, kernel.passes_at_ns(duration_ns(timeout)))),
                     Err(error) => {
                         kernel.stop_timer(caller);
                         Err(error)
@@ -179,8 +179,7 @@ impl Endpoint {
         });
         let (endpoint, response) = (PhantomData, PhantomData);
         match begun {
-            Ok((caller, now_ns)) => {
-                let deadline_ns = now_ns.saturating_add(duration_ns(timeout));
+            Ok((caller, deadline_ns)) => {
                 Call { endpoint, caller, deadline_ns, error: None, state: CallState::Waiting, response }
             }
             Err(error) => {

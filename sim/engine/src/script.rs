@@ -79,6 +79,7 @@ enum BegunWhat {
     Slow(Vec<(NodeId, u64)>),
     Clocks(Vec<(NodeId, u64)>),
     Cut(u64),
+    Hold(u64),
     Weather(u64),
 }
 
@@ -229,13 +230,17 @@ impl Kernel {
     }
 
     fn decide_fault_at(&mut self, site: Site, said: &str) -> bool {
-        self.journal.name_flow(site.flow, || FlowInfo {
+        self.name_fault(site.flow, said);
+        self.decisions.decide(site, self.now_ns, 0, 1, || site.flow.0) != 0
+    }
+
+    fn name_fault(&mut self, flow: FlowId, said: &str) {
+        self.journal.name_flow(flow, || FlowInfo {
             from: NodeId::WORLD,
             to: NodeId::WORLD,
             role: FlowRole::Fault { what: said.to_string() },
             operation: None,
         });
-        self.decisions.decide(site, self.now_ns, 0, 1, || site.flow.0) != 0
     }
 
     /// Does one act.
@@ -252,7 +257,7 @@ impl Kernel {
     }
 
     fn begin_fault(&mut self, planned: Planned) {
-        let Planned { mut sentence, address, mut said, effect, lasts_ns } = planned;
+        let Planned { mut sentence, address, said, effect, lasts_ns } = planned;
         if self.is_after_the_storm() {
             self.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
             return;
@@ -270,26 +275,34 @@ impl Kernel {
         let site = self.next_site(&address);
         let effect = match effect {
             Effect::RandomCut { nodes, split } => {
-                let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Fault as u16);
-                let side = random_side(nodes.len(), split, word);
+                let site = Site { kind: SiteKind::Partition, ..site };
+                let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Partition as u16);
+                let cuts = cuts(nodes.len(), split);
+                let drawn = ((u128::from(word) * u128::from(cuts)) >> 64) as u64;
+                self.name_fault(site.flow, &said);
+                let value = self.decisions.decide(site, self.now_ns, 0, drawn + 1, || site.flow.0);
+                let Some(number) = value.checked_sub(1) else { return };
+                let side = side(nodes.len(), split, number % cuts);
                 let named = |wanted: bool| {
                     let of_side = nodes.iter().zip(&side).filter(|(_, side)| **side == wanted);
                     let names: Vec<&str> = of_side.map(|(node, _)| &*self.nodes[node.index()].name).collect();
                     names.join(", ")
                 };
                 let cut = format!("{} | {}", named(true), named(false));
-                (sentence, said) = (format!("{sentence}: {cut}"), format!("{said}: {cut}"));
+                sentence = format!("{sentence}: {cut}");
                 let mut group_of = vec![0; self.nodes.len()];
                 for (node, side) in nodes.iter().zip(&side) {
                     group_of[node.index()] = if *side { 1 } else { 2 };
                 }
                 Effect::Cut(Cut::Groups { group_of, one_way: false })
             }
-            effect => effect,
+            effect => {
+                if !self.decide_fault_at(site, &said) {
+                    return;
+                }
+                effect
+            }
         };
-        if !self.decide_fault_at(site, &said) {
-            return;
-        }
         self.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
         let what = self.begin(effect, lasts_ns.is_some());
         if let Some(lasts_ns) = lasts_ns {
@@ -336,7 +349,7 @@ impl Kernel {
                 }
             }
             Effect::Cut(cut) => BegunWhat::Cut(self.network.start_cut(cut, false)),
-            Effect::Hold(cut) => BegunWhat::Cut(self.network.start_cut(cut, true)),
+            Effect::Hold(cut) => BegunWhat::Hold(self.network.start_cut(cut, true)),
             Effect::Weather(rule) => BegunWhat::Weather(self.network.start_weather(rule, &self.nodes)),
             Effect::RandomCut { .. } => unreachable!("it was drawn before"),
         }
@@ -384,6 +397,7 @@ impl Kernel {
                 }
                 return;
             }
+            BegunWhat::Hold(id) => !self.is_after_the_storm() && self.end_cut(id),
             BegunWhat::Weather(id) => !self.is_after_the_storm() && self.network.end_weather(id, &self.nodes),
         };
         if is_over {
@@ -392,30 +406,27 @@ impl Kernel {
     }
 }
 
-/// On which side each of so many nodes is, by a uniform word. Both sides have somebody.
-fn random_side(nodes: usize, split: Split, word: u64) -> Vec<bool> {
-    let below = |bound: u64| ((u128::from(word) * u128::from(bound)) >> 64) as u64;
+/// How many ways there are to cut so many nodes.
+fn cuts(nodes: usize, split: Split) -> u64 {
+    let all = nodes as u64;
     match split {
-        Split::One => {
-            let alone = below(nodes as u64);
-            (0..nodes as u64).map(|index| index == alone).collect()
-        }
-        Split::Any => {
-            // The last one's side is called the other: so each cut has one name, and the empty one none.
-            let named = below((1 << (nodes - 1)) - 1) + 1;
-            (0..nodes).map(|index| named >> index & 1 == 1).collect()
-        }
+        Split::One => all,
+        Split::Any => (1 << (all - 1)) - 1,
+        Split::Minority => (1..=(all - 1) / 2).map(|size| choose(all, size)).sum(),
+    }
+}
+
+/// On which side each of so many nodes is, by the number of the cut. Both sides have somebody.
+fn side(nodes: usize, split: Split, number: u64) -> Vec<bool> {
+    match split {
+        Split::One => (0..nodes as u64).map(|index| index == number).collect(),
+        // The last one's side is called the other: so each cut has one number, and that of nothing none.
+        Split::Any => (0..nodes).map(|index| (number + 1) >> index & 1 == 1).collect(),
         Split::Minority => {
-            let sizes = 1..=(nodes as u64 - 1) / 2;
-            let mut rank = below(sizes.clone().map(|size| choose(nodes as u64, size)).sum());
-            let mut size = 1;
-            for of_size in sizes {
-                size = of_size;
-                let sets = choose(nodes as u64, of_size);
-                if rank < sets {
-                    break;
-                }
-                rank -= sets;
+            let (mut rank, mut size) = (number, 1);
+            while rank >= choose(nodes as u64, size) {
+                rank -= choose(nodes as u64, size);
+                size += 1;
             }
             // The set of that rank, in lexicographic order: those with the first node, then those without it.
             let mut side = Vec::with_capacity(nodes);
@@ -445,15 +456,15 @@ fn choose(all: u64, size: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
 
     use super::*;
     use crate::fault::RANDOM_PARTITION_NODES_MAX;
 
-    /// All cuts come, equally often: words spread evenly over their range.
+    /// Each number is another cut, and there are as many as can be counted by hand.
     #[test]
-    fn every_cut_is_drawn_equally_often() {
-        for (split, nodes, cuts) in [
+    fn every_cut_has_a_number() {
+        for (split, nodes, expected) in [
             (Split::Any, 2, 1),
             (Split::Any, 5, 15),
             (Split::Minority, 3, 3),
@@ -463,30 +474,25 @@ mod tests {
             (Split::One, 2, 2),
             (Split::One, 5, 5),
         ] {
-            let words = cuts * 100;
-            let mut counts: BTreeMap<Vec<bool>, u64> = BTreeMap::new();
-            for word in 0..words {
-                // In the midst of the word's part of the range.
-                let word = ((u128::from(word) * 2 + 1) << 63) / u128::from(words);
-                *counts.entry(random_side(nodes, split, word as u64)).or_default() += 1;
-            }
-            assert_eq!(counts.len() as u64, cuts, "{split:?} of {nodes}");
-            assert!(counts.values().all(|count| *count == 100), "{split:?} of {nodes}: {counts:?}");
-            for side in counts.keys() {
+            assert_eq!(cuts(nodes, split), expected, "{split:?} of {nodes}");
+            let sides: BTreeSet<Vec<bool>> = (0..expected).map(|number| side(nodes, split, number)).collect();
+            assert_eq!(sides.len() as u64, expected, "{split:?} of {nodes}");
+            for side in sides {
                 let on_it = side.iter().filter(|side| **side).count();
-                assert!(on_it > 0 && on_it < nodes, "{split:?}: {side:?}");
+                assert!(side.len() == nodes && on_it > 0 && on_it < nodes, "{split:?}: {side:?}");
                 assert!(split != Split::Minority || 2 * on_it < nodes, "{side:?}");
             }
         }
     }
 
     #[test]
-    fn the_largest_partitions_are_drawn_too() {
-        for word in [0, 1, u64::MAX / 2, u64::MAX] {
-            for (_, split) in Split::ALL {
-                let side = random_side(RANDOM_PARTITION_NODES_MAX, split, word);
+    fn the_largest_partitions_are_cut_too() {
+        for (_, split) in Split::ALL {
+            let cuts = cuts(RANDOM_PARTITION_NODES_MAX, split);
+            for number in [0, 1, cuts / 2, cuts - 1] {
+                let side = side(RANDOM_PARTITION_NODES_MAX, split, number);
                 let on_it = side.iter().filter(|side| **side).count();
-                assert!(on_it > 0 && on_it < RANDOM_PARTITION_NODES_MAX, "{split:?} {word}");
+                assert!(on_it > 0 && on_it < RANDOM_PARTITION_NODES_MAX, "{split:?} {number}");
             }
         }
     }

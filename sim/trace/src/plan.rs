@@ -90,6 +90,9 @@ pub struct Bases {
     /// Left out by plans from before there was such a thing: calm, as it was then.
     #[serde(default = "calm")]
     corruption: Base,
+    /// The same.
+    #[serde(default = "calm")]
+    partition: Base,
 }
 
 fn calm() -> Base {
@@ -118,6 +121,7 @@ impl Bases {
             fault: base,
             operation: base,
             corruption: base,
+            partition: base,
         }
     }
 
@@ -133,6 +137,7 @@ impl Bases {
             SiteKind::Fault => self.fault,
             SiteKind::Operation => self.operation,
             SiteKind::Corruption => self.corruption,
+            SiteKind::Partition => self.partition,
         }
     }
 
@@ -147,6 +152,7 @@ impl Bases {
             SiteKind::Fault => &mut self.fault,
             SiteKind::Operation => &mut self.operation,
             SiteKind::Corruption => &mut self.corruption,
+            SiteKind::Partition => &mut self.partition,
         } = base;
         self
     }
@@ -257,7 +263,7 @@ impl Perturbation {
             SiteKind::Corruption => {
                 format!("{subject} arrives with bit {} flipped", self.value.saturating_sub(1))
             }
-            SiteKind::Fault => format!("{subject} happens"),
+            SiteKind::Fault | SiteKind::Partition => format!("{subject} happens"),
             SiteKind::Operation => subject,
         }
     }

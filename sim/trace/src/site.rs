@@ -29,11 +29,13 @@ pub enum SiteKind {
     /// Whether a message arrives with a bit flipped. Value: 0 whole, else 1 + the number of the bit, the lowest of the first byte first.
     /// Calm: 0.
     Corruption = 6,
+    /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Calm: 0.
+    Partition = 7,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 7] = [
+    pub const ALL: [SiteKind; 8] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -41,6 +43,7 @@ impl SiteKind {
         SiteKind::Fault,
         SiteKind::Operation,
         SiteKind::Corruption,
+        SiteKind::Partition,
     ];
 
     /// The index into a table by kind.
