@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`random_world`] | worlds drawn at random, as plain data |
+//! | [`bugs`], [`storm_bugs`] | planted bugs, with the smallest cause that is known of each |
 //! | [`plants`] | tiny worlds, each with one source of nondeterminism |
 //! | [`worlds`] | worlds that are to repeat, with all kinds of events, and their golden digests |
 //! | [`determinism`] | the check: the same plan again, after another plan, in other processes |
@@ -14,6 +15,7 @@ pub mod determinism;
 pub mod planted_panic;
 pub mod plants;
 pub mod random_world;
+pub mod storm_bugs;
 pub mod worlds;
 
 use std::sync::Arc;

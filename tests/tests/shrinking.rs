@@ -17,7 +17,12 @@ use squall_campaign::explain::explain;
 use squall_campaign::failure_file::{FailureFile, Origin};
 use squall_campaign::shrink::{Minimal, Runs, Shrunk, shrink};
 use squall_tests::bugs::{BUGS, Bug, chatter, pays};
+use squall_tests::storm_bugs::STORM_BUGS;
 use squall_tests::random_world::{any_world, build};
+
+fn all_bugs() -> impl Iterator<Item = &'static Bug> {
+    BUGS.iter().chain(STORM_BUGS)
+}
 
 fn failing_seeds(simulation: &Simulation, property: &str, wanted: usize) -> Vec<Plan> {
     let fails = |plan: &Plan| {
@@ -39,7 +44,7 @@ fn calm(simulation: &Simulation) -> Outcome {
 
 #[test]
 fn every_planted_bug_comes_back_as_its_cause() {
-    for Bug { name, build, property, causes } in BUGS {
+    for Bug { name, build, property, causes } in all_bugs() {
         let simulation = Simulation::new(build);
         // Without operations there may be nothing to judge.
         assert_eq!(calm(&simulation).verdict.property(), None, "{name}: calm weather");
@@ -66,7 +71,7 @@ fn every_planted_bug_comes_back_as_its_cause() {
 
 #[test]
 fn the_same_failure_gives_the_same_minimum() {
-    for Bug { build, property, .. } in BUGS {
+    for Bug { build, property, .. } in all_bugs() {
         let simulation = Simulation::new(build);
         for plan in failing_seeds(&simulation, property, 2) {
             let shrunk = || shrink(&simulation, &plan, &mut Runs(100_000)).unwrap();
@@ -78,7 +83,7 @@ fn the_same_failure_gives_the_same_minimum() {
 
 #[test]
 fn a_shrunk_failure_comes_back_from_its_file_and_says_why() {
-    for Bug { name, build, property, .. } in BUGS {
+    for Bug { name, build, property, .. } in all_bugs() {
         let simulation = Simulation::new(build);
         let plan = failing_seeds(&simulation, property, 1).remove(0);
         let shrunk = shrink(&simulation, &plan, &mut Runs(100_000)).unwrap();
@@ -221,7 +226,7 @@ fn what_is_shrunk_can_not_be_shrunk_again() {
         assert!((225_500_000..=240_000_000).contains(&horizon_ns), "{horizon_ns}");
         assert_is_left(&simulation, &shrunk);
     }
-    for bug in BUGS {
+    for bug in all_bugs() {
         let simulation = Simulation::new(bug.build);
         for plan in failing_seeds(&simulation, bug.property, 3) {
             assert_is_left(&simulation, &shrink(&simulation, &plan, &mut Runs(100_000)).unwrap());

@@ -279,7 +279,6 @@ impl Kernel {
                 let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Partition as u16);
                 let cuts = cuts(nodes.len(), split);
                 let drawn = ((u128::from(word) * u128::from(cuts)) >> 64) as u64;
-                self.name_fault(site.flow, &said);
                 let value = self.decisions.decide(site, self.now_ns, 0, drawn + 1, || site.flow.0);
                 let Some(number) = value.checked_sub(1) else { return };
                 let side = side(nodes.len(), split, number % cuts);
@@ -289,7 +288,10 @@ impl Kernel {
                     names.join(", ")
                 };
                 let cut = format!("{} | {}", named(true), named(false));
+                // All times of one that has a name are of one flow, which is said once.
+                let says_cut = address == sentence;
                 sentence = format!("{sentence}: {cut}");
+                self.name_fault(site.flow, if says_cut { &sentence } else { &said });
                 let mut group_of = vec![0; self.nodes.len()];
                 for (node, side) in nodes.iter().zip(&side) {
                     group_of[node.index()] = if *side { 1 } else { 2 };

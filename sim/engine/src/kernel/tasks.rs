@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// In the fingerprint of a wake that has no cause, since 0 is [`squall_trace::plan::ANY_FINGERPRINT`].
+const NO_CAUSE: u64 = 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskState {
     /// Waits to be woken.
@@ -177,7 +180,11 @@ pub(super) fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Optio
         Now::Poll { slot, generation } => tasks
             .get(slot as usize)
             .filter(|task| task.generation == generation)
-            .map(|task| Identity::new(FlowId(task.id.0), u64::from(task.wakes), task.cause)),
+            // A boot has no cause, and what is woken by nobody has none: no fingerprint stands for any.
+            .map(|task| {
+                let cause = if task.cause == 0 { NO_CAUSE } else { task.cause };
+                Identity::new(FlowId(task.id.0), u64::from(task.wakes), cause)
+            }),
     }
 }
 

@@ -1,0 +1,414 @@
+//! Planted bugs, each of which one fault of its kind brings out, among others of that kind that don't; see [`crate::bugs`].
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use squall::fault::{self, Split};
+use squall::net::Endpoint;
+use squall::prelude::*;
+use squall::time::{Instant, interval, sleep, sleep_until, timeout};
+use squall::trace::SiteKind;
+use squall::{World, publish};
+
+use crate::bugs::{Bug, chatter};
+
+/// One fault, whatever it does.
+const FAULT: &[&[SiteKind]] = &[&[SiteKind::Fault]];
+
+/// All of them.
+pub const STORM_BUGS: &[Bug] = &[
+    Bug { name: "a link that is slow for a while", build: slow_link, property: "one-leader", causes: FAULT },
+    Bug { name: "a stop that is held back", build: held_stop, property: "stopped-in-time", causes: FAULT },
+    Bug { name: "a slow node that is taken for dead", build: slow_node, property: "nobody-is-dead", causes: FAULT },
+    Bug { name: "a wall clock that jumps", build: wall_clock, property: "fresh-tokens-are-taken", causes: FAULT },
+    Bug { name: "a lease by a slow clock", build: slow_clock, property: "no-write-after-the-lease", causes: FAULT },
+    Bug {
+        name: "quorums that don't overlap",
+        build: quorums,
+        property: "reads-see-writes",
+        // One is enough; or the first keeps a write from two stores, and a later one has the reader ask just those.
+        causes: &[&[SiteKind::Partition], &[SiteKind::Partition, SiteKind::Partition]],
+    },
+    Bug { name: "neighbours that agree on nobody", build: neighbours, property: "one-to-follow", causes: FAULT },
+    Bug { name: "two copies in one rack", build: rack, property: "something-is-left", causes: FAULT },
+    Bug { name: "a link that flaps", build: flapping, property: "never-silent", causes: FAULT },
+];
+
+/// Beside the bug: who talks, and weather that draws.
+fn weather(world: &mut World, lasts: Duration) {
+    chatter(world, 1, lasts);
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(1));
+}
+
+/// The follower makes itself leader when it has heard nothing for 160 ms.
+fn slow_link(world: &mut World) {
+    world.node("leader", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        publish("leads", 0);
+        loop {
+            endpoint.send_to("follower:80", 1, &[]).await.unwrap();
+            sleep(20.ms()).await;
+        }
+    });
+    world.node("follower", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        while timeout(160.ms(), endpoint.recv_from(1, &mut [])).await.is_ok() {}
+        publish("leads", 1);
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async { sleep(1_500.ms()).await });
+    weather(world, 300.ms());
+    for (from, to, at_ms) in
+        [("echo-0", "chatter-0", 50), ("follower", "leader", 200), ("leader", "follower", 500), ("client", "*", 900)]
+    {
+        let slow = fault::link_one_way(from, to, |link| {
+            link.latency(Latency::uniform(300.ms(), 350.ms()));
+        });
+        world.fault(slow.at(at_ms.ms()).lasts(400.ms()));
+    }
+    world.check(always("one-leader", 0).on("leads", |leaders, _: u32| {
+        *leaders += 1;
+        ensure!(*leaders == 1, "there are {leaders} leaders");
+        Ok(())
+    }));
+}
+
+/// A console stops a machine before its time, and asks until it is told that it has; the machine doesn't ask whether it may start.
+fn held_stop(world: &mut World) {
+    world.node("machine", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut buffer = [0; 1];
+        let start = Instant::now();
+        for round in 1..=4u64 {
+            let starts = start + (round * 200).ms();
+            let mut is_stopped = false;
+            while let Ok(Ok((_, from))) = squall::time::timeout_at(starts, endpoint.recv_from(1, &mut buffer)).await {
+                is_stopped |= u64::from(buffer[0]) == round;
+                endpoint.send_to(from, 1, &buffer).await.unwrap();
+            }
+            publish("started", !is_stopped);
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("console", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let start = Instant::now();
+        for round in 1..=4u8 {
+            sleep_until(start + (u64::from(round) * 200 - 130).ms()).await;
+            let mut buffer = [0; 1];
+            endpoint.send_to("machine:80", 1, &[round]).await.unwrap();
+            while timeout(10.ms(), endpoint.recv_from(1, &mut buffer)).await.is_err() || buffer[0] != round {
+                endpoint.send_to("machine:80", 1, &[round]).await.unwrap();
+            }
+        }
+        sleep_until(start + 900.ms()).await;
+    });
+    weather(world, 300.ms());
+    world.fault(fault::hold("console", "machine").at(10.ms()).lasts(40.ms()));
+    world.fault(fault::hold("echo-*", "chatter-*").at(100.ms()).lasts(100.ms()));
+    world.fault(fault::hold_one_way("console", "machine").at(450.ms()).lasts(170.ms()));
+    world.fault(fault::hold_one_way("machine", "console").at(700.ms()).lasts(50.ms()));
+    world.check(always("stopped-in-time", ()).on("started", |(), is_started: bool| {
+        ensure!(!is_started, "it was stopped, and started");
+        Ok(())
+    }));
+}
+
+/// A watchdog takes a worker for dead that hasn't answered four times in a row.
+fn slow_node(world: &mut World) {
+    world.node("worker", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut buffer = [0; 1];
+        loop {
+            let (_, from) = endpoint.recv_from(1, &mut buffer).await.unwrap();
+            endpoint.send_to(from, 1, &buffer).await.unwrap();
+        }
+    });
+    world.client("watchdog", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let (mut missed, mut buffer) = (0, [0; 1]);
+        for number in 0..30u8 {
+            endpoint.send_to("worker:80", 1, &[number]).await.unwrap();
+            let answer = async {
+                while endpoint.recv_from(1, &mut buffer).await.is_ok() && buffer[0] != number {}
+            };
+            missed = if timeout(30.ms(), answer).await.is_ok() { 0 } else { missed + 1 };
+            if missed == 4 {
+                publish("dead", ());
+            }
+            sleep(10.ms()).await;
+        }
+    });
+    weather(world, 300.ms());
+    world.fault(fault::slow("worker", 1.ms()).at(20.ms()).lasts(200.ms()));
+    world.fault(fault::slow("worker", 35.ms()).at(300.ms()).lasts(200.ms()));
+    world.fault(fault::slow("chatter-*", 5.ms()).at(100.ms()).lasts(200.ms()));
+    world.check(always("nobody-is-dead", ()).on("dead", |(), (): ()| {
+        ensure!(false, "the worker lives, and is taken for dead");
+        Ok(())
+    }));
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(u64)]
+struct IssueToken;
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(bool)]
+struct UseToken(u64);
+
+/// Of the wall clock, in milliseconds.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
+    u64::try_from(since.as_millis()).expect("a time before the year 584,556,019")
+}
+
+/// A token says until when it is good by its issuer's clock, and the shop goes by its own.
+fn wall_clock(world: &mut World) {
+    world.node("issuer", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        endpoint.add_rpc_handler(|IssueToken| async { wall_ms() + 500 });
+        std::future::pending::<()>().await;
+    });
+    world.node("shop", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        endpoint.add_rpc_handler(|UseToken(until_ms): UseToken| async move { wall_ms() < until_ms });
+        std::future::pending::<()>().await;
+    });
+    world.client("customer", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for _ in 0..20 {
+            let token = endpoint.call_timeout("issuer:80", IssueToken, 50.ms()).await;
+            if let Ok(until_ms) = token
+                && let Ok(is_taken) = endpoint.call_timeout("shop:80", UseToken(until_ms), 50.ms()).await
+            {
+                publish("taken", is_taken);
+            }
+            sleep(10.ms()).await;
+        }
+    });
+    weather(world, 300.ms());
+    world.fault(fault::clock_jump_forward("customer", 9.secs()).at(50.ms()));
+    world.fault(fault::clock_jump_forward("issuer", 9.secs()).at(100.ms()).lasts(100.ms()));
+    world.fault(fault::clock_jump_forward("shop", 400.ms()).at(100.ms()).lasts(60.ms()));
+    world.fault(fault::clock_jump_forward("shop", 1.secs()).at(300.ms()).lasts(100.ms()));
+    world.check(always("fresh-tokens-are-taken", ()).on("taken", |(), is_taken: bool| {
+        ensure!(is_taken, "a fresh token isn't taken");
+        Ok(())
+    }));
+}
+
+/// Who holds a lease of a second writes as long as its own clock says that it may; whoever gave it waits 50 ms more.
+fn slow_clock(world: &mut World) {
+    world.node("store", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        loop {
+            endpoint.recv_from(1, &mut [0; 1]).await.unwrap();
+            publish("written", ());
+        }
+    });
+    world.node("giver", || async {
+        sleep(1_050.ms()).await;
+        publish("over", ());
+        std::future::pending::<()>().await;
+    });
+    world.client("holder", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let start = Instant::now();
+        while start.elapsed() < 1.secs() {
+            endpoint.send_to("store:80", 1, &[1]).await.unwrap();
+            sleep(30.ms()).await;
+        }
+        sleep(300.ms()).await;
+    });
+    weather(world, 300.ms());
+    world.fault(fault::clock_drift("holder", -1_000).at(Duration::ZERO).named("ordinary drift"));
+    world.fault(fault::clock_drift("store", -300_000).at(10.ms()));
+    world.fault(fault::clock_drift("holder", -200_000).at(20.ms()));
+    world.fault(fault::clock_drift("holder", 100_000).at(1_200.ms()));
+    let over = always("no-write-after-the-lease", false).on("over", |is_over, (): ()| {
+        *is_over = true;
+        Ok(())
+    });
+    world.check(over.on("written", |is_over, (): ()| {
+        ensure!(!*is_over, "a write came when the lease was over");
+        Ok(())
+    }));
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(())]
+struct Write(u64);
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(u64)]
+struct Read;
+
+/// Two of four stores are enough to write, and two to read: a cut through the middle gives each its two.
+fn quorums(world: &mut World) {
+    for store in 0..4 {
+        world.node(format!("store-{store}"), || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let value = Rc::new(Cell::new(0));
+            let to_read = Rc::clone(&value);
+            endpoint.add_rpc_handler(move |Write(written): Write| {
+                value.set(value.get().max(written));
+                async {}
+            });
+            endpoint.add_rpc_handler(move |Read| {
+                let value = to_read.get();
+                async move { value }
+            });
+            std::future::pending::<()>().await;
+        });
+    }
+    world.client("writer", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for value in 1..=15u64 {
+            loop {
+                let calls = (0..4).map(|store| endpoint.call_timeout((format!("store-{store}"), 80), Write(value), 30.ms()));
+                let answers = futures::future::join_all(calls).await;
+                if answers.iter().filter(|answer| answer.is_ok()).count() >= 2 {
+                    break;
+                }
+            }
+            publish("acknowledged", value);
+            sleep(20.ms()).await;
+        }
+    });
+    world.client("reader", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for _ in 0..15 {
+            publish("reading", ());
+            let value = loop {
+                let calls = (0..4).map(|store| endpoint.call_timeout((format!("store-{store}"), 80), Read, 30.ms()));
+                let answers: Vec<u64> =
+                    futures::future::join_all(calls).await.into_iter().filter_map(Result::ok).collect();
+                if answers.len() >= 2 {
+                    break answers.into_iter().max();
+                }
+            };
+            publish("read", value);
+            sleep(25.ms()).await;
+        }
+    });
+    weather(world, 300.ms());
+    let cut = fault::random_partition(["store-*", "writer", "reader"], Split::Any);
+    world.fault(cut.at(100.ms()).lasts(150.ms()).every(200.ms()).times(3));
+    let acknowledged = always("reads-see-writes", (0, 0)).on("acknowledged", |(last, _), value: u64| {
+        *last = value;
+        Ok(())
+    });
+    let reading = acknowledged.on("reading", |(last, least), (): ()| {
+        *least = *last;
+        Ok(())
+    });
+    world.check(reading.on("read", |(_, least), value: Option<u64>| {
+        ensure!(value >= Some(*least), "{value:?} was read after {least} was acknowledged");
+        Ok(())
+    }));
+}
+
+/// Each follows the first of those that it has heard in the last 120 ms.
+fn neighbours(world: &mut World) {
+    for node in 0..5u8 {
+        world.node(format!("node-{node}"), move || async move {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let mut ticks = interval(15.ms());
+            let mut heard: Vec<(u8, Instant)> = Vec::new();
+            let mut number = 0;
+            loop {
+                ticks.tick().await;
+                number += 1;
+                for other in (0..5).filter(|other| *other != node) {
+                    endpoint.send_to((format!("node-{other}"), 80), 1, &[node]).await.unwrap();
+                }
+                let mut from = [0; 1];
+                while let Ok(Ok(_)) = timeout(1.ms(), endpoint.recv_from(1, &mut from)).await {
+                    heard.push((from[0], Instant::now()));
+                }
+                heard.retain(|(_, at)| at.elapsed() < 120.ms());
+                if number > 10 {
+                    publish("follows", heard.iter().map(|(from, _)| *from).min().unwrap_or(node).min(node));
+                }
+            }
+        });
+    }
+    world.client("client", || async { sleep(900.ms()).await });
+    weather(world, 300.ms());
+    world.fault(fault::ring("node-*", 1).at(20.ms()).lasts(60.ms()));
+    world.fault(fault::ring("node-*", 1).at(400.ms()).lasts(200.ms()));
+    world.fault(fault::ring("node-*", 1).at(700.ms()).lasts(50.ms()));
+    world.check(always("one-to-follow", ()).on("follows", |(), leader: u8| {
+        ensure!(leader == 0, "one follows {leader}");
+        Ok(())
+    }));
+}
+
+/// Two stores, each of which asks the other when it starts again.
+fn rack(world: &mut World) {
+    for store in 0..2u8 {
+        world.node(format!("store-{store}"), move || async move {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let value = Rc::new(Cell::new(0));
+            let to_read = Rc::clone(&value);
+            endpoint.add_rpc_handler(move |Read| {
+                let value = to_read.get();
+                async move { value }
+            });
+            if squall::boot_number() == 0 {
+                value.set(7);
+            } else {
+                let other = (format!("store-{}", 1 - store), 80);
+                let known = loop {
+                    if let Ok(known) = endpoint.call_timeout(other.clone(), Read, 50.ms()).await {
+                        break known;
+                    }
+                };
+                publish("known", known);
+                value.set(known);
+            }
+            std::future::pending::<()>().await;
+        });
+    }
+    world.client("client", || async { sleep(900.ms()).await });
+    weather(world, 300.ms());
+    for (nodes, at_ms) in [(vec!["store-0"], 100), (vec!["store-1"], 300), (vec!["store-0", "store-1"], 500), (vec!["store-0"], 700)] {
+        world.fault(crash(nodes).at(at_ms.ms()).restart_after(50.ms()).together());
+    }
+    world.check(always("something-is-left", ()).on("known", |(), value: u64| {
+        ensure!(value == 7, "both are empty");
+        Ok(())
+    }));
+}
+
+/// A listener takes 300 ms without a word for silence; short interruptions don't matter, one of two long ones does.
+fn flapping(world: &mut World) {
+    world.node("speaker", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut ticks = interval(70.ms());
+        loop {
+            ticks.tick().await;
+            endpoint.send_to("listener:80", 1, &[]).await.unwrap();
+        }
+    });
+    world.client("listener", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let end = Instant::now() + 2.secs();
+        while Instant::now() < end {
+            if timeout(300.ms(), endpoint.recv_from(1, &mut [])).await.is_err() {
+                publish("silence", ());
+            }
+        }
+    });
+    weather(world, 300.ms());
+    let down = partition([["speaker"], ["listener"]]);
+    world.fault(down.clone().at(100.ms()).lasts(40.ms()).every(100.ms()).times(4));
+    world.fault(down.at(800.ms()).lasts(320.ms()).every(500.ms()).times(2).named("flaps"));
+    world.check(always("never-silent", ()).on("silence", |(), (): ()| {
+        ensure!(false, "nothing was heard for 300 ms");
+        Ok(())
+    }));
+}
