@@ -184,8 +184,8 @@ pub fn partition_one_way<N: Into<String>>(from: impl IntoIterator<Item = N>, to:
 /// These nodes are cut into two sides, which are drawn each time that it happens. At most [`RANDOM_PARTITION_NODES_MAX`] nodes.
 ///
 /// Source: R. Majumdar and F. Niksic, "Why is random testing effective for partition tolerance bugs?", POPL 2018: most bugs need a few nodes of certain roles
-/// on certain sides, and a random cut into two sides ([`Split::Any`]) has any given placement of k nodes with probability at least 1/2^k, so that few
-/// cuts cover all of them.
+/// on certain sides, and a random cut into two sides ([`Split::Any`]) separates k nodes in any one given way with a probability of at least 2^(1-k), so
+/// that few cuts do it in all ways.
 #[must_use]
 pub fn random_partition(nodes: impl Nodes, split: Split) -> Fault {
     Fault::new(What::RandomPartition { nodes: nodes.names(), split })

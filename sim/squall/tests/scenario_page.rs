@@ -1,14 +1,16 @@
-//! The examples of `docs/scenario-files.md` are read, and one run of each comes to its end.
+//! The examples of `docs/scenario-files.md` and `docs/faults.md` are read, and one run of each comes to its end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall::World;
 use squall::prelude::*;
 use squall::scenario::{Program, Scenario};
-use squall::trace::{Record, Seed, StrategyChoice, Verdict};
+use squall::trace::{EventKind, Record, Seed, SiteKind, StrategyChoice, Verdict};
 
 const PAGE: &str = include_str!("../../../docs/scenario-files.md");
+const FAULTS: &str = include_str!("../../../docs/faults.md");
 
 #[derive(Serialize, Deserialize)]
 struct Args {
@@ -40,9 +42,13 @@ fn kv() -> Program {
 
 /// The text of each block that begins with three backticks and `language`.
 fn blocks(language: &str) -> Vec<String> {
+    [PAGE, FAULTS].into_iter().flat_map(|page| blocks_of(page, language)).collect()
+}
+
+fn blocks_of(page: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
-    for line in PAGE.lines() {
+    for line in page.lines() {
         match &mut block {
             None if line == format!("```{language}") => block = Some(String::new()),
             None => {}
@@ -66,12 +72,42 @@ fn load(text: &str, set: &[&str]) -> Scenario {
 #[test]
 fn every_example_runs() {
     let examples = blocks("toml");
-    assert_eq!(examples.len(), 13, "of all examples");
+    assert_eq!(examples.len(), 22, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
         let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
         assert_eq!(scenario.simulation().run_plan(&plan, Record::Digest).verdict, Verdict::Pass, "{text}");
     }
+}
+
+/// Each kind has an example, in which it happens, and is over if that is said.
+#[test]
+fn every_fault_of_an_example_happens() {
+    let mut kinds = BTreeSet::new();
+    for text in blocks_of(FAULTS, "toml") {
+        let scenario = load(&text, &["end.at=100s"]);
+        let outcome = scenario.simulation().run_plan(&scenario.plan(Seed(1), StrategyChoice::default()), Record::Full);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{text}");
+        assert_eq!(outcome.unreached_faults, [], "{text}");
+        let values = |key: &str| {
+            let values = text.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| name.trim() == key);
+            values.map(|(_, value)| value.trim().trim_matches('"').to_string()).collect::<Vec<String>>()
+        };
+        kinds.extend(values("kind"));
+        let times: usize = values("times").iter().map(|times| times.parse::<usize>().expect("a number") - 1).sum();
+        let faults = outcome.perturbations.iter().filter(|one| {
+            matches!(one.site.kind, SiteKind::Fault | SiteKind::Partition)
+        });
+        assert!(faults.count() >= values("kind").len() + times, "{text}");
+        let events = &outcome.trace.expect("it was recorded").events;
+        let said = |end: &str| {
+            let is_said = |kind: &EventKind<'_>| matches!(kind, EventKind::Fault { what } if what.ends_with(end));
+            events.iter().filter(|event| is_said(&event.kind)).count()
+        };
+        assert_eq!(said(" is healed") + said(" is over"), values("for").len() + times, "{text}");
+    }
+    let all = FAULTS.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`').map(str::to_string));
+    assert_eq!(kinds, all.collect());
 }
 
 /// What every key of a file is called, its own tables' keys included.
@@ -128,6 +164,17 @@ fn every_key_has_an_example() {
         "node",
         "restart_after",
         "pause",
+        "every",
+        "times",
+        "stagger",
+        "together",
+        "poll",
+        "forward",
+        "back",
+        "ppm",
+        "nodes",
+        "split",
+        "reach",
     ] {
         let is_there = match key.strip_prefix('[') {
             Some(_) => all.lines().any(|line| line == key),

@@ -222,7 +222,10 @@ fn read_fault(
         reader.note(Draft::new(kind.span(), message).label("not a kind of fault").meant(meant.as_deref()));
         return None;
     };
-    let fields = reader.fields(table, span.clone(), kind.title, &kind.keys());
+    let known = kind.keys();
+    let fields = reader.fields(table, span.clone(), kind.title, &known);
+    // What isn't among them was told as a mistake.
+    let get = |key: &str| fields.get(key).filter(|_| known.contains(&key));
     let name = names.read(reader, &fields, "fault");
     let at = match fields.get("at") {
         Some(value) => reader.duration("at", value).map(|at| (at, value.span())),
@@ -231,18 +234,18 @@ fn read_fault(
             None
         }
     };
-    let lasts = fields.get("for").map(|value| {
-        let at_once = kind.at_once.expect("only such a kind has the key");
+    let lasts = get("for").map(|value| {
+        let at_once = kind.at_once.unwrap_or_default();
         reader.positive_duration("for", &format!("{at_once}; leave it out if it is to stay"), value)
     });
-    let every = fields.get("every").map(|value| {
+    let every = get("every").map(|value| {
         reader.positive_duration("every", "it would happen all at once; leave it out if it is to happen once", value)
     });
-    let times = fields.get("times").map(|value| reader.count("times", 1..=u64::from(TIMES_MAX), value));
-    let stagger = fields.get("stagger").map(|value| {
+    let times = get("times").map(|value| reader.count("times", 1..=u64::from(TIMES_MAX), value));
+    let stagger = get("stagger").map(|value| {
         reader.positive_duration("stagger", "it would come to all at once; leave it out for that", value)
     });
-    let together = fields.get("together").map(|value| reader.boolean("together", value));
+    let together = get("together").map(|value| reader.boolean("together", value));
     let of_kind = (kind.read)(reader, &fields);
     let ((at, at_span), OfKind { mut fault, groups, is_partition }) = (at?, of_kind?);
     fault = fault.at(at);
