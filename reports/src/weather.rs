@@ -33,6 +33,7 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
         match perturbation.site.kind {
             SiteKind::Fault
             | SiteKind::Partition
+            | SiteKind::Point
             | SiteKind::Loss
             | SiteKind::Duplicate
             | SiteKind::Corruption => (0, 0),
@@ -53,6 +54,7 @@ fn gravity(perturbation: &Perturbation) -> u32 {
     match perturbation.site.kind {
         SiteKind::Fault
             | SiteKind::Partition
+            | SiteKind::Point
             | SiteKind::Loss
             | SiteKind::Duplicate
             | SiteKind::Corruption => 0,

@@ -33,6 +33,12 @@ pub const STORM_BUGS: &[Bug] = &[
     },
     Bug { name: "neighbours that agree on nobody", build: neighbours, property: "one-to-follow", causes: FAULT },
     Bug { name: "two copies in one rack", build: rack, property: "something-is-left", causes: FAULT },
+    Bug {
+        name: "a crash just between two writes",
+        build: between_writes,
+        property: "both-or-none",
+        causes: &[&[SiteKind::Point]],
+    },
     Bug { name: "a link that flaps", build: flapping, property: "never-silent", causes: FAULT },
 ];
 
@@ -380,6 +386,38 @@ fn rack(world: &mut World) {
     }
     world.check(always("something-is-left", ()).on("known", |(), value: u64| {
         ensure!(value == 7, "both are empty");
+        Ok(())
+    }));
+}
+
+/// Two writes without a time between them, so that no crash at a time falls there.
+fn between_writes(world: &mut World) {
+    world.node("bank", || async {
+        if squall::boot_number() > 0 {
+            publish("started", ());
+        }
+        for transfer in 0..10u8 {
+            sleep(20.ms()).await;
+            squall::point!("before a transfer");
+            publish("debited", transfer);
+            squall::point!("between the two writes");
+            publish("credited", transfer);
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("client", || async { sleep(900.ms()).await });
+    weather(world, 300.ms());
+    world.fault(crash("bank").at_point("*", percent(4)).restart_after(30.ms()));
+    let debited = always("both-or-none", 0).on("debited", |open, _: u8| {
+        *open += 1;
+        Ok(())
+    });
+    let credited = debited.on("credited", |open, _: u8| {
+        *open -= 1;
+        Ok(())
+    });
+    world.check(credited.on("started", |open, (): ()| {
+        ensure!(*open == 0, "a transfer was left half done");
         Ok(())
     }));
 }

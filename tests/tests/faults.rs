@@ -626,6 +626,67 @@ fn a_rack_fails_as_one() {
     assert_eq!(told, ["the crash of store-0, store-2 at 10 ms"]);
 }
 
+/// A node that counts, and passes a point before each number and one behind it.
+fn counter(world: &mut World) {
+    for name in ["counter", "other"] {
+        world.node(name, move || async move {
+            for number in 0..1_000u64 {
+                squall::point!("before a number");
+                publish(name, (number, u64::from(squall::boot_number())));
+                squall::point!("behind a number");
+                sleep(1.ms()).await;
+            }
+        });
+    }
+    world.client("client", || async { sleep(1_001.ms()).await });
+}
+
+#[test]
+fn a_crash_comes_at_a_point_of_the_code() {
+    let counted = |outcome: &Outcome, node: &str| numbers::<2>(outcome, node);
+    let all: Vec<[u64; 2]> = (0..1_000).map(|number| [number, 0]).collect();
+    let outcome = run(counter);
+    assert_eq!((counted(&outcome, "counter"), counted(&outcome, "other")), (all.clone(), all.clone()));
+    // At the first time, and never again: it stays down. What the code does behind the point has no effect.
+    let crashes = |point: &'static str| {
+        run(move |world| {
+            counter(world);
+            world.fault(crash("counter").at_point(point, Ratio::ONE));
+        })
+    };
+    let outcome = crashes("before a number");
+    assert_eq!((counted(&outcome, "counter"), counted(&outcome, "other")), (vec![], all.clone()));
+    let said = "0: the crash of counter at the point \"before a number\", \"before a number\" on counter";
+    assert_eq!(said_faults(&outcome), [said]);
+    assert_eq!(counted(&crashes("behind*"), "counter"), [[0, 0]]);
+    // One that nobody passes is told.
+    let outcome = crashes("beside a number");
+    assert_eq!(counted(&outcome, "counter"), all);
+    let told: Vec<&str> = outcome.unreached_faults.iter().map(|unreached| unreached.fault.as_str()).collect();
+    assert_eq!(told, ["the crash of counter at the point \"beside a number\""]);
+}
+
+/// A tenth of all times, in each boot anew, and none once the storm is over.
+#[test]
+fn crashes_at_points_come_as_often_as_they_are_to() {
+    let outcome = run(|world| {
+        counter(world);
+        world.limits().virtual_ns = u64::MAX;
+        world.fault(crash("*er").at_point("behind a number", percent(10)).restart_after(Duration::from_micros(1)));
+        world.heal(900.ms());
+    });
+    let (passed, crashed) = (
+        numbers::<2>(&outcome, "counter").len() + numbers::<2>(&outcome, "other").len(),
+        outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Point).count(),
+    );
+    // At the heal what has been passed since the last crash is passed without any: about a hundred each, of some two thousand.
+    let expected = (passed as f64 - 200.0) * 0.1;
+    let deviation = (passed as f64 * 0.1 * 0.9).sqrt();
+    assert!((crashed as f64 - expected).abs() < 4.0 * deviation, "{crashed} of {passed}");
+    let last = said_faults(&outcome).iter().filter_map(|said| said.split(':').next()?.parse::<u64>().ok()).max();
+    assert!((800_000..=900_000).contains(&last.unwrap()), "{last:?}");
+}
+
 /// What can't be is said when the world is described, or when its nodes are known.
 #[test]
 fn impossible_faults_are_refused() {
@@ -642,7 +703,7 @@ fn impossible_faults_are_refused() {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
     };
-    let cases: [(fn() -> Fault, &str); 13] = [
+    let cases: [(fn() -> Fault, &str); 16] = [
         (|| crash("store-9"), "names \"store-9\", but the nodes are store-0, store-1, store-2, client"),
         (|| fault::hold("store-0", "nobody"), "names \"nobody\""),
         (|| fault::slow("store-0", Duration::ZERO), "takes no time isn't slow"),
@@ -654,6 +715,9 @@ fn impossible_faults_are_refused() {
         (|| crash("store-0").times(2), "needs `every`"),
         (|| crash("store-0").every(1.secs()), "needs `times`"),
         (|| pause("store-0").lasts(2.ms()).every(2.ms()).times(2), "it lasts 2 ms"),
+        (|| pause("store-0").at_point("a", Ratio::ONE), "only a crash can come at a point"),
+        (|| crash("store-0").at_point("a", Ratio::ZERO), "never comes"),
+        (|| crash("store-0").at_point("a", Ratio::ONE).stagger(1.ms()), "leave out `every`"),
         (|| crash("store-*").together().stagger(1.ms()), "leave out `together` or `stagger`"),
         (|| fault::link("store-0", "client", |_| {}), "changes something of its weather"),
     ];

@@ -20,7 +20,7 @@
 //!
 //! [[perturbation]]
 //! says = "the answer to call 3 (Pay) from bank-0 to alice-0 is lost"
-//! kind = "loss"                   # or latency, duplicate, corruption, order, fault, partition, operation
+//! kind = "loss"                   # or latency, duplicate, corruption, order, fault, partition, point, operation
 //! flow = "0123456789abcdef"
 //! number = 3
 //! fingerprint = "0123456789abcdef"
@@ -551,7 +551,7 @@ impl Entry {
         if of_message && self.fingerprint == ANY_FINGERPRINT {
             return Err("has a fingerprint of zeros, which is no message's".to_string());
         }
-        let happens = matches!(self.kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Operation);
+        let happens = matches!(self.kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation);
         if happens && self.value > 1 {
             return Err(format!("has the value {}: expected 1 (it happens) or 0 (it doesn't)", self.value));
         }
@@ -828,7 +828,7 @@ value = "18446744073709551615"
         ) {
             let entry = |(kind, flow, fingerprint, value, says): (usize, u64, u64, u64, String)| {
                 let kind = SiteKind::ALL[kind];
-                let happens = matches!(kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Operation);
+                let happens = matches!(kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation);
                 let value = if happens { value % 2 } else { value };
                 Entry { says, kind, flow: FlowId(flow), number: 1, fingerprint, value }
             };

@@ -241,7 +241,7 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
     let loosen = |planned: &Override| {
         let mut planned = *planned;
         let places = match planned.site.kind {
-            SiteKind::Fault | SiteKind::Partition | SiteKind::Operation => return Some(planned),
+            SiteKind::Fault | SiteKind::Partition | SiteKind::Point | SiteKind::Operation => return Some(planned),
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
             SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => earlier,
@@ -318,6 +318,7 @@ impl Search<'_> {
             SiteKind::Duplicate,
             SiteKind::Corruption,
             SiteKind::Loss,
+            SiteKind::Point,
             SiteKind::Partition,
             SiteKind::Fault,
             SiteKind::Operation,
@@ -419,7 +420,11 @@ impl Search<'_> {
                 SiteKind::Latency => calm,
                 SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption => 1,
                 // Another cut is no milder one.
-                SiteKind::Loss | SiteKind::Fault | SiteKind::Partition | SiteKind::Operation => continue,
+                SiteKind::Loss
+                | SiteKind::Fault
+                | SiteKind::Partition
+                | SiteKind::Point
+                | SiteKind::Operation => continue,
             };
             let softened = self.soften_one(set, index, mildest, value);
             any |= softened != value;

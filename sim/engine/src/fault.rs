@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use squall_trace::Ratio;
 use squall_trace::trace::format_ns;
 
 use crate::world::{Link, LinkRule, duration_ns};
@@ -23,6 +24,8 @@ pub const RANDOM_PARTITION_NODES_MAX: usize = 63;
 pub struct Fault {
     pub(crate) name: Option<String>,
     pub(crate) at: Duration,
+    /// In place of a time: at a point of the code that is named so, in that share of all times that it is passed.
+    pub(crate) point: Option<(String, Ratio)>,
     /// Of a crash: how long the node is down.
     pub(crate) lasts: Option<Duration>,
     pub(crate) every: Option<Duration>,
@@ -252,6 +255,7 @@ impl Fault {
         Fault {
             name: None,
             at: Duration::ZERO,
+            point: None,
             lasts: None,
             every: None,
             times: 1,
@@ -272,6 +276,19 @@ impl Fault {
     #[must_use]
     pub fn at(mut self, at: Duration) -> Fault {
         self.at = at;
+        self
+    }
+
+    /// For a crash, in place of a time: it comes where one of the nodes passes a point of its code that is named so (or by a pattern with `*`), in that
+    /// share of all times. Each time is a decision of its own. What the code does from there on has no effect any more; it ends at the next `await`. See
+    /// `squall::point!`.
+    ///
+    /// # Panics
+    /// For another fault.
+    #[must_use]
+    pub fn at_point(mut self, point: impl Into<String>, share: Ratio) -> Fault {
+        assert!(self.is_crash(), "only a crash can come at a point of the code");
+        self.point = Some((point.into(), share));
         self
     }
 
@@ -363,6 +380,16 @@ impl Fault {
     /// # Errors
     /// In words, for the program's author: `times` without `every`, the other way round, or an occurrence that begins before the one before is over.
     pub fn validate(&self) -> Result<(), String> {
+        if self.point.is_some() && (self.together || self.stagger.is_some() || self.every.is_some() || self.times != 1) {
+            return Err("a crash at a point of the code comes as often as that is passed: leave out `every`, `times`, \
+                        `stagger` and `together`"
+                .to_string());
+        }
+        if let Some((point, share)) = &self.point
+            && share.threshold().is_never()
+        {
+            return Err(format!("a crash at the point {point:?} in no share of all times never comes"));
+        }
         if self.together && self.stagger.is_some() {
             return Err("a fault that happens to several nodes together doesn't come to one after the other: \
                         leave out `together` or `stagger`"
@@ -427,6 +454,7 @@ impl Fault {
     /// The sentence of an occurrence.
     pub(crate) fn sentence_at(&self, at: Duration) -> String {
         match &self.name {
+            Some(name) if self.point.is_some() => format!("{name} ({})", self.what_in_words(at)),
             Some(name) => format!("{name} at {}", format_ns(duration_ns(at))),
             None => self.what_in_words(at),
         }
@@ -434,7 +462,10 @@ impl Fault {
 
     /// What it does and when, whatever its name is.
     fn what_in_words(&self, at: Duration) -> String {
-        let at = format_ns(duration_ns(at));
+        let at = match &self.point {
+            Some((point, _)) => format!("the point {point:?}"),
+            None => format_ns(duration_ns(at)),
+        };
         let arrow = |both_ways: bool| if both_ways { "and" } else { "->" };
         match &self.what {
             What::Node { nodes, change } => {
@@ -478,6 +509,12 @@ impl Fault {
         let Some(name) = &self.name else { return self.what_in_words(at) };
         let until = self.lasts.map_or_else(String::new, |lasts| format!(", for {}", format_ns(duration_ns(lasts))));
         format!("{name} ({}{until})", self.what_in_words(at))
+    }
+
+    /// The point of the code at which it comes, by name or pattern, if it isn't at a time.
+    #[must_use]
+    pub fn point(&self) -> Option<&str> {
+        self.point.as_ref().map(|(point, _)| point.as_str())
     }
 
     /// The node names and patterns that it speaks of.

@@ -28,6 +28,7 @@ pub mod net;
 mod network;
 mod panics;
 mod payload;
+pub mod point;
 pub mod rand;
 mod read_ahead;
 pub mod rpc;

@@ -1550,6 +1550,9 @@ impl Kernel {
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
         let unreached = unreached.map(|fault| UnreachedFault { fault: fault.to_string(), why: Unreached::Ended });
         self.unreached_faults.extend(unreached);
+        let not_passed = self.crash_points.iter().filter(|crash_point| !crash_point.was_passed);
+        let unreached = not_passed.map(|crash_point| crash_point.sentence.clone());
+        self.unreached_faults.extend(unreached.map(|fault| UnreachedFault { fault, why: Unreached::Ended }));
         for index in messages {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (u64::from(message.number), message.copy);

@@ -9,6 +9,7 @@ use crate::clock::Change;
 use crate::fault::{Fault, NodeChange, Split, What};
 use crate::kernel::{Kernel, Node};
 use crate::network::Cut;
+use crate::point::CrashPoint;
 use crate::world::{Heal, LinkRule, duration_ns, matches};
 
 /// A step of the script.
@@ -177,6 +178,21 @@ impl Kernel {
             }
         };
         let lasts_ns = fault.lasts.map(duration_ns);
+        if let (Some((point, share)), Effect::Nodes { nodes, .. }) = (&fault.point, &effect) {
+            let mut is_of = vec![false; self.nodes.len()];
+            nodes.iter().for_each(|node| is_of[node.index()] = true);
+            let sentence = fault.sentence();
+            self.crash_points.push(CrashPoint {
+                nodes: is_of,
+                point: point.clone(),
+                share: share.threshold(),
+                address: fault.name.clone().unwrap_or_else(|| sentence.clone()),
+                sentence,
+                restart_after_ns: lasts_ns,
+                was_passed: false,
+            });
+            return Ok(());
+        }
         for at in fault.occurrences() {
             let sentence = fault.sentence_at(at);
             let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
@@ -220,18 +236,33 @@ impl Kernel {
     /// Whether the fault that a script or a control task asks for happens: a decision like any other. `address` names it, and
     /// `said` says it in plain words; asked for again, the same fault is the next number of the same flow.
     pub(crate) fn decide_fault(&mut self, address: &str, said: &str) -> bool {
-        let site = self.next_site(address);
-        self.decide_fault_at(site, said)
+        let site = self.next_fault_site(SiteKind::Fault, address);
+        self.decide_fault_at(site, 1, said)
     }
 
-    fn next_site(&mut self, address: &str) -> Site {
+    /// Where the fault of that address is decided, this time.
+    pub(crate) fn next_fault_site(&mut self, kind: SiteKind, address: &str) -> Site {
         let flow = FlowId(squall_trace::id::hash_parts(&[b"fault", address.as_bytes()]));
-        Site { kind: SiteKind::Fault, flow, number: self.script.next_number(flow) }
+        Site { kind, flow, number: self.script.next_number(flow) }
     }
 
-    fn decide_fault_at(&mut self, site: Site, said: &str) -> bool {
+    /// Whether a fault happens, if it was `drawn` so.
+    pub(crate) fn decide_fault_at(&mut self, site: Site, drawn: u64, said: &str) -> bool {
         self.name_fault(site.flow, said);
-        self.decisions.decide(site, self.now_ns, 0, 1, || site.flow.0) != 0
+        self.decisions.decide(site, self.now_ns, 0, drawn, || site.flow.0) != 0
+    }
+
+    /// A node crashes by a fault of that sentence, and starts again after a while if that is said.
+    pub(crate) fn crash_for(&mut self, node: NodeId, sentence: String, restart_after_ns: Option<u64>) {
+        if !self.crash(node) {
+            return;
+        }
+        self.nodes[node.index()].restart_pending = restart_after_ns.is_some();
+        if let Some(after_ns) = restart_after_ns {
+            let what = BegunWhat::Crashes(vec![(node, self.nodes[node.index()].boot)]);
+            let at_ns = self.now_ns.saturating_add(after_ns);
+            self.schedule_act(at_ns, Act::End(Box::new(Begun { sentence, what })));
+        }
     }
 
     fn name_fault(&mut self, flow: FlowId, said: &str) {
@@ -272,10 +303,9 @@ impl Kernel {
             self.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
             return;
         }
-        let site = self.next_site(&address);
         let effect = match effect {
             Effect::RandomCut { nodes, split } => {
-                let site = Site { kind: SiteKind::Partition, ..site };
+                let site = self.next_fault_site(SiteKind::Partition, &address);
                 let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Partition as u16);
                 let cuts = cuts(nodes.len(), split);
                 let drawn = ((u128::from(word) * u128::from(cuts)) >> 64) as u64;
@@ -299,7 +329,7 @@ impl Kernel {
                 Effect::Cut(Cut::Groups { group_of, one_way: false })
             }
             effect => {
-                if !self.decide_fault_at(site, &said) {
+                if !self.decide_fault(&address, &said) {
                     return;
                 }
                 effect

@@ -102,6 +102,35 @@ pub mod rpc {
 
 pub use rpc::Request;
 
+/// What `point!` writes.
+#[doc(hidden)]
+pub mod points {
+    pub use squall_engine::point::*;
+}
+
+/// A point of a node's code at which it may crash: where a fault says so ([`Fault::at_point`], or `at_point` in a scenario file), and else nothing at all. What
+/// the code does behind the point at which it crashed has no effect any more, and it ends at its next `await`.
+///
+/// ```
+/// # fn write(_: &str) {}
+/// write("debit");
+/// squall::point!("between the two writes");
+/// write("credit");
+/// ```
+#[macro_export]
+macro_rules! point {
+    ($name:expr $(,)?) => {{
+        #[$crate::points::distributed_slice($crate::points::POINTS)]
+        #[linkme(crate = $crate::points::linkme)]
+        static POINT: $crate::points::Point = $crate::points::Point {
+            name: $name,
+            file: ::core::file!(),
+            line: ::core::line!(),
+        };
+        $crate::points::pass(&POINT);
+    }};
+}
+
 /// What `reachable!` and `sometimes!` write.
 #[doc(hidden)]
 pub mod goals {

@@ -47,6 +47,7 @@ fn store(world: &mut World, args: &Args) {
     let pause = args.pause;
     assert!(args.batch < 200, "a batch of {} is too much", args.batch);
     world.nodes("store", 3, |_| std::future::pending::<()>());
+    squall::point!("a point of the test");
     world.clients("client", 2, move |_| squall::time::sleep(pause));
     world.node("gateway", std::future::pending::<()>);
 }
@@ -844,6 +845,60 @@ const WRONG: &[Case] = &[
         "[[fault]]\nkind = \"hold\"\nfrom = \"store-0\"\nto = \"gateway\"\nat = \"1s\"\nstagger = \"1s\"",
         "unknown key `stagger` in a hold",
         "stagger",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"half a write\"\nshare = \"5%\"",
+        "no point of the code is named \"half a write\"; there are a point of the test",
+        "\"half a write\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"a piont of the test\"\nshare = \"5%\"",
+        "`at_point`",
+        "\"a piont of the test\"",
+        "did you mean `\"a point of the test\"`?",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = 7\nshare = \"5%\"",
+        "`at_point`: expected the name of a point",
+        "7",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"a point*\"",
+        "a crash lacks `share`",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"a point*\"\nshare = \"0%\"",
+        "never comes",
+        "share",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"a point*\"\nshare = \"101%\"",
+        "`share`",
+        "\"101%\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"a point*\"\nshare = \"5%\"\nat = \"1s\"",
+        "`at` a time or `at_point`, not both",
+        "at_point",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat_point = \"a point*\"\nshare = \"5%\"\nevery = \"1s\"\ntimes = 2",
+        "as often as that is passed",
+        "share",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nshare = \"5%\"\nat = \"1s\"",
+        "`share` belongs to `at_point`",
+        "share",
         "",
     ),
     // The clock.

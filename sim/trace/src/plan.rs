@@ -93,6 +93,9 @@ pub struct Bases {
     /// The same.
     #[serde(default = "calm")]
     partition: Base,
+    /// The same.
+    #[serde(default = "calm")]
+    point: Base,
 }
 
 fn calm() -> Base {
@@ -122,6 +125,7 @@ impl Bases {
             operation: base,
             corruption: base,
             partition: base,
+            point: base,
         }
     }
 
@@ -138,6 +142,7 @@ impl Bases {
             SiteKind::Operation => self.operation,
             SiteKind::Corruption => self.corruption,
             SiteKind::Partition => self.partition,
+            SiteKind::Point => self.point,
         }
     }
 
@@ -153,6 +158,7 @@ impl Bases {
             SiteKind::Operation => &mut self.operation,
             SiteKind::Corruption => &mut self.corruption,
             SiteKind::Partition => &mut self.partition,
+            SiteKind::Point => &mut self.point,
         } = base;
         self
     }
@@ -263,7 +269,7 @@ impl Perturbation {
             SiteKind::Corruption => {
                 format!("{subject} arrives with bit {} flipped", self.value.saturating_sub(1))
             }
-            SiteKind::Fault | SiteKind::Partition => format!("{subject} happens"),
+            SiteKind::Fault | SiteKind::Partition | SiteKind::Point => format!("{subject} happens"),
             SiteKind::Operation => subject,
         }
     }

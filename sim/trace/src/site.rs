@@ -31,11 +31,13 @@ pub enum SiteKind {
     Corruption = 6,
     /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Calm: 0.
     Partition = 7,
+    /// Whether a node crashes where it passes a point of its code. Value: 1 it does, 0 not. Calm: 0.
+    Point = 8,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 8] = [
+    pub const ALL: [SiteKind; 9] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -44,6 +46,7 @@ impl SiteKind {
         SiteKind::Operation,
         SiteKind::Corruption,
         SiteKind::Partition,
+        SiteKind::Point,
     ];
 
     /// The index into a table by kind.

@@ -47,6 +47,7 @@ use crate::clock::NodeClock;
 use crate::script::{Act, Script};
 use crate::journal::Journal;
 use crate::network::Network;
+use crate::point::CrashPoint;
 use crate::read_ahead::read_ahead;
 use crate::world::{Heal, Init, Limits, OnPanic};
 
@@ -256,6 +257,8 @@ pub(crate) struct Kernel {
     pauses: BTreeMap<NodeId, Vec<u64>>,
     /// How many pauses, slownesses and changes of clocks there were: they are known by that number.
     pub changes_begun: u64,
+    /// Crashes that come where a node passes a point of its code.
+    pub crash_points: Vec<CrashPoint>,
     /// Of slow nodes.
     processors: BTreeMap<NodeId, Processor>,
     /// The tasks that wait for a processor before each poll, by slot, with their generations.
@@ -340,6 +343,7 @@ impl Kernel {
             put_aside: BTreeMap::new(),
             pauses: BTreeMap::new(),
             changes_begun: 0,
+            crash_points: Vec::new(),
             processors: BTreeMap::new(),
             slowed: BTreeMap::new(),
             served: Vec::new(),

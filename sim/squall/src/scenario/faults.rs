@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use squall_engine::fault::{self, DRIFT_PPM_MAX, Fault, Split, TIMES_MAX};
-use squall_engine::matches;
+use squall_engine::{matches, point};
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::Draft;
@@ -124,7 +124,7 @@ const KINDS: [Kind; 10] = [
         read: read_ring,
         at_once: Some("a ring that is over at once is none"),
     },
-    Kind { name: "crash", title: "a crash", keys: &["restart_after"], read: read_crash, at_once: None },
+    Kind { name: "crash", title: "a crash", keys: &["restart_after", "at_point", "share"], read: read_crash, at_once: None },
     Kind {
         name: "pause",
         title: "a pause",
@@ -227,7 +227,13 @@ fn read_fault(
     // What isn't among them was told as a mistake.
     let get = |key: &str| fields.get(key).filter(|_| known.contains(&key));
     let name = names.read(reader, &fields, "fault");
-    let at = match fields.get("at") {
+    let at = match get("at") {
+        None if get("at_point").is_some() => Some((Duration::ZERO, span.clone())),
+        Some(_) if get("at_point").is_some() => {
+            let draft = Draft::new(fields.key_span("at_point"), "a crash is `at` a time or `at_point`, not both");
+            reader.note(draft.label("this one").also(fields.key_span("at"), "and this one"));
+            None
+        }
         Some(value) => reader.duration("at", value).map(|at| (at, value.span())),
         None => {
             reader.missing(&fields, "at", "when it happens, such as \"2s\"");
@@ -268,7 +274,7 @@ fn read_fault(
         fault = fault.together();
     }
     if let Err(error) = fault.validate() {
-        let key = ["every", "times", "together"].into_iter().find(|key| fields.get(key).is_some());
+        let key = ["share", "every", "times", "together", "stagger"].into_iter().find(|key| fields.get(key).is_some());
         let place = key.map_or_else(|| span.clone(), |key| fields.key_span(key));
         reader.note(Draft::new(place, format!("the fault can't be: {error}")).label("here"));
         return None;
@@ -298,12 +304,45 @@ fn read_node(
 fn read_crash(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
     read_node(reader, fields, |reader, fields, nodes| {
         let restart_after = fields.get("restart_after").map(|value| reader.duration("restart_after", value));
-        let fault = fault::crash(nodes);
+        let mut fault = fault::crash(nodes);
+        match (fields.get("at_point"), fields.get("share")) {
+            (Some(point), share) => {
+                let name = read_point(reader, point);
+                let share = match share {
+                    Some(share) => reader.share("share", share),
+                    None => {
+                        reader.missing(fields, "share", "in what share of all times it crashes there, such as \"5%\"");
+                        None
+                    }
+                };
+                fault = fault.at_point(name?, share?);
+            }
+            (None, Some(_)) => {
+                let draft = Draft::new(fields.key_span("share"), "`share` belongs to `at_point`, which isn't there");
+                reader.note(draft.label("expected `at_point` beside it"));
+                return None;
+            }
+            (None, None) => {}
+        }
         match restart_after {
             Some(after) => Some(fault.restart_after(after?)),
             None => Some(fault),
         }
     })
+}
+
+/// The name of a point of the code, or a pattern of some.
+fn read_point(reader: &mut Reader, value: &Value<'_>) -> Option<String> {
+    let said = reader.text("at_point", "the name of a point, as in squall::point!(\"between the two writes\")", value)?;
+    let all = point::names();
+    if !all.iter().any(|name| matches(said, name)) {
+        let there_are = if all.is_empty() { "there are none".to_string() } else { format!("there are {}", all.join(", ")) };
+        let message = format!("`at_point`: no point of the code is named {:?}; {there_are}", shortened(said));
+        let meant = nearest(said, all.iter().copied()).map(|name| format!("{name:?}"));
+        reader.note(Draft::new(value.span(), message).label("not a point").meant(meant.as_deref()));
+        return None;
+    }
+    Some(said.to_string())
 }
 
 fn read_slow(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
