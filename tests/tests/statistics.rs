@@ -290,3 +290,93 @@ fn fixed_and_empirical_latencies_are_as_configured() {
         assert_eq!(agrees(found as u64, MESSAGES, 0.25), right, "{ones} of {of}");
     }
 }
+
+/// How long tasks take in the mean that come to a slow node at random, as a share of one poll's time.
+fn mean_sojourn(load: f64) -> f64 {
+    const POLL_NS: u64 = 1_000_000;
+    const TASKS: u64 = 40_000;
+    let simulation = Simulation::new(move |world: &mut World| {
+        world.client("slow", move || async move {
+            let start = squall::time::Instant::now();
+            let mut rng = squall::rand::rng();
+            let mut arrival_ns = 2_000_000_000;
+            for _ in 0..TASKS {
+                // A word above zero, as a share of all: the inverse of an exponential distribution.
+                let share = (rand_core::Rng::next_u64(&mut rng) >> 11) as f64 + 1.0;
+                arrival_ns += (-(share / (1u64 << 53) as f64).ln() * POLL_NS as f64 / load) as u64;
+                let arrives = start + Duration::from_nanos(arrival_ns);
+                squall::spawn(async move {
+                    squall::time::sleep_until(arrives).await;
+                    squall::publish("took", arrives.elapsed().as_nanos() as u64);
+                });
+            }
+            squall::time::sleep_until(start + Duration::from_nanos(arrival_ns + 10_000_000_000)).await;
+        });
+        // All of them wait before it is slow.
+        world.fault(squall::fault::slow("slow", Duration::from_nanos(POLL_NS)).at(1.secs()));
+    });
+    #[derive(Default)]
+    struct Took(Vec<u64>);
+    impl Observer for Took {
+        fn interest(&self) -> EventMask {
+            EventMask::PUBLISH
+        }
+
+        fn on_event(&mut self, event: &Event<'_>) {
+            if let EventKind::Publish { value, .. } = &event.kind {
+                self.0.push(value.parse().unwrap());
+            }
+        }
+    }
+    let mut took = Took::default();
+    let outcome = simulation.run(&Plan::seeded("statistics", Seed(5)), Record::Digest, &mut took);
+    assert_eq!((outcome.verdict, took.0.len() as u64), (Verdict::Pass, TASKS));
+    took.0.iter().sum::<u64>() as f64 / TASKS as f64 / POLL_NS as f64
+}
+
+/// A slow node is a queue with random arrivals and service of a fixed length: M/D/1, whose mean sojourn is 1 + load / (2 (1 - load)) times the service
+/// (F. Pollaczek, 1930; A. Khinchin, 1932). With random service (M/M/1) it would be twice as much beyond 1.
+#[test]
+fn a_slow_node_is_a_queue() {
+    for (load, tolerance) in [(0.5, 0.03), (0.9, 0.1)] {
+        let (mean, theory) = (mean_sojourn(load), 1.0 + load / (2.0 * (1.0 - load)));
+        assert!((mean / theory - 1.0).abs() < tolerance, "at load {load}: {mean}, and not {theory}");
+    }
+}
+
+/// Each cut comes equally often: chi-squared with 14 degrees of freedom, whose 99.99 % point is 42.6.
+#[test]
+fn random_partitions_are_uniform() {
+    const TIMES: u32 = 6_000;
+    let simulation = Simulation::new(|world: &mut World| {
+        for node in 0..5 {
+            world.node(format!("node-{node}"), std::future::pending::<()>);
+        }
+        world.end_at(Duration::from_secs(u64::from(TIMES)));
+        let cut = squall::fault::random_partition("node-*", squall::fault::Split::Any);
+        world.fault(cut.lasts(1.ms()).every(500.ms()).times(TIMES));
+    });
+    #[derive(Default)]
+    struct Cuts(BTreeMap<String, u64>);
+    impl Observer for Cuts {
+        fn interest(&self) -> EventMask {
+            EventMask::FAULTS
+        }
+
+        fn on_event(&mut self, event: &Event<'_>) {
+            if let EventKind::Fault { what } = &event.kind
+                && let Some((_, cut)) = what.split_once(": ")
+                && !what.ends_with(" is healed")
+            {
+                *self.0.entry(cut.to_string()).or_default() += 1;
+            }
+        }
+    }
+    let mut cuts = Cuts::default();
+    simulation.run(&Plan::seeded("statistics", Seed(9)), Record::Digest, &mut cuts);
+    let counts: Vec<u64> = cuts.0.into_values().collect();
+    assert_eq!((counts.len(), counts.iter().sum::<u64>()), (15, u64::from(TIMES)));
+    let expected = f64::from(TIMES) / 15.0;
+    let chi: f64 = counts.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
+    assert!(chi < 42.6, "chi-squared {chi}: {counts:?}");
+}

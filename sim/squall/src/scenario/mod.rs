@@ -32,7 +32,7 @@
 //! to      = "store-0"
 //! latency = { lognormal = { median = "2ms", p99 = "40ms" } }
 //!
-//! [[fault]]                    # `groups`, or `from` and `to` (one_way = true: only that way)
+//! [[fault]]                    # docs/faults.md has all kinds; `groups`, or `from` and `to` (one_way = true: only that way)
 //! name   = "split"
 //! kind   = "partition"
 //! groups = [["store-0"], ["store-1", "store-2"]]
