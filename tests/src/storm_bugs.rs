@@ -395,6 +395,7 @@ fn between_writes(world: &mut World) {
     world.node("bank", || async {
         if squall::boot_number() > 0 {
             publish("started", ());
+            return std::future::pending::<()>().await;
         }
         for transfer in 0..10u8 {
             sleep(20.ms()).await;
