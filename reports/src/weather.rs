@@ -53,11 +53,11 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
 fn gravity(perturbation: &Perturbation) -> u32 {
     match perturbation.site.kind {
         SiteKind::Fault
-            | SiteKind::Partition
-            | SiteKind::Point
-            | SiteKind::Loss
-            | SiteKind::Duplicate
-            | SiteKind::Corruption => 0,
+        | SiteKind::Partition
+        | SiteKind::Point
+        | SiteKind::Loss
+        | SiteKind::Duplicate
+        | SiteKind::Corruption => 0,
         SiteKind::Latency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
         SiteKind::Latency => 1,
         SiteKind::Order => 2,

@@ -137,9 +137,7 @@ fn slow_node(world: &mut World) {
         let (mut missed, mut buffer) = (0, [0; 1]);
         for number in 0..30u8 {
             endpoint.send_to("worker:80", 1, &[number]).await.unwrap();
-            let answer = async {
-                while endpoint.recv_from(1, &mut buffer).await.is_ok() && buffer[0] != number {}
-            };
+            let answer = async { while endpoint.recv_from(1, &mut buffer).await.is_ok() && buffer[0] != number {} };
             missed = if timeout(30.ms(), answer).await.is_ok() { 0 } else { missed + 1 };
             if missed == 4 {
                 publish("dead", ());
@@ -274,7 +272,8 @@ fn quorums(world: &mut World) {
         let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
         for value in 1..=15u64 {
             loop {
-                let calls = (0..4).map(|store| endpoint.call_timeout((format!("store-{store}"), 80), Write(value), 30.ms()));
+                let calls =
+                    (0..4).map(|store| endpoint.call_timeout((format!("store-{store}"), 80), Write(value), 30.ms()));
                 let answers = futures::future::join_all(calls).await;
                 if answers.iter().filter(|answer| answer.is_ok()).count() >= 2 {
                     break;
@@ -381,7 +380,9 @@ fn rack(world: &mut World) {
     }
     world.client("client", || async { sleep(900.ms()).await });
     weather(world, 300.ms());
-    for (nodes, at_ms) in [(vec!["store-0"], 100), (vec!["store-1"], 300), (vec!["store-0", "store-1"], 500), (vec!["store-0"], 700)] {
+    for (nodes, at_ms) in
+        [(vec!["store-0"], 100), (vec!["store-1"], 300), (vec!["store-0", "store-1"], 500), (vec!["store-0"], 700)]
+    {
         world.fault(crash(nodes).at(at_ms.ms()).restart_after(50.ms()).together());
     }
     world.check(always("something-is-left", ()).on("known", |(), value: u64| {

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use squall::fault::Split;
 use squall::net::Endpoint;
 use squall::prelude::*;
 use squall::time::{Instant, interval, sleep, sleep_until, timeout};
-use squall::trace::{EndReason, EventKind, LossReason, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict};
-use squall::fault::Split;
+use squall::trace::{
+    EndReason, EventKind, LossReason, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict,
+};
 use squall::{Bursts, Simulation, World, fault, publish};
 use squall_tests::facts;
 
@@ -144,9 +146,11 @@ fn a_link_s_weather_changes_for_a_time() {
     );
     // What a fault leaves out stays as it is, and of two the later one counts.
     let outcome = talk(|world| {
-        let lossy = |share: Ratio| fault::link("a", "b", move |link| {
-            link.loss(share);
-        });
+        let lossy = |share: Ratio| {
+            fault::link("a", "b", move |link| {
+                link.loss(share);
+            })
+        };
         world.fault(lossy(Ratio::ONE).at(4_500.us()).lasts(5.ms()));
         world.fault(lossy(Ratio::ZERO).at(6_500.us()).lasts(1.ms()));
     });
@@ -228,8 +232,7 @@ fn each_poll_of_a_slow_node_takes_its_time() {
             }
         })
     };
-    let expected: Vec<[u64; 2]> =
-        [10_000, 20_000].into_iter().flat_map(|at| [[0, at], [1, at], [2, at]]).collect();
+    let expected: Vec<[u64; 2]> = [10_000, 20_000].into_iter().flat_map(|at| [[0, at], [1, at], [2, at]]).collect();
     assert_eq!(numbers(&world(false), "polled"), expected);
     let outcome = world(true);
     // One after the other, in the order in which they were woken, and what a poll does is seen at its end. The root is woken too, when the first ends.
@@ -546,9 +549,12 @@ fn a_random_partition_comes_back_from_its_perturbation() {
         assert_eq!(outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Partition).count(), 4);
         let again = simulation.run_plan(&plan.only(&outcome.perturbations), Record::Full);
         assert_eq!(again.digest, outcome.digest);
-        cuts.extend(said_faults(&outcome).into_iter().filter(|said| !said.ends_with("is healed")).map(|said| {
-            said.split_once(": ").unwrap().1.split_once(": ").unwrap().1.to_string()
-        }));
+        cuts.extend(
+            said_faults(&outcome)
+                .into_iter()
+                .filter(|said| !said.ends_with("is healed"))
+                .map(|said| said.split_once(": ").unwrap().1.split_once(": ").unwrap().1.to_string()),
+        );
         let faults = |outcome: &Outcome| outcome.messages.lost;
         assert_eq!(faults(&simulation.run_plan(&plan.only(&[]), Record::Full)), 0);
     }
@@ -595,8 +601,7 @@ fn stores(more: impl Fn(&mut World) + Send + Sync + 'static) -> Outcome {
 
 #[test]
 fn a_rolling_restart_takes_one_after_the_other() {
-    let outcome =
-        stores(|world| world.fault(crash("store-*").at(10.ms()).restart_after(5.ms()).stagger(20.ms())));
+    let outcome = stores(|world| world.fault(crash("store-*").at(10.ms()).restart_after(5.ms()).stagger(20.ms())));
     let expected = ["10 down 0", "15 up 0", "30 down 1", "35 up 1", "50 down 2", "55 up 2"];
     assert_eq!(boots_and_crashes(&outcome), expected);
     assert_eq!(outcome.perturbations.len(), 3);
@@ -687,6 +692,53 @@ fn crashes_at_points_come_as_often_as_they_are_to() {
     assert!((800_000..=900_000).contains(&last.unwrap()), "{last:?}");
 }
 
+/// What a control task asks for begins at once, and is known by what it says and by who asks.
+#[test]
+fn a_control_task_injects_any_fault() {
+    let outcome = talk(|world| {
+        world.control(|cluster| async move {
+            sleep(4_500.us()).await;
+            assert!(cluster.inject(fault::hold_one_way("a", "b").lasts(6.ms())));
+            assert!(cluster.inject(fault::slow(["a", "b"], Duration::from_nanos(1)).lasts(1.ms())));
+            sleep(8.ms()).await;
+            assert!(cluster.inject(partition([["a"], ["b"]]).lasts(1.ms()).named("split")));
+            assert!(!cluster.crash("a") || cluster.is_up("b"));
+            assert!(!cluster.inject(pause("a")), "it is down");
+        });
+    });
+    assert_eq!(
+        said_faults(&outcome),
+        [
+            "4500: the hold of a -> b by control",
+            "4500: polls of 1 ns on a, b by control (a)",
+            "4500: polls of 1 ns on a, b by control (b)",
+            "5500: polls of 1 ns on a, b by control (a) is over",
+            "5500: polls of 1 ns on a, b by control (b) is over",
+            "10500: the hold of a -> b by control is over",
+            "12500: split by control",
+            "12500: the crash of a by control",
+            "13500: split by control is healed",
+        ]
+    );
+    for (fault, expected) in [
+        (crash("a").at(1.ms()), "begins at once"),
+        (crash("*").stagger(1.ms()), "begins at once"),
+        (crash("nobody"), "names \"nobody\""),
+    ] {
+        let outcome = talk(move |world| {
+            let fault = fault.clone();
+            world.control(move |cluster| {
+                let fault = fault.clone();
+                async move {
+                    cluster.inject(fault);
+                }
+            });
+        });
+        let Verdict::Fail(failure) = outcome.verdict else { panic!("it passes") };
+        assert!(failure.message.contains(expected), "{}", failure.message);
+    }
+}
+
 /// What can't be is said when the world is described, or when its nodes are known.
 #[test]
 fn impossible_faults_are_refused() {
@@ -698,7 +750,9 @@ fn impossible_faults_are_refused() {
             world.client("client", || async {});
             world.fault(fault());
         };
-        let called = std::panic::catch_unwind(|| Simulation::new(build).run_plan(&Plan::seeded("test", Seed(1)), Record::Digest));
+        let called = std::panic::catch_unwind(|| {
+            Simulation::new(build).run_plan(&Plan::seeded("test", Seed(1)), Record::Digest)
+        });
         let panic = called.expect_err("refused");
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")

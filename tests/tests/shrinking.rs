@@ -17,8 +17,8 @@ use squall_campaign::explain::explain;
 use squall_campaign::failure_file::{FailureFile, Origin};
 use squall_campaign::shrink::{Minimal, Runs, Shrunk, shrink};
 use squall_tests::bugs::{BUGS, Bug, chatter, pays};
-use squall_tests::storm_bugs::STORM_BUGS;
 use squall_tests::random_world::{any_world, build};
+use squall_tests::storm_bugs::STORM_BUGS;
 
 fn all_bugs() -> impl Iterator<Item = &'static Bug> {
     BUGS.iter().chain(STORM_BUGS)

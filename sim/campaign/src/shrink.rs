@@ -420,11 +420,9 @@ impl Search<'_> {
                 SiteKind::Latency => calm,
                 SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption => 1,
                 // Another cut is no milder one.
-                SiteKind::Loss
-                | SiteKind::Fault
-                | SiteKind::Partition
-                | SiteKind::Point
-                | SiteKind::Operation => continue,
+                SiteKind::Loss | SiteKind::Fault | SiteKind::Partition | SiteKind::Point | SiteKind::Operation => {
+                    continue;
+                }
             };
             let softened = self.soften_one(set, index, mildest, value);
             any |= softened != value;

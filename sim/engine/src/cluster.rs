@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use squall_trace::{EventKind, NodeId};
 
+use crate::fault::Fault;
 use crate::kernel;
 
 /// The cluster, as a control task sees it.
@@ -110,6 +111,19 @@ impl Cluster {
             kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("all pauses of {node} are over").into() });
             kernel.end_pauses(id)
         })
+    }
+
+    /// Any fault of [`crate::fault`] begins now, and is over when it says so. Whether it happened, to one node at least: not if all nodes that it crashes or
+    /// pauses were down, nor if the plan takes it away, nor after the world's [heal](crate::World::heal).
+    ///
+    /// # Panics
+    /// If it can't be ([`Fault::validate`]), or names no node, or isn't one of now: with `at`, `every`, `stagger` or `at_point`. Outside of a run.
+    #[track_caller]
+    pub fn inject(&self, fault: Fault) -> bool {
+        match kernel::with("Cluster::inject", |kernel| kernel.inject(&fault)) {
+            Ok(happened) => happened,
+            Err(message) => panic!("{message}"),
+        }
     }
 
     /// Nodes of different groups can't reach each other from now on, until [`Cluster::heal`]. Whether it happened: not if

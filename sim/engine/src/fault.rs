@@ -38,12 +38,28 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     /// To each node that matches one of the patterns.
-    Node { nodes: Vec<String>, change: NodeChange },
-    Partition { groups: Vec<Vec<String>>, one_way: bool },
-    RandomPartition { nodes: Vec<String>, split: Split },
-    Ring { nodes: Vec<String>, reach: u32 },
+    Node {
+        nodes: Vec<String>,
+        change: NodeChange,
+    },
+    Partition {
+        groups: Vec<Vec<String>>,
+        one_way: bool,
+    },
+    RandomPartition {
+        nodes: Vec<String>,
+        split: Split,
+    },
+    Ring {
+        nodes: Vec<String>,
+        reach: u32,
+    },
     Weather(LinkRule),
-    Hold { from: String, to: String, both_ways: bool },
+    Hold {
+        from: String,
+        to: String,
+        both_ways: bool,
+    },
 }
 
 /// What happens to a node.
@@ -229,11 +245,7 @@ pub fn link(a: impl Into<String>, b: impl Into<String>, weather: impl FnOnce(&mu
 /// # Panics
 /// As [`link`].
 #[must_use]
-pub fn link_one_way(
-    from: impl Into<String>,
-    to: impl Into<String>,
-    weather: impl FnOnce(&mut Link<'_>),
-) -> Fault {
+pub fn link_one_way(from: impl Into<String>, to: impl Into<String>, weather: impl FnOnce(&mut Link<'_>)) -> Fault {
     Fault::weather(from.into(), to.into(), false, weather)
 }
 
@@ -380,10 +392,13 @@ impl Fault {
     /// # Errors
     /// In words, for the program's author: `times` without `every`, the other way round, or an occurrence that begins before the one before is over.
     pub fn validate(&self) -> Result<(), String> {
-        if self.point.is_some() && (self.together || self.stagger.is_some() || self.every.is_some() || self.times != 1) {
-            return Err("a crash at a point of the code comes as often as that is passed: leave out `every`, `times`, \
+        if self.point.is_some() && (self.together || self.stagger.is_some() || self.every.is_some() || self.times != 1)
+        {
+            return Err(
+                "a crash at a point of the code comes as often as that is passed: leave out `every`, `times`, \
                         `stagger` and `together`"
-                .to_string());
+                    .to_string(),
+            );
         }
         if let Some((point, share)) = &self.point
             && share.threshold().is_never()
@@ -397,7 +412,9 @@ impl Fault {
         }
         match (self.every, self.times) {
             (None, 1) => Ok(()),
-            (None, times) => Err(format!("a fault that happens {times} times needs `every`: the time between two of them")),
+            (None, times) => {
+                Err(format!("a fault that happens {times} times needs `every`: the time between two of them"))
+            }
             (Some(_), 1) => Err("a fault with `every` needs `times`: how often it happens, from 2".to_string()),
             (Some(every), _) => match self.lasts {
                 Some(lasts) if lasts >= every => Err(format!(
@@ -407,6 +424,19 @@ impl Fault {
                 )),
                 _ => Ok(()),
             },
+        }
+    }
+
+    /// Whether it is a fault that can begin when a control task asks for it.
+    pub(crate) fn validate_now(&self) -> Result<(), String> {
+        let is_later = !self.at.is_zero() || self.every.is_some() || self.stagger.is_some() || self.point.is_some();
+        match is_later {
+            true => Err(
+                "what a control task asks for begins at once: leave out `at`, `every`, `stagger` and `at_point`, and \
+                         let the task sleep"
+                    .to_string(),
+            ),
+            false => Ok(()),
         }
     }
 
@@ -454,39 +484,43 @@ impl Fault {
     /// The sentence of an occurrence.
     pub(crate) fn sentence_at(&self, at: Duration) -> String {
         match &self.name {
-            Some(name) if self.point.is_some() => format!("{name} ({})", self.what_in_words(at)),
-            Some(name) => format!("{name} at {}", format_ns(duration_ns(at))),
-            None => self.what_in_words(at),
+            Some(name) if self.point.is_some() => format!("{name} ({})", self.what_in_words(&self.when(at))),
+            Some(name) => format!("{name}{}", self.when(at)),
+            None => self.what_in_words(&self.when(at)),
         }
     }
 
-    /// What it does and when, whatever its name is.
-    fn what_in_words(&self, at: Duration) -> String {
-        let at = match &self.point {
-            Some((point, _)) => format!("the point {point:?}"),
-            None => format_ns(duration_ns(at)),
-        };
+    /// When an occurrence is, as it stands behind what it does.
+    fn when(&self, at: Duration) -> String {
+        match &self.point {
+            Some((point, _)) => format!(" at the point {point:?}"),
+            None => format!(" at {}", format_ns(duration_ns(at))),
+        }
+    }
+
+    /// What it does, whatever its name is, and behind that when.
+    pub(crate) fn what_in_words(&self, when: &str) -> String {
         let arrow = |both_ways: bool| if both_ways { "and" } else { "->" };
         match &self.what {
             What::Node { nodes, change } => {
                 let (nodes, time) = (nodes.join(", "), |ns: u64| format_ns(ns));
                 match change {
-                    NodeChange::Crash => format!("the crash of {nodes} at {at}"),
-                    NodeChange::Pause => format!("the pause of {nodes} at {at}"),
-                    NodeChange::Slow { poll_ns } => format!("polls of {} on {nodes} at {at}", time(*poll_ns)),
+                    NodeChange::Crash => format!("the crash of {nodes}{when}"),
+                    NodeChange::Pause => format!("the pause of {nodes}{when}"),
+                    NodeChange::Slow { poll_ns } => format!("polls of {} on {nodes}{when}", time(*poll_ns)),
                     NodeChange::ClockJump { by_ns } => {
                         let way = if *by_ns < 0 { "back" } else { "forward" };
-                        format!("the clock of {nodes} jumps {way} by {} at {at}", time(by_ns.unsigned_abs()))
+                        format!("the clock of {nodes} jumps {way} by {}{when}", time(by_ns.unsigned_abs()))
                     }
                     NodeChange::ClockDrift { ppm } => {
                         let way = if *ppm < 0 { "slow" } else { "fast" };
-                        format!("the clock of {nodes} runs {} ppm {way} at {at}", ppm.unsigned_abs())
+                        format!("the clock of {nodes} runs {} ppm {way}{when}", ppm.unsigned_abs())
                     }
                 }
             }
             What::Partition { groups, one_way, .. } => {
                 let groups: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-                format!("the partition {} at {at}", groups.join(if *one_way { " -> " } else { " | " }))
+                format!("the partition {}{when}", groups.join(if *one_way { " -> " } else { " | " }))
             }
             What::RandomPartition { nodes, split } => {
                 let side = match split {
@@ -494,21 +528,22 @@ impl Fault {
                     Split::Minority => "the partition of a random minority",
                     Split::One => "the partition of a random node",
                 };
-                format!("{side} of {} at {at}", nodes.join(", "))
+                format!("{side} of {}{when}", nodes.join(", "))
             }
-            What::Ring { nodes, reach } => format!("the ring of {} with reach {reach} at {at}", nodes.join(", ")),
+            What::Ring { nodes, reach } => format!("the ring of {} with reach {reach}{when}", nodes.join(", ")),
             What::Weather(rule) => {
-                format!("the weather from {} {} {} at {at}", rule.from, arrow(rule.both_ways), rule.to)
+                format!("the weather from {} {} {}{when}", rule.from, arrow(rule.both_ways), rule.to)
             }
-            What::Hold { from, to, both_ways } => format!("the hold of {from} {} {to} at {at}", arrow(*both_ways)),
+            What::Hold { from, to, both_ways } => format!("the hold of {from} {} {to}{when}", arrow(*both_ways)),
         }
     }
 
     /// What is said of an occurrence where it is one of the decisions that weren't calm: a name alone says nothing to whoever hasn't given it.
     pub(crate) fn said_at(&self, at: Duration) -> String {
-        let Some(name) = &self.name else { return self.what_in_words(at) };
+        let what = self.what_in_words(&self.when(at));
+        let Some(name) = &self.name else { return what };
         let until = self.lasts.map_or_else(String::new, |lasts| format!(", for {}", format_ns(duration_ns(lasts))));
-        format!("{name} ({}{until})", self.what_in_words(at))
+        format!("{name} ({what}{until})")
     }
 
     /// The point of the code at which it comes, by name or pattern, if it isn't at a time.

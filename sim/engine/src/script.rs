@@ -56,10 +56,16 @@ pub(crate) struct Planned {
 /// What a fault does.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    Nodes { nodes: Vec<NodeId>, change: NodeChange },
+    Nodes {
+        nodes: Vec<NodeId>,
+        change: NodeChange,
+    },
     Cut(Cut),
     /// The cut is drawn when it happens.
-    RandomCut { nodes: Vec<NodeId>, split: Split },
+    RandomCut {
+        nodes: Vec<NodeId>,
+        split: Split,
+    },
     Hold(Cut),
     Weather(LinkRule),
 }
@@ -140,15 +146,14 @@ pub(crate) fn resolve_partition(nodes: &[Node], groups: &[Vec<String>], one_way:
 }
 
 impl Kernel {
-    /// Takes a fault into the script: each time that it happens, and of one that comes to several nodes each of them, unless it happens to all
-    /// together.
+    /// What a fault does, with numbers in place of names.
     ///
     /// # Errors
     /// In words, if it can't be, or names no node.
-    pub(crate) fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
+    fn effect_of(&self, fault: &Fault) -> Result<Effect, String> {
         let in_fault = |error: String| format!("{}: {error}", fault.sentence());
         fault.validate().map_err(in_fault)?;
-        let effect = match &fault.what {
+        Ok(match &fault.what {
             What::Node { nodes, change } => {
                 let what = fault.sentence();
                 Effect::Nodes { nodes: resolve(&self.nodes, nodes, &what)?, change: *change }
@@ -176,7 +181,15 @@ impl Kernel {
                 let (from, to) = self.ends_of_link(from, to, &fault.sentence())?;
                 Effect::Hold(Cut::Between { from, to, both_ways: *both_ways })
             }
-        };
+        })
+    }
+
+    /// Takes a fault into the script: each time that it happens.
+    ///
+    /// # Errors
+    /// In words, if it can't be, or names no node.
+    pub(crate) fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
+        let effect = self.effect_of(fault)?;
         let lasts_ns = fault.lasts.map(duration_ns);
         if let (Some((point, share)), Effect::Nodes { nodes, .. }) = (&fault.point, &effect) {
             let mut is_of = vec![false; self.nodes.len()];
@@ -198,27 +211,53 @@ impl Kernel {
             let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
             let said = fault.said_at(at);
             let planned = Planned { sentence, address, said, effect: effect.clone(), lasts_ns };
-            match &effect {
-                Effect::Nodes { nodes, change } if nodes.len() > 1 && !fault.together => {
-                    for (place, node) in (0..).zip(nodes) {
-                        // Each node's fault can be taken away alone.
-                        let name = &self.nodes[node.index()].name;
-                        let of_node = |text: &String| format!("{text} ({name})");
-                        let planned = Planned {
-                            sentence: of_node(&planned.sentence),
-                            address: of_node(&planned.address),
-                            said: of_node(&planned.said),
-                            effect: Effect::Nodes { nodes: vec![*node], change: *change },
-                            lasts_ns,
-                        };
-                        let behind = fault.stagger.unwrap_or_default().saturating_mul(place);
-                        self.schedule_act(duration_ns(at.saturating_add(behind)), Act::Begin(Box::new(planned)));
-                    }
-                }
-                _ => self.schedule_act(duration_ns(at), Act::Begin(Box::new(planned))),
+            for (place, planned) in (0..).zip(self.one_each(planned, fault.together)) {
+                let behind = fault.stagger.unwrap_or_default().saturating_mul(place);
+                self.schedule_act(duration_ns(at.saturating_add(behind)), Act::Begin(Box::new(planned)));
             }
         }
         Ok(())
+    }
+
+    /// A fault begins that the running control task asks for. Whether it happened, to one node at least.
+    ///
+    /// # Errors
+    /// In words, if it can't be, or names no node, or isn't one of now.
+    pub(crate) fn inject(&mut self, fault: &Fault) -> Result<bool, String> {
+        let effect = self.effect_of(fault)?;
+        fault.validate_now().map_err(|error| format!("{}: {error}", fault.sentence()))?;
+        if !self.is_live() {
+            return Ok(false);
+        }
+        // Without its time, which may be another one in each run.
+        let what = fault.name.clone().unwrap_or_else(|| fault.what_in_words(""));
+        let sentence = format!("{what} by {}", self.current_label());
+        let lasts_ns = fault.lasts.map(duration_ns);
+        let planned = Planned { address: sentence.clone(), said: sentence.clone(), sentence, effect, lasts_ns };
+        let mut any = false;
+        for planned in self.one_each(planned, fault.together) {
+            any |= self.why_unreached(&planned).is_none() && self.begin_fault(planned);
+        }
+        Ok(any)
+    }
+
+    /// A fault for each of its nodes, so that each can be taken away alone, unless it happens to all together.
+    fn one_each(&self, planned: Planned, together: bool) -> Vec<Planned> {
+        let (nodes, change) = match &planned.effect {
+            Effect::Nodes { nodes, change } if nodes.len() > 1 && !together => (nodes, *change),
+            _ => return vec![planned],
+        };
+        let of_node = |node: &NodeId| {
+            let named = |text: &String| format!("{text} ({})", self.nodes[node.index()].name);
+            Planned {
+                sentence: named(&planned.sentence),
+                address: named(&planned.address),
+                said: named(&planned.said),
+                effect: Effect::Nodes { nodes: vec![*node], change },
+                lasts_ns: planned.lasts_ns,
+            }
+        };
+        nodes.iter().map(of_node).collect()
     }
 
     /// The nodes at both ends of a link, each as a table by node.
@@ -277,7 +316,12 @@ impl Kernel {
     /// Does one act.
     pub(crate) fn perform(&mut self, act: Act) {
         match act {
-            Act::Begin(planned) => self.begin_fault(*planned),
+            Act::Begin(planned) => match self.why_unreached(&planned) {
+                Some(why) => self.unreached_faults.push(UnreachedFault { fault: planned.sentence, why }),
+                None => {
+                    self.begin_fault(*planned);
+                }
+            },
             Act::End(begun) => self.end_fault(*begun),
             Act::Served { node } => self.served(node),
             Act::EndStorm { heal } => self.heal(&heal),
@@ -287,30 +331,32 @@ impl Kernel {
         }
     }
 
-    fn begin_fault(&mut self, planned: Planned) {
-        let Planned { mut sentence, address, said, effect, lasts_ns } = planned;
+    /// Why a fault can't happen now, if it can't.
+    fn why_unreached(&self, planned: &Planned) -> Option<Unreached> {
         if self.is_after_the_storm() {
-            self.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Healed });
-            return;
+            return Some(Unreached::Healed);
         }
         // Nothing can happen to the processes of a machine that is down; to its clock it can.
-        let needs_up =
-            matches!(&effect, Effect::Nodes { change: NodeChange::Crash | NodeChange::Pause, .. });
-        if let Effect::Nodes { nodes, .. } = &effect
-            && needs_up
-            && nodes.iter().all(|node| !self.nodes[node.index()].up)
-        {
-            self.unreached_faults.push(UnreachedFault { fault: sentence, why: Unreached::Down });
-            return;
+        match &planned.effect {
+            Effect::Nodes { nodes, change: NodeChange::Crash | NodeChange::Pause } => {
+                nodes.iter().all(|node| !self.nodes[node.index()].up).then_some(Unreached::Down)
+            }
+            _ => None,
         }
+    }
+
+    /// A fault that can happen begins, if it is decided so. Whether it does.
+    fn begin_fault(&mut self, planned: Planned) -> bool {
+        let Planned { mut sentence, address, said, effect, lasts_ns } = planned;
         let effect = match effect {
             Effect::RandomCut { nodes, split } => {
                 let site = self.next_fault_site(SiteKind::Partition, &address);
-                let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Partition as u16);
+                let [word, _] =
+                    self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Partition as u16);
                 let cuts = cuts(nodes.len(), split);
                 let drawn = ((u128::from(word) * u128::from(cuts)) >> 64) as u64;
                 let value = self.decisions.decide(site, self.now_ns, 0, drawn + 1, || site.flow.0);
-                let Some(number) = value.checked_sub(1) else { return };
+                let Some(number) = value.checked_sub(1) else { return false };
                 let side = side(nodes.len(), split, number % cuts);
                 let named = |wanted: bool| {
                     let of_side = nodes.iter().zip(&side).filter(|(_, side)| **side == wanted);
@@ -330,7 +376,7 @@ impl Kernel {
             }
             effect => {
                 if !self.decide_fault(&address, &said) {
-                    return;
+                    return false;
                 }
                 effect
             }
@@ -341,6 +387,7 @@ impl Kernel {
             let end = Act::End(Box::new(Begun { sentence, what }));
             self.schedule_act(self.now_ns.saturating_add(lasts_ns), end);
         }
+        true
     }
 
     fn begin(&mut self, effect: Effect, is_to_end: bool) -> BegunWhat {

@@ -122,11 +122,8 @@ macro_rules! point {
     ($name:expr $(,)?) => {{
         #[$crate::points::distributed_slice($crate::points::POINTS)]
         #[linkme(crate = $crate::points::linkme)]
-        static POINT: $crate::points::Point = $crate::points::Point {
-            name: $name,
-            file: ::core::file!(),
-            line: ::core::line!(),
-        };
+        static POINT: $crate::points::Point =
+            $crate::points::Point { name: $name, file: ::core::file!(), line: ::core::line!() };
         $crate::points::pass(&POINT);
     }};
 }

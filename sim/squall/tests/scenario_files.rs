@@ -535,12 +535,7 @@ const WRONG: &[Case] = &[
         "",
     ),
     // The other kinds of faults.
-    (
-        "[[fault]]\nkind = \"slow\"\nnode = \"store-0\"\nat = \"1s\"\n",
-        "a slow node lacks `poll`",
-        "[[fault]]",
-        "",
-    ),
+    ("[[fault]]\nkind = \"slow\"\nnode = \"store-0\"\nat = \"1s\"\n", "a slow node lacks `poll`", "[[fault]]", ""),
     (
         "[[fault]]\nkind = \"slow\"\nnode = \"store-0\"\nat = \"1s\"\npoll = \"0s\"",
         "a node whose polls take no time",
@@ -559,12 +554,7 @@ const WRONG: &[Case] = &[
         "\"2 parsecs\"",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"slow\"\nnode = \"store-0\"\nat = \"1s\"\npoll = \"200y\"",
-        "`poll`",
-        "\"200y\"",
-        "",
-    ),
+    ("[[fault]]\nkind = \"slow\"\nnode = \"store-0\"\nat = \"1s\"\npoll = \"200y\"", "`poll`", "\"200y\"", ""),
     (
         "[[fault]]\nkind = \"slow\"\nnode = \"store-0\"\nat = \"1s\"\npoll = \"1ms\"\nfor = \"0s\"",
         "a node that is slow for no time",
@@ -577,12 +567,7 @@ const WRONG: &[Case] = &[
         "node2",
         "did you mean `node`?",
     ),
-    (
-        "[[fault]]\nkind = \"slow\"\nnode = []\nat = \"1s\"\npoll = \"1ms\"",
-        "`node`: a group without nodes",
-        "[]",
-        "",
-    ),
+    ("[[fault]]\nkind = \"slow\"\nnode = []\nat = \"1s\"\npoll = \"1ms\"", "`node`: a group without nodes", "[]", ""),
     (
         "[[fault]]\nkind = \"slow\"\nnode = [\"store-0\", 3]\nat = \"1s\"\npoll = \"1ms\"",
         "`node`: expected the name of a node",
@@ -613,18 +598,8 @@ const WRONG: &[Case] = &[
         "\"0s\"",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"clock-jump\"\nnode = \"store-0\"\nat = \"1s\"\nback = \"-1s\"",
-        "`back`",
-        "\"-1s\"",
-        "",
-    ),
-    (
-        "[[fault]]\nkind = \"clock-jump\"\nnode = \"store-0\"\nat = \"1s\"\nback = 1.5",
-        "`back`",
-        "1.5",
-        "",
-    ),
+    ("[[fault]]\nkind = \"clock-jump\"\nnode = \"store-0\"\nat = \"1s\"\nback = \"-1s\"", "`back`", "\"-1s\"", ""),
+    ("[[fault]]\nkind = \"clock-jump\"\nnode = \"store-0\"\nat = \"1s\"\nback = 1.5", "`back`", "1.5", ""),
     (
         "[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\n",
         "a clock's drift lacks `ppm`",
@@ -637,36 +612,16 @@ const WRONG: &[Case] = &[
         "0",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = -500001",
-        "`ppm`",
-        "-500001",
-        "",
-    ),
+    ("[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = -500001", "`ppm`", "-500001", ""),
     (
         "[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = 99999999999999999999",
         "99999999999999999999",
         "99999999999999999999",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = \"200ppm\"",
-        "`ppm`",
-        "\"200ppm\"",
-        "",
-    ),
-    (
-        "[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = 1.5",
-        "`ppm`",
-        "1.5",
-        "",
-    ),
-    (
-        "[[fault]]\nkind = \"random-partition\"\nat = \"1s\"\n",
-        "a random partition lacks `nodes`",
-        "[[fault]]",
-        "",
-    ),
+    ("[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = \"200ppm\"", "`ppm`", "\"200ppm\"", ""),
+    ("[[fault]]\nkind = \"clock-drift\"\nnode = \"store-0\"\nat = \"1s\"\nppm = 1.5", "`ppm`", "1.5", ""),
+    ("[[fault]]\nkind = \"random-partition\"\nat = \"1s\"\n", "a random partition lacks `nodes`", "[[fault]]", ""),
     (
         "[[fault]]\nkind = \"random-partition\"\nat = \"1s\"\nnodes = \"store-0\"",
         "of 2 to 63 nodes, not of 1",
@@ -685,12 +640,7 @@ const WRONG: &[Case] = &[
         "\"minorty\"",
         "did you mean `\"minority\"`?",
     ),
-    (
-        "[[fault]]\nkind = \"random-partition\"\nat = \"1s\"\nnodes = \"store-*\"\nsplit = 2",
-        "`split`",
-        "2",
-        "",
-    ),
+    ("[[fault]]\nkind = \"random-partition\"\nat = \"1s\"\nnodes = \"store-*\"\nsplit = 2", "`split`", "2", ""),
     (
         "[[fault]]\nkind = \"random-partition\"\nat = \"1s\"\nnodes = \"nobody-*\"",
         "names nodes \"nobody-*\"",
@@ -709,12 +659,7 @@ const WRONG: &[Case] = &[
         "0",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"ring\"\nat = \"1s\"\nnodes = \"*\"\nreach = 5000000000",
-        "`reach`",
-        "5000000000",
-        "",
-    ),
+    ("[[fault]]\nkind = \"ring\"\nat = \"1s\"\nnodes = \"*\"\nreach = 5000000000", "`reach`", "5000000000", ""),
     (
         "[[fault]]\nkind = \"link\"\nfrom = \"store-0\"\nto = \"gateway\"\nat = \"1s\"\n",
         "a fault of a link lacks `latency`",
@@ -763,24 +708,14 @@ const WRONG: &[Case] = &[
         "loss",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"hold\"\nto = \"gateway\"\nat = \"1s\"",
-        "a hold lacks `from`",
-        "[[fault]]",
-        "",
-    ),
+    ("[[fault]]\nkind = \"hold\"\nto = \"gateway\"\nat = \"1s\"", "a hold lacks `from`", "[[fault]]", ""),
     (
         "[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\ntimes = 3",
         "a fault that happens 3 times needs `every`",
         "times",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nevery = \"1s\"",
-        "needs `times`",
-        "every",
-        "",
-    ),
+    ("[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nevery = \"1s\"", "needs `times`", "every", ""),
     (
         "[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nevery = \"0s\"\ntimes = 2",
         "it would happen all at once",
@@ -823,12 +758,7 @@ const WRONG: &[Case] = &[
         "\"0s\"",
         "",
     ),
-    (
-        "[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nstagger = \"1h\"",
-        "never happens",
-        "\"1s\"",
-        "",
-    ),
+    ("[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nstagger = \"1h\"", "never happens", "\"1s\"", ""),
     (
         "[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nstagger = \"1s\"\ntogether = true",
         "leave out `together` or `stagger`",

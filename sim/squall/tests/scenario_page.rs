@@ -98,9 +98,8 @@ fn every_fault_of_an_example_happens() {
         };
         kinds.extend(values("kind"));
         let times: usize = values("times").iter().map(|times| times.parse::<usize>().expect("a number") - 1).sum();
-        let faults = outcome.perturbations.iter().filter(|one| {
-            matches!(one.site.kind, SiteKind::Fault | SiteKind::Partition)
-        });
+        let faults =
+            outcome.perturbations.iter().filter(|one| matches!(one.site.kind, SiteKind::Fault | SiteKind::Partition));
         // One that comes at a point of the code mostly doesn't.
         let at_times = values("kind").len() - values("at_point").len();
         assert!(faults.count() >= at_times + times, "{text}");

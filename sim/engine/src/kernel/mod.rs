@@ -42,19 +42,19 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Agenda, Due, Identity, Now};
-use crate::decisions::Decisions;
 use crate::clock::NodeClock;
-use crate::script::{Act, Script};
+use crate::decisions::Decisions;
 use crate::journal::Journal;
 use crate::network::Network;
 use crate::point::CrashPoint;
 use crate::read_ahead::read_ahead;
+use crate::script::{Act, Script};
 use crate::world::{Heal, Init, Limits, OnPanic};
 
 pub(crate) use door::{Installed, install, try_with, with};
 use heal::AfterTheStorm;
-use slow::Processor;
 pub(crate) use nodes::Node;
+use slow::Processor;
 use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
 pub(crate) use timers::{TimerRef, Timers};

@@ -139,7 +139,9 @@ impl Kernel {
     /// The time of a poll is over, if nothing has come in between.
     pub(crate) fn served(&mut self, id: NodeId) {
         let now_ns = self.now_ns;
-        let Some(processor) = self.processors.get_mut(&id).filter(|one| one.served_at_ns == Some(now_ns)) else { return };
+        let Some(processor) = self.processors.get_mut(&id).filter(|one| one.served_at_ns == Some(now_ns)) else {
+            return;
+        };
         processor.served_at_ns = None;
         // A node that stands still serves its first one anew when it goes on.
         if self.stands_still(id) {

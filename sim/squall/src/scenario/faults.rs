@@ -124,7 +124,13 @@ const KINDS: [Kind; 10] = [
         read: read_ring,
         at_once: Some("a ring that is over at once is none"),
     },
-    Kind { name: "crash", title: "a crash", keys: &["restart_after", "at_point", "share"], read: read_crash, at_once: None },
+    Kind {
+        name: "crash",
+        title: "a crash",
+        keys: &["restart_after", "at_point", "share"],
+        read: read_crash,
+        at_once: None,
+    },
     Kind {
         name: "pause",
         title: "a pause",
@@ -248,9 +254,8 @@ fn read_fault(
         reader.positive_duration("every", "it would happen all at once; leave it out if it is to happen once", value)
     });
     let times = get("times").map(|value| reader.count("times", 1..=u64::from(TIMES_MAX), value));
-    let stagger = get("stagger").map(|value| {
-        reader.positive_duration("stagger", "it would come to all at once; leave it out for that", value)
-    });
+    let stagger = get("stagger")
+        .map(|value| reader.positive_duration("stagger", "it would come to all at once; leave it out for that", value));
     let together = get("together").map(|value| reader.boolean("together", value));
     let of_kind = (kind.read)(reader, &fields);
     let ((at, at_span), OfKind { mut fault, groups, is_partition }) = (at?, of_kind?);
@@ -333,10 +338,12 @@ fn read_crash(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
 
 /// The name of a point of the code, or a pattern of some.
 fn read_point(reader: &mut Reader, value: &Value<'_>) -> Option<String> {
-    let said = reader.text("at_point", "the name of a point, as in squall::point!(\"between the two writes\")", value)?;
+    let said =
+        reader.text("at_point", "the name of a point, as in squall::point!(\"between the two writes\")", value)?;
     let all = point::names();
     if !all.iter().any(|name| matches(said, name)) {
-        let there_are = if all.is_empty() { "there are none".to_string() } else { format!("there are {}", all.join(", ")) };
+        let there_are =
+            if all.is_empty() { "there are none".to_string() } else { format!("there are {}", all.join(", ")) };
         let message = format!("`at_point`: no point of the code is named {:?}; {there_are}", shortened(said));
         let meant = nearest(said, all.iter().copied()).map(|name| format!("{name:?}"));
         reader.note(Draft::new(value.span(), message).label("not a point").meant(meant.as_deref()));
