@@ -585,6 +585,7 @@ mod tests {
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
                 open: Vec::new(),
+                calls: Vec::new(),
                 properties: None,
                 names: Names::default(),
                 trace: None,
