@@ -396,7 +396,7 @@ pub struct Sweep {
 
     /// A key, as --set has it, and its values: 1ms..=200ms:8log (eight, both ends included, in equal ratios), 1ms..=200ms:8 (in equal
     /// differences), or a list such as 0%,1%,10%. Given several times, each combination is a cell; the last key varies fastest.
-    #[arg(long, value_name = "KEY=VALUES", required_unless_present = "find")]
+    #[arg(long, value_name = "KEY=VALUES")]
     pub vary: Vec<String>,
 
     /// Look for the least value of a key with which a property fails: 1ms..=10s, or 1ms..=10s:16log with so many values to try first.

@@ -33,6 +33,7 @@ use super::interrupt;
 use super::output::{self, Output, without_controls};
 use super::programs::Programs;
 use super::run::unwritable;
+use super::shard::in_hex;
 use super::vary::Varied;
 use crate::explore::{Counted, Explored, counted, in_midst, is_repeated};
 use crate::process::DEATH_PROPERTIES;
@@ -81,7 +82,7 @@ impl Settings {
 struct Started<'s> {
     event: &'static str,
     scenario: &'s str,
-    seeds: SeedRange,
+    seeds: String,
     strategy: StrategyChoice,
     /// With a threshold to be found: those that are certain.
     cells: u64,
@@ -164,6 +165,12 @@ impl Percentiles {
 /// What was found of a threshold.
 #[derive(Clone, Serialize)]
 struct Found {
+    /// The number of its combination.
+    #[serde(skip)]
+    number: u64,
+    /// As a number.
+    #[serde(skip)]
+    fails_at: Option<u64>,
     event: &'static str,
     /// Of the grid.
     settings: Settings,
@@ -210,7 +217,7 @@ struct File<'f> {
     scenario: &'f str,
     file: String,
     set: &'f [String],
-    seeds: SeedRange,
+    seeds: String,
     strategy: StrategyChoice,
     computation: &'static str,
     /// Whether all cells are there with all of their runs.
@@ -236,6 +243,10 @@ impl<E: Into<Stop>> From<E> for Halt {
 
 pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Result<u8, Stop> {
     let begun = Instant::now();
+    if arguments.vary.is_empty() && arguments.find.is_none() {
+        let help = "--vary network.latency=1ms..=200ms:8log, or --find network.latency=1ms..=10s";
+        return Err(Stop::Input(miette::miette!(help = help, "there is nothing to vary")));
+    }
     let grid = Grid::read(arguments)?;
     let mut set = arguments.world.set.clone();
     let first = grid.check(programs, arguments, &set)?;
@@ -309,7 +320,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
             scenario: first.name(),
             file: arguments.world.file.display().to_string(),
             set: &set,
-            seeds,
+            seeds: in_hex(seeds),
             strategy: arguments.world.strategy.unwrap_or_default(),
             computation: COMPUTATION,
             complete: halt.is_none(),
@@ -461,7 +472,15 @@ impl Grid {
         let cells = self.cells_at_least();
         let runs = cells.saturating_mul(seeds.len());
         let (scenario, event) = (first.name(), "sweep-started");
-        output.json(&Started { event, scenario, seeds, strategy, cells, runs, computation: COMPUTATION })?;
+        output.json(&Started {
+            event,
+            scenario,
+            seeds: in_hex(seeds),
+            strategy,
+            cells,
+            runs,
+            computation: COMPUTATION,
+        })?;
         let at_least = if self.find.is_some() { "at least " } else { "" };
         output.text(&format!(
             "{scenario}: {at_least}{}, each with the seeds {seeds}: {at_least}{}, {}, strategy {strategy}",
@@ -476,16 +495,10 @@ impl Grid {
         output.flush()
     }
 
-    /// What the columns of keys are called: as shortly as they can be told from each other.
+    /// What the columns of keys are called: those of `[network]` by their last part.
     fn headings(&self) -> Vec<String> {
-        let keys: Vec<&str> = self.varied.iter().chain(&self.find).map(|one| one.key.as_str()).collect();
-        let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_string();
-        let short = |key: &&str| {
-            let name = last(key);
-            let is_unique = keys.iter().filter(|other| last(other) == name).count() == 1;
-            if is_unique { name } else { key.to_string() }
-        };
-        keys.iter().map(short).collect()
+        let all = self.varied.iter().chain(&self.find);
+        all.map(|one| printable::line(one.key.strip_prefix("network.").unwrap_or(&one.key), 40)).collect()
     }
 }
 
@@ -681,8 +694,7 @@ impl Sweeper<'_> {
                 });
             }
         };
-        for (seed, escape) in &explored.notes {
-            let _ = seed;
+        for (_, escape) in &explored.notes {
             note(escape.clone());
         }
         for fault in explored.unreached_faults() {
@@ -786,6 +798,8 @@ impl Sweeper<'_> {
         };
         let settings = chosen.iter().map(|(varied, place)| (varied.key.clone(), varied.values[*place].clone()));
         let found = Found {
+            number,
+            fails_at: fails,
             event: "threshold-found",
             settings: Settings(settings.collect()),
             key: find.key.clone(),
@@ -929,7 +943,7 @@ impl Swept {
             text.push_str(&format!("{line}\n"));
         }
         let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
-        for cell in &self.cells {
+        for cell in self.sorted().into_iter().filter(|cell| self.is_shown(cell)) {
             for Failures { property, runs, first_seed, message, replay } in &cell.failures {
                 let count = shown.entry(property).or_default();
                 *count += 1;
@@ -958,7 +972,8 @@ impl Swept {
                 ));
             }
         }
-        let unknowns = || self.cells.iter().flat_map(|cell| cell.unknowns.iter().map(move |unknown| (cell, unknown)));
+        let unknowns =
+            || self.sorted().into_iter().flat_map(|cell| cell.unknowns.iter().map(move |unknown| (cell, unknown)));
         for (cell, Unknowns { reason, runs, first_seed, replay }) in unknowns().take(FAILURES_SHOWN_MAX) {
             text.push_str(&format!(
                 "UNKNOWN in {runs} of {} with {}, first with seed {first_seed}\n    {}\n    {}\n",
@@ -978,6 +993,19 @@ impl Swept {
         text
     }
 
+    /// In the order of their values: those between the ones of a scan were tried after them.
+    fn sorted(&self) -> Vec<&Cell> {
+        let mut cells: Vec<&Cell> = self.cells.iter().collect();
+        cells.sort_by_key(|cell| cell.place);
+        cells
+    }
+
+    /// Of a threshold that was found, people see the failures of one side.
+    fn is_shown(&self, cell: &Cell) -> bool {
+        let found = self.thresholds.iter().find(|found| found.number == cell.place.0);
+        found.is_none_or(|found| found.fails_at == Some(cell.place.1))
+    }
+
     fn table(&self, grid: &Grid) -> String {
         let has_unknown = self.cells.iter().any(|cell| cell.unknown > 0);
         let mut rows = Vec::new();
@@ -986,10 +1014,7 @@ impl Swept {
         heading.extend(has_unknown.then(|| "unknown".to_string()));
         heading.extend(["answered", "ops/s", "p50", "p99", "p99.9", "max"].map(str::to_string));
         rows.push(heading);
-        let mut cells: Vec<&Cell> = self.cells.iter().collect();
-        // Values between those of the scan were tried after them.
-        cells.sort_by_key(|cell| cell.place);
-        for cell in cells {
+        for cell in self.sorted() {
             let mut row: Vec<String> = cell.settings.0.iter().map(|(_, value)| printable::line(value, 40)).collect();
             row.extend([cell.passed.to_string(), cell.failed.to_string()]);
             row.extend(has_unknown.then(|| cell.unknown.to_string()));

@@ -321,6 +321,9 @@ impl Varied {
 
     /// A mistake in this argument.
     pub fn wrong(&self, place: Range<usize>, message: &str, label: &str, help: Option<String>) -> Stop {
+        // Nothing can't be pointed at, but what it is missing behind.
+        let before = self.argument[..place.start].chars().next_back().map_or(0, char::len_utf8);
+        let place = if place.is_empty() { place.start - before..place.end } else { place };
         let mut diagnostic = MietteDiagnostic::new(message)
             .with_label(LabeledSpan::new_primary_with_span(Some(label.to_string()), place));
         diagnostic.help = help;
