@@ -249,7 +249,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
     }
     let grid = Grid::read(arguments)?;
     let mut set = arguments.world.set.clone();
-    let first = grid.check(programs, arguments, &set)?;
+    let Some(first) = grid.check(programs, arguments, &set)? else { return Ok(exit::INTERRUPTED) };
     if let Some(property) = &arguments.property {
         check_property(&first, property)?;
     }
@@ -441,13 +441,16 @@ impl Grid {
         self.varied.iter().zip(self.places(number)).collect()
     }
 
-    /// Reads every cell, before anything runs. The scenario of the first one.
-    fn check(&self, programs: &Programs, arguments: &Sweep, set: &[String]) -> Result<Scenario, Stop> {
+    /// Reads every cell, before anything runs. The scenario of the first one; `None` if somebody asked to stop meanwhile.
+    fn check(&self, programs: &Programs, arguments: &Sweep, set: &[String]) -> Result<Option<Scenario>, Stop> {
         let mut first: Option<Scenario> = None;
         for number in 0..self.len() {
             let mut chosen = self.chosen(number);
             let scan = self.find.as_ref().map_or(1, |find| find.values.len());
             for place in 0..scan {
+                if interrupt::requested() {
+                    return Ok(None);
+                }
                 chosen.truncate(self.varied.len());
                 chosen.extend(self.find.as_ref().map(|find| (find, place)));
                 let scenario = load(programs, arguments, set, &chosen)?;
@@ -457,7 +460,7 @@ impl Grid {
                 }
             }
         }
-        Ok(first.expect("a grid has a cell"))
+        Ok(Some(first.expect("a grid has a cell")))
     }
 
     fn tell_started(
