@@ -22,6 +22,7 @@ mod saved;
 mod shard;
 mod shrink;
 mod sweep;
+mod swept;
 mod vary;
 
 use std::process::ExitCode;
