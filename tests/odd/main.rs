@@ -1,6 +1,7 @@
 //! Programs that misbehave, each in its own way, with the whole command line: what the tests of it run.
 
 mod asking;
+mod measured;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn programs() -> Vec<Program> {
-    vec![
+    let mut programs = vec![
         asking::program(),
         Program::new("calm", "Nothing happens", calm),
         Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
@@ -98,7 +99,9 @@ fn programs() -> Vec<Program> {
         Program::new("copying", "A register is read where its copy is", copying),
         Program::new("silent", "Of three properties two hear nothing that they could judge", silent),
         Program::new("two-faults", "Fails in one way or another, with one seed in five", two_faults),
-    ]
+    ];
+    programs.extend(measured::programs());
+    programs
 }
 
 fn calm(world: &mut World, _: &NoArgs) {

@@ -102,6 +102,7 @@ mod tests {
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
                 open: Vec::new(),
+                calls: Vec::new(),
                 names: Names::default(),
                 properties: None,
                 trace: Some(trace),

@@ -9,6 +9,7 @@
 //! | [`seeds`] | ranges of seeds |
 //! | [`shard`] | parts of a range, their files, and what they come to together |
 //! | [`shrink`](mod@shrink) | from a failing plan to the few perturbations that cause the failure |
+//! | [`sweep`] | the values of a sweep, latencies, thresholds |
 //! | [`tally`] | what came of many seeds, counted in their order |
 //! | [`whole_file`] | files that are there whole or not at all |
 #![forbid(unsafe_code)]
@@ -18,5 +19,6 @@ pub mod failure_file;
 pub mod seeds;
 pub mod shard;
 pub mod shrink;
+pub mod sweep;
 pub mod tally;
 pub mod whole_file;

@@ -590,6 +590,7 @@ mod tests {
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
                 open: Vec::new(),
+                calls: Vec::new(),
                 properties: None,
                 names: Names::default(),
                 trace: None,

@@ -196,6 +196,18 @@ impl Journal {
         }
     }
 
+    /// A client began the call of that number.
+    #[cold]
+    pub(crate) fn client_calls(&mut self, number: u64, at_ns: u64) {
+        self.recorder.borrow_mut().on_call(number, at_ns);
+    }
+
+    /// The answer to a client's call was taken.
+    #[cold]
+    pub(crate) fn client_is_answered(&mut self, number: u64, at_ns: u64) {
+        self.recorder.borrow_mut().on_answer(number, at_ns);
+    }
+
     /// The operation of a workload that a flow belongs to, if it is known.
     pub(crate) fn operation_of(&self, flow: FlowId) -> Option<u64> {
         self.operations.get(&flow).copied()

@@ -1514,10 +1514,14 @@ impl Kernel {
 
     /// An outstanding call is the timer that ends it.
     pub(crate) fn begin_call(&mut self, tag: u64, method: &'static str) -> TimerRef {
+        let call = self.new_timer();
         if self.journal.wants_names() {
             self.network.methods.insert(tag, method);
+            if self.is_live() && self.nodes.get(self.current.node.index()).is_some_and(|node| node.client) {
+                self.journal.client_calls(call.number(), self.now_ns);
+            }
         }
-        self.new_timer()
+        call
     }
 
     /// The reply, if it has come.
@@ -1535,7 +1539,13 @@ impl Kernel {
 
     fn end_call(&mut self, call: TimerRef, index: u32, cause: u64) -> Option<TaskRef> {
         match self.put_reply(call, index) {
-            Ok(wake) => self.wake_for_message(wake, cause),
+            Ok(wake) => {
+                if self.journal.wants_names() && self.network.messages[index as usize].kind == Kind::Answer {
+                    // Of a call that is no client's nobody knows the number.
+                    self.journal.client_is_answered(call.number(), self.now_ns);
+                }
+                self.wake_for_message(wake, cause)
+            }
             Err(()) => {
                 self.network.free_message(index);
                 None

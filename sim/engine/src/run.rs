@@ -388,6 +388,7 @@ fn finish(
         unreached_faults,
         goals,
         open,
+        calls: Vec::new(),
         names: Names { nodes: journal.nodes, ..Names::default() },
         properties,
         trace,

@@ -1,41 +1,19 @@
-//! Many seeds on a pool of threads, counted in the order of the seeds.
-//!
-//! Workers take the next few seeds, run them and hand in what came of them; one collector counts the results in seed order. So what
-//! is counted, and where `failures_max` ends it, doesn't depend on how many workers there are. No worker runs far ahead of
-//! the collector, and of a run only its verdict is kept: memory doesn't grow with the runs.
+//! Many seeds, counted in their order: threads run them (`workers`). Of a run only its verdict is kept.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use squall_campaign::tally::{Counted, Explored, FAILURES_LISTED_MAX, Group, Listed};
-use squall_trace::{Plan, Record, Seed, Verdict};
+use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
 use crate::determinism::cut_off;
 use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
+use crate::workers::{self, Work};
 use squall_campaign::seeds::SeedRange;
 
 /// Of so many seeds one that passes is run again.
 const REPEATED_EVERY: u64 = 100;
-
-/// How far workers may run ahead of the slowest seed.
-const AHEAD_MAX: u64 = 4_096;
-
-/// More runs at once than that only fill the memory.
-const JOBS_MAX: usize = 512;
-
-/// So many seeds are taken at once at the most.
-const BATCH_MAX: u64 = 64;
-
-/// What takes less time is taken in larger batches.
-const BATCH_TIME_MIN: Duration = Duration::from_millis(2);
-
-/// What takes more time is taken in smaller ones.
-const BATCH_TIME_MAX: Duration = Duration::from_millis(20);
-
-/// How long a worker or the collector sleeps at most before it looks up whether to stop.
-const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// Whether a seed that passes is run again. Which ones doesn't depend on the range that they are part of.
 #[must_use]
@@ -78,31 +56,6 @@ pub struct NoWatch;
 
 impl Watch for NoWatch {}
 
-#[derive(Default)]
-struct State {
-    handed_out: u64,
-    counted: u64,
-    /// By the place of the first of them.
-    results: BTreeMap<u64, Vec<Result<Counted, WorldError>>>,
-    working: usize,
-}
-
-struct Pool<'p> {
-    simulation: &'p Simulation,
-    plan: &'p (dyn Fn(Seed) -> Plan + Sync),
-    settings: Settings,
-    deadline: Option<Instant>,
-    stop: &'p AtomicBool,
-    /// The collector counts no more.
-    over: AtomicBool,
-    listed_all: AtomicBool,
-    state: Mutex<State>,
-    /// A result was handed in, or a worker went home.
-    handed_in: Condvar,
-    /// The collector went on.
-    went_on: Condvar,
-}
-
 /// There was no run of a seed.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -112,12 +65,6 @@ pub struct Broken {
     /// Why there was no run.
     #[source]
     pub error: WorldError,
-}
-
-impl Broken {
-    fn at_once(error: WorldError) -> Broken {
-        Broken { explored: Box::default(), error }
-    }
 }
 
 /// Runs the plans of many seeds. Where `stop` is set, no more seeds are handed out, and those that were are finished.
@@ -131,184 +78,93 @@ pub fn explore(
     stop: &AtomicBool,
     watch: &mut dyn Watch,
 ) -> Result<Explored, Broken> {
-    // More threads than seeds would have nothing to do.
-    let seeds = usize::try_from(settings.seeds.len()).unwrap_or(usize::MAX);
-    let jobs = settings.jobs.min(seeds).clamp(1, JOBS_MAX);
-    let pool = Pool {
-        simulation,
-        plan,
-        settings,
-        deadline: settings.time_max.and_then(|time| Instant::now().checked_add(time)),
-        stop,
-        over: AtomicBool::new(false),
-        listed_all: AtomicBool::new(false),
-        state: Mutex::new(State { working: jobs, ..State::default() }),
-        handed_in: Condvar::new(),
-        went_on: Condvar::new(),
-    };
-    std::thread::scope(|scope| {
-        for begun in 0..jobs {
-            let worker = std::thread::Builder::new().name("squall worker".to_string());
-            if let Err(error) = worker.spawn_scoped(scope, || pool.work()) {
-                // Fewer do as well, only more slowly.
-                pool.state().working -= jobs - begun;
-                if begun == 0 {
-                    return Err(Broken::at_once(WorldError::NoThread(error.to_string())));
-                }
-                break;
+    let Settings { seeds, jobs, time_max, failures_max } = settings;
+    let deadline = time_max.and_then(|time| Instant::now().checked_add(time));
+    let listed_all = AtomicBool::new(false);
+    let run = |seed| run(simulation, &plan(seed), &listed_all);
+    let (mut explored, mut broken) = (Explored::default(), None);
+    let mut take = |result| {
+        let counted = match result {
+            Ok(counted) => counted,
+            Err(error) => {
+                broken = Some(error);
+                return ControlFlow::Break(());
             }
+        };
+        explored.count(&counted);
+        if explored.failures.len() == FAILURES_LISTED_MAX {
+            // Nobody asks how the ones after these came about.
+            listed_all.store(true, Ordering::Relaxed);
         }
-        let explored = pool.collect(watch);
-        pool.over.store(true, Ordering::Relaxed);
-        pool.went_on.notify_all();
-        explored
-    })
+        let ended = watch.on_counted(&counted, &explored).is_err();
+        match ended || failures_max.is_some_and(|max| explored.failed >= max) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let worked = workers::in_seed_order(Work { seeds, jobs, deadline, stop }, &run, &mut take);
+    let broken = broken.or(worked.err().map(|error| WorldError::NoThread(error.to_string())));
+    match broken {
+        None => Ok(explored),
+        Some(error) => {
+            let seed = Seed(seeds.start() + explored.runs);
+            let error = if explored.runs > 0 { in_midst(error, seed) } else { error };
+            Err(Broken { explored: Box::new(explored), error })
+        }
+    }
 }
 
-impl Pool<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+/// Of a world that can't be with that seed, but can with those before.
+pub(crate) fn in_midst(error: WorldError, seed: Seed) -> WorldError {
+    match error {
+        WorldError::Described(text) => WorldError::Described(format!("{text} (with seed {seed})")),
+        error => error,
     }
+}
 
-    fn work(&self) {
-        let mut wanted = 1;
-        while let Some(seeds) = self.take(wanted) {
-            let (begun, first) = (Instant::now(), seeds.start);
-            let mut results = Vec::with_capacity((seeds.end - seeds.start) as usize);
-            for index in seeds {
-                // Those that are left out are never counted, nor what comes after them.
-                if !results.is_empty() && self.is_stopped() {
-                    break;
-                }
-                results.push(self.run(index));
-            }
-            // To hand in wakes the collector, which costs as much as a short run.
-            wanted = match begun.elapsed() {
-                short if short < BATCH_TIME_MIN => (wanted * 2).min(BATCH_MAX),
-                long if long > BATCH_TIME_MAX => (wanted / 2).max(1),
-                _ => wanted,
-            };
-            self.state().results.insert(first, results);
-            self.handed_in.notify_one();
+/// The run of one plan, made again where it is to be seen whether it repeats itself, or what in it wasn't calm.
+fn run(simulation: &Simulation, plan: &Plan, listed_all: &AtomicBool) -> Result<Counted, WorldError> {
+    let outcome = simulation.try_run_plan(plan, Record::Digest)?;
+    let (mut perturbations, mut again) = (None, None);
+    match outcome.verdict.property() {
+        None if outcome.verdict == Verdict::Pass && is_repeated(plan.seed) => {
+            again = Some(simulation.try_run_plan(plan, Record::Digest)?);
         }
-        self.state().working -= 1;
-        self.handed_in.notify_one();
-    }
-
-    /// Whether no more runs are to be begun.
-    fn is_stopped(&self) -> bool {
-        let late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        self.stop.load(Ordering::Relaxed) || self.over.load(Ordering::Relaxed) || late()
-    }
-
-    /// The places of the next seeds in the range, `wanted` at the most; `None` if there are no more.
-    fn take(&self, wanted: u64) -> Option<std::ops::Range<u64>> {
-        let mut state = self.state();
-        loop {
-            if self.is_stopped() || state.handed_out >= self.settings.seeds.len() {
-                return None;
-            }
-            if state.handed_out - state.counted < AHEAD_MAX {
-                let first = state.handed_out;
-                state.handed_out = first.saturating_add(wanted).min(self.settings.seeds.len());
-                return Some(first..state.handed_out);
-            }
-            let waited = self.went_on.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner);
-            state = waited.0;
+        None => {}
+        // To run it again would take as long again. As far as it can be recorded, it was.
+        Some(HANG_PROPERTY) => perturbations = outcome.trace.is_some().then_some(outcome.perturbations.len()),
+        Some(_) if listed_all.load(Ordering::Relaxed) => {}
+        Some(_) => {
+            let second = simulation.try_run_plan(plan, Record::Perturbations)?;
+            perturbations = Some(second.perturbations.len());
+            again = Some(second);
         }
     }
+    Ok(counted(plan.seed, outcome, perturbations, again.as_ref()))
+}
 
-    fn run(&self, index: u64) -> Result<Counted, WorldError> {
-        let seed = Seed(self.settings.seeds.start() + index);
-        let plan = (self.plan)(seed);
-        let outcome = self.simulation.try_run_plan(&plan, Record::Digest)?;
-        let (mut perturbations, mut again) = (None, None);
-        match outcome.verdict.property() {
-            None if outcome.verdict == Verdict::Pass && is_repeated(seed) => {
-                again = Some(self.simulation.try_run_plan(&plan, Record::Digest)?);
-            }
-            None => {}
-            // To run it again would take as long again. As far as it can be recorded, it was.
-            Some(HANG_PROPERTY) => perturbations = outcome.trace.is_some().then_some(outcome.perturbations.len()),
-            Some(_) if self.listed_all.load(Ordering::Relaxed) => {}
-            Some(_) => {
-                let second = self.simulation.try_run_plan(&plan, Record::Perturbations)?;
-                perturbations = Some(second.perturbations.len());
-                again = Some(second);
-            }
+/// What is counted of a run, and of the same run `again`, if it was made again.
+pub(crate) fn counted(seed: Seed, outcome: Outcome, perturbations: Option<usize>, again: Option<&Outcome>) -> Counted {
+    let why = again.and_then(|again| cut_off(&outcome, again)).map(str::to_string);
+    let repeats = why.is_some() || again.is_none_or(|again| again.digest == outcome.digest);
+    let verdict = match why {
+        None => outcome.verdict,
+        // What fails is a failure all the same; whether it repeats itself is seen when it is shrunk.
+        Some(why) => {
+            let message = format!("it was run a second time, to see whether it repeats itself, but {why}");
+            outcome.verdict.worse(Verdict::Unknown { message })
         }
-        let why = again.as_ref().and_then(|again| cut_off(&outcome, again)).map(str::to_string);
-        let repeats = why.is_some() || again.is_none_or(|again| again.digest == outcome.digest);
-        let verdict = match why {
-            None => outcome.verdict,
-            // What fails is a failure all the same; whether it repeats itself is seen when it is shrunk.
-            Some(why) => {
-                let message = format!("it was run a second time, to see whether it repeats itself, but {why}");
-                outcome.verdict.worse(Verdict::Unknown { message })
-            }
-        };
-        Ok(Counted {
-            seed,
-            verdict,
-            digest: outcome.digest,
-            escapes: outcome.escapes,
-            unreached_faults: outcome.unreached_faults.into_iter().map(|unreached| unreached.fault).collect(),
-            goals: outcome.goals,
-            open: outcome.open,
-            perturbations,
-            repeats,
-        })
-    }
-
-    fn collect(&self, watch: &mut dyn Watch) -> Result<Explored, Broken> {
-        let mut explored = Explored::default();
-        let results = std::iter::from_fn(|| self.next_results()).flatten();
-        for result in results {
-            let counted = match result {
-                Ok(counted) => counted,
-                Err(error) => return Err(self.broken(explored, error)),
-            };
-            explored.count(&counted);
-            if explored.failures.len() == FAILURES_LISTED_MAX {
-                // Nobody asks how the ones after these came about.
-                self.listed_all.store(true, Ordering::Relaxed);
-            }
-            let ended = watch.on_counted(&counted, &explored).is_err();
-            if ended || self.settings.failures_max.is_some_and(|max| explored.failed >= max) {
-                break;
-            }
-        }
-        Ok(explored)
-    }
-
-    fn broken(&self, explored: Explored, error: WorldError) -> Broken {
-        let error = match error {
-            // It can be with the seeds before.
-            WorldError::Described(text) if explored.runs > 0 => {
-                let seed = Seed(self.settings.seeds.start() + explored.runs);
-                WorldError::Described(format!("{text} (with seed {seed})"))
-            }
-            error => error,
-        };
-        Broken { explored: Box::new(explored), error }
-    }
-
-    /// The next results in seed order; `None` when all workers have gone home and all was counted.
-    fn next_results(&self) -> Option<Vec<Result<Counted, WorldError>>> {
-        let mut state = self.state();
-        loop {
-            let next = state.counted;
-            if let Some(results) = state.results.remove(&next) {
-                state.counted += results.len() as u64;
-                self.went_on.notify_all();
-                return Some(results);
-            }
-            if state.working == 0 {
-                return None;
-            }
-            let waited = self.handed_in.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner);
-            state = waited.0;
-        }
+    };
+    Counted {
+        seed,
+        verdict,
+        digest: outcome.digest,
+        escapes: outcome.escapes,
+        unreached_faults: outcome.unreached_faults.into_iter().map(|unreached| unreached.fault).collect(),
+        goals: outcome.goals,
+        open: outcome.open,
+        perturbations,
+        repeats,
     }
 }
 

@@ -76,6 +76,7 @@ pub mod runner;
 pub mod scenario;
 pub mod testing;
 pub mod trace_file;
+mod workers;
 
 /// Judges of histories: linearizability, and the models that come with it.
 pub use squall_check as check;

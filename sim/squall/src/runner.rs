@@ -522,6 +522,7 @@ fn without_run(verdict: Verdict, events: u64) -> Outcome {
         unreached_faults: Vec::new(),
         goals: Vec::new(),
         open: Vec::new(),
+        calls: Vec::new(),
         properties: None,
         names: Names::default(),
         trace: None,

@@ -1,5 +1,6 @@
 //! Whatever can turn a plan into an outcome.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,12 @@ pub trait Recorder {
 
     /// What a flow is. It may be told more than once.
     fn on_flow(&mut self, id: FlowId, info: &FlowInfo);
+
+    /// A client began a call, which has that number in this run. The numbers are of no meaning, and of no order.
+    fn on_call(&mut self, number: u64, at_ns: u64);
+
+    /// The answer to a client's call came, and the client still waited for it.
+    fn on_answer(&mut self, number: u64, at_ns: u64);
 }
 
 /// Keeps what is recorded in memory.
@@ -65,6 +72,10 @@ pub struct Recorded {
     pub perturbations: Vec<Perturbation>,
     /// Tasks and flows.
     pub names: Names,
+    /// The calls of clients, in the order in which they began.
+    pub calls: Vec<ClientCall>,
+    /// Where the calls stand that wait for an answer, by number. One that is given up stays here.
+    waiting: BTreeMap<u64, usize>,
 }
 
 impl Recorder for Recorded {
@@ -87,6 +98,17 @@ impl Recorder for Recorded {
 
     fn on_flow(&mut self, id: FlowId, info: &FlowInfo) {
         self.names.flows.entry(id).or_insert_with(|| info.clone());
+    }
+
+    fn on_call(&mut self, number: u64, at_ns: u64) {
+        self.waiting.insert(number, self.calls.len());
+        self.calls.push(ClientCall { begun_ns: at_ns, answered_ns: None });
+    }
+
+    fn on_answer(&mut self, number: u64, at_ns: u64) {
+        if let Some(place) = self.waiting.remove(&number) {
+            self.calls[place].answered_ns = Some(at_ns);
+        }
     }
 }
 
@@ -115,6 +137,8 @@ pub struct Outcome {
     pub goals: Vec<Reached>,
     /// Where it came to Unknown: the properties that nobody can judge it by.
     pub open: Vec<Open>,
+    /// The calls of clients, in the order in which they began; empty under [`Record::Digest`].
+    pub calls: Vec<ClientCall>,
     /// Who took part; empty under [`Record::Digest`].
     pub names: Names,
     /// The names of the properties that judged it, beside [`BUILT_IN_PROPERTIES`](crate::verdict::BUILT_IN_PROPERTIES). `None` under
@@ -154,6 +178,15 @@ impl fmt::Display for Unreached {
     }
 }
 
+/// A call (of `Endpoint::call`) that a client made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCall {
+    /// When it began: virtual nanoseconds since the run's start.
+    pub begun_ns: u64,
+    /// When its answer came. `None` if there was none while the client waited: it was lost, late, or the call was refused.
+    pub answered_ns: Option<u64>,
+}
+
 /// A property that was left open in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
@@ -176,7 +209,8 @@ impl Outcome {
     /// With what a recorder took in the run's stead.
     #[must_use]
     pub fn with_recorded(mut self, recorded: Recorded) -> Outcome {
-        let Recorded { events, perturbations, names } = recorded;
+        let Recorded { events, perturbations, names, calls, waiting: _ } = recorded;
+        self.calls = calls;
         self.names = Names { nodes: self.names.nodes, ..names };
         self.perturbations = perturbations;
         if let Some(trace) = &mut self.trace {
@@ -196,6 +230,7 @@ impl Outcome {
         if record < Record::Perturbations {
             self.perturbations = Vec::new();
             self.names = Names::default();
+            self.calls = Vec::new();
             self.properties = None;
         }
         self

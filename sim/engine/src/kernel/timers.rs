@@ -31,6 +31,13 @@ pub(crate) struct TimerRef {
     generation: u32,
 }
 
+impl TimerRef {
+    /// One that no other timer of the run has.
+    pub(crate) fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+}
+
 impl Timer {
     fn take_wake(&mut self) -> WakeRef {
         std::mem::replace(&mut self.wake, WakeRef::NOBODY)

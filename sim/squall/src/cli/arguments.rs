@@ -26,6 +26,8 @@ Examples:
   squall explore scenarios/payments.toml --seeds fresh --for 10m
   squall explore scenarios/payments.toml --shard 3/8
                                                     the third of eight parts; `squall merge` adds them up
+  squall sweep scenarios/payments.toml --vary network.latency=1ms..=200ms:8log
+                                                    what comes of it at eight latencies
   squall replay squall-regressions/payments/paid-once-0x2.toml
                                                     a saved failure: does it still fail?
   squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
@@ -34,6 +36,7 @@ Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
   4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
   120 inconclusive, 125 a saved failure is stale, 130 interrupted.
   check: 0 there is such an order, 100 there is none.
+  sweep: 0 whatever its cells say.
   diff: 0 the same, 1 different, 2 a trace can't be read.";
 
 /// Runs simulated distributed systems: the same seed brings the same run back, event for event.
@@ -79,6 +82,8 @@ pub enum Command {
     Explore(Explore),
     /// What the shards of an exploration come to together.
     Merge(Merge),
+    /// A grid of settings: verdicts, throughput and latencies in each cell, and the threshold at which a property begins to fail.
+    Sweep(Sweep),
     /// A saved failure again, compared with what was saved; or one run of a scenario twice.
     #[command(mut_arg("file", |file| file.help("A failure file; or a scenario file, with --seed")))]
     Replay(Replay),
@@ -96,7 +101,7 @@ impl Command {
     /// Whether it comes by something that would be lost if it ended in the midst of it: failures, or a file that was asked for.
     pub fn saves(&self) -> bool {
         match self {
-            Command::Explore(_) | Command::Shrink(_) | Command::Regressions(_) => true,
+            Command::Explore(_) | Command::Sweep(_) | Command::Shrink(_) | Command::Regressions(_) => true,
             Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => {
                 written.trace.is_some() || written.history.is_some()
             }
@@ -372,6 +377,47 @@ pub struct Explore {
     /// How hard to try to shrink.
     #[command(flatten)]
     pub patience: Patience,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
+
+    /// Leave out the check that the first seed repeats itself.
+    #[arg(long)]
+    pub no_check: bool,
+}
+
+/// `squall sweep`
+#[derive(Clone, Debug, Args)]
+pub struct Sweep {
+    /// Which world.
+    #[command(flatten)]
+    pub world: World,
+
+    /// A key, as --set has it, and its values: 1ms..=200ms:8log (eight, both ends included, in equal ratios), 1ms..=200ms:8 (in equal
+    /// differences), or a list such as 0%,1%,10%. Given several times, each combination is a cell; the last key varies fastest.
+    #[arg(long, value_name = "KEY=VALUES")]
+    pub vary: Vec<String>,
+
+    /// Look for the least value of a key with which a property fails: 1ms..=10s, or 1ms..=10s:16log with so many values to try first.
+    #[arg(long, value_name = "KEY=LOW..=HIGH")]
+    pub find: Option<String>,
+
+    /// With --find: the property that is to fail [default: any].
+    #[arg(long, value_name = "NAME", requires = "find")]
+    pub property: Option<String>,
+
+    /// Which seeds run in each cell: A..B (without B), or `fresh` for a range that nobody has seen [default: the scenario's].
+    #[arg(long, value_name = "SEEDS", env = "SQUALL_SEEDS", value_parser = parse_seeds, allow_hyphen_values = true)]
+    pub seeds: Option<Seeds>,
+
+    /// How many runs at the same time, 512 at most [default: one for each processor].
+    #[arg(long, short, value_name = "N", env = "SQUALL_JOBS", value_parser = parse_count::<NonZeroUsize>, allow_negative_numbers = true)]
+    pub jobs: Option<NonZeroUsize>,
+
+    /// Also write the result into this directory: sweep.json and sweep.csv. What is there already is replaced.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 
     /// How long to wait.
     #[command(flatten)]

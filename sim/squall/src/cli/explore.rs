@@ -16,7 +16,7 @@ use squall_campaign::whole_file;
 use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
-use super::arguments::{Explore, Patience as PatienceArguments, Seeds};
+use super::arguments::{Explore, Patience as PatienceArguments, Seeds, World};
 use super::campaign::{Campaign, PROCESSES, SavedAs, tell_kept};
 use super::exit::Stop;
 use super::interrupt;
@@ -41,7 +41,7 @@ const LINES_MAX: usize = 200;
 const TRACES_OF_PROPERTY_MAX: u64 = 10;
 
 /// How many fresh seeds are taken where time is no limit: a power of two.
-const FRESH_SEEDS: u64 = 1 << 10;
+pub const FRESH_SEEDS: u64 = 1 << 10;
 
 /// How many where time is the limit.
 const FRESH_SEEDS_IN_TIME: u64 = 1 << 40;
@@ -143,7 +143,7 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
     campaign.conclude(arguments.out.as_deref(), arguments.junit.as_deref(), unsaved, output)
 }
 
-fn in_ns(time: Duration) -> u64 {
+pub fn in_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -225,7 +225,7 @@ impl Search<'_> {
         let checked = match part.len() {
             0 => None,
             _ if arguments.no_check => None,
-            _ => Some(check(arguments, programs.hang_after, &simulation, &plan, first)?),
+            _ => Some(check(&arguments.world, programs.hang_after, &simulation, &plan, first)?),
         };
         let diverged = tell_checked(checked.as_ref(), first, output)?.then_some(first);
         tell_randomised(&simulation);
@@ -318,7 +318,7 @@ fn replay_kept(programs: &Programs, saved: &[(PathBuf, Saved)], output: &mut Out
     Ok(all)
 }
 
-fn processors() -> usize {
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
@@ -354,15 +354,16 @@ fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, S
 }
 
 /// A range of `count` seeds (a power of two) that starts at a multiple of it.
-fn fresh_seeds(count: u64) -> Result<SeedRange, Stop> {
+pub fn fresh_seeds(count: u64) -> Result<SeedRange, Stop> {
     let word = getrandom::u64().map_err(|error| Stop::Own(format!("the system gives no entropy: {error}")))?;
     // The highest bit stays free, so that the end is a number too.
     let start = (word >> 1) & !(count - 1);
     Ok(SeedRange::new(start, start + count))
 }
 
-fn check(
-    arguments: &Explore,
+/// Whether a seed's run repeats itself, in this process and in a fresh one.
+pub fn check(
+    world: &World,
     hang_after: Duration,
     simulation: &Simulation,
     plan: &dyn Fn(Seed) -> Plan,
@@ -371,22 +372,22 @@ fn check(
     let other = Seed(seed.0.wrapping_add(1));
     let (checked, trace) = determinism::check_in_this_process(simulation, &plan(seed), &plan(other))?;
     match (checked, trace) {
-        (Checked::Same, Some(trace)) => Ok(check_elsewhere(arguments, hang_after, &trace)),
+        (Checked::Same, Some(trace)) => Ok(check_elsewhere(world, hang_after, &trace)),
         (checked, _) => Ok(checked),
     }
 }
 
 /// The same run by `squall run` in a fresh process.
-fn check_elsewhere(arguments: &Explore, hang_after: Duration, first: &Trace) -> Checked {
+fn check_elsewhere(world: &World, hang_after: Duration, first: &Trace) -> Checked {
     let prepared = process::this_program().and_then(|command| Ok((command, tempfile::tempdir()?)));
     let (mut command, directory) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Checked::NotDone(format!("a fresh process can't be started: {error}")),
     };
     let path = directory.path().join("fresh.trace.zst");
-    command.arg("run").arg(&arguments.world.file).args(["--message-format", "json", "--seed"]);
+    command.arg("run").arg(&world.file).args(["--message-format", "json", "--seed"]);
     command.arg(first.plan.seed.to_string()).arg("--trace").arg(&path);
-    for setting in &arguments.world.set {
+    for setting in &world.set {
         command.arg("--set").arg(setting);
     }
     command.arg("--strategy").arg(first.plan.strategy.to_string());
@@ -398,7 +399,7 @@ fn check_elsewhere(arguments: &Explore, hang_after: Duration, first: &Trace) -> 
 }
 
 /// Whether the check found a difference.
-fn tell_checked(checked: Option<&Checked>, seed: Seed, output: &mut Output) -> Result<bool, Stop> {
+pub fn tell_checked(checked: Option<&Checked>, seed: Seed, output: &mut Output) -> Result<bool, Stop> {
     match checked {
         None => Ok(false),
         Some(Checked::Same) => {
@@ -422,7 +423,7 @@ fn tell_checked(checked: Option<&Checked>, seed: Seed, output: &mut Output) -> R
 }
 
 /// Where processes don't begin alike, they don't do all that is asked of them.
-fn tell_randomised(simulation: &Simulation) {
+pub fn tell_randomised(simulation: &Simulation) {
     if let Some(why) = simulation.randomised() {
         output::complain(&format!(
             "note: addresses aren't the same in each process: address randomisation can't be switched off here ({why})"

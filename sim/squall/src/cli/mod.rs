@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `run`, `explore`, `merge`, `replay`, `shrink`, `diff`, `regressions`, `check`.
+//! The command line: `squall list`, `run`, `explore`, `merge`, `sweep`, `replay`, `shrink`, `diff`, `regressions`, `check`.
 //!
 //! A program becomes the whole command line by [`main`]; a project's test target by `squall::main!`, under `cargo squall`. Data goes to
 //! standard output (text,
@@ -21,6 +21,9 @@ mod run;
 mod saved;
 mod shard;
 mod shrink;
+mod sweep;
+mod swept;
+mod vary;
 
 use std::process::ExitCode;
 
@@ -92,6 +95,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
         }
         Command::Shrink(arguments) => shrink::shrink(&programs(arguments.waiting), &arguments, &mut output),
         Command::Explore(arguments) => explore::explore(&programs(arguments.waiting), &arguments, &mut output),
+        Command::Sweep(arguments) => sweep::sweep(&programs(arguments.waiting), &arguments, &mut output),
         Command::Merge(arguments) => merge::merge(&arguments, &mut output),
     };
     // What was found is told, whatever ends the command.
@@ -156,7 +160,18 @@ fn replay_command(
     strategy: Option<squall_trace::StrategyChoice>,
     seed: squall_trace::Seed,
 ) -> String {
-    let mut command = format!("squall replay {} --seed {seed}", quoted(&file.display().to_string()));
+    command_of("replay", file, set, strategy, seed)
+}
+
+/// A command that makes one run of a scenario.
+fn command_of(
+    command: &str,
+    file: &std::path::Path,
+    set: &[String],
+    strategy: Option<squall_trace::StrategyChoice>,
+    seed: squall_trace::Seed,
+) -> String {
+    let mut command = format!("squall {command} {} --seed {seed}", quoted(&file.display().to_string()));
     for setting in set {
         command.push_str(&format!(" --set {}", quoted(setting)));
     }

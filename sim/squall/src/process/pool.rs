@@ -177,6 +177,8 @@ impl Zygote {
                 Reply::Perturbation { perturbation, again } => recorded.on_perturbation(&perturbation, again),
                 Reply::Task(id, info) => recorded.on_task(id, &info),
                 Reply::Flow(id, info) => recorded.on_flow(id, &info),
+                Reply::ClientCalls { number, at_ns } => recorded.on_call(number, at_ns),
+                Reply::ClientAnswered { number, at_ns } => recorded.on_answer(number, at_ns),
                 Reply::Calls(now) => called = Some(now),
                 Reply::Done(outcome) => {
                     let recorded = std::mem::take(&mut recorded);

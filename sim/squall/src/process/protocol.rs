@@ -43,6 +43,14 @@ pub enum Reply<'r> {
     },
     Task(TaskId, Cow<'r, TaskInfo>),
     Flow(FlowId, Cow<'r, FlowInfo>),
+    ClientCalls {
+        number: u64,
+        at_ns: u64,
+    },
+    ClientAnswered {
+        number: u64,
+        at_ns: u64,
+    },
     /// It calls a part of the program now.
     Calls(Called),
     /// Without what was recorded, which was said as it happened.

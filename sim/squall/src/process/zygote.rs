@@ -373,4 +373,16 @@ impl Recorder for PassesOn {
             self.reply.pass(&Reply::Flow(id, Cow::Borrowed(info)));
         }
     }
+
+    fn on_call(&mut self, number: u64, at_ns: u64) {
+        if self.record >= Record::Perturbations {
+            self.reply.pass(&Reply::ClientCalls { number, at_ns });
+        }
+    }
+
+    fn on_answer(&mut self, number: u64, at_ns: u64) {
+        if self.record >= Record::Perturbations {
+            self.reply.pass(&Reply::ClientAnswered { number, at_ns });
+        }
+    }
 }

@@ -183,6 +183,43 @@ impl ScenarioError {
         self
     }
 
+    /// The same where a setting was made of another argument, which has the same key: what is wrong with the setting is shown there.
+    /// `value` is what its value was made of; where `is_verbatim`, it is the value itself.
+    pub(crate) fn in_argument(
+        mut self,
+        setting: &str,
+        (name, argument): (&str, &str),
+        value: Range<usize>,
+        is_verbatim: bool,
+    ) -> ScenarioError {
+        let text: Arc<str> = argument.into();
+        let value_start = setting.find('=').map_or(0, |at| at + 1);
+        for mistake in std::iter::once(&mut *self.first).chain(&mut self.others) {
+            let Some(place) = mistake.place.as_mut().filter(|place| place.source.name() == format!("{SET}{setting}"))
+            else {
+                continue;
+            };
+            let moved = |(span, label): &(Range<usize>, Option<String>)| {
+                let is_key = span.end < value_start;
+                let (span, is_made) = match span.start.checked_sub(value_start) {
+                    _ if is_key => (span.clone(), false),
+                    None => (0..argument.len(), false),
+                    Some(start) if is_verbatim => {
+                        let start = (value.start + start).min(value.end);
+                        (start..(start + span.len()).min(value.end), false)
+                    }
+                    Some(_) => (value.clone(), true),
+                };
+                let made = is_made.then(|| format!("with {}", &setting[value_start..]));
+                let words: Vec<String> = label.clone().into_iter().chain(made).collect();
+                (span, (!words.is_empty()).then(|| words.join(", ")))
+            };
+            let labels = place.labels.iter().map(moved).collect();
+            *place = Place { source: NamedSource::new(name, Arc::clone(&text)), text: Arc::clone(&text), labels };
+        }
+        self
+    }
+
     pub(super) fn new(mut mistakes: Vec<Mistake>) -> ScenarioError {
         if mistakes.is_empty() {
             mistakes.push(Mistake::nowhere("the scenario can't be read", None));

@@ -57,7 +57,7 @@
 //! `{ empirical = ["1ms", "3ms"] }`.
 //!
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
-//! link or fault: `fault.split.for=5s`. Values are TOML, or plain text where that can't be read as TOML.
+//! link or fault: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
 
 mod faults;
 mod mistake;
@@ -90,7 +90,7 @@ use program::Built;
 use reader::{Fields, Reader};
 use sections::{LinkSettings, NamePlace, Settings};
 use squall_campaign::seeds::SeedRange;
-use units::nearest;
+pub(crate) use units::nearest;
 
 /// The seeds of a scenario that says none.
 const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
@@ -355,13 +355,22 @@ fn read(
         return None;
     }
     let mut parameters = Parameters::new();
+    let mut settings = Vec::new();
     for argument in set {
         let start = sources.add(format!("{SET}{argument}"), argument);
-        overlay::overlay(reader, &mut root, argument, start);
+        let mut setting_key = String::new();
         if let Some((key, value)) = argument.split_once('=') {
             let key: Vec<&str> = key.split('.').map(str::trim).collect();
-            parameters.insert(key.join("."), value.trim().to_string());
+            setting_key = key.join(".");
+            parameters.insert(setting_key.clone(), value.trim().to_string());
         }
+        settings.push((setting_key, argument, start));
+    }
+    // As the parameters are ordered, from which a saved failure or a process makes the same scenario again. Of one key the last counts.
+    settings.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    let mut added_links = overlay::AddedLinks::new();
+    for (_, argument, start) in settings {
+        overlay::overlay(reader, &mut root, &mut added_links, argument, start);
     }
     let top = reader.fields(&root, 0..0, "a scenario", &KEYS);
     let program = read_program(reader, &top, programs);

@@ -1,5 +1,6 @@
 //! `--set key=value`: a setting put over the file's, with its own place.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -12,11 +13,21 @@ use super::units::nearest;
 /// Deeper than any key of a scenario. A bound, since nested tables are dropped by recursion.
 const DEPTH_MAX: usize = 8;
 
+/// The `[[link]]`s that settings put behind the file's own: their places in the list, by the ends that the settings name.
+pub(super) type AddedLinks<'i> = BTreeMap<(&'i str, &'i str), usize>;
+
 /// Puts one `--set` argument, whose text starts at `start` of all sources, over the file's table.
 ///
 /// The value is read as TOML if it is some, else as text: `args.cache=true`, `network.loss=5%`. Links and faults are
-/// reached by the name that the file gives them: `fault.split.for=3s`.
-pub(super) fn overlay<'i>(reader: &mut Reader, root: &mut DeTable<'i>, argument: &'i str, start: usize) {
+/// reached by the name that the file gives them: `fault.split.for=3s`. A link is also reached by its ends, whether the file speaks of
+/// it or not: `link.client-0:store-1.latency=90ms`.
+pub(super) fn overlay<'i>(
+    reader: &mut Reader,
+    root: &mut DeTable<'i>,
+    added: &mut AddedLinks<'i>,
+    argument: &'i str,
+    start: usize,
+) {
     let all = start..start + argument.len();
     let Some((key, text)) = argument.split_once('=') else {
         reader.note(
@@ -38,8 +49,21 @@ pub(super) fn overlay<'i>(reader: &mut Reader, root: &mut DeTable<'i>, argument:
             reader.note(Draft::new(all, message).label("expected a key behind the name"));
             return;
         };
-        let Some(named) = named_table(reader, table, list, name) else { return };
-        table = named;
+        let found = match ends(name) {
+            Some(ends) if list.0 == "link" && !is_named(table, name.0) => {
+                if let Some((key, span)) = rest.first().or(Some(last)).filter(|(key, _)| ["from", "to"].contains(key)) {
+                    let message =
+                        format!("the link {:?} has its ends already: `{key}` can't be set", shortened(name.0));
+                    reader
+                        .note(Draft::new(span.clone(), message).label("expected what the link does, such as latency"));
+                    return;
+                }
+                added_link(reader, table, added, ends, &all)
+            }
+            _ => named_table(reader, table, list, name),
+        };
+        let Some(found) = found else { return };
+        table = found;
         parents = rest;
     }
     for parent in parents {
@@ -127,6 +151,58 @@ fn shifted(value: Value<'_>, by: usize) -> Value<'_> {
     Spanned::new(span, inner)
 }
 
+/// The ends of a link that is named by them: `client-0:store-1`.
+fn ends<'i>((name, span): &Segment<'i>) -> Option<[Segment<'i>; 2]> {
+    let (from, to) = name.split_once(':')?;
+    let middle = span.start + from.len();
+    Some([(from, span.start..middle), (to, middle + 1..span.end)])
+}
+
+fn name_of(entry: &Value<'_>) -> Option<String> {
+    Some(entry.get_ref().as_table()?.get("name")?.get_ref().as_str()?.to_string())
+}
+
+fn is_named(root: &DeTable<'_>, name: &str) -> bool {
+    let links = root.get("link").and_then(|links| links.get_ref().as_array());
+    links.is_some_and(|links| links.iter().any(|link| name_of(link).as_deref() == Some(name)))
+}
+
+/// The `[[link]]` behind all others that settings have made for these ends, or make now: it says no more than they do, and the last that
+/// says something wins.
+fn added_link<'t, 'i>(
+    reader: &mut Reader,
+    root: &'t mut DeTable<'i>,
+    added: &mut AddedLinks<'i>,
+    [from, to]: [Segment<'i>; 2],
+    all: &Range<usize>,
+) -> Option<&'t mut DeTable<'i>> {
+    for (end, span) in [&from, &to] {
+        if end.is_empty() {
+            let message = "a link is named by both of its ends";
+            reader.note(Draft::new(span.clone(), message).label("expected FROM:TO, such as client-0:store-1"));
+            return None;
+        }
+    }
+    let links = root
+        .entry(Spanned::new(all.clone(), DeString::Borrowed("link")))
+        .or_insert_with(|| Spanned::new(all.clone(), DeValue::Array(DeArray::new())));
+    // What else it may be is told when it is read.
+    let DeValue::Array(links) = links.get_mut() else { return None };
+    let place = *added.entry((from.0, to.0)).or_insert_with(|| {
+        let mut link = DeTable::new();
+        for (key, (end, span)) in [("from", from), ("to", to)] {
+            let end = DeValue::String(DeString::Borrowed(end));
+            link.insert(Spanned::new(span.clone(), DeString::Borrowed(key)), Spanned::new(span, end));
+        }
+        links.push(Spanned::new(all.clone(), DeValue::Table(link)));
+        links.len() - 1
+    });
+    match links.get_mut(place)?.get_mut() {
+        DeValue::Table(link) => Some(link),
+        _ => None,
+    }
+}
+
 /// The `[[link]]` or `[[fault]]` of that name.
 fn named_table<'t, 'i>(
     reader: &mut Reader,
@@ -134,24 +210,22 @@ fn named_table<'t, 'i>(
     list: &Segment<'_>,
     name: &Segment<'_>,
 ) -> Option<&'t mut DeTable<'i>> {
-    let name_of = |value: &Value<'_>| -> Option<String> {
-        Some(value.get_ref().as_table()?.get("name")?.get_ref().as_str()?.to_string())
-    };
     let mut names = Vec::new();
     let mut index = None;
     if let Some(DeValue::Array(array)) = root.get(list.0).map(Spanned::get_ref) {
-        names = array.iter().filter_map(&name_of).collect();
+        names = array.iter().filter_map(name_of).collect();
         index = array.iter().position(|entry| name_of(entry).as_deref() == Some(name.0));
     }
     let Some(index) = index else {
         let mut draft = Draft::new(name.1.clone(), format!("no [[{}]] is named {:?}", list.0, shortened(name.0)))
             .label("not a name in the file")
             .meant(nearest(name.0, names.iter().map(String::as_str)));
+        let by_ends = if list.0 == "link" { "; or name a link by its ends: FROM:TO" } else { "" };
         if draft.help.is_none() {
             draft.help = Some(if names.is_empty() {
-                format!("give it one in the file: name = {:?}", shortened(name.0))
+                format!("give it one in the file: name = {:?}{by_ends}", shortened(name.0))
             } else {
-                format!("expected one of {}", names.join(", "))
+                format!("expected one of {}{by_ends}", names.join(", "))
             });
         }
         reader.note(draft);

@@ -142,7 +142,7 @@ pub(super) fn epoch_ns(moment: &Datetime) -> Result<u64, BadValue> {
 }
 
 /// The name that was probably meant: the nearest one, if it is near.
-pub(super) fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // Far longer than any name: not worth comparing, which takes time in its square.
     if found.len() > 200 {
         return None;
