@@ -32,7 +32,8 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
         let late_ns = perturbation.value.saturating_sub(perturbation.calm);
         match perturbation.site.kind {
             SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => (0, 0),
-            SiteKind::Latency => (1, u64::MAX - late_ns),
+            SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::BitRot => (0, 0),
+            SiteKind::Latency | SiteKind::DiskLatency => (1, u64::MAX - late_ns),
             SiteKind::Order => (2, 0),
             SiteKind::Operation => (3, 0),
         }
@@ -48,8 +49,9 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
 fn gravity(perturbation: &Perturbation) -> u32 {
     match perturbation.site.kind {
         SiteKind::Fault | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => 0,
-        SiteKind::Latency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
-        SiteKind::Latency => 1,
+        SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::BitRot => 0,
+        SiteKind::Latency | SiteKind::DiskLatency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
+        SiteKind::Latency | SiteKind::DiskLatency => 1,
         SiteKind::Order => 2,
         // No weather: what the program is there to do.
         SiteKind::Operation => 3,

@@ -157,6 +157,7 @@ impl Kernel {
         self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
         self.pending_heal = None;
         self.network.heal_among(is_healed.clone());
+        self.disks.heal(is_healed.clone());
         self.decisions.calm_order();
         let within_ns = heal.within.map(duration_ns);
         let states = within_ns.map(|_| Vec::new());

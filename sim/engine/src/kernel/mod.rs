@@ -41,6 +41,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Agenda, Due, Identity, Now};
 use crate::decisions::Decisions;
+use crate::disk::Disks;
 use crate::fault::{Act, Script};
 use crate::journal::Journal;
 use crate::network::Network;
@@ -244,6 +245,7 @@ pub(crate) struct Kernel {
     pub nodes: Vec<Node>,
     timers: Timers,
     pub network: Network,
+    pub disks: Disks,
     pub script: Script,
     pub outbox: Outbox,
     /// The tasks of nodes that stand still, by slot.
@@ -304,6 +306,7 @@ impl Kernel {
         decisions: Decisions,
         journal: Journal,
         network: Network,
+        disks: Disks,
         settings: crate::world::RunSettings,
         beat: Arc<crate::run::Heartbeat>,
     ) -> Kernel {
@@ -322,6 +325,7 @@ impl Kernel {
             nodes: Vec::new(),
             timers: Timers::new(first_generation),
             network,
+            disks,
             script: Script::default(),
             outbox: Outbox::default(),
             put_aside: BTreeMap::new(),

@@ -14,8 +14,8 @@ const DEPTH_MAX: usize = 8;
 
 /// Puts one `--set` argument, whose text starts at `start` of all sources, over the file's table.
 ///
-/// The value is read as TOML if it is some, else as text: `args.cache=true`, `network.loss=5%`. Links and faults are
-/// reached by the name that the file gives them: `fault.split.for=3s`.
+/// The value is read as TOML if it is some, else as text: `args.cache=true`, `network.loss=5%`. Links, disks and faults
+/// are reached by the name that the file gives them: `fault.split.for=3s`.
 pub(super) fn overlay<'i>(reader: &mut Reader, root: &mut DeTable<'i>, argument: &'i str, start: usize) {
     let all = start..start + argument.len();
     let Some((key, text)) = argument.split_once('=') else {
@@ -31,7 +31,7 @@ pub(super) fn overlay<'i>(reader: &mut Reader, root: &mut DeTable<'i>, argument:
     let mut table = root;
     let mut parents = parents;
     if let [list, rest @ ..] = parents
-        && (list.0 == "link" || list.0 == "fault")
+        && matches!(list.0, "link" | "disk" | "fault")
     {
         let Some((name, rest)) = rest.split_first() else {
             let message = format!("`{key}` lacks a key: expected {}.NAME.KEY", list.0);
@@ -127,7 +127,7 @@ fn shifted(value: Value<'_>, by: usize) -> Value<'_> {
     Spanned::new(span, inner)
 }
 
-/// The `[[link]]` or `[[fault]]` of that name.
+/// The `[[link]]`, `[[disk]]` or `[[fault]]` of that name.
 fn named_table<'t, 'i>(
     reader: &mut Reader,
     root: &'t mut DeTable<'i>,
