@@ -817,8 +817,8 @@ fn slow_write(world: &mut World) {
     world.network().latency(uniform(1.ms(), 10.ms()));
     world.client("store", || async {
         for _ in 0..20 {
-            let lease = Instant::now() + 20.ms();
             let file = File::create("/file").await.unwrap();
+            let lease = Instant::now() + 15.ms();
             file.write_all_at(b"mine", 0).await.unwrap();
             publish("written", Instant::now() > lease);
         }

@@ -23,7 +23,9 @@ fn kind<T>(result: std::io::Result<T>) -> ErrorKind {
     result.err().expect("it is to fail").kind()
 }
 
-fn alone<Fut: Future<Output = std::io::Result<()>> + 'static>(program: fn() -> Fut) -> impl Fn(&mut World) + Send + Sync {
+fn alone<Fut: Future<Output = std::io::Result<()>> + 'static>(
+    program: fn() -> Fut,
+) -> impl Fn(&mut World) + Send + Sync {
     move |world: &mut World| {
         world.client("client", program);
     }
@@ -214,7 +216,8 @@ impl Model {
         if !fits || to.starts_with(&format!("{from}/")) {
             return false;
         }
-        let moved: Vec<String> = self.0.keys().filter(|path| *path == from || path.starts_with(&format!("{from}/"))).cloned().collect();
+        let moved: Vec<String> =
+            self.0.keys().filter(|path| *path == from || path.starts_with(&format!("{from}/"))).cloned().collect();
         for path in moved {
             let what = self.0.remove(&path).unwrap();
             self.0.insert(format!("{to}{}", &path[from.len()..]), what);
@@ -285,7 +288,8 @@ async fn does_as_the_model(ops: Vec<Op>) {
             Op::RemoveFile(path) | Op::RemoveDirectory(path) => {
                 let is_directory = matches!(op, Op::RemoveDirectory(_));
                 let path = PATHS[*path];
-                let can = path != "/" && model.has(path) && model.is_directory(path) == is_directory && model.is_empty(path);
+                let can =
+                    path != "/" && model.has(path) && model.is_directory(path) == is_directory && model.is_empty(path);
                 if can {
                     model.0.remove(path);
                 }
@@ -606,7 +610,7 @@ fn writes_are_lost_each_for_itself_but_a_sector_has_no_holes_in_its_history() {
     assert_eq!(states(|| write_at([0, 0, 0])), ["", "1", "2", "3"]);
     // In sectors of their own they are independent.
     let independent: Vec<String> = states(|| write_at([0, SECTOR, 2 * SECTOR])).iter().map(short).collect();
-    assert_eq!(independent, ["", "--..3", ".-2", ".-2-3", "1", "1--.3", "1-2", "1-2-3"].map(str::to_string).to_vec());
+    assert_eq!(independent, ["", "--..3", "-.2", "-.2-3", "1", "1--.3", "1-2", "1-2-3"].map(str::to_string).to_vec());
 }
 
 #[test]
@@ -686,7 +690,10 @@ fn reads_and_writes_that_fail_change_nothing() {
         world.client("store", || async {
             let mut file = File::create_new("/file").await.unwrap();
             let error = file.write_all(b"text").await.unwrap_err();
-            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Other, "/file: a write failed: input/output error (EIO)"));
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (ErrorKind::Other, "/file: a write failed: input/output error (EIO)")
+            );
             assert_eq!(file.metadata().await.unwrap().len(), 0);
             file.set_len(3).await.unwrap();
             let error = file.read(&mut [0; 3]).await.unwrap_err();
@@ -945,7 +952,10 @@ fn impossible_settings_are_refused_with_what_is_wrong() {
     let cases: [(Settings, &str); 6] = [
         (|world| _ = world.disk("store").capacity_bytes(0), "the disk of store is impossible: expected 1 byte to"),
         (|world| _ = world.storage().capacity_bytes((1 << 40) + 1), "(1 TiB), found 1099511627777"),
-        (|world| _ = world.disk("store").latency(uniform(2.ms(), 1.ms())), "the latency of the disk of store is impossible"),
+        (
+            |world| _ = world.disk("store").latency(uniform(2.ms(), 1.ms())),
+            "the latency of the disk of store is impossible",
+        ),
         (|world| _ = world.storage().sync_latency(exponential(Duration::ZERO)), "the sync latency of the disk of * is"),
         (|world| _ = world.disk("sotre"), "the disk of \"sotre\": no node is named so; there are store"),
         (|world| _ = world.storage().crash_loss(percent(101)), "at most 100 %"),
@@ -1052,7 +1062,9 @@ fn by_default_a_crash_loses_half_of_what_wasn_t_synced() {
     let lost = outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::DiskCrash).count();
     is_share("lost", lost, 2_000, 0.50);
     let events = &outcome.trace.as_ref().unwrap().events;
-    let said = events.iter().filter(|event| matches!(&event.kind, EventKind::Disk { what, .. } if what.ends_with("is lost in the crash")));
+    let said = events
+        .iter()
+        .filter(|event| matches!(&event.kind, EventKind::Disk { what, .. } if what.ends_with("is lost in the crash")));
     assert_eq!(said.count(), lost);
 }
 

@@ -548,10 +548,8 @@ impl Entry {
     fn check(&self) -> Result<(), String> {
         let of_message =
             matches!(self.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate | SiteKind::Corruption);
-        let of_disk = matches!(
-            self.kind,
-            SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot
-        );
+        let of_disk =
+            matches!(self.kind, SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot);
         if (of_message || of_disk) && self.fingerprint == ANY_FINGERPRINT {
             let whose = if of_disk { "operation" } else { "message" };
             return Err(format!("has a fingerprint of zeros, which is no {whose}'s"));

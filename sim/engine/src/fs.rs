@@ -34,11 +34,7 @@ async fn operation<T>(what: &str, begin: impl FnOnce(&mut Kernel) -> Begun<T>) -
 }
 
 /// Likewise, on what a path names.
-async fn on_path<T>(
-    what: &str,
-    path: &Path,
-    begin: impl FnOnce(&mut Kernel, &Normal) -> Begun<T>,
-) -> io::Result<T> {
+async fn on_path<T>(what: &str, path: &Path, begin: impl FnOnce(&mut Kernel, &Normal) -> Begun<T>) -> io::Result<T> {
     let path = Normal::of(path)?;
     operation(what, |kernel| begin(kernel, &path)).await
 }

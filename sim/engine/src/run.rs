@@ -17,10 +17,10 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::decisions::Decisions;
+use crate::disk::{DiskRule, Disks};
 use crate::fault::{Act, Fault, What};
 use crate::journal::Journal;
 use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
-use crate::disk::{DiskRule, Disks};
 use crate::network::{Network, Partition, default_address};
 use crate::world::{ClockSettings, Limits, NodeSpec, RunSettings, World, duration_ns, matches};
 
@@ -133,7 +133,8 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
-        let World { nodes, network, links, storage, disks, faults, properties, limits, end_at, heal, clock, .. } = world;
+        let World { nodes, network, links, storage, disks, faults, properties, limits, end_at, heal, clock, .. } =
+            world;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;

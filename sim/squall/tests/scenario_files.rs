@@ -569,8 +569,18 @@ const WRONG: &[Case] = &[
     ("[storage]\ncrashloss = \"1%\"", "unknown key `crashloss`", "crashloss", "did you mean `crash_loss`?"),
     ("[[disk]]\ncrash_loss = \"1%\"", "lacks `node`", "", ""),
     ("[[disk]]\nnode = 3", "`node`: expected the name of a node", "3", ""),
-    ("[[disk]]\nnode = \"sotre-0\"", "the disk names the node \"sotre-0\", which isn't there", "\"sotre-0\"", "store-0"),
-    ("[[disk]]\nnode = \"stone-*\"", "the disk names nodes \"stone-*\", but no node's name is like that", "\"stone-*\"", ""),
+    (
+        "[[disk]]\nnode = \"sotre-0\"",
+        "the disk names the node \"sotre-0\", which isn't there",
+        "\"sotre-0\"",
+        "store-0",
+    ),
+    (
+        "[[disk]]\nnode = \"stone-*\"",
+        "the disk names nodes \"stone-*\", but no node's name is like that",
+        "\"stone-*\"",
+        "",
+    ),
     ("[[disk]]\nnode = \"store-0\"\nname = \"a.b\"", "`name`: expected a short name", "\"a.b\"", ""),
     (
         "[[disk]]\nname = \"d\"\nnode = \"store-0\"\n[[disk]]\nname = \"d\"\nnode = \"store-1\"",

@@ -282,7 +282,9 @@ impl Perturbation {
             SiteKind::Latency | SiteKind::DiskLatency if self.value > self.calm => {
                 format!("{subject} takes {} (calm: {})", ns(self.value), ns(self.calm))
             }
-            SiteKind::Latency | SiteKind::DiskLatency => format!("{subject} takes only {} (calm: {})", ns(self.value), ns(self.calm)),
+            SiteKind::Latency | SiteKind::DiskLatency => {
+                format!("{subject} takes only {} (calm: {})", ns(self.value), ns(self.calm))
+            }
             SiteKind::Loss => format!("{subject} is lost"),
             SiteKind::Duplicate => {
                 format!("{subject} arrives twice, the copy after {}", ns(self.value.saturating_sub(1)))

@@ -126,10 +126,20 @@ struct Change {
 
 #[derive(Debug)]
 enum Entry {
-    Added { name: String, inode: Inode },
-    Removed { name: String },
+    Added {
+        name: String,
+        inode: Inode,
+    },
+    Removed {
+        name: String,
+    },
     /// One step, also from another directory, which it came from.
-    Moved { from: Inode, from_name: String, name: String, inode: Inode },
+    Moved {
+        from: Inode,
+        from_name: String,
+        name: String,
+        inode: Inode,
+    },
 }
 
 impl Change {
@@ -617,8 +627,12 @@ impl Files {
             let (flow, path) = (object.flow, object.path.clone());
             let named = |name: &str| format!("{}/{name}", path.trim_end_matches('/'));
             let (words, print) = match &change.what {
-                Entry::Added { name, .. } => (format!("the creation of {}", named(name)), print_of(&[b"+", name.as_bytes()])),
-                Entry::Removed { name } => (format!("the removal of {}", named(name)), print_of(&[b"-", name.as_bytes()])),
+                Entry::Added { name, .. } => {
+                    (format!("the creation of {}", named(name)), print_of(&[b"+", name.as_bytes()]))
+                }
+                Entry::Removed { name } => {
+                    (format!("the removal of {}", named(name)), print_of(&[b"-", name.as_bytes()]))
+                }
                 Entry::Moved { from, from_name, name, .. } => {
                     let from = self.objects.get(from).map_or("", |from| from.path.trim_end_matches('/'));
                     let words = format!("the renaming of {from}/{from_name} to {}", named(name));
@@ -627,7 +641,8 @@ impl Files {
             };
             let what = || format!("change {} of {path} ({words})", change.number);
             let number = change.number;
-            let asked = Pending { flow, number, fingerprint: print, sectors: 1, path: &path, is_directory: true, what: &what };
+            let asked =
+                Pending { flow, number, fingerprint: print, sectors: 1, path: &path, is_directory: true, what: &what };
             if decide(&asked) == 0 {
                 self.make_durable(change, &mut touched);
             }
@@ -757,7 +772,15 @@ impl File {
             let what = || write.what.in_words(write.number, path);
             let (_, sectors) = write.what.sectors();
             let fingerprint = write.what.print();
-            decide(&Pending { flow, number: write.number, fingerprint, sectors, path, is_directory: false, what: &what })
+            decide(&Pending {
+                flow,
+                number: write.number,
+                fingerprint,
+                sectors,
+                path,
+                is_directory: false,
+                what: &what,
+            })
         });
     }
 

@@ -89,7 +89,9 @@ impl Kernel {
     /// The running node's disk, if what it does counts.
     fn running_disk(&mut self) -> Result<NodeId> {
         if !self.is_live() {
-            return Err(Error::other("the node has crashed, or the run is over: what it does with files doesn't count"));
+            return Err(Error::other(
+                "the node has crashed, or the run is over: what it does with files doesn't count",
+            ));
         }
         self.drawn += 1;
         let node = self.current.node;

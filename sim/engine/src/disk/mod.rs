@@ -18,8 +18,8 @@ use squall_trace::{NodeId, Ratio};
 use crate::latency::{InverseTable, Latency};
 use crate::network::compiled;
 use crate::world::matches;
-use files::{Files, Inode, Mark};
 pub(crate) use files::{Facts, Normal};
+use files::{Files, Inode, Mark};
 pub(crate) use io::{Begun, Handle, How, Reading};
 
 /// The most that a disk may hold: its files lie in memory.

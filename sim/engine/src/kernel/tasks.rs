@@ -168,6 +168,12 @@ pub(crate) fn call(code: impl FnOnce()) {
     }
 }
 
+/// The fingerprint of a wake: its cause. The engine's own, which has no task, is one as well, and not that which stands for any.
+fn fingerprint_of_cause(cause: u64) -> u64 {
+    const ENGINE: u64 = 2;
+    if cause == squall_trace::plan::ANY_FINGERPRINT { ENGINE } else { cause }
+}
+
 /// Who a ready entry is, to those who decide about order.
 #[inline]
 pub(super) fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Option<Identity> {
@@ -177,7 +183,7 @@ pub(super) fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Optio
         Now::Poll { slot, generation } => tasks
             .get(slot as usize)
             .filter(|task| task.generation == generation)
-            .map(|task| Identity::new(FlowId(task.id.0), u64::from(task.wakes), task.cause)),
+            .map(|task| Identity::new(FlowId(task.id.0), u64::from(task.wakes), fingerprint_of_cause(task.cause))),
     }
 }
 

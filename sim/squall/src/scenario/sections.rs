@@ -221,7 +221,8 @@ fn read_disks(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<DiskSettings> {
         let node = read_node(reader, &fields);
         let conditions = DiskConditions::read(reader, &fields);
         if let Some((_, groups)) = node {
-            disks.extend(groups.into_iter().flatten().map(|node| DiskSettings { node, conditions: conditions.clone() }));
+            disks
+                .extend(groups.into_iter().flatten().map(|node| DiskSettings { node, conditions: conditions.clone() }));
         }
     }
     disks
