@@ -340,7 +340,7 @@ async fn uses_disk(what: u8, file: u8, bytes: usize) -> std::io::Result<()> {
             Ok(())
         }
         5 => fs::rename(path, other).await,
-        6 if bytes % 2 == 0 => fs::remove_file(path).await,
+        6 if bytes.is_multiple_of(2) => fs::remove_file(path).await,
         6 => File::options().write(true).open(path).await?.set_len(bytes as u64).await,
         _ => fs::create_dir_all("/d").await,
     }

@@ -755,6 +755,25 @@ fn operations_take_their_time() {
 }
 
 #[test]
+fn what_was_given_up_isn_t_taken_for_what_comes_after_it() {
+    passes(|world: &mut World| {
+        world.client("store", || async {
+            let mut file = File::options().read(true).write(true).create(true).open("/file").await.unwrap();
+            // Begun, and so written; the next one is another.
+            assert!(squall::time::timeout(1.ms(), file.write(b"ab")).await.is_err());
+            assert_eq!(file.write(b"cde").await.unwrap(), 3);
+            assert_eq!(fs::read("/file").await.unwrap(), b"abcde");
+            file.seek(SeekFrom::Start(0)).await.unwrap();
+            let mut buffer = [0; 2];
+            assert!(squall::time::timeout(1.ms(), file.read(&mut buffer)).await.is_err());
+            file.seek(SeekFrom::Start(3)).await.unwrap();
+            assert_eq!((file.read(&mut buffer).await.unwrap(), &buffer), (2, b"de"));
+        });
+        world.storage().latency(fixed(2.ms()));
+    });
+}
+
+#[test]
 fn what_is_under_way_in_a_crash_may_survive_but_a_sync_must_be_over() {
     for (loss, expected) in [(Ratio::ZERO, text("text")), (Ratio::ONE, text(""))] {
         let outcome = run(move |world| {

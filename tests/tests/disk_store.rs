@@ -137,7 +137,7 @@ fn storm(missing: Missing, crashes: u32) -> impl Fn(&mut World) + Send + Sync + 
             *last = number;
             Ok(())
         }));
-        world.storage().sync_latency(uniform(50.ms() / 100, 150.ms() / 100));
+        world.storage().sync_latency(fixed(1.ms()));
     }
 }
 

@@ -22,7 +22,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
-use crate::disk::{Begun, Facts, Handle, How, Normal, Reading};
+use crate::disk::{Begun, Facts, Handle, How, Normal, Reading, print_of_bytes};
 use crate::kernel::{self, Kernel};
 use crate::time::{Sleep, sleep};
 
@@ -145,7 +145,8 @@ impl OpenOptions {
 #[derive(Debug)]
 enum UnderWay {
     Read(Sleep, Reading),
-    Write(Sleep, io::Result<usize>),
+    /// With the fingerprint of the buffer: whoever gave up that write may come with another one.
+    Write(Sleep, u64, io::Result<usize>),
 }
 
 /// An open file, or a directory that was opened to be synced.
@@ -314,16 +315,17 @@ impl AsyncRead for File {
 impl AsyncWrite for File {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if !matches!(this.under_way, Some(UnderWay::Write(..))) {
+        let print = print_of_bytes(0, buf);
+        if !matches!(this.under_way, Some(UnderWay::Write(_, begun, _)) if begun == print) {
             let handle = this.handle;
             let begin = |kernel: &mut Kernel| kernel.fs_write(handle, None, buf);
             let Begun { takes, result } = kernel::with("squall::fs::File::poll_write", begin);
-            this.under_way = Some(UnderWay::Write(sleep(takes), result));
+            this.under_way = Some(UnderWay::Write(sleep(takes), print, result));
         }
-        let Some(UnderWay::Write(sleep, _)) = &mut this.under_way else { unreachable!("just begun") };
+        let Some(UnderWay::Write(sleep, ..)) = &mut this.under_way else { unreachable!("just begun") };
         ready!(Pin::new(sleep).poll(cx));
         match this.under_way.take() {
-            Some(UnderWay::Write(_, result)) => Poll::Ready(result),
+            Some(UnderWay::Write(_, _, result)) => Poll::Ready(result),
             _ => unreachable!("just seen"),
         }
     }
@@ -340,6 +342,8 @@ impl AsyncWrite for File {
 impl AsyncSeek for File {
     fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
         let handle = self.handle;
+        // A read that was given up would end where it began.
+        self.under_way = None;
         self.position = kernel::with("squall::fs::File::start_seek", |kernel| kernel.fs_seek(handle, position))?;
         Ok(())
     }

@@ -93,6 +93,7 @@ impl Kernel {
                 "the node has crashed, or the run is over: what it does with files doesn't count",
             ));
         }
+        // Files are a memory that isn't part of a run's state: one that comes back proves nothing where they are used.
         self.drawn += 1;
         let node = self.current.node;
         self.settle_syncs(node);
