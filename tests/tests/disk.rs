@@ -320,11 +320,11 @@ async fn does_as_the_model(ops: Vec<Op>) {
             }
         }
     }
-    let mut files = model.0.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
+    let files = model.0.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
     for path in PATHS {
         assert_eq!(fs::try_exists(path).await.unwrap_or(false), model.has(path), "{path}");
     }
-    while let Some((path, contents)) = files.next() {
+    for (path, contents) in files {
         assert_eq!(&fs::read(path).await.unwrap(), contents, "{path}");
     }
 }
@@ -881,8 +881,10 @@ fn files_of_before_a_crash_are_dead_and_destructors_do_nothing() {
             let others = Rc::clone(&others);
             async move {
                 sleep(500.ms()).await;
-                let file = others.borrow().as_ref().unwrap().try_clone().await;
-                assert!(file.unwrap_err().to_string().contains("another node"));
+                let file = others.take().unwrap();
+                let clone = file.try_clone().await;
+                others.replace(Some(file));
+                assert!(clone.unwrap_err().to_string().contains("another node"));
                 // Its disk is its own.
                 assert!(!fs::try_exists("/file").await.unwrap());
             }

@@ -722,13 +722,6 @@ impl Files {
             }
         }
     }
-
-    /// Whether a crash would find nothing to decide.
-    #[cfg(test)]
-    fn is_settled(&self) -> bool {
-        let has_pending = |object: &Object| matches!(&object.body, Body::File(file) if !file.pending.is_empty());
-        self.pending.is_empty() && !self.objects.values().any(has_pending)
-    }
 }
 
 /// How far a sync reaches: see [`Files::mark`].
