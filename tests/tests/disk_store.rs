@@ -84,7 +84,7 @@ impl Store {
         }
         self.log_bytes += RECORD_BYTES as u64;
         self.last = next;
-        if next % 5 == 0 {
+        if next.is_multiple_of(5) {
             self.compact().await?;
         }
         Ok(next)
