@@ -235,6 +235,7 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
         }
         EventKind::Fault { what } => format!("fault: {what}"),
         EventKind::Heal { what } => format!("heal: {what}"),
+        EventKind::Disk { what, .. } => format!("disk: {what}"),
         EventKind::Publish { topic, value } => format!("publishes {topic}: {value}"),
         EventKind::Panic { message } => format!("panics: {message}"),
         EventKind::Escape { what } => format!("leaves the simulation: {what}"),
@@ -262,7 +263,9 @@ fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
         Some(FlowRole::Call { method }) => format!("call {number} {}", short_type_name(method)),
         Some(FlowRole::Answer { method }) => format!("answer {number} {}", short_type_name(method)),
         Some(FlowRole::Refusal { method }) => format!("refusal {number} {}", short_type_name(method)),
-        Some(FlowRole::Fault { .. } | FlowRole::Operation { .. }) | None => format!("message {number} of flow {flow}"),
+        Some(FlowRole::Fault { .. } | FlowRole::Operation { .. } | FlowRole::Disk { .. }) | None => {
+            format!("message {number} of flow {flow}")
+        }
     }
 }
 

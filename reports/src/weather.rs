@@ -36,8 +36,11 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
             | SiteKind::Point
             | SiteKind::Loss
             | SiteKind::Duplicate
-            | SiteKind::Corruption => (0, 0),
-            SiteKind::Latency => (1, u64::MAX - late_ns),
+            | SiteKind::Corruption
+            | SiteKind::DiskCrash
+            | SiteKind::DiskFailure
+            | SiteKind::BitRot => (0, 0),
+            SiteKind::Latency | SiteKind::DiskLatency => (1, u64::MAX - late_ns),
             SiteKind::Order => (2, 0),
             SiteKind::Operation => (3, 0),
         }
@@ -57,9 +60,12 @@ fn gravity(perturbation: &Perturbation) -> u32 {
         | SiteKind::Point
         | SiteKind::Loss
         | SiteKind::Duplicate
-        | SiteKind::Corruption => 0,
-        SiteKind::Latency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
-        SiteKind::Latency => 1,
+        | SiteKind::Corruption
+        | SiteKind::DiskCrash
+        | SiteKind::DiskFailure
+        | SiteKind::BitRot => 0,
+        SiteKind::Latency | SiteKind::DiskLatency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
+        SiteKind::Latency | SiteKind::DiskLatency => 1,
         SiteKind::Order => 2,
         // No weather: what the program is there to do.
         SiteKind::Operation => 3,

@@ -236,4 +236,8 @@ fn an_event_alone_says_when_and_where() {
     let trace = paid_twice();
     assert_eq!(event_in_words(&trace.events[7], &trace.names), "1.5 ms bank-0: <- alice-0 call 1 Pay");
     assert_eq!(event_in_words(&trace.events[9], &trace.names), "1.5 ms bank-0 (bank-0/Pay 1): polls bank-0/Pay 1");
+    let what = "sync 2 of /wal fails".into();
+    let kind = EventKind::Disk { what, print: 0 };
+    let event = Event { step: 1, at_ns: 2_000_000, node: BANK, task: TaskId::NONE, kind };
+    assert_eq!(event_in_words(&event, &trace.names), "2 ms bank-0: disk: sync 2 of /wal fails");
 }

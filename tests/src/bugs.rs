@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use squall::fs::{self, File};
 use squall::net::Endpoint;
 use squall::prelude::*;
 use squall::time::{Instant, sleep, sleep_until, timeout};
@@ -100,6 +101,42 @@ pub const BUGS: &[Bug] = &[
         build: order_of_wakes,
         property: "first-before-second",
         causes: &[&[SiteKind::Order]],
+    },
+    Bug {
+        name: "acknowledged before it is synced",
+        build: acknowledged_too_early,
+        property: "acknowledged-is-kept",
+        causes: &[&[SiteKind::Fault, SiteKind::DiskCrash]],
+    },
+    Bug {
+        name: "a page that is written over in place",
+        build: torn_page,
+        property: "pages-are-whole",
+        causes: &[&[SiteKind::Fault, SiteKind::DiskCrash]],
+    },
+    Bug {
+        name: "a mark of what isn't there yet",
+        build: mark_before_its_data,
+        property: "marked-is-there",
+        causes: &[&[SiteKind::Fault, SiteKind::DiskCrash]],
+    },
+    Bug {
+        name: "a sync that is tried again",
+        build: sync_tried_again,
+        property: "acknowledged-is-kept",
+        causes: &[&[SiteKind::DiskFailure, SiteKind::DiskCrash, SiteKind::Fault]],
+    },
+    Bug {
+        name: "a file without a checksum",
+        build: no_checksum,
+        property: "read-as-written",
+        causes: &[&[SiteKind::BitRot]],
+    },
+    Bug {
+        name: "a write that takes longer than the lease",
+        build: slow_write,
+        property: "the-holder-writes",
+        causes: &[&[SiteKind::DiskLatency]],
     },
 ];
 
@@ -626,6 +663,169 @@ fn order_of_wakes(world: &mut World) {
     world.check(always("first-before-second", 0).on("went", |last, number: u32| {
         ensure!(number == *last + 1, "{number} went after {last}");
         *last = number;
+        Ok(())
+    }));
+}
+
+/// A store on a disk, which works until it crashes and then publishes what it finds. A test of a bug of disks has little weather beside.
+fn store_that_crashes<W, L>(world: &mut World, works: fn() -> W, looks: fn() -> L)
+where
+    W: Future<Output = std::io::Result<()>> + 'static,
+    L: Future<Output = std::io::Result<()>> + 'static,
+{
+    chatter(world, 1, 100.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.node("store", move || async move {
+        match squall::boot_number() {
+            0 => works().await,
+            _ => looks().await,
+        }
+    });
+    world.client("end", || sleep(120.ms()));
+    world.fault(crash("store").at(50.ms()).restart_after(10.ms()));
+}
+
+/// A file that is there, with its name.
+async fn file_with_a_name(path: &str) -> std::io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).open(path).await?;
+    File::open("/").await?.sync_all().await?;
+    Ok(file)
+}
+
+/// Once it has published that a number is acknowledged, the number must be there after a crash.
+fn kept_when_acknowledged(world: &mut World) {
+    let kept = always("acknowledged-is-kept", 0).on("acknowledged", |last, number: u8| {
+        *last = number;
+        Ok(())
+    });
+    world.check(kept.on("found", |last, number: u8| {
+        ensure!(number >= *last, "{last} was acknowledged, and {number} is there");
+        Ok(())
+    }));
+}
+
+async fn publishes_the_number() -> std::io::Result<()> {
+    // What isn't there holds nothing.
+    publish("found", fs::read("/number").await.unwrap_or_default().last().copied().unwrap_or(0));
+    Ok(())
+}
+
+/// The sync comes, but after the answer.
+fn acknowledged_too_early(world: &mut World) {
+    let works = || async {
+        let file = file_with_a_name("/number").await?;
+        for number in 1u8.. {
+            file.write_all_at(&[number], 0).await?;
+            publish("acknowledged", number);
+            sleep(4.ms()).await;
+            file.sync_all().await?;
+        }
+        Ok(())
+    };
+    store_that_crashes(world, works, publishes_the_number);
+    kept_when_acknowledged(world);
+}
+
+/// Four sectors that belong together.
+fn torn_page(world: &mut World) {
+    let works = || async {
+        let file = file_with_a_name("/page").await?;
+        for version in 1u8.. {
+            file.write_all_at(&[version; 2_048], 0).await?;
+            sleep(5.ms()).await;
+            file.sync_all().await?;
+        }
+        Ok(())
+    };
+    let looks = || async {
+        publish("page", fs::read("/page").await?.chunks(512).map(|sector| sector[0]).collect::<Vec<_>>());
+        Ok(())
+    };
+    store_that_crashes(world, works, looks);
+    world.storage().torn(percent(50));
+    world.check(always("pages-are-whole", ()).on("page", |(), versions: Vec<u8>| {
+        ensure!(versions.windows(2).all(|pair| pair[0] == pair[1]), "versions {versions:?} in one page");
+        Ok(())
+    }));
+}
+
+/// First the data, then the mark, and one sync for both: they lie in different sectors.
+fn mark_before_its_data(world: &mut World) {
+    let works = || async {
+        let file = file_with_a_name("/data").await?;
+        for number in 1u8.. {
+            file.write_all_at(&[number], 1_024).await?;
+            file.write_all_at(&[number], 0).await?;
+            sleep(5.ms()).await;
+            file.sync_all().await?;
+        }
+        Ok(())
+    };
+    let looks = || async {
+        let data = fs::read("/data").await?;
+        let byte = |at: usize| data.get(at).copied().unwrap_or(0);
+        publish("found", (byte(0), byte(1_024)));
+        Ok(())
+    };
+    store_that_crashes(world, works, looks);
+    world.check(always("marked-is-there", ()).on("found", |(), (mark, data): (u8, u8)| {
+        ensure!(data >= mark, "{mark} is marked, and {data} is there");
+        Ok(())
+    }));
+}
+
+/// A second sync says that all is well.
+fn sync_tried_again(world: &mut World) {
+    let works = || async {
+        let file = loop {
+            if let Ok(file) = file_with_a_name("/number").await {
+                break file;
+            }
+        };
+        file.write_all_at(&[1], 0).await?;
+        while file.sync_all().await.is_err() {}
+        publish("acknowledged", 1);
+        std::future::pending().await
+    };
+    store_that_crashes(world, works, publishes_the_number);
+    world.storage().sync_latency(uniform(1.ms(), 3.ms()));
+    world.disk("store").sync_failure(percent(20));
+    kept_when_acknowledged(world);
+}
+
+/// What was written is believed to be what is read.
+fn no_checksum(world: &mut World) {
+    chatter(world, 1, 100.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.client("store", || async {
+        fs::write("/file", "all is well").await.unwrap();
+        for _ in 0..20 {
+            sleep(5.ms()).await;
+            publish("read", fs::read("/file").await.unwrap());
+        }
+    });
+    world.storage().bit_rot(percent(1));
+    world.check(always("read-as-written", ()).on("read", |(), bytes: Vec<u8>| {
+        ensure!(bytes == b"all is well", "{:?}", String::from_utf8_lossy(&bytes));
+        Ok(())
+    }));
+}
+
+/// Whoever has a lease writes while it has it, and doesn't look how long that takes.
+fn slow_write(world: &mut World) {
+    chatter(world, 1, 100.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.client("store", || async {
+        for _ in 0..20 {
+            let file = File::create("/file").await.unwrap();
+            let lease = Instant::now() + 15.ms();
+            file.write_all_at(b"mine", 0).await.unwrap();
+            publish("written", Instant::now() > lease);
+        }
+    });
+    world.storage().latency(exponential(2.ms()));
+    world.check(always("the-holder-writes", ()).on("written", |(), is_late: bool| {
+        ensure!(!is_late, "the lease had expired");
         Ok(())
     }));
 }

@@ -13,12 +13,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
+use squall::fs::{self, File};
 use squall::net::Endpoint;
 use squall::rpc::Request;
 use squall::task::JoinHandle;
 use squall::time::{sleep, timeout};
 use squall::trace::{Base, Plan, Ratio, Redraw, Seed, SiteKind, StrategyChoice};
 use squall::{Bursts, Latency, OnPanic, World, fault};
+use tokio::io::AsyncWriteExt;
 
 use crate::Guard;
 
@@ -74,6 +76,15 @@ pub enum Op {
     Log,
     /// Panics, if in a spawned task.
     Panic,
+    /// Does something with the node's disk.
+    Disk {
+        /// What, modulo the number of such things.
+        what: u8,
+        /// With which file, modulo their number.
+        file: u8,
+        /// How many bytes.
+        bytes: u16,
+    },
 }
 
 /// A node.
@@ -230,6 +241,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::ReadClocks),
         1 => Just(Op::Log),
         1 => Just(Op::Panic),
+        5 => (any::<u8>(), any::<u8>(), 0u16..1_500).prop_map(|(what, file, bytes)| Op::Disk { what, file, bytes }),
     ];
     leaf.prop_recursive(2, 12, 5, |inner| proptest::collection::vec(inner, 0..6).prop_map(Op::Spawn))
 }
@@ -369,6 +381,31 @@ fn name(index: u8, nodes: usize) -> String {
     format!("node-{}", usize::from(index) % nodes)
 }
 
+/// One thing with a disk. What is read is published: a lost write changes what comes after it.
+async fn uses_disk(what: u8, file: u8, bytes: usize) -> std::io::Result<()> {
+    const PATHS: [&str; 4] = ["/a", "/b", "/d/a", "/d/b"];
+    let path = PATHS[usize::from(file) % PATHS.len()];
+    let other = PATHS[usize::from(file / 7) % PATHS.len()];
+    match what % 8 {
+        0 => fs::write(path, vec![what; bytes]).await,
+        1 => {
+            let mut file = File::options().append(true).create(true).open(path).await?;
+            file.write_all(&vec![what; bytes]).await
+        }
+        2 => File::open(path).await?.sync_all().await,
+        3 => File::open("/").await?.sync_all().await,
+        4 => {
+            let read = fs::read(path).await?;
+            squall::publish("fact", (read.len(), read.last().copied()));
+            Ok(())
+        }
+        5 => fs::rename(path, other).await,
+        6 if bytes.is_multiple_of(2) => fs::remove_file(path).await,
+        6 => File::options().write(true).open(path).await?.set_len(bytes as u64).await,
+        _ => fs::create_dir_all("/d").await,
+    }
+}
+
 fn do_all(context: Context, ops: Rc<[Op]>, is_root: bool) -> Task {
     Box::pin(async move {
         let mut spawned: Vec<JoinHandle<Guard>> = Vec::new();
@@ -430,6 +467,11 @@ fn do_all(context: Context, ops: Rc<[Op]>, is_root: bool) -> Task {
                 }
                 Op::Log => tracing::info!(node = squall::node_name(), "a line"),
                 Op::Panic => assert!(is_root, "a planned panic"),
+                // What fails is a fact like any other.
+                Op::Disk { what, file, bytes } => match uses_disk(*what, *file, usize::from(*bytes)).await {
+                    Ok(()) => {}
+                    Err(error) => squall::publish("fact", error.to_string()),
+                },
             }
         }
     })
@@ -475,6 +517,10 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
         if client { world.client(name, init) } else { world.node(name, init) }.on_panic(policy);
     }
     weather(&mut world.network(), &spec.network);
+    let share = |of_100: u8| Ratio::new(u64::from(of_100), 100);
+    let (loss, corruption) = (share(spec.network.loss), share(spec.network.corruption));
+    world.storage().latency(spec.network.latency.clone()).sync_failure(loss).bit_rot(corruption);
+    world.disk("node-0").read_failure(loss).write_failure(corruption).torn(Ratio::ONE).capacity_bytes(4_000);
     for link in &spec.links {
         weather(&mut world.link_one_way(name(link.from, count), name(link.to, count)), link);
     }

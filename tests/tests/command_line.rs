@@ -349,7 +349,7 @@ fn wrong_arguments_are_told_before_anything_runs() {
         (&["run", &file, "--seed", "seven"][..], 2, "is no seed"),
         (&["explore", &file, "--seeds", "9..5"], 2, "ends before it starts"),
         (&["explore", &file, "--jobs", "0"], 2, "--jobs"),
-        (&["explore", &file, "--strategy", "best"], 2, "expected fifo, random or pct"),
+        (&["explore", &file, "--strategy", "best"], 2, "expected fifo, random, worst-crash or pct"),
         (&["explore", &file, "--for", "5"], 2, "expected a duration"),
         (&["explore", "nowhere.toml"], 2, "nowhere.toml"),
         (&["run", &file, "--set", "sedes=1"], 2, "sedes"),

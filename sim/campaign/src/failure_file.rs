@@ -548,10 +548,16 @@ impl Entry {
     fn check(&self) -> Result<(), String> {
         let of_message =
             matches!(self.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate | SiteKind::Corruption);
-        if of_message && self.fingerprint == ANY_FINGERPRINT {
-            return Err("has a fingerprint of zeros, which is no message's".to_string());
+        let of_disk =
+            matches!(self.kind, SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot);
+        if (of_message || of_disk) && self.fingerprint == ANY_FINGERPRINT {
+            let whose = if of_disk { "operation" } else { "message" };
+            return Err(format!("has a fingerprint of zeros, which is no {whose}'s"));
         }
-        let happens = matches!(self.kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation);
+        let happens = matches!(
+            self.kind,
+            SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation | SiteKind::DiskFailure
+        );
         if happens && self.value > 1 {
             return Err(format!("has the value {}: expected 1 (it happens) or 0 (it doesn't)", self.value));
         }
@@ -824,11 +830,14 @@ value = "18446744073709551615"
         #[test]
         fn every_file_is_read_back_as_it_was_written(
             message in any::<String>(),
-            entries in prop::collection::vec((0usize..SiteKind::ALL.len(), any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
+            entries in prop::collection::vec((0..SiteKind::ALL.len(), any::<u64>(), 1u64.., any::<u64>(), "\\PC*"), 0..5),
         ) {
             let entry = |(kind, flow, fingerprint, value, says): (usize, u64, u64, u64, String)| {
                 let kind = SiteKind::ALL[kind];
-                let happens = matches!(kind, SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation);
+                let happens = matches!(
+                    kind,
+                    SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation | SiteKind::DiskFailure
+                );
                 let value = if happens { value % 2 } else { value };
                 Entry { says, kind, flow: FlowId(flow), number: 1, fingerprint, value }
             };

@@ -4,6 +4,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`crash_states`](mod@crash_states) | all states in which crashes can leave disks |
 //! | [`explain`](mod@explain) | the nearest run that passes, and where it parts from the failing one |
 //! | [`failure_file`] | a failing plan in a file that a person can read and edit |
 //! | [`seeds`] | ranges of seeds |
@@ -14,6 +15,7 @@
 //! | [`whole_file`] | files that are there whole or not at all |
 #![forbid(unsafe_code)]
 
+pub mod crash_states;
 pub mod explain;
 pub mod failure_file;
 pub mod seeds;

@@ -245,6 +245,7 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
             SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => earlier,
+            SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => earlier,
         };
         planned.site.number = planned.site.number.checked_sub(places).filter(|number| *number > 0)?;
         planned.fingerprint = ANY_FINGERPRINT;
@@ -315,8 +316,12 @@ impl Search<'_> {
         for kind in [
             SiteKind::Order,
             SiteKind::Latency,
+            SiteKind::DiskLatency,
             SiteKind::Duplicate,
             SiteKind::Corruption,
+            SiteKind::BitRot,
+            SiteKind::DiskFailure,
+            SiteKind::DiskCrash,
             SiteKind::Loss,
             SiteKind::Point,
             SiteKind::Partition,
@@ -417,12 +422,16 @@ impl Search<'_> {
             let Perturbation { site, value, calm, .. } = set[index];
             // The mildest value that is worth trying, and on which side of it the present one lies.
             let mildest = match site.kind {
-                SiteKind::Latency => calm,
+                SiteKind::Latency | SiteKind::DiskLatency => calm,
                 SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption => 1,
+                SiteKind::DiskCrash | SiteKind::BitRot => 1,
                 // Another cut is no milder one.
-                SiteKind::Loss | SiteKind::Fault | SiteKind::Partition | SiteKind::Point | SiteKind::Operation => {
-                    continue;
-                }
+                SiteKind::Loss
+                | SiteKind::Fault
+                | SiteKind::Partition
+                | SiteKind::Point
+                | SiteKind::Operation
+                | SiteKind::DiskFailure => continue,
             };
             let softened = self.soften_one(set, index, mildest, value);
             any |= softened != value;

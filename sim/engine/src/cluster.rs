@@ -81,6 +81,22 @@ impl Cluster {
         })
     }
 
+    /// Wipes a node's disk, whether it is up or down: a restart after it begins with nothing. What the node has open it can't use any more. Whether
+    /// it happened: not if the plan takes this fault away, nor after the world's [heal](crate::World::heal).
+    ///
+    /// # Panics
+    /// If there is no such node, or outside of a run.
+    #[track_caller]
+    pub fn wipe_disk(&self, node: &str) -> bool {
+        on_node("Cluster::wipe_disk", node, |kernel, id| {
+            let happens = happens(kernel, &format!("the wiping of {node}'s disk"));
+            if happens {
+                kernel.wipe_disk(id);
+            }
+            happens
+        })
+    }
+
     /// Lets a node stand still until [`Cluster::resume`], as [`crate::fault::pause`] does. Whether it happened: not if the node was down, nor if the
     /// plan takes this fault away, nor after the world's [heal](crate::World::heal).
     ///

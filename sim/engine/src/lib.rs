@@ -1,12 +1,13 @@
 //! The engine of Squall: a [`Plan`](squall_trace::Plan) goes in, a trace comes out.
 //!
-//! One thread, one agenda, no clock but its own. What a program calls is in [`task`], [`time`], [`net`], [`rpc`],
-//! [`rand`](mod@rand) and [`publish`]; what describes a cluster is in [`World`]; what carries it out is [`run()`].
+//! One thread, one agenda, no clock but its own. What a program calls is in [`task`], [`time`], [`net`], [`fs`],
+//! [`rpc`], [`rand`](mod@rand) and [`publish`]; what describes a cluster is in [`World`]; what carries it out is [`run()`].
 //!
 //! | module | holds |
 //! |---|---|
 //! | `agenda` | what will happen, and what is ready |
 //! | `decisions` | who answers at a site; what wasn't calm |
+//! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
 //! | `goal` | what is to come in some run of many |
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
@@ -18,7 +19,9 @@ mod agenda;
 mod clock;
 mod cluster;
 mod decisions;
+mod disk;
 pub mod fault;
+pub mod fs;
 pub mod goal;
 mod journal;
 mod kernel;
@@ -40,6 +43,7 @@ pub mod workload;
 mod world;
 
 pub use cluster::Cluster;
+pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use world::{
     Bursts, ClockSettings, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, RoleUse, World, describe, matches,

@@ -512,7 +512,7 @@ fn index_by_default(address: Ipv4Addr) -> Option<u32> {
 /// function of its key, an entry is the same whoever made it.
 static TABLES: Mutex<Vec<(Latency, Arc<InverseTable>)>> = Mutex::new(Vec::new());
 
-fn compiled(latency: &Latency) -> Arc<InverseTable> {
+pub(crate) fn compiled(latency: &Latency) -> Arc<InverseTable> {
     let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, table)) = tables.iter().find(|(key, _)| key == latency) {
         return Arc::clone(table);

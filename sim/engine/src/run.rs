@@ -17,6 +17,7 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::decisions::Decisions;
+use crate::disk::{DiskRule, Disks};
 use crate::journal::Journal;
 use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
 use crate::network::{Network, default_address};
@@ -131,16 +132,19 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
-        let World { nodes, network, links, faults, properties, limits, end_at, heal, clock, .. } = world;
+        let World { nodes, network, links, storage, disks, faults, properties, limits, end_at, heal, clock, .. } =
+            world;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
+        check_disks(&nodes, &disks)?;
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
         let mut kernel = Box::new(Kernel::new(
             plan,
             Decisions::new(plan, record, Rc::clone(&recorder)),
             Journal::new(record, recorder, watched),
             Network::new(network, links),
+            Disks::new(storage, disks),
             settings,
             Arc::clone(&beat),
         ));
@@ -181,6 +185,17 @@ fn check_links(nodes: &[NodeSpec], links: &[crate::world::LinkRule]) -> Result<(
         }
     }
     Ok(())
+}
+
+fn check_disks(nodes: &[NodeSpec], disks: &[DiskRule]) -> Result<(), String> {
+    let names = || nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str());
+    match disks.iter().find(|disk| !names().any(|name| matches(&disk.node, name))) {
+        None => Ok(()),
+        Some(disk) => {
+            let all: Vec<&str> = names().collect();
+            Err(format!("the disk of {:?}: no node is named so; there are {}", disk.node, all.join(", ")))
+        }
+    }
 }
 
 impl Kernel {

@@ -12,6 +12,7 @@ use squall_trace::{Property, Ratio};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cluster::Cluster;
+use crate::disk::{Disk, DiskRule};
 use crate::fault::Fault;
 use crate::latency::Latency;
 
@@ -310,6 +311,8 @@ pub struct World {
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) network: LinkRule,
     pub(crate) links: Vec<LinkRule>,
+    pub(crate) storage: DiskRule,
+    pub(crate) disks: Vec<DiskRule>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) properties: Vec<Box<dyn Property>>,
     pub(crate) limits: Limits,
@@ -347,6 +350,8 @@ impl World {
                 bursts: None,
             },
             links: Vec::new(),
+            storage: DiskRule::usual(),
+            disks: Vec::new(),
             faults: Vec::new(),
             properties: Vec::new(),
             limits: Limits::default(),
@@ -496,6 +501,20 @@ impl World {
     fn push_link(&mut self, from: String, to: String, both_ways: bool) -> Link<'_> {
         self.links.push(LinkRule { from, to, both_ways, ..LinkRule::default() });
         Link(self.links.last_mut().expect("just pushed"))
+    }
+
+    /// How every node's disk behaves, unless [`World::disk`] says otherwise.
+    pub fn storage(&mut self) -> Disk<'_> {
+        Disk(&mut self.storage)
+    }
+
+    /// How a node's disk behaves. A pattern with `*` names several. Of several that match, the last one that sets something wins.
+    ///
+    /// # Panics
+    /// The run panics at its start if no node matches.
+    pub fn disk(&mut self, node: impl Into<String>) -> Disk<'_> {
+        self.disks.push(DiskRule::of(node.into()));
+        Disk(self.disks.last_mut().expect("just pushed"))
     }
 
     /// Something goes wrong at a given time.

@@ -14,7 +14,7 @@ use proc_macro::TokenStream;
 /// | `seeds = 1_000` | seeds 0 to 999; 100 of them unless said otherwise |
 /// | `seeds = 500..600` | those seeds |
 /// | `isolation = "auto"` | where runs happen: `thread` unless said otherwise, `process`, or `auto` |
-/// | `strategy = "pct:3:1000"` | who orders the events of one instant: `random` unless said otherwise, `fifo`, `pct` |
+/// | `strategy = "pct:3:1000"` | who orders the events of one instant: `random` unless said otherwise, `fifo`, `pct`; `worst-crash`, by which crashes lose all that they can |
 ///
 /// `SQUALL_SEED`, `SQUALL_SEEDS` and `SQUALL_JOBS` override; see `squall::testing`.
 ///

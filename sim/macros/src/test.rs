@@ -87,11 +87,14 @@ fn check_seeds(value: &Expr) -> Result<()> {
 fn strategy(value: Expr) -> Result<LitStr> {
     if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value {
         let name = text.value();
-        if matches!(name.split(':').next(), Some("fifo" | "random" | "pct")) {
+        if matches!(name.split(':').next(), Some("fifo" | "random" | "worst-crash" | "pct")) {
             return Ok(text.clone());
         }
     }
-    Err(Error::new_spanned(value, "expected a strategy: \"random\", \"fifo\" or \"pct:DEPTH:STEPS\" (\"pct:3:1000\")"))
+    Err(Error::new_spanned(
+        value,
+        "expected a strategy: \"random\", \"fifo\", \"worst-crash\" or \"pct:DEPTH:STEPS\" (\"pct:3:1000\")",
+    ))
 }
 
 fn isolation(value: Expr) -> Result<LitStr> {

@@ -46,7 +46,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`time`], [`task`], [`net`], [`rpc`], [`rand`](mod@rand) | what a node calls, with tokio's and madsim's names |
+//! | [`time`], [`task`], [`net`], [`fs`], [`rpc`], [`rand`](mod@rand) | what a node calls, with tokio's and madsim's names |
 //! | [`World`] | the cluster that is described: nodes, links, faults, properties |
 //! | [`property`] | claims about a run |
 //! | [`history`], [`check`] | what clients asked and what came back, recorded and judged |
@@ -89,8 +89,8 @@ pub use squall_engine::latency::Latency;
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
-    Bursts, ClockSettings, Cluster, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, net,
-    node_name, publish, rand, task, time,
+    Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, fs,
+    net, node_name, publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, test};
 pub use testing::explore;

@@ -135,6 +135,16 @@ impl Simulation {
         self.try_run(plan, record, &mut NoObserver)
     }
 
+    /// Runs a plan in each state in which its crashes can leave the nodes' disks, at most so many, until one fails: every pending change is
+    /// lost or not. The weather stays as the plan says. See [`squall_campaign::crash_states`].
+    ///
+    /// # Panics
+    /// As [`Simulation::run`](Target::run).
+    #[must_use]
+    pub fn crash_states(&self, plan: &Plan, states_max: u64) -> squall_campaign::crash_states::CrashStates {
+        squall_campaign::crash_states::crash_states(self, plan, states_max)
+    }
+
     pub(crate) fn try_run(
         &self,
         plan: &Plan,

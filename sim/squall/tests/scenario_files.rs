@@ -98,6 +98,21 @@ duplicate = "1/3"
 corruption = "1/7"
 bursts = { good = "1s", bad = "10ms" }
 
+[storage]
+latency = "20us"
+sync_latency = { exponential = "1ms" }
+capacity = "64KiB"
+crash_loss = "80%"
+torn = "1/2"
+
+[[disk]]
+name = "bad-disk"
+node = "store-*"
+sync_failure = "1%"
+read_failure = "1%"
+write_failure = "1%"
+bit_rot = "1/1000"
+
 [[link]]
 name = "slow"
 from = "client-*"
@@ -829,6 +844,46 @@ const WRONG: &[Case] = &[
         "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nshare = \"5%\"\nat = \"1s\"",
         "`share` belongs to `at_point`",
         "share",
+        "",
+    ),
+    // Disks.
+    ("storage = 3", "`storage`: expected a table, found the integer 3", "3", ""),
+    ("disk = 3", "`disk`", "3", ""),
+    ("[disk]\nnode = \"store-0\"", "each under a heading [[disk]]", "", ""),
+    ("[storage]\ncapacity = \"0KiB\"", "a disk that holds nothing can't be", "\"0KiB\"", ""),
+    ("[storage]\ncapacity = \"1025GiB\"", "it holds 1 TiB at the most", "\"1025GiB\"", ""),
+    ("[storage]\ncapacity = \"99999999999999999999GiB\"", "`capacity`: expected how much a disk holds", "", ""),
+    ("[storage]\ncapacity = \"-1MiB\"", "`capacity`: expected how much a disk holds", "\"-1MiB\"", ""),
+    ("[storage]\ncapacity = \"1MB\"", "such as \"512MiB\" (units: KiB, MiB, GiB), found \"1MB\"", "\"1MB\"", ""),
+    ("[storage]\ncapacity = 4096", "`capacity`: expected how much a disk holds", "4096", ""),
+    ("[storage]\ncrash_loss = \"101%\"", "`crash_loss`: expected a share of at most 100%", "\"101%\"", ""),
+    ("[storage]\ncrash_loss = \"-1%\"", "`crash_loss`: expected a share", "\"-1%\"", ""),
+    ("[storage]\ntorn = 5", "did you mean \"5%\"?", "5", ""),
+    ("[storage]\nbit_rot = true", "`bit_rot`", "true", ""),
+    ("[storage]\nsync_failure = \"\"", "`sync_failure`: expected a share", "\"\"", ""),
+    ("[storage]\nlatency = \"1\"", "`latency`", "\"1\"", ""),
+    ("[storage]\nsync_latency = { uniform = [\"2ms\", \"1ms\"] }", "`sync_latency`", "", ""),
+    ("[storage]\nsyncs = 1", "unknown key `syncs` in [storage]", "syncs", ""),
+    ("[storage]\ncrashloss = \"1%\"", "unknown key `crashloss`", "crashloss", "did you mean `crash_loss`?"),
+    ("[[disk]]\ncrash_loss = \"1%\"", "lacks `node`", "", ""),
+    ("[[disk]]\nnode = 3", "`node`: expected the name of a node", "3", ""),
+    (
+        "[[disk]]\nnode = \"sotre-0\"",
+        "the disk names the node \"sotre-0\", which isn't there",
+        "\"sotre-0\"",
+        "store-0",
+    ),
+    (
+        "[[disk]]\nnode = \"stone-*\"",
+        "the disk names nodes \"stone-*\", but no node's name is like that",
+        "\"stone-*\"",
+        "",
+    ),
+    ("[[disk]]\nnode = \"store-0\"\nname = \"a.b\"", "`name`: expected a short name", "\"a.b\"", ""),
+    (
+        "[[disk]]\nname = \"d\"\nnode = \"store-0\"\n[[disk]]\nname = \"d\"\nnode = \"store-1\"",
+        "two disks are named \"d\"",
+        "\"d\"",
         "",
     ),
     // The clock.

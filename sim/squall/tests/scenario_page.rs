@@ -75,7 +75,7 @@ fn load(text: &str, set: &[&str]) -> Scenario {
 #[test]
 fn every_example_runs() {
     let examples = blocks("toml");
-    assert_eq!(examples.len(), 23, "of all examples");
+    assert_eq!(examples.len(), 28, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
         let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
@@ -181,6 +181,16 @@ fn every_key_has_an_example() {
         "nodes",
         "split",
         "reach",
+        "[storage]",
+        "crash_loss",
+        "torn",
+        "sync_failure",
+        "read_failure",
+        "write_failure",
+        "bit_rot",
+        "sync_latency",
+        "capacity",
+        "[[disk]]",
     ] {
         let is_there = match key.strip_prefix('[') {
             Some(_) => all.lines().any(|line| line == key),
@@ -196,6 +206,8 @@ fn the_settings_named_in_the_text_can_be_made() {
     let faults = blocks("toml").into_iter().find(|text| text.contains("\"split\"")).expect("a fault with a name");
     load(&links, &["link.to-the-store.loss=0", "network.loss=5%", "args.cache=true", "nodes.client=3", "end.at=5s"]);
     load(&faults, &["fault.split.for=5s"]);
+    let disks = blocks("toml").into_iter().find(|text| text.contains("bad-disk")).expect("a disk with a name");
+    load(&disks, &["disk.bad-disk.capacity=1MiB", "storage.crash_loss=100%"]);
 }
 
 /// The column of medians: what a message takes in calm weather.

@@ -32,6 +32,8 @@ pub struct RunKey(u64);
 const MULTIPLIER: u64 = 0xD2B7_4407_B1CE_6E93;
 /// Of [`RunKey::burst_words`]: no kind of site has that number.
 const BURST_BLOCK: u16 = 0x100;
+/// Of [`RunKey::torn_word`].
+const TORN_BLOCK: u16 = 0x101;
 const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Philox2x64 with seven rounds: two random words for a 128-bit counter under a 64-bit key. Six pass BigCrush in its
@@ -102,6 +104,21 @@ impl RunKey {
         BurstWords { good, bad }
     }
 
+    /// The words of a decision about a disk of that kind: whether, and what.
+    #[inline]
+    #[must_use]
+    pub fn disk_words(self, flow: FlowId, number: u64, kind: SiteKind) -> DiskWords {
+        let [whether, what] = self.words(flow, number, kind as u16);
+        DiskWords { whether, what }
+    }
+
+    /// The word for how much of a write to a disk is torn off.
+    #[inline]
+    #[must_use]
+    pub fn torn_word(self, flow: FlowId, number: u64) -> u64 {
+        self.words(flow, number, TORN_BLOCK)[0]
+    }
+
     /// The word of an ordering decision.
     #[inline]
     #[must_use]
@@ -135,6 +152,15 @@ pub struct BurstWords {
     pub good: u64,
     /// For how long it is bad.
     pub bad: u64,
+}
+
+/// See [`RunKey::disk_words`].
+#[derive(Clone, Copy, Debug)]
+pub struct DiskWords {
+    /// It happens if this is below the ratio's threshold; of a latency, for the inverse of its distribution.
+    pub whether: u64,
+    /// Which bit; of a crash, whether what isn't lost is torn.
+    pub what: u64,
 }
 
 /// See [`RunKey::duplicate_words`].

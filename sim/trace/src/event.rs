@@ -149,6 +149,13 @@ pub enum EventKind<'a> {
         /// Which bit of its bytes, the lowest of the first byte first.
         bit: u64,
     } = 17,
+    /// Something happened on the node's disk: it was written to or synced, a change was lost, a bit flipped.
+    Disk {
+        /// What, in plain words.
+        what: Cow<'a, str>,
+        /// Of the bytes that were written, a hash; else 0.
+        print: u64,
+    } = 18,
 }
 
 /// How a task ended.
@@ -208,6 +215,8 @@ impl EventMask {
     pub const PUBLISH: EventMask = EventMask(1 << 12);
     /// Sent, duplicated, corrupted, delivered, lost, in flight.
     pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 17);
+    /// What happens on disks.
+    pub const DISK: EventMask = EventMask(1 << 18);
     /// Boots, crashes and other faults.
     pub const FAULTS: EventMask = EventMask(1 << 1 | 1 << 2 | 1 << 11);
     /// Spawns, polls and ends of tasks.
@@ -260,6 +269,7 @@ impl EventKind<'_> {
             EventKind::Log { .. } => 15,
             EventKind::Heal { .. } => 16,
             EventKind::Corrupt { .. } => 17,
+            EventKind::Disk { .. } => 18,
         }
     }
 
@@ -285,6 +295,7 @@ impl EventKind<'_> {
             EventKind::InFlight { flow, number, copy } => EventKind::InFlight { flow, number, copy },
             EventKind::Fault { what } => EventKind::Fault { what: text(what) },
             EventKind::Heal { what } => EventKind::Heal { what: text(what) },
+            EventKind::Disk { what, print } => EventKind::Disk { what: text(what), print },
             EventKind::Publish { topic, value } => EventKind::Publish { topic: text(topic), value: text(value) },
             EventKind::Panic { message } => EventKind::Panic { message: text(message) },
             EventKind::Escape { what } => EventKind::Escape { what: text(what) },
@@ -477,6 +488,10 @@ pub mod canonical {
             | EventKind::Panic { message: what }
             | EventKind::Escape { what } => {
                 text(out, what);
+            }
+            EventKind::Disk { what, print } => {
+                text(out, what);
+                out.extend_from_slice(&print.to_le_bytes());
             }
             EventKind::Publish { topic, value } => {
                 text(out, topic);

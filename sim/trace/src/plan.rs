@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Seed, TaskId};
 use crate::site::{Site, SiteKind};
 use crate::strategy::StrategyChoice;
-use crate::trace::{FlowRole, Names};
+use crate::trace::{DiskLoss, FlowRole, Names};
 
 /// A scenario's settings by dotted key (`network.loss`), each as the text that a scenario file would hold.
 pub type Parameters = BTreeMap<String, String>;
@@ -90,6 +90,15 @@ pub struct Bases {
     /// Left out by plans from before there was such a thing: calm, as it was then.
     #[serde(default = "calm")]
     corruption: Base,
+    /// Likewise, as are those below.
+    #[serde(default = "calm")]
+    disk_crash: Base,
+    #[serde(default = "calm")]
+    disk_failure: Base,
+    #[serde(default = "calm")]
+    disk_latency: Base,
+    #[serde(default = "calm")]
+    bit_rot: Base,
     /// The same.
     #[serde(default = "calm")]
     partition: Base,
@@ -124,6 +133,10 @@ impl Bases {
             fault: base,
             operation: base,
             corruption: base,
+            disk_crash: base,
+            disk_failure: base,
+            disk_latency: base,
+            bit_rot: base,
             partition: base,
             point: base,
         }
@@ -141,6 +154,10 @@ impl Bases {
             SiteKind::Fault => self.fault,
             SiteKind::Operation => self.operation,
             SiteKind::Corruption => self.corruption,
+            SiteKind::DiskCrash => self.disk_crash,
+            SiteKind::DiskFailure => self.disk_failure,
+            SiteKind::DiskLatency => self.disk_latency,
+            SiteKind::BitRot => self.bit_rot,
             SiteKind::Partition => self.partition,
             SiteKind::Point => self.point,
         }
@@ -157,6 +174,10 @@ impl Bases {
             SiteKind::Fault => &mut self.fault,
             SiteKind::Operation => &mut self.operation,
             SiteKind::Corruption => &mut self.corruption,
+            SiteKind::DiskCrash => &mut self.disk_crash,
+            SiteKind::DiskFailure => &mut self.disk_failure,
+            SiteKind::DiskLatency => &mut self.disk_latency,
+            SiteKind::BitRot => &mut self.bit_rot,
             SiteKind::Partition => &mut self.partition,
             SiteKind::Point => &mut self.point,
         } = base;
@@ -217,6 +238,14 @@ impl Perturbation {
         Override { site: self.site, fingerprint: self.fingerprint, value: self.value }
     }
 
+    /// What is known of the change that a crash has lost.
+    fn disk_loss<'n>(&self, names: &'n Names) -> Option<&'n DiskLoss> {
+        match &names.flows.get(&self.site.flow)?.role {
+            FlowRole::Disk { losses, .. } => losses.get(&self.site.number),
+            _ => None,
+        }
+    }
+
     /// In plain words, for instance "the answer to call 3 from bank-0 to alice-0 is lost".
     #[must_use]
     pub fn sentence(&self, names: &Names) -> String {
@@ -240,6 +269,10 @@ impl Perturbation {
                         format!("the refusal of call {number} ({method}) from {from} to {to}")
                     }
                     FlowRole::Operation { what } => format!("{what} of {from}"),
+                    FlowRole::Disk { operation, path, losses } => match losses.get(&number) {
+                        Some(loss) => format!("{from}'s {}", loss.what),
+                        None => format!("{from}'s {}", operation.in_words(number, path)),
+                    },
                     FlowRole::Fault { what } if number == 1 => what.clone(),
                     FlowRole::Fault { what } => format!("{what} (time {number})"),
                 };
@@ -258,10 +291,12 @@ impl Perturbation {
         let ns = |value: u64| crate::trace::format_ns(value);
         match self.site.kind {
             SiteKind::Order => format!("{subject} is put off behind others of its instant (rank {})", self.value),
-            SiteKind::Latency if self.value > self.calm => {
+            SiteKind::Latency | SiteKind::DiskLatency if self.value > self.calm => {
                 format!("{subject} takes {} (calm: {})", ns(self.value), ns(self.calm))
             }
-            SiteKind::Latency => format!("{subject} takes only {} (calm: {})", ns(self.value), ns(self.calm)),
+            SiteKind::Latency | SiteKind::DiskLatency => {
+                format!("{subject} takes only {} (calm: {})", ns(self.value), ns(self.calm))
+            }
             SiteKind::Loss => format!("{subject} is lost"),
             SiteKind::Duplicate => {
                 format!("{subject} arrives twice, the copy after {}", ns(self.value.saturating_sub(1)))
@@ -270,6 +305,15 @@ impl Perturbation {
                 format!("{subject} arrives with bit {} flipped", self.value.saturating_sub(1))
             }
             SiteKind::Fault | SiteKind::Partition | SiteKind::Point => format!("{subject} happens"),
+            SiteKind::DiskFailure => format!("{subject} fails"),
+            SiteKind::BitRot => format!("{subject} finds bit {} flipped", self.value.saturating_sub(1)),
+            SiteKind::DiskCrash => match self.disk_loss(names) {
+                Some(DiskLoss { sectors, by, .. }) if self.value < *sectors => {
+                    format!("{subject} is torn {by}: of its {sectors} sectors the last {} are lost", self.value)
+                }
+                Some(DiskLoss { by, .. }) => format!("{subject} is lost {by}"),
+                None => format!("{subject} is lost"),
+            },
             SiteKind::Operation => subject,
         }
     }

@@ -29,15 +29,25 @@ pub enum SiteKind {
     /// Whether a message arrives with a bit flipped. Value: 0 whole, else 1 + the number of the bit, the lowest of the first byte first.
     /// Calm: 0.
     Corruption = 6,
+    /// How much a crash (or a sync that fails) leaves of a change that wasn't synced: a write to a file, or a change of a directory. Value: so
+    /// many of the sectors that it touches are lost, the last ones; of a directory's change 1 is lost. Calm: 0.
+    DiskCrash = 7,
+    /// Whether a read, a write or a sync of a file fails. Value: 1 fails, 0 not. Calm: 0.
+    DiskFailure = 8,
+    /// How long an operation of a disk takes. Value: nanoseconds. Calm: the median of the disk's distribution.
+    DiskLatency = 9,
+    /// Whether a bit of what is read has flipped, on the disk too. Value: 0 for none, else 1 + the number of the bit in what is read, the
+    /// lowest of the first byte first. Calm: 0.
+    BitRot = 10,
     /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Calm: 0.
-    Partition = 7,
+    Partition = 11,
     /// Whether a node crashes where it passes a point of its code. Value: 1 it does, 0 not. Calm: 0.
-    Point = 8,
+    Point = 12,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 9] = [
+    pub const ALL: [SiteKind; 13] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -45,6 +55,10 @@ impl SiteKind {
         SiteKind::Fault,
         SiteKind::Operation,
         SiteKind::Corruption,
+        SiteKind::DiskCrash,
+        SiteKind::DiskFailure,
+        SiteKind::DiskLatency,
+        SiteKind::BitRot,
         SiteKind::Partition,
         SiteKind::Point,
     ];

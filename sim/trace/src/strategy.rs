@@ -152,6 +152,21 @@ impl Strategy for Pct {
     }
 }
 
+/// First in, first out, and every crash loses all that it can: of each change of a disk that wasn't synced, everything.
+#[derive(Debug, Default)]
+pub struct WorstCrash;
+
+impl Strategy for WorstCrash {
+    fn chooses_values(&self) -> bool {
+        true
+    }
+
+    fn value(&mut self, question: &ValueQuestion) -> u64 {
+        // More sectors than any write has.
+        if question.site.kind == SiteKind::DiskCrash { u64::from(u32::MAX) } else { question.drawn }
+    }
+}
+
 /// A strategy as data: its name and its settings, as `--strategy` takes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StrategyChoice {
@@ -167,6 +182,8 @@ pub enum StrategyChoice {
         /// An upper estimate of the choices in a run.
         steps: u64,
     },
+    /// [`WorstCrash`]: `worst-crash`.
+    WorstCrash,
 }
 
 impl StrategyChoice {
@@ -177,6 +194,7 @@ impl StrategyChoice {
             StrategyChoice::Fifo => Box::new(Fifo),
             StrategyChoice::Random => Box::new(Random),
             StrategyChoice::Pct { depth, steps } => Box::new(Pct::new(seed, depth, steps)),
+            StrategyChoice::WorstCrash => Box::new(WorstCrash),
         }
     }
 }
@@ -187,6 +205,7 @@ impl fmt::Display for StrategyChoice {
             StrategyChoice::Fifo => f.write_str("fifo"),
             StrategyChoice::Random => f.write_str("random"),
             StrategyChoice::Pct { depth, steps } => write!(f, "pct:{depth}:{steps}"),
+            StrategyChoice::WorstCrash => f.write_str("worst-crash"),
         }
     }
 }
@@ -197,11 +216,13 @@ impl FromStr for StrategyChoice {
     /// # Errors
     /// An unknown name or settings that are no numbers.
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected fifo, random or pct:DEPTH:STEPS (such as pct:3:1000), found {text:?}");
+        let expected =
+            || format!("expected fifo, random, worst-crash or pct:DEPTH:STEPS (such as pct:3:1000), found {text:?}");
         let mut parts = text.split(':');
         let choice = match parts.next() {
             Some("fifo") => StrategyChoice::Fifo,
             Some("random") => StrategyChoice::Random,
+            Some("worst-crash") => StrategyChoice::WorstCrash,
             Some("pct") => {
                 let mut number = |default: u64| match parts.next() {
                     None => Ok(default),
@@ -248,7 +269,12 @@ mod tests {
 
     #[test]
     fn choices_read_back_as_written() {
-        for choice in [StrategyChoice::Fifo, StrategyChoice::Random, StrategyChoice::Pct { depth: 2, steps: 77 }] {
+        for choice in [
+            StrategyChoice::Fifo,
+            StrategyChoice::Random,
+            StrategyChoice::Pct { depth: 2, steps: 77 },
+            StrategyChoice::WorstCrash,
+        ] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         assert_eq!("pct".parse(), Ok(StrategyChoice::Pct { depth: 3, steps: 1_000 }));

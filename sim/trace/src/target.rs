@@ -97,7 +97,8 @@ impl Recorder for Recorded {
     }
 
     fn on_flow(&mut self, id: FlowId, info: &FlowInfo) {
-        self.names.flows.entry(id).or_insert_with(|| info.clone());
+        // Told again, more is known of it.
+        self.names.flows.insert(id, info.clone());
     }
 
     fn on_call(&mut self, number: u64, at_ns: u64) {

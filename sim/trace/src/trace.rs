@@ -165,6 +165,59 @@ pub enum FlowRole {
         /// In plain words.
         what: String,
     },
+    /// Operations of one kind on a file or a directory of a node's disk.
+    Disk {
+        /// Of which kind.
+        operation: DiskOperation,
+        /// On what: its path when it came to be.
+        path: String,
+        /// By their numbers, those of them that were lost.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        losses: BTreeMap<u64, DiskLoss>,
+    },
+}
+
+/// What is done with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum DiskOperation {
+    /// A file is read.
+    Read = 1,
+    /// A file is written to, or gets another length.
+    Write = 2,
+    /// A file or a directory is synced.
+    Sync = 3,
+    /// A directory gets or loses an entry.
+    Change = 4,
+    /// A path is looked up: to open, create, rename or remove what it names, or to see what is there.
+    LookUp = 5,
+}
+
+impl DiskOperation {
+    /// For instance "write 3 to /wal".
+    #[must_use]
+    pub fn in_words(self, number: u64, path: &str) -> String {
+        let (operation, preposition) = match self {
+            DiskOperation::Read => ("read", "of"),
+            DiskOperation::Write => ("write", "to"),
+            DiskOperation::Sync => ("sync", "of"),
+            DiskOperation::Change => ("change", "of"),
+            DiskOperation::LookUp => ("look-up", "of"),
+        };
+        format!("{operation} {number} {preposition} {path}")
+    }
+}
+
+/// A change of a disk that was lost, whole or in part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLoss {
+    /// For instance "write 3 to /wal (bytes 40..80)".
+    pub what: String,
+    /// How many sectors it touches; 1 for what is lost whole or not at all.
+    pub sectors: u64,
+    /// By what: "in the crash", or "by the sync that fails".
+    pub by: String,
 }
 
 /// Nanoseconds for people: `1.5 ms`, exact.

@@ -158,6 +158,7 @@ impl Kernel {
         self.pending_heal = None;
         self.network.heal_among(is_healed.clone(), &self.nodes);
         self.release();
+        self.disks.heal(is_healed.clone());
         self.decisions.calm_order();
         let within_ns = heal.within.map(duration_ns);
         let states = within_ns.map(|_| Vec::new());

@@ -44,6 +44,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::agenda::{Agenda, Due, Identity, Now};
 use crate::clock::NodeClock;
 use crate::decisions::Decisions;
+use crate::disk::Disks;
 use crate::journal::Journal;
 use crate::network::Network;
 use crate::point::CrashPoint;
@@ -249,6 +250,7 @@ pub(crate) struct Kernel {
     pub nodes: Vec<Node>,
     timers: Timers,
     pub network: Network,
+    pub disks: Disks,
     pub script: Script,
     pub outbox: Outbox,
     /// The tasks of nodes that stand still, by slot.
@@ -320,6 +322,7 @@ impl Kernel {
         decisions: Decisions,
         journal: Journal,
         network: Network,
+        disks: Disks,
         settings: crate::world::RunSettings,
         beat: Arc<crate::run::Heartbeat>,
     ) -> Kernel {
@@ -338,6 +341,7 @@ impl Kernel {
             nodes: Vec::new(),
             timers: Timers::new(first_generation),
             network,
+            disks,
             script: Script::default(),
             outbox: Outbox::default(),
             put_aside: BTreeMap::new(),

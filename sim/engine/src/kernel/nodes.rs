@@ -87,6 +87,7 @@ impl Kernel {
                 TaskState::Idle | TaskState::Scheduled | TaskState::Ending | TaskState::Dropping => {}
             }
         }
+        self.crash_disk(id);
         self.outbox.crashed(id);
         true
     }

@@ -2,9 +2,6 @@
 
 use super::*;
 
-/// In the fingerprint of a wake that has no cause, since 0 is [`squall_trace::plan::ANY_FINGERPRINT`].
-const NO_CAUSE: u64 = 3;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskState {
     /// Waits to be woken.
@@ -171,6 +168,12 @@ pub(crate) fn call(code: impl FnOnce()) {
     }
 }
 
+/// The fingerprint of a wake: its cause. The engine's own, which has no task, is one as well, and not that which stands for any.
+fn fingerprint_of_cause(cause: u64) -> u64 {
+    const ENGINE: u64 = 2;
+    if cause == squall_trace::plan::ANY_FINGERPRINT { ENGINE } else { cause }
+}
+
 /// Who a ready entry is, to those who decide about order.
 #[inline]
 pub(super) fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Option<Identity> {
@@ -180,11 +183,7 @@ pub(super) fn identify(now: Now, network: &Network, tasks: &[TaskSlot]) -> Optio
         Now::Poll { slot, generation } => tasks
             .get(slot as usize)
             .filter(|task| task.generation == generation)
-            // A boot has no cause, and what is woken by nobody has none: no fingerprint stands for any.
-            .map(|task| {
-                let cause = if task.cause == 0 { NO_CAUSE } else { task.cause };
-                Identity::new(FlowId(task.id.0), u64::from(task.wakes), cause)
-            }),
+            .map(|task| Identity::new(FlowId(task.id.0), u64::from(task.wakes), fingerprint_of_cause(task.cause))),
     }
 }
 

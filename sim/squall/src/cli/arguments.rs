@@ -133,7 +133,7 @@ pub struct World {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Who decides the order within an instant: fifo, random, or pct:DEPTH:STEPS [default: random].
+    /// Who decides the order within an instant: fifo, random, or pct:DEPTH:STEPS; by worst-crash crashes lose all that they can [default: random].
     #[arg(long, value_name = "STRATEGY")]
     pub strategy: Option<StrategyChoice>,
 }

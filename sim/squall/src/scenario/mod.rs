@@ -32,6 +32,17 @@
 //! to      = "store-0"
 //! latency = { lognormal = { median = "2ms", p99 = "40ms" } }
 //!
+//! [storage]                    # every node's disk, unless a [[disk]] says otherwise
+//! crash_loss   = "50%"         # of the changes since the last sync
+//! torn         = "10%"         # of the writes to several sectors that aren't lost
+//! sync_failure = "1%"          # and read_failure, write_failure, bit_rot
+//!
+//! [[disk]]                     # of several that match, the last wins
+//! node         = "store-*"
+//! latency      = "20us"
+//! sync_latency = { lognormal = { median = "500us", p99 = "40ms" } }
+//! capacity     = "64MiB"
+//!
 //! [[fault]]                    # docs/faults.md has all kinds; `groups`, or `from` and `to` (one_way = true: only that way)
 //! name   = "split"
 //! kind   = "partition"
@@ -57,7 +68,7 @@
 //! `{ empirical = ["1ms", "3ms"] }`.
 //!
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
-//! link or fault: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
+//! link, disk or fault: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
 
 mod faults;
 mod mistake;
@@ -88,7 +99,7 @@ use crate::Simulation;
 use mistake::{Draft, SET, Sources};
 use program::Built;
 use reader::{Fields, Reader};
-use sections::{LinkSettings, NamePlace, Settings};
+use sections::{DiskSettings, LinkSettings, NamePlace, Settings};
 use squall_campaign::seeds::SeedRange;
 pub(crate) use units::nearest;
 
@@ -98,7 +109,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "program",
     "about",
     "seeds",
@@ -111,6 +122,8 @@ const KEYS: [&str; 15] = [
     "clock",
     "network",
     "link",
+    "storage",
+    "disk",
     "fault",
     "heal",
     "check",
@@ -579,6 +592,9 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for LinkSettings { from, to, .. } in &settings.links {
         is_there(reader, "the link", from);
         is_there(reader, "the link", to);
+    }
+    for DiskSettings { node, .. } in &settings.disks {
+        is_there(reader, "the disk", node);
     }
     for place in settings.heal.iter().flat_map(|heal| heal.core.iter().flatten()) {
         is_there(reader, "the heal", place);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use squall_engine::latency::Latency;
-use squall_engine::{Bursts, Link, World};
+use squall_engine::{Bursts, CAPACITY_BYTES_MAX, Disk, Link, World};
 use squall_trace::Ratio;
 use toml::de::DeValue;
 use toml::value::Datetime;
@@ -39,6 +39,8 @@ pub(super) struct Settings {
     pub epoch_ns: Option<u64>,
     pub network: Weather,
     pub links: Vec<LinkSettings>,
+    storage: DiskConditions,
+    pub disks: Vec<DiskSettings>,
     pub faults: Vec<FaultSettings>,
     pub heal: Option<HealSettings>,
     /// What is claimed of the history of a run: under which key, and where that is said.
@@ -110,6 +112,121 @@ pub(super) struct LinkSettings {
     weather: Weather,
 }
 
+/// How disks behave, as far as it is said.
+#[derive(Clone, Debug, Default)]
+struct DiskConditions {
+    latency: Option<Latency>,
+    sync_latency: Option<Latency>,
+    capacity_bytes: Option<u64>,
+    crash_loss: Option<Ratio>,
+    torn: Option<Ratio>,
+    read_failure: Option<Ratio>,
+    write_failure: Option<Ratio>,
+    sync_failure: Option<Ratio>,
+    bit_rot: Option<Ratio>,
+}
+
+/// A `[[disk]]`.
+#[derive(Clone, Debug)]
+pub(super) struct DiskSettings {
+    pub node: NamePlace,
+    conditions: DiskConditions,
+}
+
+impl DiskConditions {
+    const KEYS: [&str; 9] = [
+        "latency",
+        "sync_latency",
+        "capacity",
+        "crash_loss",
+        "torn",
+        "read_failure",
+        "write_failure",
+        "sync_failure",
+        "bit_rot",
+    ];
+
+    fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> DiskConditions {
+        let latency = fields.get("latency").and_then(|value| reader.latency("latency", value));
+        let sync_latency = fields.get("sync_latency").and_then(|value| reader.latency("sync_latency", value));
+        let capacity_bytes = fields.get("capacity").and_then(|value| read_capacity(reader, value));
+        let mut share = |key: &str| fields.get(key).and_then(|value| reader.share(key, value));
+        DiskConditions {
+            latency,
+            sync_latency,
+            capacity_bytes,
+            crash_loss: share("crash_loss"),
+            torn: share("torn"),
+            read_failure: share("read_failure"),
+            write_failure: share("write_failure"),
+            sync_failure: share("sync_failure"),
+            bit_rot: share("bit_rot"),
+        }
+    }
+
+    fn apply(&self, mut disk: Disk<'_>) {
+        if let Some(latency) = &self.latency {
+            disk.latency(latency.clone());
+        }
+        if let Some(latency) = &self.sync_latency {
+            disk.sync_latency(latency.clone());
+        }
+        if let Some(bytes) = self.capacity_bytes {
+            disk.capacity_bytes(bytes);
+        }
+        if let Some(share) = self.crash_loss {
+            disk.crash_loss(share);
+        }
+        if let Some(share) = self.torn {
+            disk.torn(share);
+        }
+        if let Some(share) = self.read_failure {
+            disk.read_failure(share);
+        }
+        if let Some(share) = self.write_failure {
+            disk.write_failure(share);
+        }
+        if let Some(share) = self.sync_failure {
+            disk.sync_failure(share);
+        }
+        if let Some(share) = self.bit_rot {
+            disk.bit_rot(share);
+        }
+    }
+}
+
+fn read_capacity(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
+    const WHAT: &str = "how much a disk holds,";
+    let text = reader.text("capacity", "how much a disk holds, such as \"64MiB\"", value)?;
+    let (message, label) = match super::units::parse_bytes(WHAT, text) {
+        Ok(0) => ("a disk that holds nothing can't be".to_string(), "expected at least 1KiB"),
+        Ok(bytes) if bytes > CAPACITY_BYTES_MAX => {
+            ("a simulated disk lies in memory: it holds 1 TiB at the most".to_string(), "expected at most 1024GiB")
+        }
+        Ok(bytes) => return Some(bytes),
+        Err(message) => (message, "here"),
+    };
+    reader.note(Draft::new(value.span(), format!("`capacity`: {message}")).label(label));
+    None
+}
+
+fn read_disks(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<DiskSettings> {
+    let mut keys = vec!["node", "name"];
+    keys.extend(DiskConditions::KEYS);
+    let mut names = GivenNames::default();
+    let mut disks = Vec::new();
+    for (table, span) in reader.tables(top, "disk") {
+        let fields = reader.fields(table, span, "[[disk]]", &keys);
+        names.read(reader, &fields, "disk");
+        let node = read_named(reader, &fields, "node");
+        let conditions = DiskConditions::read(reader, &fields);
+        if let Some(node) = node {
+            disks.push(DiskSettings { node, conditions });
+        }
+    }
+    disks
+}
+
 impl Weather {
     pub(super) const KEYS: [&str; 5] = ["latency", "loss", "duplicate", "corruption", "bursts"];
 
@@ -178,6 +295,9 @@ impl Settings {
         let network = reader.table(top, "network", "[network]", &Weather::KEYS);
         let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
         let links = read_links(reader, top);
+        let storage = reader.table(top, "storage", "[storage]", &DiskConditions::KEYS);
+        let storage = storage.map(|fields| DiskConditions::read(reader, &fields)).unwrap_or_default();
+        let disks = read_disks(reader, top);
         let faults = read_faults(reader, top);
         let (claims, unreached) = read_check(reader, top);
         let heal = read_heal(reader, top);
@@ -206,6 +326,8 @@ impl Settings {
             epoch_ns,
             network,
             links,
+            storage,
+            disks,
             faults,
             heal,
             claims,
@@ -243,6 +365,10 @@ impl Settings {
         for LinkSettings { from, to, both_ways, weather } in &self.links {
             let (from, to) = (from.name.as_str(), to.name.as_str());
             weather.apply(&mut if *both_ways { world.link(from, to) } else { world.link_one_way(from, to) });
+        }
+        self.storage.apply(world.storage());
+        for DiskSettings { node, conditions } in &self.disks {
+            conditions.apply(world.disk(node.name.as_str()));
         }
         for fault in &self.faults {
             world.fault(fault.fault().clone());
@@ -356,7 +482,7 @@ const MEMORY_BYTES_LEAST: u64 = 64 << 20;
 
 fn read_memory(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
     let text = reader.text("limit.memory", "an amount of memory such as \"512MiB\"", value)?;
-    match super::units::parse_bytes(text) {
+    match super::units::parse_bytes("an amount of memory", text) {
         Ok(bytes) if bytes < MEMORY_BYTES_LEAST => {
             reader.note(
                 Draft::new(value.span(), "`limit.memory`: no process can run with so little")
@@ -414,7 +540,7 @@ fn read_epoch(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
     }
 }
 
-/// The names that links (or faults) were given, each once: `--set` and saved failures find them by it.
+/// The names that links (or disks, or faults) were given, each once: `--set` and saved failures find them by it.
 #[derive(Default)]
 pub(super) struct GivenNames {
     known: BTreeMap<String, Range<usize>>,
@@ -460,17 +586,19 @@ fn read_links(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<LinkSettings> {
 
 /// Both ends of a link.
 pub(super) fn read_ends(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<(NamePlace, NamePlace)> {
-    const EXPECTED: &str = "the name of a node, or a pattern such as \"client-*\"";
-    let mut end = |key: &str| {
-        let Some(value) = fields.get(key) else {
-            reader.missing(fields, key, EXPECTED);
-            return None;
-        };
-        let name = reader.text(key, EXPECTED, value)?;
-        Some(NamePlace { name: name.to_string(), span: value.span() })
-    };
-    let (from, to) = (end("from"), end("to"));
+    let (from, to) = (read_named(reader, fields, "from"), read_named(reader, fields, "to"));
     from.zip(to)
+}
+
+/// The node that a key names, or a pattern of some.
+fn read_named(reader: &mut Reader, fields: &Fields<'_, '_>, key: &str) -> Option<NamePlace> {
+    const EXPECTED: &str = "the name of a node, or a pattern such as \"client-*\"";
+    let Some(value) = fields.get(key) else {
+        reader.missing(fields, key, EXPECTED);
+        return None;
+    };
+    let name = reader.text(key, EXPECTED, value)?;
+    Some(NamePlace { name: name.to_string(), span: value.span() })
 }
 
 /// Whether a link is both ways: `both_ways`, or the opposite of `one_way`.

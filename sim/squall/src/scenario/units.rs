@@ -167,12 +167,12 @@ pub(crate) fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>)
     best.map(|(_, name)| name)
 }
 
-/// An amount of memory: a whole number of `KiB`, `MiB` or `GiB`.
+/// An amount of bytes, which are of `what`: a whole number of `KiB`, `MiB` or `GiB`.
 ///
 /// # Errors
 /// Anything else, in words.
-pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("expected an amount of memory such as \"512MiB\" (units: KiB, MiB, GiB), found {text:?}");
+pub(super) fn parse_bytes(what: &str, text: &str) -> Result<u64, String> {
+    let wrong = || format!("expected {what} such as \"512MiB\" (units: KiB, MiB, GiB), found {text:?}");
     let trimmed = text.trim();
     let unit_at = trimmed.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = trimmed.split_at(unit_at);
