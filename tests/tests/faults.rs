@@ -739,6 +739,37 @@ fn a_control_task_injects_any_fault() {
     }
 }
 
+/// Counts its boots in a file that is synced, and says what it finds.
+async fn counts_boots() {
+    let found = squall::fs::read_to_string("/boots").await.map_or(0, |text| text.len() as u64);
+    publish("found", (u64::from(squall::boot_number()), found));
+    let file = squall::fs::File::create("/boots").await.unwrap();
+    file.write_all_at(&vec![b'x'; found as usize + 1], 0).await.unwrap();
+    file.sync_all().await.unwrap();
+    squall::fs::File::open("/").await.unwrap().sync_all().await.unwrap();
+    squall::point!("counted");
+    std::future::pending::<()>().await;
+}
+
+#[test]
+fn a_restart_may_find_an_empty_disk() {
+    let found = |fault: Fault| {
+        let outcome = run(move |world| {
+            world.node("store", counts_boots);
+            world.client("client", || async { sleep(100.ms()).await });
+            world.fault(crash("store").at(20.ms()).restart_after(5.ms()));
+            world.fault(fault.clone());
+        });
+        numbers::<2>(&outcome, "found")
+    };
+    let second = || crash("store").at(50.ms()).restart_after(5.ms());
+    assert_eq!(found(second()), [[0, 0], [1, 1], [2, 2]]);
+    assert_eq!(found(second().wipes_disk()), [[0, 0], [1, 1], [2, 0]]);
+    let at_point = crash("store").at_point("counted", Ratio::ONE).restart_after(60.ms());
+    assert_eq!(found(at_point.clone()), [[0, 0], [1, 1]]);
+    assert_eq!(found(at_point.wipes_disk()), [[0, 0], [1, 0]]);
+}
+
 /// What can't be is said when the world is described, or when its nodes are known.
 #[test]
 fn impossible_faults_are_refused() {
@@ -757,7 +788,7 @@ fn impossible_faults_are_refused() {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
     };
-    let cases: [(fn() -> Fault, &str); 16] = [
+    let cases: [(fn() -> Fault, &str); 17] = [
         (|| crash("store-9"), "names \"store-9\", but the nodes are store-0, store-1, store-2, client"),
         (|| fault::hold("store-0", "nobody"), "names \"nobody\""),
         (|| fault::slow("store-0", Duration::ZERO), "takes no time isn't slow"),
@@ -770,6 +801,7 @@ fn impossible_faults_are_refused() {
         (|| crash("store-0").every(1.secs()), "needs `times`"),
         (|| pause("store-0").lasts(2.ms()).every(2.ms()).times(2), "it lasts 2 ms"),
         (|| pause("store-0").at_point("a", Ratio::ONE), "only a crash can come at a point"),
+        (|| pause("store-0").wipes_disk(), "only a crash wipes a disk"),
         (|| crash("store-0").at_point("a", Ratio::ZERO), "never comes"),
         (|| crash("store-0").at_point("a", Ratio::ONE).stagger(1.ms()), "leave out `every`"),
         (|| crash("store-*").together().stagger(1.ms()), "leave out `together` or `stagger`"),

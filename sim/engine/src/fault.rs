@@ -65,7 +65,7 @@ pub(crate) enum What {
 /// What happens to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeChange {
-    Crash,
+    Crash { wipes_disk: bool },
     Pause,
     Slow { poll_ns: u64 },
     ClockJump { by_ns: i64 },
@@ -123,7 +123,7 @@ impl<N: Into<String>> Nodes for Vec<N> {
 /// [`Fault::restart_after`] is given.
 #[must_use]
 pub fn crash(node: impl Nodes) -> Fault {
-    of_node(node, NodeChange::Crash)
+    of_node(node, NodeChange::Crash { wipes_disk: false })
 }
 
 /// The node stands still, as in a long collection of garbage or a machine that is moved: none of its tasks is polled, while messages come to
@@ -322,6 +322,19 @@ impl Fault {
         self
     }
 
+    /// For a crash: the node's disk is empty afterwards, as if it started again on a new machine.
+    ///
+    /// # Panics
+    /// For another fault.
+    #[must_use]
+    pub fn wipes_disk(mut self) -> Fault {
+        match &mut self.what {
+            What::Node { change: NodeChange::Crash { wipes_disk }, .. } => *wipes_disk = true,
+            _ => panic!("only a crash wipes a disk"),
+        }
+        self
+    }
+
     /// It is over after that long. Without this it stays.
     ///
     /// # Panics
@@ -380,7 +393,7 @@ impl Fault {
     }
 
     pub(crate) fn is_crash(&self) -> bool {
-        matches!(self.what, What::Node { change: NodeChange::Crash, .. })
+        matches!(self.what, What::Node { change: NodeChange::Crash { .. }, .. })
     }
 
     fn is_of_nodes(&self) -> bool {
@@ -505,7 +518,10 @@ impl Fault {
             What::Node { nodes, change } => {
                 let (nodes, time) = (nodes.join(", "), |ns: u64| format_ns(ns));
                 match change {
-                    NodeChange::Crash => format!("the crash of {nodes}{when}"),
+                    NodeChange::Crash { wipes_disk: false } => format!("the crash of {nodes}{when}"),
+                    NodeChange::Crash { wipes_disk: true } => {
+                        format!("the crash of {nodes}{when}, which wipes the disk")
+                    }
                     NodeChange::Pause => format!("the pause of {nodes}{when}"),
                     NodeChange::Slow { poll_ns } => format!("polls of {} on {nodes}{when}", time(*poll_ns)),
                     NodeChange::ClockJump { by_ns } => {

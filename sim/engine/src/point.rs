@@ -57,6 +57,7 @@ pub(crate) struct CrashPoint {
     pub sentence: String,
     pub address: String,
     pub restart_after_ns: Option<u64>,
+    pub wipes_disk: bool,
     /// Whether one of the nodes has come by.
     pub was_passed: bool,
 }
@@ -85,7 +86,7 @@ impl Kernel {
             let drawn = u64::from(crash_point.share.hit(word));
             if self.decide_fault_at(site, drawn, &said) {
                 self.emit_on(NodeId::WORLD, EventKind::Fault { what: said.clone().into() });
-                self.crash_for(id, said, crash_point.restart_after_ns);
+                self.crash_for(id, said, &crash_point);
                 return;
             }
         }

@@ -191,7 +191,7 @@ impl Kernel {
     pub(crate) fn schedule_fault(&mut self, fault: &Fault) -> Result<(), String> {
         let effect = self.effect_of(fault)?;
         let lasts_ns = fault.lasts.map(duration_ns);
-        if let (Some((point, share)), Effect::Nodes { nodes, .. }) = (&fault.point, &effect) {
+        if let (Some((point, share)), Effect::Nodes { nodes, change }) = (&fault.point, &effect) {
             let mut is_of = vec![false; self.nodes.len()];
             nodes.iter().for_each(|node| is_of[node.index()] = true);
             let sentence = fault.sentence();
@@ -202,6 +202,7 @@ impl Kernel {
                 address: fault.name.clone().unwrap_or_else(|| sentence.clone()),
                 sentence,
                 restart_after_ns: lasts_ns,
+                wipes_disk: *change == NodeChange::Crash { wipes_disk: true },
                 was_passed: false,
             });
             return Ok(());
@@ -292,10 +293,14 @@ impl Kernel {
     }
 
     /// A node crashes by a fault of that sentence, and starts again after a while if that is said.
-    pub(crate) fn crash_for(&mut self, node: NodeId, sentence: String, restart_after_ns: Option<u64>) {
+    pub(crate) fn crash_for(&mut self, node: NodeId, sentence: String, crash_point: &CrashPoint) {
         if !self.crash(node) {
             return;
         }
+        if crash_point.wipes_disk {
+            self.wipe_disk(node);
+        }
+        let restart_after_ns = crash_point.restart_after_ns;
         self.nodes[node.index()].restart_pending = restart_after_ns.is_some();
         if let Some(after_ns) = restart_after_ns {
             let what = BegunWhat::Crashes(vec![(node, self.nodes[node.index()].boot)]);
@@ -338,7 +343,7 @@ impl Kernel {
         }
         // Nothing can happen to the processes of a machine that is down; to its clock it can.
         match &planned.effect {
-            Effect::Nodes { nodes, change: NodeChange::Crash | NodeChange::Pause } => {
+            Effect::Nodes { nodes, change: NodeChange::Crash { .. } | NodeChange::Pause } => {
                 nodes.iter().all(|node| !self.nodes[node.index()].up).then_some(Unreached::Down)
             }
             _ => None,
@@ -397,10 +402,13 @@ impl Kernel {
                     nodes.iter().map(|&node| (node, begin(kernel, node, change))).collect::<Vec<_>>()
                 };
                 match change {
-                    NodeChange::Crash => {
+                    NodeChange::Crash { wipes_disk } => {
                         let mut crashed = Vec::new();
                         for &node in &nodes {
                             if self.crash(node) {
+                                if wipes_disk {
+                                    self.wipe_disk(node);
+                                }
                                 self.nodes[node.index()].restart_pending = is_to_end;
                                 crashed.push((node, self.nodes[node.index()].boot));
                             }

@@ -846,6 +846,12 @@ const WRONG: &[Case] = &[
         "share",
         "",
     ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"store-0\"\nat = \"1s\"\nwipe_disk = \"yes\"",
+        "`wipe_disk`: expected true or false",
+        "\"yes\"",
+        "",
+    ),
     // Disks.
     ("storage = 3", "`storage`: expected a table, found the integer 3", "3", ""),
     ("disk = 3", "`disk`", "3", ""),

@@ -176,6 +176,7 @@ fn every_key_has_an_example() {
         "forward",
         "back",
         "ppm",
+        "wipe_disk",
         "at_point",
         "share",
         "nodes",

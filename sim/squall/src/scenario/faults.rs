@@ -127,7 +127,7 @@ const KINDS: [Kind; 10] = [
     Kind {
         name: "crash",
         title: "a crash",
-        keys: &["restart_after", "at_point", "share"],
+        keys: &["restart_after", "wipe_disk", "at_point", "share"],
         read: read_crash,
         at_once: None,
     },
@@ -328,6 +328,11 @@ fn read_crash(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
                 return None;
             }
             (None, None) => {}
+        }
+        if let Some(wipe) = fields.get("wipe_disk")
+            && reader.boolean("wipe_disk", wipe)?
+        {
+            fault = fault.wipes_disk();
         }
         match restart_after {
             Some(after) => Some(fault.restart_after(after?)),
