@@ -6,6 +6,9 @@ use std::collections::VecDeque;
 
 use super::*;
 
+/// What wakes a task that has been served: the fingerprint of that wake, as 1 is of a timer's and 2 of one that nobody asked for.
+const SERVED: u64 = 3;
+
 /// The processor of a slow node.
 #[derive(Debug, Default)]
 pub(crate) struct Processor {
@@ -85,7 +88,7 @@ impl Kernel {
     pub(crate) fn end_slowness(&mut self, id: NodeId) {
         let Some(processor) = self.processors.remove(&id) else { return };
         for task in processor.queue {
-            self.wake(WakeRef::Task(task), 2);
+            self.wake(WakeRef::Task(task), SERVED);
         }
     }
 
@@ -151,7 +154,7 @@ impl Kernel {
         self.serve_first(id);
         if self.has_task(task) {
             self.served.push(task);
-            self.wake(WakeRef::Task(task), 2);
+            self.wake(WakeRef::Task(task), SERVED);
         }
     }
 }
