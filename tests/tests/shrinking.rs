@@ -296,7 +296,7 @@ fn what_random_worlds_come_down_to_stays() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut shrunk = [0; 4];
-    for world in 0..160 {
+    for world in 0..320 {
         let spec = any_world().new_tree(&mut runner).unwrap().current();
         let kind = world % 4;
         let simulation = Simulation::new(move |world: &mut World| {
