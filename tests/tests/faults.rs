@@ -244,7 +244,10 @@ fn each_poll_of_a_slow_node_takes_its_time() {
     assert_eq!(late[5], [2, 25_000]);
     assert_eq!(
         said_faults(&outcome),
-        ["5000: polls of 2 ms on client at 5 ms", "25000: polls of 2 ms on client at 5 ms is over"]
+        [
+            "5000: the slowness of client (2 ms a poll) at 5 ms",
+            "25000: the slowness of client (2 ms a poll) at 5 ms is over"
+        ]
     );
 }
 
@@ -710,10 +713,10 @@ fn a_control_task_injects_any_fault() {
         said_faults(&outcome),
         [
             "4500: the hold of a -> b by control",
-            "4500: polls of 1 ns on a, b by control (a)",
-            "4500: polls of 1 ns on a, b by control (b)",
-            "5500: polls of 1 ns on a, b by control (a) is over",
-            "5500: polls of 1 ns on a, b by control (b) is over",
+            "4500: the slowness of a, b (1 ns a poll) by control (a)",
+            "4500: the slowness of a, b (1 ns a poll) by control (b)",
+            "5500: the slowness of a, b (1 ns a poll) by control (a) is over",
+            "5500: the slowness of a, b (1 ns a poll) by control (b) is over",
             "10500: the hold of a -> b by control is over",
             "12500: split by control",
             "12500: the crash of a by control",

@@ -523,14 +523,16 @@ impl Fault {
                         format!("the crash of {nodes}{when}, which wipes the disk")
                     }
                     NodeChange::Pause => format!("the pause of {nodes}{when}"),
-                    NodeChange::Slow { poll_ns } => format!("polls of {} on {nodes}{when}", time(*poll_ns)),
+                    NodeChange::Slow { poll_ns } => {
+                        format!("the slowness of {nodes} ({} a poll){when}", time(*poll_ns))
+                    }
                     NodeChange::ClockJump { by_ns } => {
                         let way = if *by_ns < 0 { "back" } else { "forward" };
-                        format!("the clock of {nodes} jumps {way} by {}{when}", time(by_ns.unsigned_abs()))
+                        format!("the jump of {nodes}'s clock by {} {way}{when}", time(by_ns.unsigned_abs()))
                     }
                     NodeChange::ClockDrift { ppm } => {
                         let way = if *ppm < 0 { "slow" } else { "fast" };
-                        format!("the clock of {nodes} runs {} ppm {way}{when}", ppm.unsigned_abs())
+                        format!("the drift of {nodes}'s clock, {} ppm too {way},{when}", ppm.unsigned_abs())
                     }
                 }
             }
