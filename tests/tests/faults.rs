@@ -791,7 +791,8 @@ fn impossible_faults_are_refused() {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
     };
-    let cases: [(fn() -> Fault, &str); 17] = [
+    type Makes = fn() -> Fault;
+    let cases: [(Makes, &str); 17] = [
         (|| crash("store-9"), "names \"store-9\", but the nodes are store-0, store-1, store-2, client"),
         (|| fault::hold("store-0", "nobody"), "names \"nobody\""),
         (|| fault::slow("store-0", Duration::ZERO), "takes no time isn't slow"),

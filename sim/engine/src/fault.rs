@@ -1,4 +1,4 @@
-//! Faults: what a script asks for, as a program or a scenario file says it. What becomes of them is in [`crate::script`].
+//! Faults: what a script asks for, as a program or a scenario file says it. What becomes of them is in `script.rs`.
 //!
 //! Every fault has an address like any other decision: without one it couldn't be taken away. The address is made of what
 //! the fault says in plain words (or of the name that it was given), so that adding another fault leaves it alone.
