@@ -1111,3 +1111,39 @@ fn a_failure_of_a_disk_is_told_in_plain_words() {
     // The second write is lost with the first: they share a sector.
     assert_eq!(said[1..], expected);
 }
+
+/// A sync that fails may lose a name's way into another directory, whose old one is then removed: what comes after finds the disk as it is.
+#[test]
+fn a_lost_move_out_of_a_directory_that_goes_is_no_end() {
+    async fn sync(path: &str) {
+        if let Ok(directory) = fs::File::open(path).await {
+            let _ = directory.sync_all().await;
+        }
+    }
+    let simulation = Simulation::new(|world: &mut World| {
+        world.node("node", || async {
+            for _ in 0..6 {
+                for path in ["/a", "/b"] {
+                    let _ = fs::create_dir(path).await;
+                }
+                sync("/").await;
+                let _ = fs::write("/a/file", "x").await;
+                sync("/a").await;
+                let _ = fs::rename("/a/file", "/b/file").await;
+                sync("/b").await;
+                let _ = fs::remove_dir("/a").await;
+                sync("/").await;
+                let _ = fs::rename("/b/file", "/b/other").await;
+                sync("/b").await;
+            }
+            std::future::pending::<()>().await;
+        });
+        world.client("client", || squall::time::sleep(Duration::from_millis(200)));
+        world.storage().sync_failure(Ratio::new(3, 10)).crash_loss(Ratio::new(1, 2));
+        world.fault(squall::crash("node").at(Duration::from_millis(25)).restart_after(Duration::from_millis(1)));
+    });
+    for seed in 0..300 {
+        let outcome = simulation.run_plan(&Plan::seeded("test", Seed(seed)), Record::Digest);
+        assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}");
+    }
+}

@@ -86,6 +86,16 @@ fn a_held_message_comes_when_the_hold_is_over() {
         ["4500: the hold of a -> b at 4.5 ms", "10500: the hold of a -> b at 4.5 ms is over"]
     );
     assert_eq!((outcome.messages.lost, outcome.messages.in_flight), (0, 0));
+    // What a node sends to itself is held by nobody.
+    let outcome = run(|world| {
+        world.client("alone", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            endpoint.send_to("127.0.0.1:80", 1, &[7]).await.unwrap();
+            timeout(1.ms(), endpoint.recv_from(1, &mut [0; 1])).await.expect("in time").unwrap();
+        });
+        world.fault(fault::hold("*", "*").at(Duration::ZERO));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
     // Both ways, and twice at once: the last one to end lets go.
     let outcome = talk(|world| {
         world.fault(fault::hold("b", "a").at(4_500.us()).lasts(6.ms()));
@@ -273,8 +283,45 @@ fn slowness_meets_other_faults() {
         EventKind::Publish { topic, .. } if topic == "booted" => Some(event.at_ns / 1_000),
         _ => None,
     });
-    // The first one before it was slow; 3 ms after its boot; and 3 ms after the pause, which began within the poll.
-    assert_eq!(boots.collect::<Vec<_>>(), [0, 33_000, 74_000]);
+    // The first one before it was slow; 3 ms after its boot; and 2 ms after the pause, which began when the poll had gone on for 1 ms.
+    assert_eq!(boots.collect::<Vec<_>>(), [0, 33_000, 73_000]);
+}
+
+/// A pause within a poll puts off its end by as long as it lasts.
+#[test]
+fn a_pause_of_a_slow_node_is_as_long_as_it_is() {
+    for (at_us, lasts_us, expected_us) in [(10_500, 400, 12_400), (10_500, 3_000, 15_000), (11_999, 1, 12_001)] {
+        let outcome = run(move |world| {
+            world.client("client", || async {
+                sleep(10.ms()).await;
+                publish("polled", ());
+            });
+            world.fault(fault::slow("client", 2.ms()).at(5.ms()));
+            world.fault(pause("client").at(Duration::from_micros(at_us)).lasts(Duration::from_micros(lasts_us)));
+        });
+        let at = outcome.trace.as_ref().unwrap().events.iter().find_map(|event| match &event.kind {
+            EventKind::Publish { topic, .. } if topic == "polled" => Some(event.at_ns / 1_000),
+            _ => None,
+        });
+        assert_eq!(at, Some(expected_us));
+    }
+}
+
+/// A disk has no clock of the node's: what was synced by a node whose clock is wrong is there after a crash.
+#[test]
+fn a_sync_takes_as_long_whatever_the_clock_shows() {
+    for ppm in [500_000, -500_000] {
+        let outcome = run(move |world| {
+            world.node("store", counts_boots);
+            world.client("client", || async { sleep(100.ms()).await });
+            world.storage().crash_loss(Ratio::ONE);
+            world.fault(fault::clock_drift("store", ppm).at(Duration::ZERO));
+            world.fault(crash("store").at_point("counted", Ratio::ONE).restart_after(20.ms()));
+        });
+        let found = numbers::<2>(&outcome, "found");
+        assert!(found.len() > 3, "{found:?}");
+        assert!(found.iter().all(|[boot, found]| boot == found), "{found:?}");
+    }
 }
 
 /// Two who ask at once: the second answer takes one poll's time more.

@@ -8,14 +8,14 @@
 //! workloads likewise.
 
 use squall_trace::target::NoObserver;
-use squall_trace::{Outcome, Override, Plan, Record, SiteKind, StrategyChoice, Target};
+use squall_trace::{Outcome, Override, Plan, Record, SiteKind, StrategyChoice, Target, Verdict};
 
 /// What the states that were seen have come to.
 #[derive(Clone, Debug)]
 pub struct CrashStates {
     /// How many were seen, one a run.
     pub states: u64,
-    /// Whether these are all: the bound wasn't reached, and nothing failed.
+    /// Whether these are all, and each was judged: the bound wasn't reached, and no run failed or was Unknown.
     pub is_complete: bool,
     /// The first run that failed, with the plan that says it by its perturbations alone.
     pub failing: Option<Box<(Plan, Outcome)>>,
@@ -31,6 +31,7 @@ struct Decided {
 #[must_use]
 pub fn crash_states(target: &dyn Target, plan: &Plan, states_max: u64) -> CrashStates {
     let mut path: Vec<Decided> = Vec::new();
+    let mut are_judged = true;
     for states in 1..=states_max {
         let mut tried = Plan { strategy: StrategyChoice::WorstCrash, ..plan.clone() };
         let value = |decided: &Decided| if decided.is_lost { decided.lost.value } else { 0 };
@@ -46,12 +47,13 @@ pub fn crash_states(target: &dyn Target, plan: &Plan, states_max: u64) -> CrashS
             let plan = plan.only(&outcome.perturbations);
             return CrashStates { states, is_complete: false, failing: Some(Box::new((plan, outcome))) };
         }
+        are_judged &= outcome.verdict == Verdict::Pass;
         while path.last().is_some_and(|decided| !decided.is_lost) {
             path.pop();
         }
         match path.last_mut() {
             Some(decided) => decided.is_lost = false,
-            None => return CrashStates { states, is_complete: true, failing: None },
+            None => return CrashStates { states, is_complete: are_judged, failing: None },
         }
     }
     CrashStates { states: states_max, is_complete: false, failing: None }

@@ -250,7 +250,7 @@ pub fn link_one_way(from: impl Into<String>, to: impl Into<String>, weather: imp
 }
 
 /// Messages between two nodes are held back, both ways: those that arrive while it lasts wait, and come all at once, in the order of their arrival, when it is
-/// over. Nothing is lost.
+/// over, unless a strategy puts some off. Nothing is lost, and what a node sends to itself isn't held.
 #[must_use]
 pub fn hold(a: impl Into<String>, b: impl Into<String>) -> Fault {
     Fault::new(What::Hold { from: a.into(), to: b.into(), both_ways: true })

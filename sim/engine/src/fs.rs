@@ -24,12 +24,12 @@ use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 use crate::disk::{Begun, Facts, Handle, How, Normal, Reading, print_of_bytes};
 use crate::kernel::{self, Kernel};
-use crate::time::{Sleep, sleep};
+use crate::time::{Sleep, sleep_run_time};
 
 /// Begins an operation, and waits for its end.
 async fn operation<T>(what: &str, begin: impl FnOnce(&mut Kernel) -> Begun<T>) -> io::Result<T> {
     let Begun { takes, result } = kernel::with(what, begin);
-    sleep(takes).await;
+    sleep_run_time(takes).await;
     result
 }
 
@@ -300,7 +300,7 @@ impl AsyncRead for File {
         let (what, handle, bytes) = ("squall::fs::File::poll_read", this.handle, buf.remaining());
         if !matches!(this.under_way, Some(UnderWay::Read(..))) {
             let Begun { takes, result } = kernel::with(what, |kernel| kernel.fs_begin_read(handle, None, bytes));
-            this.under_way = Some(UnderWay::Read(sleep(takes), result?));
+            this.under_way = Some(UnderWay::Read(sleep_run_time(takes), result?));
         }
         let Some(UnderWay::Read(sleep, reading)) = &mut this.under_way else { unreachable!("just begun") };
         ready!(Pin::new(sleep).poll(cx));
@@ -320,7 +320,7 @@ impl AsyncWrite for File {
             let handle = this.handle;
             let begin = |kernel: &mut Kernel| kernel.fs_write(handle, None, buf);
             let Begun { takes, result } = kernel::with("squall::fs::File::poll_write", begin);
-            this.under_way = Some(UnderWay::Write(sleep(takes), print, result));
+            this.under_way = Some(UnderWay::Write(sleep_run_time(takes), print, result));
         }
         let Some(UnderWay::Write(sleep, ..)) = &mut this.under_way else { unreachable!("just begun") };
         ready!(Pin::new(sleep).poll(cx));

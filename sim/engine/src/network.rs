@@ -727,7 +727,7 @@ impl Network {
 
     fn meets_obstacle(&self, from: NodeId, to: NodeId, holds: bool) -> bool {
         let mut such = self.obstacles.iter().filter(|obstacle| obstacle.holds == holds);
-        !self.is_calm(from, to) && such.any(|obstacle| obstacle.cut.stops(from, to))
+        from != to && !self.is_calm(from, to) && such.any(|obstacle| obstacle.cut.stops(from, to))
     }
 
     /// Whether nothing goes wrong between two nodes any more.

@@ -294,11 +294,11 @@ impl Kernel {
 
     /// A node crashes by a fault of that sentence, and starts again after a while if that is said.
     pub(crate) fn crash_for(&mut self, node: NodeId, sentence: String, crash_point: &CrashPoint) {
-        if !self.crash(node) {
-            return;
-        }
         if crash_point.wipes_disk {
             self.wipe_disk(node);
+        }
+        if !self.crash(node) {
+            return;
         }
         let restart_after_ns = crash_point.restart_after_ns;
         self.nodes[node.index()].restart_pending = restart_after_ns.is_some();
@@ -322,7 +322,11 @@ impl Kernel {
     pub(crate) fn perform(&mut self, act: Act) {
         match act {
             Act::Begin(planned) => match self.why_unreached(&planned) {
-                Some(why) => self.unreached_faults.push(UnreachedFault { fault: planned.sentence, why }),
+                Some(why) => {
+                    // Its number is its own all the same: those of later times don't depend on what happened before.
+                    self.next_fault_site(SiteKind::Fault, &planned.address);
+                    self.unreached_faults.push(UnreachedFault { fault: planned.sentence, why });
+                }
                 None => {
                     self.begin_fault(*planned);
                 }
@@ -405,10 +409,11 @@ impl Kernel {
                     NodeChange::Crash { wipes_disk } => {
                         let mut crashed = Vec::new();
                         for &node in &nodes {
+                            // First: of what is wiped nothing is decided.
+                            if wipes_disk && self.nodes[node.index()].up {
+                                self.wipe_disk(node);
+                            }
                             if self.crash(node) {
-                                if wipes_disk {
-                                    self.wipe_disk(node);
-                                }
                                 self.nodes[node.index()].restart_pending = is_to_end;
                                 crashed.push((node, self.nodes[node.index()].boot));
                             }

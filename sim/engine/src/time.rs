@@ -204,6 +204,14 @@ impl fmt::Debug for Instant {
 pub struct Sleep {
     deadline: Instant,
     timer: Option<TimerRef>,
+    /// The deadline is one of the run's time, whatever the node's clock shows: a device's.
+    is_of_run: bool,
+}
+
+/// Waits for `duration` of the run's time, whatever the node's clock shows: for a device. To be called where a run is.
+pub(crate) fn sleep_run_time(duration: Duration) -> Sleep {
+    let now = kernel::with("squall::time::sleep", |kernel| Instant::at(kernel.now_ns));
+    Sleep { deadline: now.saturating_add(duration), timer: None, is_of_run: true }
 }
 
 /// Waits for `duration`. A zero sleep is ready at once.
@@ -212,12 +220,12 @@ pub struct Sleep {
 /// When awaited outside of a run.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: Instant::now().saturating_add(duration), timer: None }
+    Sleep { deadline: Instant::now().saturating_add(duration), timer: None, is_of_run: false }
 }
 
 /// Waits for `deadline`.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, timer: None }
+    Sleep { deadline, timer: None, is_of_run: false }
 }
 
 impl Sleep {
@@ -265,7 +273,7 @@ impl Future for Sleep {
         let deadline_ns = this.deadline.run_ns();
         let other = kernel::other_waker(context);
         kernel::with("squall::time::sleep", |kernel| {
-            let due_ns = kernel.shows_at_ns(deadline_ns);
+            let due_ns = if this.is_of_run { deadline_ns } else { kernel.shows_at_ns(deadline_ns) };
             if kernel.now_ns >= due_ns {
                 if let Some(timer) = this.timer.take() {
                     kernel.stop_timer(timer);

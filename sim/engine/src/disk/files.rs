@@ -681,8 +681,11 @@ impl Files {
                     return;
                 }
                 object.durable_since = since;
-                if let Some((before, before_name)) = object.durable_place.take() {
-                    self.durable_entries(before).expect("a directory").remove(&before_name);
+                // The directory where it was may be gone from the disk, with what was left in it there.
+                if let Some((before, before_name)) = object.durable_place.take()
+                    && let Some(entries) = self.durable_entries(before)
+                {
+                    entries.remove(&before_name);
                 }
                 if self.displace_durably(directory, name, since, touched) {
                     self.durable_entries(directory).expect("a directory").insert(name.clone(), *inode);

@@ -107,6 +107,7 @@ impl Kernel {
     pub(crate) fn pause(&mut self, id: NodeId) -> u64 {
         self.changes_begun += 1;
         self.pauses.entry(id).or_default().push(self.changes_begun);
+        self.pause_processor(id);
         for slot in 0..self.tasks.len() as u32 {
             let task = &mut self.tasks[slot as usize];
             if task.node == id

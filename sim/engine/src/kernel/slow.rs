@@ -18,6 +18,8 @@ pub(crate) struct Processor {
     queue: VecDeque<TaskRef>,
     /// When the first has been served. `None` if nobody is, or the node stands still.
     served_at_ns: Option<u64>,
+    /// How much of its time the first still needs, if the node stands still in the midst of it.
+    left_ns: Option<u64>,
     /// The act that tells when, by its place in the script: one is enough for all times.
     act: Option<u32>,
 }
@@ -102,7 +104,7 @@ impl Kernel {
     pub(super) fn clear_processor(&mut self, id: NodeId) {
         if let Some(processor) = self.processors.get_mut(&id) {
             processor.queue.clear();
-            processor.served_at_ns = None;
+            (processor.served_at_ns, processor.left_ns) = (None, None);
         }
     }
 
@@ -130,13 +132,24 @@ impl Kernel {
         if processor.served_at_ns.is_some() || processor.queue.is_empty() || stands_still {
             return;
         }
-        let at_ns = self.now_ns.saturating_add(processor.poll_ns());
+        let needs_ns = processor.left_ns.take().unwrap_or(processor.poll_ns());
+        let at_ns = self.now_ns.saturating_add(needs_ns);
         processor.served_at_ns = Some(at_ns);
         let index = processor.act.unwrap_or(self.script.acts.len() as u32);
         if processor.act.replace(index).is_none() {
             self.script.acts.push(Act::Served { node: id });
         }
         self.agenda.schedule(at_ns, Due::Act { index });
+    }
+
+    /// A node begins to stand still: who has the processor gets the rest of its time afterwards.
+    pub(super) fn pause_processor(&mut self, id: NodeId) {
+        let now_ns = self.now_ns;
+        if let Some(processor) = self.processors.get_mut(&id)
+            && let Some(served_at_ns) = processor.served_at_ns.take()
+        {
+            processor.left_ns = Some(served_at_ns - now_ns);
+        }
     }
 
     /// The time of a poll is over, if nothing has come in between.
@@ -146,10 +159,6 @@ impl Kernel {
             return;
         };
         processor.served_at_ns = None;
-        // A node that stands still serves its first one anew when it goes on.
-        if self.stands_still(id) {
-            return;
-        }
         let Some(task) = self.processors.get_mut(&id).and_then(|processor| processor.queue.pop_front()) else { return };
         self.serve_first(id);
         if self.has_task(task) {
