@@ -12,7 +12,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use squall::fs::{self, File};
 use squall::prelude::*;
 use squall::time::{Instant, sleep, sleep_until};
-use squall::trace::{EventKind, Outcome, Plan, Record, Seed, SiteKind, Verdict};
+use squall::trace::plan::Bases;
+use squall::trace::{EventKind, Outcome, Perturbation, Plan, Record, Seed, SiteKind, Verdict};
 use squall::{Cluster, Simulation, World, publish};
 use squall_tests::{facts, failure, passes, run};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -689,13 +690,20 @@ fn reads_and_writes_that_fail_change_nothing() {
     let outcome = run(|world| {
         world.client("store", || async {
             let mut file = File::create_new("/file").await.unwrap();
-            let error = file.write_all(b"text").await.unwrap_err();
-            assert_eq!(
-                (error.kind(), error.to_string().as_str()),
-                (ErrorKind::Other, "/file: a write failed: input/output error (EIO)")
-            );
+            let failed = "/file: a write failed: input/output error (EIO)";
+            let error = file.write_at(b"text", 0).await.unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Other, failed));
+            // As with tokio, what a write comes to is said by what comes after it.
+            file.write_all(b"text").await.unwrap();
+            assert_eq!(file.flush().await.unwrap_err().to_string(), failed);
+            file.flush().await.unwrap();
+            file.write_all(b"text").await.unwrap();
+            file.sync_all().await.unwrap();
+            assert_eq!(file.write(b"text").await.unwrap_err().to_string(), failed);
             assert_eq!(file.metadata().await.unwrap().len(), 0);
-            file.set_len(3).await.unwrap();
+            let error = file.set_len(3).await.unwrap_err();
+            assert_eq!(error.to_string(), "/file: another length failed: input/output error (EIO)");
+            assert_eq!(file.metadata().await.unwrap().len(), 0);
             let error = file.read(&mut [0; 3]).await.unwrap_err();
             assert_eq!(error.to_string(), "/file: a read failed: input/output error (EIO)");
             assert_eq!(file.stream_position().await.unwrap(), 0);
@@ -704,7 +712,32 @@ fn reads_and_writes_that_fail_change_nothing() {
     });
     assert_eq!(outcome.verdict, Verdict::Pass);
     let said: Vec<String> = outcome.perturbations.iter().map(|one| one.sentence(&outcome.names)).collect();
-    assert_eq!(said, ["store's write 1 to /file fails", "store's read 1 of /file fails"]);
+    let writes = (1..=4).map(|number| format!("store's write {number} to /file fails"));
+    assert_eq!(said, writes.chain(["store's read 1 of /file fails".to_string()]).collect::<Vec<_>>());
+}
+
+/// To cut a file off when it is opened is a write as well.
+#[test]
+fn a_file_that_can_t_be_cut_off_isn_t_opened() {
+    let mut failed = 0;
+    for seed in 0..40 {
+        let simulation = Simulation::new(|world| {
+            world.client("store", || async {
+                if fs::write("/file", "text").await.is_err() {
+                    return;
+                }
+                let opened = File::create("/file").await.is_ok();
+                publish("opened", (opened, fs::read("/file").await.unwrap().len()));
+            });
+            world.storage().write_failure(Ratio::new(1, 2));
+        });
+        let outcome = simulation.run_plan(&Plan::seeded("test", Seed(seed)), Record::Full);
+        match facts(&outcome, "opened").first().map(String::as_str) {
+            Some("[false,4]") => failed += 1,
+            other => assert!(matches!(other, None | Some("[true,0]")), "{other:?}"),
+        }
+    }
+    assert!((4..=16).contains(&failed), "{failed} of 40, where a quarter is to be expected");
 }
 
 #[test]
@@ -714,16 +747,18 @@ fn a_full_disk_takes_what_fits() {
             fs::write("/first", vec![1; 600]).await.unwrap();
             let mut file = File::create("/second").await.unwrap();
             assert_eq!(file.write(&[2; 500]).await.unwrap(), 400);
-            assert_eq!(kind(file.write(&[2; 100]).await), ErrorKind::StorageFull);
+            file.write_all(&[2; 100]).await.unwrap();
+            assert_eq!(kind(file.flush().await), ErrorKind::StorageFull);
             assert_eq!(kind(file.set_len(401).await), ErrorKind::StorageFull);
             // Over what is there it can be written, and what is removed makes room once nobody has it open.
             file.write_all_at(&[3; 400], 0).await.unwrap();
             let first = File::open("/first").await.unwrap();
             fs::remove_file("/first").await.unwrap();
-            assert_eq!(kind(file.write(&[2; 100]).await), ErrorKind::StorageFull);
+            file.write_all(&[2; 100]).await.unwrap();
+            assert_eq!(kind(file.shutdown().await), ErrorKind::StorageFull);
             drop(first);
             file.write_all(&[2; 600]).await.unwrap();
-            assert_eq!(kind(file.write(&[2]).await), ErrorKind::StorageFull);
+            assert_eq!(kind(file.write_at(&[2], 1_000).await), ErrorKind::StorageFull);
             file.set_len(1).await.unwrap();
             fs::write("/third", vec![1; 999]).await.unwrap();
         });
@@ -759,18 +794,71 @@ fn what_was_given_up_isn_t_taken_for_what_comes_after_it() {
     passes(|world: &mut World| {
         world.client("store", || async {
             let mut file = File::options().read(true).write(true).create(true).open("/file").await.unwrap();
-            // Begun, and so written; the next one is another.
+            // Taken at once, and under way for 2 ms. The next one is another, also if its bytes are the same, and waits for it.
+            let start = Instant::now();
+            assert_eq!(file.write(b"ab").await.unwrap(), 2);
+            assert_eq!(start.elapsed(), Duration::ZERO);
             assert!(squall::time::timeout(1.ms(), file.write(b"ab")).await.is_err());
-            assert_eq!(file.write(b"cde").await.unwrap(), 3);
-            assert_eq!(fs::read("/file").await.unwrap(), b"abcde");
-            file.seek(SeekFrom::Start(0)).await.unwrap();
+            assert_eq!(file.write(b"ab").await.unwrap(), 2);
+            assert_eq!(start.elapsed(), 2.ms());
+            // And so does all that is done with the file, whoever does it.
+            assert_eq!(file.metadata().await.unwrap().len(), 4);
+            assert_eq!(start.elapsed(), 6.ms());
+            file.write_all(b"cde").await.unwrap();
+            assert!(squall::time::timeout(1.ms(), file.flush()).await.is_err());
+            file.flush().await.unwrap();
+            assert_eq!(start.elapsed(), 8.ms());
+            assert_eq!(fs::read("/file").await.unwrap(), b"ababcde");
+            file.seek(SeekFrom::Start(2)).await.unwrap();
             let mut buffer = [0; 2];
             assert!(squall::time::timeout(1.ms(), file.read(&mut buffer)).await.is_err());
-            file.seek(SeekFrom::Start(3)).await.unwrap();
+            file.seek(SeekFrom::Start(5)).await.unwrap();
             assert_eq!((file.read(&mut buffer).await.unwrap(), &buffer), (2, b"de"));
         });
         world.storage().latency(fixed(2.ms()));
     });
+}
+
+/// A flipped bit leaves the address of the write that it hits as it was: the loss alone can be taken out of a plan with both.
+#[test]
+fn what_a_crash_loses_is_known_by_what_was_written() {
+    let simulation = || {
+        Simulation::new(|world: &mut World| {
+            crashes(world, || async {
+                fs::write("/file", "text").await?;
+                sync("/").await?;
+                fs::read("/file").await.map(drop)
+            });
+            world.storage().crash_loss(Ratio::ONE).bit_rot(Ratio::ONE);
+        })
+    };
+    let whole = simulation().run_plan(&Plan::seeded("test", Seed(1)), Record::Full);
+    let is_rot = |one: &&Perturbation| one.site.kind == SiteKind::BitRot;
+    assert!(whole.perturbations.iter().any(|one| is_rot(&one)));
+    let overrides = whole.perturbations.iter().filter(|one| !is_rot(one)).map(Perturbation::to_override);
+    let plan = Plan { bases: Bases::calm(), overrides: overrides.collect(), ..Plan::seeded("test", Seed(1)) };
+    let outcome = simulation().run_plan(&plan, Record::Full);
+    assert_eq!(outcome.unused_overrides, Vec::new());
+    assert_eq!(left(&outcome)[0], text(""));
+}
+
+/// A sync that failed before the heal has lost what it had to lose, whoever asks for it first.
+#[test]
+fn a_sync_that_fails_in_the_storm_loses_in_the_storm() {
+    let outcome = run(|world| {
+        world.client("store", || async {
+            let file = File::create("/file").await.unwrap();
+            file.write_all_at(b"text", 0).await.unwrap();
+            assert!(squall::time::timeout(1.ms(), file.sync_all()).await.is_err());
+            sleep_until(Instant::now() + 20.ms()).await;
+            assert!(file.metadata().await.unwrap().is_file());
+        });
+        world.storage().sync_failure(Ratio::ONE).crash_loss(Ratio::ONE).sync_latency(fixed(2.ms()));
+        world.heal(10.ms());
+    });
+    let said: Vec<String> = outcome.perturbations.iter().map(|one| one.sentence(&outcome.names)).collect();
+    let lost = "store's write 1 to /file (bytes 0..4) is lost by the failure of sync 1 of /file";
+    assert!(said.iter().any(|said| said == lost), "{said:?}");
 }
 
 #[test]

@@ -252,6 +252,7 @@ fn the_store_survives_all_states_of_its_crashes() {
     let states =
         |missing, seed| Simulation::new(storm(missing, 1)).crash_states(&Plan::seeded("store", Seed(seed)), 300);
     let failing = failing_seeds(Missing::Log, 1, 0..100);
+    assert!(failing.len() >= 3, "{failing:?}");
     for seed in failing.into_iter().take(3) {
         assert!(states(Missing::Log, seed).failing.is_some(), "seed {seed}");
         let whole = states(Missing::Nothing, seed);

@@ -1,7 +1,10 @@
 //! What each fault does to programs, that it does nothing where it isn't, and when it is over.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use futures::{Future, StreamExt};
 use squall::fault::Split;
 use squall::net::Endpoint;
 use squall::prelude::*;
@@ -93,6 +96,7 @@ fn a_held_message_comes_when_the_hold_is_over() {
             endpoint.send_to("127.0.0.1:80", 1, &[7]).await.unwrap();
             timeout(1.ms(), endpoint.recv_from(1, &mut [0; 1])).await.expect("in time").unwrap();
         });
+        world.node("other", std::future::pending::<()>);
         world.fault(fault::hold("*", "*").at(Duration::ZERO));
     });
     assert_eq!(outcome.verdict, Verdict::Pass);
@@ -104,6 +108,42 @@ fn a_held_message_comes_when_the_hold_is_over() {
     let when = |number: u64| if (5..=12).contains(&(number + 2)) { 12 } else { number + 2 };
     let held: Vec<[u64; 2]> = (0..20).map(|number| [number, when(number)]).collect();
     assert_eq!((numbers(&outcome, "a"), numbers(&outcome, "b")), (held.clone(), held));
+}
+
+/// What is let go at one instant comes in an order that is a strategy's business, as all that comes at one instant; nothing is lost.
+#[test]
+fn what_a_hold_lets_go_may_overtake_itself() {
+    let orders = (0..20).map(|seed| {
+        let simulation = Simulation::new(|world| {
+            world.client("a", || async {
+                let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                for number in 0..5u8 {
+                    sleep(1.ms()).await;
+                    endpoint.send_to("b:80", 1, &[number]).await.unwrap();
+                }
+            });
+            world.client("b", || async {
+                let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                let mut buffer = [0; 1];
+                for _ in 0..5 {
+                    endpoint.recv_from(1, &mut buffer).await.unwrap();
+                    publish("came", (buffer[0],));
+                }
+            });
+            world.fault(fault::hold("a", "b").at(Duration::ZERO).lasts(20.ms()));
+        });
+        let outcome = simulation.run_plan(&Plan::seeded("test", Seed(seed)), Record::Full);
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        numbers::<1>(&outcome, "came").concat()
+    });
+    let orders: Vec<Vec<u64>> = orders.collect();
+    let sorted = |order: &Vec<u64>| {
+        let mut order = order.clone();
+        order.sort_unstable();
+        order
+    };
+    assert!(orders.iter().all(|order| sorted(order) == [0, 1, 2, 3, 4]), "{orders:?}");
+    assert!(orders.iter().any(|order| *order != sorted(order)), "{orders:?}");
 }
 
 /// What is held for good is under way at the end; what meets a partition when it is let go is lost.
@@ -305,6 +345,91 @@ fn a_pause_of_a_slow_node_is_as_long_as_it_is() {
         });
         assert_eq!(at, Some(expected_us));
     }
+}
+
+/// Who is aborted while it waits for the processor needs none of its time.
+#[test]
+fn a_slow_node_doesn_t_serve_those_who_are_gone() {
+    let polled = |aborts: bool| {
+        let outcome = run(move |world| {
+            world.client("client", move || async move {
+                let start = Instant::now();
+                let work = |task: u64| async move {
+                    sleep_until(start + 10.ms()).await;
+                    publish("polled", (task, start.elapsed().as_micros() as u64));
+                };
+                let tasks: Vec<_> = (0..4).map(|task| squall::spawn(work(task))).collect();
+                if aborts {
+                    let (one, other) = (tasks[1].abort_handle(), tasks[2].abort_handle());
+                    squall::spawn(async move {
+                        sleep_until(start + 9_500.us()).await;
+                        one.abort();
+                        other.abort();
+                    });
+                }
+                for task in tasks {
+                    let _ = task.await;
+                }
+            });
+            world.fault(fault::slow("client", 2.ms()).at(5.ms()));
+        });
+        numbers::<2>(&outcome, "polled")
+    };
+    assert_eq!(polled(false), [[0, 12_000], [1, 14_000], [2, 16_000], [3, 18_000]]);
+    // Whoever aborts is polled from 9.5 to 11.5 ms, when the others have come; then the first, and the last.
+    assert_eq!(polled(true), [[0, 13_500], [3, 15_500]]);
+}
+
+/// A clock that drifts wakes who waits by that clock: no call's time limit, no disk, and nobody of another node.
+#[test]
+fn a_drift_wakes_whom_it_concerns() {
+    let polls = |more: fn(&mut World)| {
+        let outcome = run(move |world| {
+            world.node("server", || async {
+                let _endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            for name in ["drifts", "other"] {
+                world.client(name, move || async move {
+                    let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+                    sleep(1.ms()).await;
+                    let mut polled = 0;
+                    let mut call = std::pin::pin!(endpoint.call_timeout("server:80", Nothing, 30.ms()));
+                    let counted = std::future::poll_fn(|context| {
+                        polled += 1;
+                        call.as_mut().poll(context)
+                    });
+                    assert!(counted.await.is_err());
+                    // Each with a waker of its own.
+                    let mut several = futures::stream::FuturesUnordered::new();
+                    let wakes = Rc::new(Cell::new(0));
+                    for _ in 0..3 {
+                        let wakes = Rc::clone(&wakes);
+                        several.push(async move {
+                            let mut sleep = std::pin::pin!(sleep(20.ms()));
+                            let counted = std::future::poll_fn(|context| {
+                                wakes.set(wakes.get() + 1);
+                                sleep.as_mut().poll(context)
+                            });
+                            counted.await;
+                        });
+                    }
+                    while several.next().await.is_some() {}
+                    publish(name, (polled, wakes.get()));
+                });
+            }
+            world.network().latency(Latency::fixed(1.ms()));
+            more(world);
+        });
+        [numbers::<2>(&outcome, "drifts").concat(), numbers::<2>(&outcome, "other").concat()]
+    };
+    assert_eq!(polls(|_| {}), [[2, 6], [2, 6]]);
+    // At 40 ms the sleeps are under way.
+    let drift = |world: &mut World| {
+        world.fault(fault::clock_drift("drifts", 1_000).at(10.ms()).lasts(30.ms()));
+        world.fault(fault::slow("other", Duration::from_nanos(1)).at(39.ms()));
+    };
+    assert_eq!(polls(drift), [[2, 9], [2, 6]]);
 }
 
 /// A disk has no clock of the node's: what was synced by a node whose clock is wrong is there after a crash.
@@ -839,7 +964,7 @@ fn impossible_faults_are_refused() {
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
     };
     type Makes = fn() -> Fault;
-    let cases: [(Makes, &str); 17] = [
+    let cases: [(Makes, &str); 22] = [
         (|| crash("store-9"), "names \"store-9\", but the nodes are store-0, store-1, store-2, client"),
         (|| fault::hold("store-0", "nobody"), "names \"nobody\""),
         (|| fault::slow("store-0", Duration::ZERO), "takes no time isn't slow"),
@@ -857,6 +982,11 @@ fn impossible_faults_are_refused() {
         (|| crash("store-0").at_point("a", Ratio::ONE).stagger(1.ms()), "leave out `every`"),
         (|| crash("store-*").together().stagger(1.ms()), "leave out `together` or `stagger`"),
         (|| fault::link("store-0", "client", |_| {}), "changes something of its weather"),
+        (|| fault::link("store-0", "store-0", |link| drop(link.loss(Ratio::ONE))), "a link has two ends"),
+        (|| fault::hold("client", "cl*"), "a link has two ends"),
+        (|| crash("store-0").together(), "comes to nobody else"),
+        (|| crash(["store-0"]).stagger(1.ms()), "comes to nobody else"),
+        (|| crash(["store-0", "nobody"]).stagger(1.ms()), "names \"nobody\""),
     ];
     for (fault, expected) in cases {
         let text = refused(fault);
@@ -864,6 +994,8 @@ fn impossible_faults_are_refused() {
     }
     // Just enough.
     let outcome = stores(|world| {
+        world.fault(crash("store-2*").together().at(5.ms()));
+        world.fault(fault::hold("store-0", "store-*").at(1.ms()).lasts(1.ms()));
         world.fault(pause("store-0").at(1.ms()).lasts(1_999.us()).every(2.ms()).times(2));
         world.fault(fault::clock_drift("store-0", -500_000).at(1.ms()));
         world.fault(fault::random_partition(["store-0", "store-1", "store-2"], Split::Minority).at(1.ms()));

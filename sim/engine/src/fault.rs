@@ -423,6 +423,16 @@ impl Fault {
                         leave out `together` or `stagger`"
                 .to_string());
         }
+        if let What::Node { nodes, .. } = &self.what
+            && let [node] = nodes.as_slice()
+            && !node.contains('*')
+            && (self.together || self.stagger.is_some())
+        {
+            return Err(format!(
+                "a fault of the one node {node:?} comes to nobody else together with it or after it: leave out `together` and \
+                 `stagger`"
+            ));
+        }
         match (self.every, self.times) {
             (None, 1) => Ok(()),
             (None, times) => {
@@ -456,7 +466,7 @@ impl Fault {
     /// Whether it can be with so many nodes that it names.
     ///
     /// # Errors
-    /// In words: too few or too many for such a partition, or a ring in which each reaches all others.
+    /// In words: too few or too many for such a partition, a ring in which each reaches all others, or a link from a node to itself.
     pub fn validate_for(&self, nodes: usize) -> Result<(), String> {
         match &self.what {
             What::RandomPartition { split, .. } => {
@@ -470,6 +480,9 @@ impl Fault {
                 "each of the {nodes} nodes reaches all others: a ring with reach {reach} is of at least {} nodes",
                 u64::from(*reach) * 2 + 2
             )),
+            What::Weather(_) | What::Hold { .. } if nodes < 2 => {
+                Err("nothing goes wrong between a node and itself: a link has two ends".to_string())
+            }
             _ => Ok(()),
         }
     }
@@ -478,6 +491,12 @@ impl Fault {
     pub(crate) fn occurrences(&self) -> impl Iterator<Item = Duration> {
         let (at, every) = (self.at, self.every.unwrap_or_default());
         (0..self.times).map(move |number| at.saturating_add(every.saturating_mul(number)))
+    }
+
+    /// The name that it was given.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// When it last begins, with so many nodes that it comes to one after the other.

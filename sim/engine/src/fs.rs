@@ -22,7 +22,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
-use crate::disk::{Begun, Facts, Handle, How, Normal, Reading, print_of_bytes};
+use crate::disk::{Begun, Facts, Handle, How, Normal, Reading};
 use crate::kernel::{self, Kernel};
 use crate::time::{Sleep, sleep_run_time};
 
@@ -145,23 +145,27 @@ impl OpenOptions {
 #[derive(Debug)]
 enum UnderWay {
     Read(Sleep, Reading),
-    /// With the fingerprint of the buffer: whoever gave up that write may come with another one.
-    Write(Sleep, u64, io::Result<usize>),
+    /// A write that has been taken: whatever comes next waits for its end.
+    Write(Sleep),
 }
 
 /// An open file, or a directory that was opened to be synced.
 ///
-/// It implements tokio's [`AsyncRead`], [`AsyncWrite`] and [`AsyncSeek`]. Nothing is buffered in it: a flush does nothing.
+/// It implements tokio's [`AsyncRead`], [`AsyncWrite`] and [`AsyncSeek`], as tokio's file does: a write by [`AsyncWrite`] is taken at once and is
+/// under way from then on. What comes next on this file waits for its end, and **its error comes with the next write or flush**: without a
+/// flush nobody hears of it.
 #[derive(Debug)]
 pub struct File {
     handle: Handle,
     under_way: Option<UnderWay>,
+    /// Of a write that nobody has been told of.
+    write_error: Option<io::Error>,
     position: u64,
 }
 
 impl File {
     fn new(handle: Handle) -> File {
-        File { handle, under_way: None, position: 0 }
+        File { handle, under_way: None, write_error: None, position: 0 }
     }
 
     /// Opens a file to read it, or a directory to sync it.
@@ -200,6 +204,7 @@ impl File {
     /// # Errors
     /// If the disk fails: then nobody knows what is durable, and another sync doesn't tell.
     pub async fn sync_all(&self) -> io::Result<()> {
+        self.written().await;
         let handle = self.handle;
         let result = operation("squall::fs::File::sync_all", |kernel| kernel.fs_sync(handle)).await;
         kernel::with("squall::fs::File::sync_all", |kernel| kernel.fs_end_sync(handle));
@@ -219,6 +224,7 @@ impl File {
     /// # Errors
     /// If the disk is full.
     pub async fn set_len(&self, size: u64) -> io::Result<()> {
+        self.written().await;
         operation("squall::fs::File::set_len", |kernel| kernel.fs_set_length(self.handle, size)).await
     }
 
@@ -227,6 +233,7 @@ impl File {
     /// # Errors
     /// If its node has crashed since it was opened.
     pub async fn metadata(&self) -> io::Result<Metadata> {
+        self.written().await;
         let facts = operation("squall::fs::File::metadata", |kernel| kernel.fs_handle_facts(self.handle)).await?;
         Ok(Metadata(facts))
     }
@@ -236,8 +243,31 @@ impl File {
     /// # Errors
     /// If its node has crashed since it was opened.
     pub async fn try_clone(&self) -> io::Result<File> {
+        self.written().await;
         kernel::with("squall::fs::File::try_clone", |kernel| kernel.fs_share(self.handle))?;
         Ok(File::new(self.handle))
+    }
+
+    /// Waits for the end of the write that is under way.
+    async fn written(&self) {
+        if let Some(UnderWay::Write(sleep)) = &self.under_way {
+            sleep.again().await;
+        }
+    }
+
+    /// Likewise, whether anybody else polls it or not. A read that was given up is forgotten.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(UnderWay::Write(sleep)) = &mut self.under_way {
+            ready!(Pin::new(sleep).poll(cx));
+            self.under_way = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// The end of the last write, or what it came to if that was an error.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_written(cx));
+        Poll::Ready(self.write_error.take().map_or(Ok(()), Err))
     }
 
     /// Reads at an offset, as std's `FileExt`; where the file stands doesn't matter and doesn't change. How many bytes were read: fewer than
@@ -246,6 +276,7 @@ impl File {
     /// # Errors
     /// If the disk fails.
     pub async fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.written().await;
         let (what, handle, bytes) = ("squall::fs::File::read_at", self.handle, buf.len());
         let reading = operation(what, |kernel| kernel.fs_begin_read(handle, Some(offset), bytes)).await?;
         let read = kernel::with(what, |kernel| kernel.fs_end_read(handle, reading, bytes))?;
@@ -272,6 +303,7 @@ impl File {
     /// # Errors
     /// If the disk fails or is full.
     pub async fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.written().await;
         operation("squall::fs::File::write_at", |kernel| kernel.fs_write(self.handle, Some(offset), buf)).await
     }
 
@@ -299,6 +331,7 @@ impl AsyncRead for File {
         let this = &mut *self;
         let (what, handle, bytes) = ("squall::fs::File::poll_read", this.handle, buf.remaining());
         if !matches!(this.under_way, Some(UnderWay::Read(..))) {
+            ready!(this.poll_written(cx));
             let Begun { takes, result } = kernel::with(what, |kernel| kernel.fs_begin_read(handle, None, bytes));
             this.under_way = Some(UnderWay::Read(sleep_run_time(takes), result?));
         }
@@ -315,27 +348,23 @@ impl AsyncRead for File {
 impl AsyncWrite for File {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let print = print_of_bytes(0, buf);
-        if !matches!(this.under_way, Some(UnderWay::Write(_, begun, _)) if begun == print) {
-            let handle = this.handle;
-            let begin = |kernel: &mut Kernel| kernel.fs_write(handle, None, buf);
-            let Begun { takes, result } = kernel::with("squall::fs::File::poll_write", begin);
-            this.under_way = Some(UnderWay::Write(sleep_run_time(takes), print, result));
-        }
-        let Some(UnderWay::Write(sleep, ..)) = &mut this.under_way else { unreachable!("just begun") };
-        ready!(Pin::new(sleep).poll(cx));
-        match this.under_way.take() {
-            Some(UnderWay::Write(_, _, result)) => Poll::Ready(result),
-            _ => unreachable!("just seen"),
-        }
+        ready!(this.poll_told(cx))?;
+        let handle = this.handle;
+        let begin = |kernel: &mut Kernel| kernel.fs_write(handle, None, buf);
+        let Begun { takes, result } = kernel::with("squall::fs::File::poll_write", begin);
+        this.under_way = Some(UnderWay::Write(sleep_run_time(takes)));
+        Poll::Ready(Ok(result.unwrap_or_else(|error| {
+            this.write_error = Some(error);
+            buf.len()
+        })))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_told(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_told(cx)
     }
 }
 
@@ -343,12 +372,13 @@ impl AsyncSeek for File {
     fn start_seek(mut self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
         let handle = self.handle;
         // A read that was given up would end where it began.
-        self.under_way = None;
+        self.under_way.take_if(|under_way| matches!(under_way, UnderWay::Read(..)));
         self.position = kernel::with("squall::fs::File::start_seek", |kernel| kernel.fs_seek(handle, position))?;
         Ok(())
     }
 
-    fn poll_complete(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+    fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        ready!(self.poll_written(cx));
         Poll::Ready(Ok(self.position))
     }
 }

@@ -95,6 +95,8 @@ enum BegunWhat {
 pub(crate) struct Script {
     pub acts: Vec<Act>,
     asked: BTreeMap<FlowId, u64>,
+    /// The addresses of the faults with a name, and of which fault each is.
+    named: BTreeMap<String, String>,
 }
 
 impl Script {
@@ -174,11 +176,11 @@ impl Kernel {
                 Effect::Cut(Cut::Ring { place_of, length: ring.len() as u32, reach: *reach })
             }
             What::Weather(rule) => {
-                self.ends_of_link(&rule.from, &rule.to, &fault.sentence())?;
+                self.ends_of_link(&rule.from, &rule.to, fault)?;
                 Effect::Weather(rule.clone())
             }
             What::Hold { from, to, both_ways } => {
-                let (from, to) = self.ends_of_link(from, to, &fault.sentence())?;
+                let (from, to) = self.ends_of_link(from, to, fault)?;
                 Effect::Hold(Cut::Between { from, to, both_ways: *both_ways })
             }
         })
@@ -213,6 +215,15 @@ impl Kernel {
             let said = fault.said_at(at);
             let planned = Planned { sentence, address, said, effect: effect.clone(), lasts_ns };
             for (place, planned) in (0..).zip(self.one_each(planned, fault.together)) {
+                if let Some(name) = &fault.name {
+                    let whose = self.script.named.entry(planned.address.clone()).or_insert_with(|| name.clone());
+                    if whose != name {
+                        return Err(format!(
+                            "the faults {whose:?} and {name:?} would share an address, {:?}: name one of them otherwise",
+                            planned.address
+                        ));
+                    }
+                }
                 let behind = fault.stagger.unwrap_or_default().saturating_mul(place);
                 self.schedule_act(duration_ns(at.saturating_add(behind)), Act::Begin(Box::new(planned)));
             }
@@ -262,15 +273,22 @@ impl Kernel {
     }
 
     /// The nodes at both ends of a link, each as a table by node.
-    fn ends_of_link(&self, from: &str, to: &str, what: &str) -> Result<(Vec<bool>, Vec<bool>), String> {
+    ///
+    /// # Errors
+    /// In words, if an end names no node, or both name only the same one.
+    fn ends_of_link(&self, from: &str, to: &str, fault: &Fault) -> Result<(Vec<bool>, Vec<bool>), String> {
+        let what = fault.sentence();
         let end = |pattern: &str| {
             let mut is_end = vec![false; self.nodes.len()];
-            for id in resolve(&self.nodes, &[pattern.to_string()], what)? {
+            for id in resolve(&self.nodes, &[pattern.to_string()], &what)? {
                 is_end[id.index()] = true;
             }
             Ok::<_, String>(is_end)
         };
-        Ok((end(from)?, end(to)?))
+        let (from, to) = (end(from)?, end(to)?);
+        let both = from.iter().zip(&to).filter(|(from, to)| **from || **to).count();
+        fault.validate_for(both).map_err(|error| format!("{what}: {error}"))?;
+        Ok((from, to))
     }
 
     /// Whether the fault that a script or a control task asks for happens: a decision like any other. `address` names it, and

@@ -14,6 +14,8 @@ use pin_project_lite::pin_project;
 
 pub use std::time::Duration;
 
+use squall_trace::NodeId;
+
 use crate::kernel::{self, TimerRef};
 use crate::world::duration_ns;
 
@@ -235,6 +237,11 @@ impl Sleep {
         self.deadline
     }
 
+    /// Another one with the same deadline.
+    pub(crate) fn again(&self) -> Sleep {
+        Sleep { deadline: self.deadline, timer: None, is_of_run: self.is_of_run }
+    }
+
     /// Whether it is over.
     ///
     /// # Panics
@@ -289,7 +296,10 @@ impl Future for Sleep {
             let wake = kernel.wake_ref(other);
             match this.timer {
                 Some(timer) if kernel.has_timer(timer) => kernel.await_timer(timer, due_ns, wake),
-                _ if kernel.is_live() => this.timer = Some(kernel.start_timer(due_ns, wake)),
+                _ if kernel.is_live() => {
+                    let clock = if this.is_of_run { NodeId::WORLD } else { kernel.current.node };
+                    this.timer = Some(kernel.start_timer(due_ns, clock, wake));
+                }
                 _ => kernel.forget(wake),
             }
             Poll::Pending

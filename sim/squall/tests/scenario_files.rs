@@ -773,6 +773,37 @@ const WRONG: &[Case] = &[
         "\"0s\"",
         "",
     ),
+    (
+        "[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\nstagger = \"1s\"",
+        "comes to nobody else together with it or after it",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\ntogether = true",
+        "comes to nobody else together with it or after it",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nname = \"x\"\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\n\
+         [[fault]]\nname = \"x (store-0)\"\nkind = \"crash\"\nnode = \"gateway\"\nat = \"1s\"",
+        "is known as \"x (store-0)\", which is another fault's name",
+        "[[fault]]",
+        "name one of the two otherwise",
+    ),
+    (
+        "[[fault]]\nkind = \"hold\"\nfrom = \"store-0\"\nto = \"store-0\"\nat = \"1s\"",
+        "nothing goes wrong between a node and itself",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"link\"\nfrom = \"gateway\"\nto = \"gateway\"\nat = \"1s\"\nloss = \"1%\"",
+        "nothing goes wrong between a node and itself",
+        "[[fault]]",
+        "",
+    ),
     ("[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nstagger = \"1h\"", "never happens", "\"1s\"", ""),
     (
         "[[fault]]\nkind = \"pause\"\nnode = \"store-*\"\nat = \"1s\"\nstagger = \"1s\"\ntogether = true",

@@ -27,8 +27,10 @@ const ROOT: Inode = 0;
 pub(crate) struct Object {
     /// Whose decisions are counted together: made of the node's name and of the path at which it came to be.
     pub flow: FlowId,
-    /// That path, in words.
+    /// That path, in words: with a number if others came to be there before it.
     pub path: String,
+    /// Likewise, without a number.
+    plain_path: String,
     body: Body,
     /// How many handles there are.
     opened: u32,
@@ -64,7 +66,15 @@ struct File {
 #[derive(Clone, Debug)]
 struct Write {
     number: u64,
+    /// Of what was written, whatever has become of its bits.
+    print: u64,
     what: Written,
+}
+
+impl Write {
+    fn new(number: u64, what: Written) -> Write {
+        Write { number, print: what.print(), what }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +118,7 @@ fn print_of(parts: &[&[u8]]) -> u64 {
 }
 
 /// The fingerprint of a write.
-pub(crate) fn print_of_bytes(offset: u64, bytes: &[u8]) -> u64 {
+pub(super) fn print_of_bytes(offset: u64, bytes: &[u8]) -> u64 {
     print_of(&[&offset.to_le_bytes(), bytes])
 }
 
@@ -295,7 +305,10 @@ impl Files {
         *births += 1;
         let birth = *births;
         let flow = FlowId(hash_parts(&[&self.seed.to_le_bytes(), path.text.as_bytes(), &birth.to_le_bytes()]));
-        let path = if birth == 1 { path.text.clone() } else { format!("{} (number {birth} of that name)", path.text) };
+        let plain_path = path.text.clone();
+        // Of the root there is one at a time.
+        let is_first = birth == 1 || plain_path == "/";
+        let path = if is_first { plain_path.clone() } else { format!("{plain_path} (number {birth} of that name)") };
         let body = match is_directory {
             true => Body::Directory { entries: BTreeMap::new(), durable: BTreeMap::new() },
             false => Body::File(File::default()),
@@ -305,6 +318,7 @@ impl Files {
         let object = Object {
             flow,
             path,
+            plain_path,
             body,
             opened: 0,
             place: None,
@@ -545,7 +559,7 @@ impl Files {
         let before = file.seen.len();
         put(&mut file.seen, offset, bytes);
         let grown = file.seen.len() - before;
-        file.pending.push(Write { number, what: Written::Bytes { offset, bytes: bytes.to_vec() } });
+        file.pending.push(Write::new(number, Written::Bytes { offset, bytes: bytes.to_vec() }));
         self.used += grown as u64;
     }
 
@@ -555,7 +569,7 @@ impl Files {
         let file = self.file(inode).expect("a file");
         let before = file.seen.len() as u64;
         file.seen.resize(length as usize, 0);
-        file.pending.push(Write { number, what: Written::Length { from: before, to: length } });
+        file.pending.push(Write::new(number, Written::Length { from: before, to: length }));
         self.used = self.used - before + length;
     }
 
@@ -624,8 +638,8 @@ impl Files {
         let mut touched = BTreeSet::new();
         for change in changes {
             let Some(object) = self.objects.get(&change.directory) else { continue };
-            let (flow, path) = (object.flow, object.path.clone());
-            let named = |name: &str| format!("{}/{name}", path.trim_end_matches('/'));
+            let (flow, path, within) = (object.flow, object.path.clone(), object.plain_path.clone());
+            let named = |name: &str| format!("{}/{name}", within.trim_end_matches('/'));
             let (words, print) = match &change.what {
                 Entry::Added { name, .. } => {
                     (format!("the creation of {}", named(name)), print_of(&[b"+", name.as_bytes()]))
@@ -634,7 +648,7 @@ impl Files {
                     (format!("the removal of {}", named(name)), print_of(&[b"-", name.as_bytes()]))
                 }
                 Entry::Moved { from, from_name, name, .. } => {
-                    let from = self.objects.get(from).map_or("", |from| from.path.trim_end_matches('/'));
+                    let from = self.objects.get(from).map_or("", |from| from.plain_path.trim_end_matches('/'));
                     let words = format!("the renaming of {from}/{from_name} to {}", named(name));
                     (words, print_of(&[b">", from_name.as_bytes(), name.as_bytes()]))
                 }
@@ -767,7 +781,7 @@ impl File {
         self.settle(up_to, &mut |write: &Write| {
             let what = || write.what.in_words(write.number, path);
             let (_, sectors) = write.what.sectors();
-            let fingerprint = write.what.print();
+            let fingerprint = write.print;
             decide(&Pending {
                 flow,
                 number: write.number,

@@ -211,12 +211,15 @@ impl Kernel {
         disk.handles += 1;
         let number = disk.handles;
         disk.opened.insert(number, Opened { inode, position: 0, how, shared_by: 1 });
-        if truncate && self.disk(node).files.facts(inode).length > 0 {
+        let handle = Handle { node, boot: self.current.boot, number };
+        if truncate
             // Within the time that opening takes.
-            let (_, number, path) = self.ask(node, inode, DiskOperation::Write);
-            self.change_length(node, inode, 0, &DiskOperation::Write.in_words(number, &path));
+            && let Err(error) = self.set_length(node, inode, 0).result
+        {
+            self.fs_close(handle);
+            return Begun { takes, result: Err(error) };
         }
-        Begun { takes, result: Ok(Handle { node, boot: self.current.boot, number }) }
+        Begun { takes, result: Ok(handle) }
     }
 
     // --- handles --------------------------------------------------------------------------------------------------------
@@ -429,20 +432,21 @@ impl Kernel {
         let (flow, number, path) = self.ask(node, inode, DiskOperation::Write);
         let fingerprint = hash_words([before, length, 1, 0]).max(1);
         let operation = DiskOperation::Write;
-        let takes = self.takes(&Asked { node, flow, number, operation, path: &path, fingerprint });
+        let asked = Asked { node, flow, number, operation, path: &path, fingerprint };
+        let takes = self.takes(&asked);
+        let words = operation.in_words(number, &path);
         if !self.disk(node).files.fits(inode, length) {
+            emit_disk(self, format!("{words} finds the disk full"), 0);
             let full = Error::new(ErrorKind::StorageFull, format!("{path}: the disk is full (ENOSPC)"));
             return Begun { takes, result: Err(full) };
         }
-        self.change_length(node, inode, length, &operation.in_words(number, &path));
-        Begun { takes, result: Ok(()) }
-    }
-
-    fn change_length(&mut self, node: NodeId, inode: Inode, length: u64, words: &str) {
-        let files = &mut self.disk(node).files;
-        let before = files.facts(inode).length;
-        files.set_length(inode, length);
+        if self.fails(&asked) {
+            emit_disk(self, format!("{words} fails"), 0);
+            return Begun { takes, result: Err(failed(&path, "another length")) };
+        }
+        self.disk(node).files.set_length(inode, length);
         emit_disk(self, format!("{words} (its length from {before} to {length})"), 0);
+        Begun { takes, result: Ok(()) }
     }
 
     // --- syncs ----------------------------------------------------------------------------------------------------------
@@ -467,6 +471,11 @@ impl Kernel {
     /// Nobody could tell when exactly it comes about.
     pub(crate) fn fs_end_sync(&mut self, handle: Handle) {
         self.settle_syncs(handle.node);
+    }
+
+    pub(crate) fn settle_all_syncs(&mut self) {
+        let nodes: Vec<NodeId> = self.disks.disks.keys().copied().collect();
+        nodes.into_iter().for_each(|node| self.settle_syncs(node));
     }
 
     /// What syncs that are over by now have come to. A file that nobody has open any more may be gone meanwhile, and then it doesn't matter.

@@ -18,7 +18,7 @@ use squall_trace::{NodeId, Ratio};
 use crate::latency::{InverseTable, Latency};
 use crate::network::compiled;
 use crate::world::matches;
-pub(crate) use files::{Facts, Normal, print_of_bytes};
+pub(crate) use files::{Facts, Normal};
 use files::{Files, Inode, Mark};
 pub(crate) use io::{Begun, Handle, How, Reading};
 

@@ -106,6 +106,11 @@ impl Kernel {
             processor.queue.clear();
             (processor.served_at_ns, processor.left_ns) = (None, None);
         }
+        let Kernel { tasks, served, .. } = self;
+        served.retain(|task| {
+            let slot = &tasks[task.slot as usize];
+            slot.generation == task.generation && slot.node != id
+        });
     }
 
     /// Whether the running task is polled now. Otherwise it waits for its turn.
@@ -128,7 +133,15 @@ impl Kernel {
     /// Who is first has the processor, if nobody has it.
     pub(super) fn serve_first(&mut self, id: NodeId) {
         let stands_still = self.stands_still(id);
-        let Some(processor) = self.processors.get_mut(&id) else { return };
+        let Kernel { processors, tasks, .. } = self;
+        let Some(processor) = processors.get_mut(&id) else { return };
+        // Who was aborted while it waited needs no time. Who has begun has taken it.
+        while processor.served_at_ns.is_none()
+            && processor.left_ns.is_none()
+            && processor.queue.front().is_some_and(|task| tasks[task.slot as usize].generation != task.generation)
+        {
+            processor.queue.pop_front();
+        }
         if processor.served_at_ns.is_some() || processor.queue.is_empty() || stands_still {
             return;
         }

@@ -9,10 +9,15 @@ pub(crate) struct Timer {
     /// Nobody, once it has woken.
     wake: WakeRef,
     generation: u32,
-    /// The message that came back to a call.
-    reply: Option<u32>,
+    /// The message that came back to a call, or [`NO_REPLY`].
+    reply: u32,
+    /// By whose clock it waits; [`NodeId::WORLD`] if by the run's time.
+    clock: NodeId,
     state: TimerState,
 }
+
+/// No message has that number.
+const NO_REPLY: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Timer>() == 32);
 
@@ -92,14 +97,16 @@ impl Kernel {
         let Timers { all, free, first_generation } = &mut self.timers;
         let slot = free.pop().unwrap_or_else(|| {
             let (wake, generation) = (WakeRef::NOBODY, *first_generation);
-            all.push(Timer { wake, generation, reply: None, state: TimerState::Stopped });
+            all.push(Timer { wake, generation, reply: NO_REPLY, clock: NodeId::WORLD, state: TimerState::Stopped });
             (all.len() - 1) as u32
         });
         TimerRef { slot, generation: all[slot as usize].generation }
     }
 
-    pub(crate) fn start_timer(&mut self, at_ns: u64, wake: WakeRef) -> TimerRef {
+    /// A timer that is started. `clock` is whose clock it goes by, or [`NodeId::WORLD`].
+    pub(crate) fn start_timer(&mut self, at_ns: u64, clock: NodeId, wake: WakeRef) -> TimerRef {
         let timer = self.new_timer();
+        self.timers.all[timer.slot as usize].clock = clock;
         self.await_timer(timer, at_ns, wake);
         timer
     }
@@ -125,13 +132,14 @@ impl Kernel {
 
     /// Another instant for a timer, with the waker that it has. `None` if it has none to wake any more.
     pub(crate) fn move_timer(&mut self, timer: TimerRef, at_ns: u64) -> Option<TimerRef> {
-        let wake = self.timers.get(timer).map_or(WakeRef::NOBODY, Timer::take_wake);
+        let taken = self.timers.get(timer).map(|entry| (entry.take_wake(), entry.clock));
+        let (wake, clock) = taken.unwrap_or((WakeRef::NOBODY, NodeId::WORLD));
         self.stop_timer(timer);
         if !self.is_live() {
             self.forget(wake);
             return None;
         }
-        (!wake.is_nobody()).then(|| self.start_timer(at_ns.max(self.now_ns), wake))
+        (!wake.is_nobody()).then(|| self.start_timer(at_ns.max(self.now_ns), clock, wake))
     }
 
     /// Gives a timer back, fired or not.
@@ -139,11 +147,12 @@ impl Kernel {
         let Some(entry) = self.timers.get(timer) else { return };
         entry.generation = entry.generation.wrapping_add(1);
         let state = std::mem::replace(&mut entry.state, TimerState::Stopped);
-        let (wake, reply) = (entry.take_wake(), entry.reply.take());
+        let (wake, reply) = (entry.take_wake(), std::mem::replace(&mut entry.reply, NO_REPLY));
+        entry.clock = NodeId::WORLD;
         self.timers.free.push(timer.slot);
         self.forget(wake);
-        if let Some(index) = reply {
-            self.network.free_message(index);
+        if reply != NO_REPLY {
+            self.network.free_message(reply);
         }
         if state == TimerState::Started {
             let timers = &self.timers;
@@ -151,17 +160,12 @@ impl Kernel {
         }
     }
 
-    /// Wakes all who may wait by a node's clock: it runs otherwise from now on, and they ask anew when their time has come.
+    /// Wakes all who wait by a node's clock: it runs otherwise from now on, and they ask anew when their time has come.
     pub(crate) fn wake_timers_of(&mut self, node: NodeId) {
         for slot in 0..self.timers.all.len() {
-            let timer = &self.timers.all[slot];
-            // Whoever waits by a waker of its own may be of that node.
-            let is_of_node = match timer.wake.task() {
-                Some(task) => self.get_task(task).is_some_and(|task| task.node == node),
-                None => true,
-            };
-            if self.timers.all[slot].state == TimerState::Started && is_of_node {
-                let wake = self.timers.all[slot].take_wake();
+            let timer = &mut self.timers.all[slot];
+            if timer.state == TimerState::Started && timer.clock == node {
+                let wake = timer.take_wake();
                 self.wake(wake, 1);
             }
         }
@@ -183,14 +187,15 @@ impl Kernel {
     /// Nobody wants it: it is late, or the second of two.
     #[inline]
     pub(crate) fn put_reply(&mut self, timer: TimerRef, message: u32) -> Result<WakeRef, ()> {
-        let entry = self.timers.get(timer).filter(|entry| entry.reply.is_none()).ok_or(())?;
-        entry.reply = Some(message);
+        let entry = self.timers.get(timer).filter(|entry| entry.reply == NO_REPLY).ok_or(())?;
+        entry.reply = message;
         Ok(entry.take_wake())
     }
 
     /// The reply to the call that has this timer, if it has come.
     #[inline]
     pub(crate) fn take_reply(&mut self, timer: TimerRef) -> Option<u32> {
-        self.timers.get(timer)?.reply.take()
+        let reply = std::mem::replace(&mut self.timers.get(timer)?.reply, NO_REPLY);
+        (reply != NO_REPLY).then_some(reply)
     }
 }

@@ -188,7 +188,9 @@ impl Varied {
                         let help = "a range stands alone; give a list of single values, or two sweeps".to_string();
                         return Err(varied.wrong(place, "a range can't be part of a list", "a range", Some(help)));
                     }
-                    if !known.insert(value.to_string()) {
+                    // Two ways to write one number are one value.
+                    let number = varied.read_end(place.clone()).map(|(unit, value)| unit.format(value));
+                    if !known.insert(number.unwrap_or_else(|_| value.to_string())) {
                         return Err(varied.wrong(
                             place,
                             &format!("the value {value} is there twice"),
@@ -207,7 +209,7 @@ impl Varied {
     fn read_range(&self, all: Range<usize>) -> Result<ReadRange, Stop> {
         let text = &self.argument[all.clone()];
         let dots = text.find("..").expect("it was looked for");
-        let shown = || text.replacen("...", "..", 1).replacen("..", "..=", 1);
+        let shown = || format!("{}..={}", &text[..dots], text[dots..].trim_start_matches(['.', '=']));
         if !text[dots..].starts_with("..=") {
             let place = all.start + dots..all.start + dots + 2;
             let help = format!("both ends are part of it: {}", shown());
@@ -396,7 +398,10 @@ fn range_points(range: &ReadRange, count: usize, spacing: Spacing, shown: &str) 
     points(low, high, count, spacing).map_err(|bad| {
         let help = match bad {
             BadPoints::NotAscending if low == high => "for a single value there is --set".to_string(),
-            BadPoints::NotAscending => format!("did you mean {}..={}?", unit.format(high), unit.format(low)),
+            BadPoints::NotAscending => {
+                let log = if spacing == Spacing::Logarithmic { "log" } else { "" };
+                format!("did you mean {}..={}:{count}{log}?", unit.format(high), unit.format(low))
+            }
             BadPoints::LogarithmicFromZero => format!("begin above zero, or leave out log: {shown}:{count}"),
             BadPoints::TooMany => "ask for fewer, or give the values as a list".to_string(),
             BadPoints::TooFew => "ask for two or more".to_string(),

@@ -61,6 +61,17 @@ impl FaultSettings {
         node_names.iter().filter(names).count()
     }
 
+    /// Where another fault has the name by which the part of this one is known that comes to one of its nodes.
+    pub(super) fn shares_address(&self, name: &str, node_names: &[String]) -> Option<Draft> {
+        let own = self.fault.name()?;
+        let node = name.strip_prefix(own)?.strip_prefix(" (")?.strip_suffix(')')?;
+        node_names.iter().any(|other| other == node).then(|| {
+            let message = format!("the fault {own:?} at {node} is known as {name:?}, which is another fault's name");
+            let mistake = Draft::new(self.span.clone(), message).label("it comes to each of its nodes by itself");
+            mistake.help("name one of the two otherwise")
+        })
+    }
+
     /// What can't be with these nodes, with its place.
     pub(super) fn impossible(&self, node_names: &[String]) -> Option<Draft> {
         let error = self.fault.validate_for(self.named(node_names)).err()?;

@@ -600,6 +600,11 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
         is_there(reader, "the heal", place);
     }
     for fault in &settings.faults {
+        for name in settings.faults.iter().filter_map(|other| other.fault().name()) {
+            if let Some(draft) = fault.shares_address(name, node_names) {
+                reader.note(draft);
+            }
+        }
         for place in fault.groups.iter().flatten() {
             is_there(reader, "the fault", place);
         }
