@@ -263,7 +263,8 @@ fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
         Some(FlowRole::Call { method }) => format!("call {number} {}", short_type_name(method)),
         Some(FlowRole::Answer { method }) => format!("answer {number} {}", short_type_name(method)),
         Some(FlowRole::Refusal { method }) => format!("refusal {number} {}", short_type_name(method)),
-        Some(FlowRole::Fault { .. } | FlowRole::Operation { .. } | FlowRole::Disk { .. }) | None => {
+        Some(FlowRole::Rule { .. } | FlowRole::Fault { .. } | FlowRole::Operation { .. } | FlowRole::Disk { .. })
+        | None => {
             format!("message {number} of flow {flow}")
         }
     }

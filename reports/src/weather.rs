@@ -28,22 +28,11 @@ pub fn render_perturbations(perturbations: &[Perturbation], names: &Names, shown
 /// and mere order where there is nothing else: too many lines hide the one that matters.
 fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation> {
     let mut all: Vec<&Perturbation> = perturbations.iter().collect();
-    all.sort_by_key(|perturbation| {
-        let late_ns = perturbation.value.saturating_sub(perturbation.calm);
-        match perturbation.site.kind {
-            SiteKind::Fault
-            | SiteKind::Partition
-            | SiteKind::Point
-            | SiteKind::Loss
-            | SiteKind::Duplicate
-            | SiteKind::Corruption
-            | SiteKind::DiskCrash
-            | SiteKind::DiskFailure
-            | SiteKind::BitRot => (0, 0),
-            SiteKind::Latency | SiteKind::DiskLatency => (1, u64::MAX - late_ns),
-            SiteKind::Order => (2, 0),
-            SiteKind::Operation => (3, 0),
+    all.sort_by_key(|perturbation| match perturbation.site.kind {
+        SiteKind::Latency | SiteKind::DiskLatency => {
+            (1, u64::MAX - perturbation.value.saturating_sub(perturbation.calm))
         }
+        kind => (of_kind(kind), 0),
     });
     let gravest = all.iter().map(|perturbation| gravity(perturbation)).min();
     all.retain(|perturbation| Some(gravity(perturbation)) == gravest);
@@ -55,16 +44,24 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
 /// The lower, the more it says.
 fn gravity(perturbation: &Perturbation) -> u32 {
     match perturbation.site.kind {
+        SiteKind::Latency | SiteKind::DiskLatency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
+        kind => of_kind(kind),
+    }
+}
+
+/// Likewise, of a kind of decision.
+fn of_kind(kind: SiteKind) -> u32 {
+    match kind {
         SiteKind::Fault
         | SiteKind::Partition
         | SiteKind::Point
+        | SiteKind::Rule
         | SiteKind::Loss
         | SiteKind::Duplicate
         | SiteKind::Corruption
         | SiteKind::DiskCrash
         | SiteKind::DiskFailure
         | SiteKind::BitRot => 0,
-        SiteKind::Latency | SiteKind::DiskLatency if perturbation.value > perturbation.calm.saturating_mul(2) => 0,
         SiteKind::Latency | SiteKind::DiskLatency => 1,
         SiteKind::Order => 2,
         // No weather: what the program is there to do.

@@ -19,7 +19,7 @@ use squall::rpc::Request;
 use squall::task::JoinHandle;
 use squall::time::{sleep, timeout};
 use squall::trace::{Base, Plan, Ratio, Redraw, Seed, SiteKind, StrategyChoice};
-use squall::{Bursts, Latency, OnPanic, World, fault};
+use squall::{Bursts, Latency, OnPanic, World, fault, rule};
 use tokio::io::AsyncWriteExt;
 
 use crate::Guard;
@@ -168,9 +168,22 @@ pub enum FaultSpec {
     },
 }
 
+/// What a rule does to messages from one node to another, and whether it finds any: those that are answers, some of all.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "they are the rules' own names")]
+pub enum RuleSpec {
+    Hold,
+    Drop,
+    Deliver,
+    Corrupt,
+    Duplicate,
+}
+
 /// See [`FaultSpec::Other`].
 #[derive(Clone, Copy, Debug)]
 pub enum OtherFault {
+    /// A rule on messages.
+    Rule(RuleSpec),
     /// The node's polls take time.
     Slow,
     /// Its wall clock jumps back.
@@ -286,6 +299,11 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
                     OtherFault::Hold,
                     OtherFault::Partition,
                     OtherFault::Rack,
+                    OtherFault::Rule(RuleSpec::Hold),
+                    OtherFault::Rule(RuleSpec::Drop),
+                    OtherFault::Rule(RuleSpec::Deliver),
+                    OtherFault::Rule(RuleSpec::Corrupt),
+                    OtherFault::Rule(RuleSpec::Duplicate),
                 ][..]
             ),
             (any::<u8>(), any::<u8>()),
@@ -524,7 +542,7 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
     for link in &spec.links {
         weather(&mut world.link_one_way(name(link.from, count), name(link.to, count)), link);
     }
-    for fault in &spec.faults {
+    for (number, fault) in spec.faults.iter().enumerate() {
         match fault {
             FaultSpec::Crash { node, at_ms, restart_after_ms } => {
                 let mut crash = squall::crash(name(*node, count)).at(Duration::from_millis(u64::from(*at_ms)));
@@ -543,7 +561,24 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
             FaultSpec::Other { other, node, b, at_ms, for_ms, again } => {
                 let (a, b) = (name(*node, count), name(*b, count));
                 let ms = |ms: u8| Duration::from_millis(u64::from(ms));
+                if let (OtherFault::Rule(what), false) = (other, a == b) {
+                    let rule = match what {
+                        RuleSpec::Hold => rule::hold(a, b),
+                        RuleSpec::Drop => rule::drop(a, b).answers(),
+                        RuleSpec::Deliver => rule::deliver_after(a, b, ms(13)).matching(|it| it.bytes().len() > 1),
+                        RuleSpec::Corrupt => rule::corrupt(a, b).method("Work").both_ways(),
+                        RuleSpec::Duplicate => rule::duplicate(a, b, ms(5)).times(3),
+                    };
+                    let rule = rule.at(ms(*at_ms)).share(Ratio::new(1, 2)).named(format!("rule {number}"));
+                    world.rule(match for_ms {
+                        Some(for_ms) if *for_ms > 0 => rule.lasts(ms(*for_ms)),
+                        _ => rule,
+                    });
+                    continue;
+                }
                 let made = match other {
+                    OtherFault::Rule(_) => fault::pause(a),
+                    OtherFault::Link | OtherFault::Hold if a == b => fault::pause(a),
                     OtherFault::Slow => fault::slow(a, Duration::from_micros(700)),
                     OtherFault::Jump => fault::clock_jump_back(a, ms(7)),
                     OtherFault::Fast => fault::clock_drift(a, 333_333),

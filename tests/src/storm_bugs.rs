@@ -10,7 +10,7 @@ use squall::net::Endpoint;
 use squall::prelude::*;
 use squall::time::{Instant, interval, sleep, sleep_until, timeout};
 use squall::trace::SiteKind;
-use squall::{World, publish};
+use squall::{World, publish, rule};
 
 use crate::bugs::{Bug, chatter};
 
@@ -40,12 +40,49 @@ pub const STORM_BUGS: &[Bug] = &[
         causes: &[&[SiteKind::Point]],
     },
     Bug { name: "a link that flaps", build: flapping, property: "never-silent", causes: FAULT },
+    Bug {
+        name: "an answer that a rule drops",
+        build: dropped_answer,
+        property: "appended-once",
+        causes: &[&[SiteKind::Rule]],
+    },
 ];
 
 /// Beside the bug: who talks, and weather that draws.
 fn weather(world: &mut World, lasts: Duration) {
     chatter(world, 1, lasts);
     world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(1));
+}
+
+#[derive(Debug, Serialize, Deserialize, squall::Request)]
+#[rtype(())]
+struct Append(u64);
+
+/// Whoever gets no answer appends again, and the log takes it again. Calls that a rule drops do no harm, and what it does to others neither.
+fn dropped_answer(world: &mut World) {
+    world.node("log", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        endpoint.add_rpc_handler(|Append(number)| async move { publish("appended", number) });
+        std::future::pending::<()>().await;
+    });
+    world.client("writer", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for number in 0..20 {
+            while endpoint.call_timeout("log:80", Append(number), 30.ms()).await.is_err() {}
+            sleep(5.ms()).await;
+        }
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.rule(rule::drop("writer", "log").method("Append").share("10%".parse().unwrap()));
+    world.rule(rule::duplicate("chatter-*", "*", 3.ms()).share("10%".parse().unwrap()));
+    world.rule(rule::deliver_after("*", "*", 15.ms()).share("10%".parse().unwrap()));
+    world
+        .rule(rule::drop("*", "*").answers().matching(|message| message.answer::<Append>().is_some()).skip(3).times(9));
+    world.check(always("appended-once", std::collections::BTreeSet::new()).on("appended", |seen, number: u64| {
+        ensure!(seen.insert(number), "{number} is appended twice");
+        Ok(())
+    }));
 }
 
 /// The follower makes itself leader when it has heard nothing for 160 ms.

@@ -964,7 +964,7 @@ fn impossible_faults_are_refused() {
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
     };
     type Makes = fn() -> Fault;
-    let cases: [(Makes, &str); 22] = [
+    let cases: [(Makes, &str); 20] = [
         (|| crash("store-9"), "names \"store-9\", but the nodes are store-0, store-1, store-2, client"),
         (|| fault::hold("store-0", "nobody"), "names \"nobody\""),
         (|| fault::slow("store-0", Duration::ZERO), "takes no time isn't slow"),
@@ -984,8 +984,6 @@ fn impossible_faults_are_refused() {
         (|| fault::link("store-0", "client", |_| {}), "changes something of its weather"),
         (|| fault::link("store-0", "store-0", |link| drop(link.loss(Ratio::ONE))), "a link has two ends"),
         (|| fault::hold("client", "cl*"), "a link has two ends"),
-        (|| crash("store-0").together(), "comes to nobody else"),
-        (|| crash(["store-0"]).stagger(1.ms()), "comes to nobody else"),
         (|| crash(["store-0", "nobody"]).stagger(1.ms()), "names \"nobody\""),
     ];
     for (fault, expected) in cases {
@@ -994,7 +992,7 @@ fn impossible_faults_are_refused() {
     }
     // Just enough.
     let outcome = stores(|world| {
-        world.fault(crash("store-2*").together().at(5.ms()));
+        world.fault(crash(["store-2"]).together().at(5.ms()));
         world.fault(fault::hold("store-0", "store-*").at(1.ms()).lasts(1.ms()));
         world.fault(pause("store-0").at(1.ms()).lasts(1_999.us()).every(2.ms()).times(2));
         world.fault(fault::clock_drift("store-0", -500_000).at(1.ms()));

@@ -546,8 +546,10 @@ impl FailureFile {
 impl Entry {
     /// What can't be, by itself.
     fn check(&self) -> Result<(), String> {
-        let of_message =
-            matches!(self.kind, SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate | SiteKind::Corruption);
+        let of_message = matches!(
+            self.kind,
+            SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule
+        );
         let of_disk =
             matches!(self.kind, SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot);
         if (of_message || of_disk) && self.fingerprint == ANY_FINGERPRINT {

@@ -244,7 +244,7 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
             SiteKind::Fault | SiteKind::Partition | SiteKind::Point | SiteKind::Operation => return Some(planned),
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
-            SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption => earlier,
+            SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => earlier,
             SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => earlier,
         };
         planned.site.number = planned.site.number.checked_sub(places).filter(|number| *number > 0)?;
@@ -323,6 +323,7 @@ impl Search<'_> {
             SiteKind::DiskFailure,
             SiteKind::DiskCrash,
             SiteKind::Loss,
+            SiteKind::Rule,
             SiteKind::Point,
             SiteKind::Partition,
             SiteKind::Fault,
@@ -423,7 +424,7 @@ impl Search<'_> {
             // The mildest value that is worth trying, and on which side of it the present one lies.
             let mildest = match site.kind {
                 SiteKind::Latency | SiteKind::DiskLatency => calm,
-                SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption => 1,
+                SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => 1,
                 SiteKind::DiskCrash | SiteKind::BitRot => 1,
                 // Another cut is no milder one.
                 SiteKind::Loss

@@ -423,16 +423,6 @@ impl Fault {
                         leave out `together` or `stagger`"
                 .to_string());
         }
-        if let What::Node { nodes, .. } = &self.what
-            && let [node] = nodes.as_slice()
-            && !node.contains('*')
-            && (self.together || self.stagger.is_some())
-        {
-            return Err(format!(
-                "a fault of the one node {node:?} comes to nobody else together with it or after it: leave out `together` and \
-                 `stagger`"
-            ));
-        }
         match (self.every, self.times) {
             (None, 1) => Ok(()),
             (None, times) => {

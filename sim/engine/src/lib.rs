@@ -35,6 +35,7 @@ pub mod point;
 pub mod rand;
 mod read_ahead;
 pub mod rpc;
+pub mod rule;
 mod run;
 mod script;
 pub mod task;

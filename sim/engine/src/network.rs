@@ -25,6 +25,7 @@ use crate::kernel::{self, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, shor
 use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
+use crate::rule::Rules;
 use crate::world::{LinkRule, duration_ns, matches};
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
@@ -36,6 +37,8 @@ struct Weather {
     duplicate: Threshold,
     corruption: Threshold,
     bursts: Option<BurstTimes>,
+    /// Whether a rule may concern a message.
+    has_rules: bool,
     /// Whether anything but latency and plain loss may happen to a message.
     is_rough: bool,
     /// Which rules it was made of, to find it again.
@@ -447,13 +450,30 @@ struct Obstacle {
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug)]
-struct Fate {
-    latency_ns: u64,
-    lost: bool,
+pub(crate) struct Fate {
+    pub latency_ns: u64,
+    /// Whether it goes nowhere now: it is lost, or held by a rule.
+    pub lost: bool,
     /// 0 for no duplicate, else 1 + its latency.
-    copy_ns: u64,
+    pub copy_ns: u64,
     /// 0 if it arrives whole, else 1 + the bit that is flipped.
-    flipped: u64,
+    pub flipped: u64,
+    pub ruling: Ruling,
+}
+
+/// What a rule has decided about a message: of that nothing else decides any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    Nothing,
+    Pass,
+    DeliverAfter,
+    Drop,
+    Duplicate,
+    Corrupt,
+    /// By the rule of that number.
+    Hold {
+        rule: u32,
+    },
 }
 
 /// See the module.
@@ -477,6 +497,7 @@ pub(crate) struct Network {
     held: Vec<u32>,
     /// Rules by which the weather is otherwise for a time, with their numbers: they come after all others.
     changed: Vec<(u64, usize)>,
+    pub rules_on_messages: Rules,
     /// How many obstacles and changes of the weather there were.
     begun: u64,
     /// By node, once the storm is over: between those for which it is nothing goes wrong.
@@ -545,6 +566,7 @@ impl Network {
             obstacles: Vec::new(),
             held: Vec::new(),
             changed: Vec::new(),
+            rules_on_messages: Rules::default(),
             begun: 0,
             healed: Vec::new(),
             addresses: BTreeMap::new(),
@@ -661,7 +683,9 @@ impl Network {
                 }
             }
         }
-        if let Some(index) = self.weathers.iter().position(|weather| weather.made_of == made_of) {
+        let has_rules = self.rules_on_messages.concern(from, to);
+        let is_that = |weather: &Weather| weather.made_of == made_of && weather.has_rules == has_rules;
+        if let Some(index) = self.weathers.iter().position(is_that) {
             return index as u32;
         }
         let share = |value: Option<Ratio>| value.expect("the rule was chosen for it").threshold();
@@ -681,7 +705,8 @@ impl Network {
         self.weathers.push(Weather {
             latency: Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it")),
             loss: share(self.rules[made_of[1]].loss),
-            is_rough: bursts.is_some() || !duplicate.is_never() || !corruption.is_never(),
+            has_rules,
+            is_rough: has_rules || bursts.is_some() || !duplicate.is_never() || !corruption.is_never(),
             duplicate,
             corruption,
             bursts,
@@ -700,7 +725,7 @@ impl Network {
     }
 
     /// What tells a message from any other that may come to its address in another run: who to whom, and its bytes.
-    fn fingerprint(&self, index: u32) -> u64 {
+    pub(crate) fn fingerprint(&self, index: u32) -> u64 {
         let message = &self.messages[index as usize];
         let flow = &self.flows[message.flow as usize];
         let mut bytes = [0u8; 32];
@@ -709,6 +734,47 @@ impl Network {
         bytes[16..24].copy_from_slice(&message.tag.to_le_bytes());
         bytes[24..].copy_from_slice(&xxh3_64(message.payload.as_slice()).to_le_bytes());
         xxh3_64(&bytes)
+    }
+
+    // --- as rules see it ----------------------------------------------------------------------------------------------
+
+    /// The flow of a message, its number there, and what it is.
+    pub(crate) fn flow_number_and_kind(&self, index: u32) -> (FlowId, u64, Kind) {
+        let message = &self.messages[index as usize];
+        (self.flows[message.flow as usize].id, u64::from(message.number), message.kind)
+    }
+
+    /// From which node it is, and for which.
+    pub(crate) fn ends_of(&self, index: u32) -> (NodeId, NodeId) {
+        let Flow { from, to, .. } = self.flows[self.messages[index as usize].flow as usize];
+        (from, to)
+    }
+
+    pub(crate) fn port_tag_and_bytes(&self, index: u32) -> (u16, u64, &[u8]) {
+        let Message { to_port, tag, payload, .. } = &self.messages[index as usize];
+        (*to_port, *tag, payload.as_slice())
+    }
+
+    /// The method of a call or of what comes back for it, where methods are wanted.
+    pub(crate) fn method_of(&self, index: u32) -> Option<&'static str> {
+        let Message { tag, kind, .. } = &self.messages[index as usize];
+        (*kind != Kind::Datagram).then(|| self.methods.get(tag).copied()).flatten()
+    }
+
+    pub(crate) fn role_of(&self, index: u32) -> FlowRole {
+        let Message { tag, kind, .. } = &self.messages[index as usize];
+        self.role(*kind, *tag)
+    }
+
+    /// What messages of a kind are to those who read of them.
+    fn role(&self, kind: Kind, tag: u64) -> FlowRole {
+        let method = || self.methods.get(&tag).map_or_else(String::new, |name| short_type_name(name));
+        match kind {
+            Kind::Datagram => FlowRole::Datagram { tag },
+            Kind::Call => FlowRole::Call { method: method() },
+            Kind::Answer => FlowRole::Answer { method: method() },
+            Kind::Refusal => FlowRole::Refusal { method: method() },
+        }
     }
 
     // --- what is in the way, and the weather that changes -------------------------------------------------------------
@@ -732,7 +798,7 @@ impl Network {
 
     /// Whether nothing goes wrong between two nodes any more.
     #[inline]
-    fn is_calm(&self, from: NodeId, to: NodeId) -> bool {
+    pub(crate) fn is_calm(&self, from: NodeId, to: NodeId) -> bool {
         !self.healed.is_empty() && self.healed[from.index()] && self.healed[to.index()]
     }
 
@@ -825,7 +891,8 @@ impl Network {
 
     /// What is held, in order.
     pub(crate) fn held(&self, drawn_from: u16) -> impl Iterator<Item = u64> {
-        self.held.iter().map(move |message| self.message_as_word(*message, drawn_from))
+        let by_rules = self.rules_on_messages.held.iter().map(|held| &held.message);
+        self.held.iter().chain(by_rules).map(move |message| self.message_as_word(*message, drawn_from))
     }
 
     /// What waits at each open socket, in order.
@@ -1249,21 +1316,13 @@ impl Kernel {
 
     #[cold]
     fn new_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, outgoing: Outgoing, answered: Option<FlowId>) -> u32 {
-        let methods = &self.network.methods;
         let operation = match answered {
             Some(call) => self.journal.operation_of(call),
             None => self.operations.get(&self.current.task).map(|operation| operation.number),
         };
-        self.journal.name_flow(id, || {
-            let method = || methods.get(&outgoing.tag).map_or_else(String::new, |name| short_type_name(name));
-            let role = match outgoing.kind {
-                Kind::Datagram => FlowRole::Datagram { tag: outgoing.tag },
-                Kind::Call => FlowRole::Call { method: method() },
-                Kind::Answer => FlowRole::Answer { method: method() },
-                Kind::Refusal => FlowRole::Refusal { method: method() },
-            };
-            FlowInfo { from, to, role, operation }
-        });
+        let network = &self.network;
+        let role = || network.role(outgoing.kind, outgoing.tag);
+        self.journal.name_flow(id, || FlowInfo { from, to, role: role(), operation });
         self.network.add_flow(id, from, to, &self.nodes)
     }
 
@@ -1329,13 +1388,13 @@ impl Kernel {
         let fate = key.fate_words(id, number);
         let latency_ns = weather.latency.quantile_ns(fate.latency);
         let lost = weather.loss.hit(fate.loss);
-        let mut drawn = Fate { latency_ns, lost, copy_ns: 0, flipped: 0 };
+        let mut drawn = Fate { latency_ns, lost, copy_ns: 0, flipped: 0, ruling: Ruling::Nothing };
         if self.network.is_calm(from, to) {
             drawn.latency_ns = weather.latency.median_ns();
             drawn.lost = false;
         } else {
             if weather.is_rough {
-                self.network.draw_rough(index, self.now_ns, &self.decisions, fate.loss, &mut drawn);
+                self.draw_rough(index, fate.loss, &mut drawn);
             }
             self.drawn += 1;
         }
@@ -1354,13 +1413,46 @@ impl Kernel {
             self.launch(copy, fate.copy_ns - 1);
         }
         if fate.lost {
-            self.lose(index, from, LossReason::Loss);
+            self.stop_short(index, from, fate);
             return;
         }
         if fate.flipped > 0 {
             self.corrupt(index, fate.flipped - 1);
         }
         self.launch(index, fate.latency_ns);
+    }
+
+    /// What befalls few messages: what the weather does beside latency and loss, and then what rules do.
+    #[cold]
+    fn draw_rough(&mut self, index: u32, loss_word: u64, drawn: &mut Fate) {
+        let Kernel { network, decisions, now_ns, .. } = self;
+        network.draw_rough(index, *now_ns, decisions, loss_word, drawn);
+        let weather = network.flows[network.messages[index as usize].flow as usize].weather;
+        if network.weathers[weather as usize].has_rules {
+            self.apply_rules(index, drawn);
+            // What the weather loses isn't held.
+            if let Ruling::Hold { .. } = drawn.ruling
+                && self.decisions.is_plain()
+            {
+                drawn.ruling = if drawn.lost { Ruling::Nothing } else { drawn.ruling };
+                drawn.lost = true;
+            }
+        }
+    }
+
+    /// A message goes nowhere: it is lost, or waits for a rule to let it go.
+    #[cold]
+    fn stop_short(&mut self, index: u32, from: NodeId, fate: Fate) {
+        match fate.ruling {
+            Ruling::Hold { rule } => {
+                if fate.flipped > 0 {
+                    self.corrupt(index, fate.flipped - 1);
+                }
+                self.hold_by_rule(index, rule, fate.latency_ns);
+            }
+            Ruling::Drop => self.lose(index, from, LossReason::Rule),
+            _ => self.lose(index, from, LossReason::Loss),
+        }
     }
 
     /// Lets a message arrive with a bit flipped. Beyond its bytes, as a plan may say, it is counted from the first again.
@@ -1385,24 +1477,39 @@ impl Kernel {
         let (now_ns, network, decisions) = (self.now_ns, &self.network, &mut self.decisions);
         let print = || network.fingerprint(index);
         let site = |kind| Site { kind, flow, number };
-        let lost = decisions.decide(site(SiteKind::Loss), now_ns, 0, u64::from(drawn.lost), print) != 0;
-        // A lost message has no latency: nothing is decided that can't be seen.
-        let latency_ns = if lost {
-            median_ns
-        } else {
-            decisions.decide(site(SiteKind::Latency), now_ns, median_ns, drawn.latency_ns, print)
+        let Fate { ruling, .. } = drawn;
+        // What a rule has decided isn't decided again.
+        let lost = match ruling {
+            Ruling::Drop => return drawn,
+            Ruling::Pass | Ruling::DeliverAfter => false,
+            _ => decisions.decide(site(SiteKind::Loss), now_ns, 0, u64::from(drawn.lost), print) != 0,
         };
-        let copy_ns = decisions.decide(site(SiteKind::Duplicate), now_ns, 0, drawn.copy_ns, print);
+        let latency_ns = match ruling {
+            Ruling::DeliverAfter => drawn.latency_ns,
+            // A lost message has no latency: nothing is decided that can't be seen.
+            _ if lost => median_ns,
+            _ => decisions.decide(site(SiteKind::Latency), now_ns, median_ns, drawn.latency_ns, print),
+        };
+        let copy_ns = match ruling {
+            Ruling::Pass | Ruling::Duplicate => drawn.copy_ns,
+            _ => decisions.decide(site(SiteKind::Duplicate), now_ns, 0, drawn.copy_ns, print),
+        };
         let is_empty = network.messages[index as usize].payload.as_slice().is_empty();
-        let flipped = match lost || is_empty {
-            true => 0,
-            false => decisions.decide(site(SiteKind::Corruption), now_ns, 0, drawn.flipped, print),
+        let flipped = match ruling {
+            _ if lost || is_empty => 0,
+            Ruling::Pass | Ruling::Corrupt => drawn.flipped,
+            _ => decisions.decide(site(SiteKind::Corruption), now_ns, 0, drawn.flipped, print),
         };
-        Fate { latency_ns, lost, copy_ns, flipped }
+        match ruling {
+            // What the weather loses isn't held.
+            Ruling::Hold { .. } if lost => Fate { latency_ns, lost, copy_ns, flipped, ruling: Ruling::Nothing },
+            Ruling::Hold { .. } => Fate { latency_ns, lost: true, copy_ns, flipped, ruling },
+            _ => Fate { latency_ns, lost, copy_ns, flipped, ruling },
+        }
     }
 
     #[inline]
-    fn launch(&mut self, index: u32, latency_ns: u64) {
+    pub(crate) fn launch(&mut self, index: u32, latency_ns: u64) {
         self.agenda.schedule(self.now_ns.saturating_add(latency_ns), Due::Delivery { message: index });
     }
 
@@ -1515,9 +1622,12 @@ impl Kernel {
     /// An outstanding call is the timer that ends it.
     pub(crate) fn begin_call(&mut self, tag: u64, method: &'static str) -> TimerRef {
         let call = self.new_timer();
-        if self.journal.wants_names() {
+        if self.wants_methods {
             self.network.methods.insert(tag, method);
-            if self.is_live() && self.nodes.get(self.current.node.index()).is_some_and(|node| node.client) {
+            if self.journal.wants_names()
+                && self.is_live()
+                && self.nodes.get(self.current.node.index()).is_some_and(|node| node.client)
+            {
                 self.journal.client_calls(call.number(), self.now_ns);
             }
         }
@@ -1557,12 +1667,14 @@ impl Kernel {
     pub(crate) fn account_for_the_rest(&mut self) {
         let (mut messages, acts) = self.agenda.drain();
         messages.append(&mut self.network.held);
+        messages.extend(std::mem::take(&mut self.network.rules_on_messages.held).iter().map(|held| held.message));
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
         let unreached = unreached.map(|fault| UnreachedFault { fault: fault.to_string(), why: Unreached::Ended });
         self.unreached_faults.extend(unreached);
         let not_passed = self.crash_points.iter().filter(|crash_point| !crash_point.was_passed);
         let unreached = not_passed.map(|crash_point| crash_point.sentence.clone());
         self.unreached_faults.extend(unreached.map(|fault| UnreachedFault { fault, why: Unreached::Ended }));
+        self.unreached_faults.extend(self.rules_that_met_nothing());
         for index in messages {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (u64::from(message.number), message.copy);

@@ -126,7 +126,7 @@ fn encode<T: Serialize>(value: &T) -> io::Result<Encoded> {
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("the message can't be encoded: {error}")))
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     postcard::from_bytes(bytes)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("the message can't be decoded: {error}")))
 }

@@ -132,8 +132,9 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
-        let World { nodes, network, links, storage, disks, faults, properties, limits, end_at, heal, clock, .. } =
-            world;
+        let World {
+            nodes, network, links, storage, disks, faults, rules, properties, limits, end_at, heal, clock, ..
+        } = world;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
@@ -149,6 +150,10 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             Arc::clone(&beat),
         ));
         let booted = kernel.settle_nodes(nodes)?;
+        for rule in rules {
+            kernel.add_rule(rule)?;
+        }
+        kernel.wants_methods |= kernel.network.rules_on_messages.want_methods;
         for fault in faults {
             kernel.schedule_fault(&fault)?;
         }

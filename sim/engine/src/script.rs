@@ -21,6 +21,8 @@ pub(crate) enum Act {
     End(Box<Begun>),
     /// A slow node's task has been served: it is polled now.
     Served { node: NodeId },
+    /// The time of a rule that holds messages is over.
+    EndRule { rule: u32 },
     /// All faults stop.
     EndStorm { heal: Heal },
     /// The clients must be through.
@@ -34,7 +36,12 @@ impl Act {
     pub(crate) fn fault(&self) -> Option<&str> {
         match self {
             Act::Begin(planned) => Some(&planned.sentence),
-            Act::End(_) | Act::Served { .. } | Act::EndStorm { .. } | Act::DemandProgress | Act::EndAsking => None,
+            Act::End(_)
+            | Act::Served { .. }
+            | Act::EndRule { .. }
+            | Act::EndStorm { .. }
+            | Act::DemandProgress
+            | Act::EndAsking => None,
         }
     }
 }
@@ -351,6 +358,7 @@ impl Kernel {
             },
             Act::End(begun) => self.end_fault(*begun),
             Act::Served { node } => self.served(node),
+            Act::EndRule { rule } => self.end_rule(rule),
             Act::EndStorm { heal } => self.heal(&heal),
             Act::DemandProgress => self.demand_progress(),
             // It is looked for when all that comes at this instant has come.

@@ -15,6 +15,7 @@ use crate::cluster::Cluster;
 use crate::disk::{Disk, DiskRule};
 use crate::fault::Fault;
 use crate::latency::Latency;
+use crate::rule::Rule;
 
 /// Makes a node's root task; called again at each boot.
 pub(crate) type Init = Rc<dyn Fn() -> crate::kernel::TaskFuture>;
@@ -314,6 +315,7 @@ pub struct World {
     pub(crate) storage: DiskRule,
     pub(crate) disks: Vec<DiskRule>,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) rules: Vec<Rule>,
     pub(crate) properties: Vec<Box<dyn Property>>,
     pub(crate) limits: Limits,
     pub(crate) end_at: Option<Duration>,
@@ -353,6 +355,7 @@ impl World {
             storage: DiskRule::usual(),
             disks: Vec::new(),
             faults: Vec::new(),
+            rules: Vec::new(),
             properties: Vec::new(),
             limits: Limits::default(),
             end_at: None,
@@ -531,6 +534,20 @@ impl World {
             panic!("{}: {error}", fault.sentence());
         }
         self.faults.push(fault);
+    }
+
+    /// A rule on messages. Of several that concern a message the first that does something decides.
+    ///
+    /// # Panics
+    /// If another one has its name (or, without one, says the same), or if it can concern no message. The run panics at its start if it names no node.
+    pub fn rule(&mut self, rule: Rule) {
+        if let Err(error) = rule.validate() {
+            panic!("the rule on {}: {error}", rule.sentence());
+        }
+        let address = rule.address();
+        let is_there = self.rules.iter().any(|other| other.address() == address);
+        assert!(!is_there, "there are two rules {address:?}: that is their address, so name one of them otherwise");
+        self.rules.push(rule);
     }
 
     /// A claim that the run is judged by. Goals of one name are one goal.

@@ -86,6 +86,7 @@ pub use squall_trace as trace;
 pub use runner::Simulation;
 pub use squall_engine::fault::{self, Fault, crash, partition, partition_one_way, pause};
 pub use squall_engine::latency::Latency;
+pub use squall_engine::rule::{self, Rule};
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub use squall_engine::fault::{self, Fault, crash, partition, partition_one_way, pause};
 pub use squall_engine::latency::Latency;
+pub use squall_engine::rule::{self, Rule};
 pub use squall_engine::time::DurationExt;
 pub use squall_engine::{Bursts, Cluster, OnPanic, World};
 pub use squall_trace::Ratio;

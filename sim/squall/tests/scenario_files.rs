@@ -775,14 +775,14 @@ const WRONG: &[Case] = &[
     ),
     (
         "[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\nstagger = \"1s\"",
-        "comes to nobody else together with it or after it",
-        "[[fault]]",
+        "is one of \"store-0\" alone",
+        "stagger",
         "",
     ),
     (
         "[[fault]]\nkind = \"pause\"\nnode = \"store-0\"\nat = \"1s\"\ntogether = true",
-        "comes to nobody else together with it or after it",
-        "[[fault]]",
+        "is one of \"store-0\" alone",
+        "together",
         "",
     ),
     (

@@ -188,6 +188,8 @@ pub enum LossReason {
     NodeDown = 3,
     /// Nothing was bound to the port.
     NoListener = 4,
+    /// A rule on messages dropped it.
+    Rule = 5,
 }
 
 impl fmt::Display for LossReason {
@@ -198,6 +200,7 @@ impl fmt::Display for LossReason {
             LossReason::PartitionOnArrival => "stopped by a partition on arrival",
             LossReason::NodeDown => "the node is down",
             LossReason::NoListener => "nothing listens there",
+            LossReason::Rule => "dropped by a rule",
         })
     }
 }

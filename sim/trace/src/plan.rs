@@ -105,6 +105,9 @@ pub struct Bases {
     /// The same.
     #[serde(default = "calm")]
     point: Base,
+    /// The same.
+    #[serde(default = "calm")]
+    rule: Base,
 }
 
 fn calm() -> Base {
@@ -139,6 +142,7 @@ impl Bases {
             bit_rot: base,
             partition: base,
             point: base,
+            rule: base,
         }
     }
 
@@ -160,6 +164,7 @@ impl Bases {
             SiteKind::BitRot => self.bit_rot,
             SiteKind::Partition => self.partition,
             SiteKind::Point => self.point,
+            SiteKind::Rule => self.rule,
         }
     }
 
@@ -180,6 +185,7 @@ impl Bases {
             SiteKind::BitRot => &mut self.bit_rot,
             SiteKind::Partition => &mut self.partition,
             SiteKind::Point => &mut self.point,
+            SiteKind::Rule => &mut self.rule,
         } = base;
         self
     }
@@ -259,23 +265,7 @@ impl Perturbation {
                     SiteKind::Order if is_message => (number >> 1, if number & 1 == 1 { "the copy of " } else { "" }),
                     _ => (number, ""),
                 };
-                let said = match &info.role {
-                    FlowRole::Datagram { tag } => format!("datagram {number} from {from} to {to} (tag {tag})"),
-                    FlowRole::Call { method } => format!("call {number} ({method}) from {from} to {to}"),
-                    FlowRole::Answer { method } => {
-                        format!("the answer to call {number} ({method}) from {from} to {to}")
-                    }
-                    FlowRole::Refusal { method } => {
-                        format!("the refusal of call {number} ({method}) from {from} to {to}")
-                    }
-                    FlowRole::Operation { what } => format!("{what} of {from}"),
-                    FlowRole::Disk { operation, path, losses } => match losses.get(&number) {
-                        Some(loss) => format!("{from}'s {}", loss.what),
-                        None => format!("{from}'s {}", operation.in_words(number, path)),
-                    },
-                    FlowRole::Fault { what } if number == 1 => what.clone(),
-                    FlowRole::Fault { what } => format!("{what} (time {number})"),
-                };
+                let said = self.in_words(&info.role, number, &from, &to);
                 let within = match info.operation {
                     Some(operation) => format!(" (in operation {operation})"),
                     None => String::new(),
@@ -315,6 +305,28 @@ impl Perturbation {
                 None => format!("{subject} is lost"),
             },
             SiteKind::Operation => subject,
+            SiteKind::Rule => match names.flows.get(&self.site.flow).map(|info| &info.role) {
+                Some(FlowRole::Rule { does, .. }) => format!("{subject} {does}"),
+                _ => format!("{subject} meets a rule"),
+            },
+        }
+    }
+
+    /// What is decided about, without what is decided.
+    fn in_words(&self, role: &FlowRole, number: u64, from: &str, to: &str) -> String {
+        match role {
+            FlowRole::Datagram { tag } => format!("datagram {number} from {from} to {to} (tag {tag})"),
+            FlowRole::Call { method } => format!("call {number} ({method}) from {from} to {to}"),
+            FlowRole::Answer { method } => format!("the answer to call {number} ({method}) from {from} to {to}"),
+            FlowRole::Refusal { method } => format!("the refusal of call {number} ({method}) from {from} to {to}"),
+            FlowRole::Rule { of, .. } => self.in_words(of, number, from, to),
+            FlowRole::Operation { what } => format!("{what} of {from}"),
+            FlowRole::Disk { operation, path, losses } => match losses.get(&number) {
+                Some(loss) => format!("{from}'s {}", loss.what),
+                None => format!("{from}'s {}", operation.in_words(number, path)),
+            },
+            FlowRole::Fault { what } if number == 1 => what.clone(),
+            FlowRole::Fault { what } => format!("{what} (time {number})"),
         }
     }
 }

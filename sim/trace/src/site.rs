@@ -43,11 +43,13 @@ pub enum SiteKind {
     Partition = 11,
     /// Whether a node crashes where it passes a point of its code. Value: 1 it does, 0 not. Calm: 0.
     Point = 12,
+    /// Whether a rule does to a message what it says. Value: 0 not, else 1; of one that flips a bit, 1 + the bit's number. Calm: 0.
+    Rule = 13,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 13] = [
+    pub const ALL: [SiteKind; 14] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -61,6 +63,7 @@ impl SiteKind {
         SiteKind::BitRot,
         SiteKind::Partition,
         SiteKind::Point,
+        SiteKind::Rule,
     ];
 
     /// The index into a table by kind.

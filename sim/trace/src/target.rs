@@ -167,6 +167,8 @@ pub enum Unreached {
     Down,
     /// All faults had stopped.
     Healed,
+    /// Of a rule: no message was one of those that it is for.
+    NoMessage,
 }
 
 impl fmt::Display for Unreached {
@@ -175,6 +177,7 @@ impl fmt::Display for Unreached {
             Unreached::Ended => "the run ended before it",
             Unreached::Down => "the node was down already",
             Unreached::Healed => "the heal came before it",
+            Unreached::NoMessage => "no message was one of those",
         })
     }
 }

@@ -165,6 +165,13 @@ pub enum FlowRole {
         /// In plain words.
         what: String,
     },
+    /// What a rule does to messages of a flow.
+    Rule {
+        /// What the messages are.
+        of: Box<FlowRole>,
+        /// As it is said of one of them: "is dropped (a rule)".
+        does: String,
+    },
     /// Operations of one kind on a file or a directory of a node's disk.
     Disk {
         /// Of which kind.

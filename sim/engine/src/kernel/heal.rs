@@ -158,6 +158,7 @@ impl Kernel {
         self.pending_heal = None;
         self.network.heal_among(is_healed.clone(), &self.nodes);
         self.release();
+        self.let_go_among_healed();
         // What came to its end in the storm is of the storm, though nobody has asked yet.
         self.settle_all_syncs();
         self.disks.heal(is_healed.clone());

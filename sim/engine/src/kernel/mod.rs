@@ -261,6 +261,8 @@ pub(crate) struct Kernel {
     pub changes_begun: u64,
     /// Crashes that come where a node passes a point of its code.
     pub crash_points: Vec<CrashPoint>,
+    /// Whether the names of methods are wanted, by readers or by rules.
+    pub wants_methods: bool,
     /// Of slow nodes.
     processors: BTreeMap<NodeId, Processor>,
     /// The tasks that wait for a processor before each poll, by slot, with their generations.
@@ -328,6 +330,7 @@ impl Kernel {
     ) -> Kernel {
         let first_generation = first_generation();
         let horizon_ns = plan.horizon_ns.unwrap_or(u64::MAX);
+        let wants_methods = journal.wants_names();
         Kernel {
             token: Arc::new(RunToken::default()),
             first_generation,
@@ -348,6 +351,7 @@ impl Kernel {
             pauses: BTreeMap::new(),
             changes_begun: 0,
             crash_points: Vec::new(),
+            wants_methods,
             processors: BTreeMap::new(),
             slowed: BTreeMap::new(),
             served: Vec::new(),

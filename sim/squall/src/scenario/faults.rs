@@ -289,6 +289,14 @@ fn read_fault(
     if together.is_some_and(|together| together == Some(true)) {
         fault = fault.together();
     }
+    if let [[NamePlace { name, .. }]] = groups.iter().map(Vec::as_slice).collect::<Vec<_>>()[..]
+        && let Some(key) = ["stagger", "together"].into_iter().find(|key| get(key).is_some())
+        && !name.contains('*')
+    {
+        let message = format!("the fault is one of {name:?} alone, so nothing comes `together` with it or after it");
+        reader.note(Draft::new(fields.key_span(key), message).label("expected only with several nodes"));
+        return None;
+    }
     if let Err(error) = fault.validate() {
         let key = ["share", "every", "times", "together", "stagger"].into_iter().find(|key| fields.get(key).is_some());
         let place = key.map_or_else(|| span.clone(), |key| fields.key_span(key));

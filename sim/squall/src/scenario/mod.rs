@@ -56,6 +56,12 @@
 //! at   = "5s"
 //! restart_after = "1s"         # else it stays down
 //!
+//! [[rule]]                     # docs/faults.md#rules: the first that fits a message decides what becomes of it
+//! from     = "client-0"
+//! to       = "store-*"
+//! method   = "Put"             # and messages = "calls" or "answers" or "datagrams", tag, port, at, for, skip, times, share
+//! verdict  = "drop"            # or pass, deliver (after = "50ms"), duplicate (after = ...), corrupt, hold
+//!
 //! [heal]                       # from then on nothing goes wrong any more
 //! at     = "20s"
 //! core   = ["store-*"]         # else for all nodes
@@ -68,13 +74,14 @@
 //! `{ empirical = ["1ms", "3ms"] }`.
 //!
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
-//! link, disk or fault: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
+//! link, disk, fault or rule: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
 
 mod faults;
 mod mistake;
 mod overlay;
 mod program;
 mod reader;
+mod rules;
 mod sections;
 mod units;
 
@@ -99,6 +106,7 @@ use crate::Simulation;
 use mistake::{Draft, SET, Sources};
 use program::Built;
 use reader::{Fields, Reader};
+use rules::RuleSettings;
 use sections::{DiskSettings, LinkSettings, NamePlace, Settings};
 use squall_campaign::seeds::SeedRange;
 pub(crate) use units::nearest;
@@ -109,7 +117,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "program",
     "about",
     "seeds",
@@ -125,6 +133,7 @@ const KEYS: [&str; 17] = [
     "storage",
     "disk",
     "fault",
+    "rule",
     "heal",
     "check",
 ];
@@ -596,6 +605,15 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for DiskSettings { node, .. } in &settings.disks {
         is_there(reader, "the disk", node);
     }
+    for RuleSettings { from, to, span, .. } in &settings.rules {
+        is_there(reader, "the rule", from);
+        is_there(reader, "the rule", to);
+        let is_named = |name: &&String| matches(&from.name, name) || matches(&to.name, name);
+        if node_names.iter().filter(is_named).count() == 1 {
+            let message = "what a node sends to itself meets no rule, and this one names a single node";
+            reader.note(Draft::new(span.clone(), message).label("here"));
+        }
+    }
     for place in settings.heal.iter().flat_map(|heal| heal.core.iter().flatten()) {
         is_there(reader, "the heal", place);
     }
@@ -636,7 +654,8 @@ fn check_times(reader: &mut Reader, settings: &Settings, mut world: World) {
         (_, last) => ("the last of the fault's times,", last, &fault.at_span),
     });
     let heals = settings.heal.iter().map(|heal| ("the heal", heal.at, &heal.at_span));
-    for (what, at, at_span) in faults.chain(heals) {
+    let rules = settings.rules.iter().map(|rule| ("the rule", rule.at, &rule.span));
+    for (what, at, at_span) in faults.chain(heals).chain(rules) {
         let at_ns = reader::nanoseconds(at);
         let bound = match end_ns {
             Some(end_ns) if at_ns >= end_ns => {

@@ -14,6 +14,7 @@ use super::Isolation;
 use super::faults::{FaultSettings, read_faults};
 use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, nanoseconds, shortened};
+use super::rules::{RuleSettings, read_rules};
 use super::units::{epoch_ns, nearest};
 use squall_campaign::seeds::SeedRange;
 use squall_check::claim::Claim;
@@ -42,6 +43,7 @@ pub(super) struct Settings {
     storage: DiskConditions,
     pub disks: Vec<DiskSettings>,
     pub faults: Vec<FaultSettings>,
+    pub rules: Vec<RuleSettings>,
     pub heal: Option<HealSettings>,
     /// What is claimed of the history of a run: under which key, and where that is said.
     pub claims: Vec<PlacedClaim>,
@@ -299,6 +301,7 @@ impl Settings {
         let storage = storage.map(|fields| DiskConditions::read(reader, &fields)).unwrap_or_default();
         let disks = read_disks(reader, top);
         let faults = read_faults(reader, top);
+        let rules = read_rules(reader, top);
         let (claims, unreached) = read_check(reader, top);
         let heal = read_heal(reader, top);
         if let (Some(end), Some(limit)) = (end_at, limit_time)
@@ -329,6 +332,7 @@ impl Settings {
             storage,
             disks,
             faults,
+            rules,
             heal,
             claims,
             unreached,
@@ -372,6 +376,9 @@ impl Settings {
         }
         for fault in &self.faults {
             world.fault(fault.fault().clone());
+        }
+        for rule in &self.rules {
+            world.rule(rule.rule.clone());
         }
         if let Some(heal) = &self.heal {
             heal.apply(world);
