@@ -486,7 +486,8 @@ impl Kernel {
                 ));
             }
         }
-        if self.nodes.iter().filter(|node| is_there(&rule.from, node) || is_there(&rule.to, node)).count() < 2 {
+        let is_named = |node: &&Node| is_there(&rule.from, node) || is_there(&rule.to, node);
+        if self.nodes.iter().filter(is_named).count() < 2 {
             return Err(format!(
                 "the rule on {sentence} names one node alone: what a node sends to itself meets no rule"
             ));

@@ -1,16 +1,18 @@
-//! The examples of `docs/scenario-files.md` and `docs/faults.md` are read, and one run of each comes to its end.
+//! The examples of `docs/scenario-files.md`, `docs/faults.md` and `docs/rules.md` are read, and one run of each comes to its end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall::World;
+use squall::net::Endpoint;
 use squall::prelude::*;
 use squall::scenario::{Program, Scenario};
 use squall::trace::{EventKind, Record, Seed, SiteKind, StrategyChoice, Verdict};
 
 const PAGE: &str = include_str!("../../../docs/scenario-files.md");
 const FAULTS: &str = include_str!("../../../docs/faults.md");
+const RULES: &str = include_str!("../../../docs/rules.md");
 
 #[derive(Serialize, Deserialize)]
 struct Args {
@@ -25,15 +27,27 @@ impl Default for Args {
     }
 }
 
+#[derive(Serialize, Deserialize, squall::Request)]
+#[rtype(u64)]
+struct Put(u64);
+
 /// The program that the page speaks of, with hardly anything to do.
 fn kv() -> Program {
     Program::new("kv", "A store with clients", |world: &mut World, args: &Args| {
         let timeout = args.timeout;
         world.nodes("store", 3, |_| async {
             squall::point!("between the two writes");
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.expect("the port is free");
+            endpoint.add_rpc_handler(|Put(value)| async move { value });
             std::future::pending::<()>().await;
         });
         world.clients("client", 2, move |_| async move {
+            let endpoint = Endpoint::bind("0.0.0.0:0").await.expect("a port is free");
+            for value in 0..3 {
+                squall::time::sleep(5.ms()).await;
+                let _ = endpoint.call_timeout("store-0:80", Put(value), 100.ms()).await;
+                endpoint.send_to("store-0:80", 7, &[]).await.expect("it is there");
+            }
             squall::time::sleep(timeout).await;
             squall::publish("read", 7);
             squall::history::Client::new().invoke_on("get", "k", ()).ok("");
@@ -45,7 +59,7 @@ fn kv() -> Program {
 
 /// The text of each block that begins with three backticks and `language`.
 fn blocks(language: &str) -> Vec<String> {
-    [PAGE, FAULTS].into_iter().flat_map(|page| blocks_of(page, language)).collect()
+    [PAGE, FAULTS, RULES].into_iter().flat_map(|page| blocks_of(page, language)).collect()
 }
 
 fn blocks_of(page: &str, language: &str) -> Vec<String> {
@@ -75,7 +89,7 @@ fn load(text: &str, set: &[&str]) -> Scenario {
 #[test]
 fn every_example_runs() {
     let examples = blocks("toml");
-    assert_eq!(examples.len(), 28, "of all examples");
+    assert_eq!(examples.len(), 31, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
         let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
@@ -112,6 +126,45 @@ fn every_fault_of_an_example_happens() {
     }
     let all = FAULTS.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`').map(str::to_string));
     assert_eq!(kinds, all.collect());
+}
+
+/// Each verdict and each key of a rule has an example, in which it finds messages.
+#[test]
+fn every_rule_of_an_example_finds_messages() {
+    let (mut verdicts, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for text in blocks_of(RULES, "toml") {
+        let scenario = load(&text, &[]);
+        let mut found = BTreeSet::new();
+        for seed in 0..20 {
+            let plan = scenario.plan(Seed(seed), StrategyChoice::default());
+            let outcome = scenario.simulation().run_plan(&plan, Record::Full);
+            assert_eq!((outcome.verdict, outcome.unreached_faults), (Verdict::Pass, Vec::new()), "{text}");
+            let rules = outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Rule);
+            let does = ["is dropped", "arrives after", "arrives twice", "arrives with", "is held"];
+            found.extend(rules.filter_map(|one| {
+                let said = one.sentence(&outcome.names);
+                does.into_iter().find(|does| said.contains(does))
+            }));
+        }
+        let lines = text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim()));
+        let named: Vec<&str> = lines.clone().filter(|(key, _)| *key == "verdict").map(|(_, value)| value).collect();
+        assert_eq!(found.len(), named.iter().filter(|verdict| **verdict != "\"pass\"").count(), "{text}\n{found:?}");
+        verdicts.extend(named.into_iter().map(str::to_string));
+        keys.extend(lines.map(|(key, _)| key.to_string()));
+    }
+    let of_table = |line: &str, column: usize| line.split('|').nth(column).map(|cell| cell.trim().to_string());
+    let rows = RULES.lines().filter(|line| line.starts_with("| `"));
+    let (of_verdicts, of_keys): (Vec<&str>, Vec<&str>) = rows.partition(|line| line.starts_with("| `\""));
+    let known: BTreeSet<String> =
+        of_verdicts.iter().filter_map(|line| of_table(line, 1)).map(|cell| cell.replace('`', "")).collect();
+    assert_eq!(verdicts, known);
+    for key in of_keys
+        .iter()
+        .filter_map(|line| of_table(line, 1))
+        .flat_map(|cell| cell.split(", ").map(|key| key.replace('`', "")).collect::<Vec<String>>())
+    {
+        assert!(keys.contains(&key), "{key} is in no example");
+    }
 }
 
 /// What every key of a file is called, its own tables' keys included.
@@ -208,6 +261,8 @@ fn the_settings_named_in_the_text_can_be_made() {
     load(&links, &["link.to-the-store.loss=0", "network.loss=5%", "args.cache=true", "nodes.client=3", "end.at=5s"]);
     load(&faults, &["fault.split.for=5s"]);
     let disks = blocks("toml").into_iter().find(|text| text.contains("bad-disk")).expect("a disk with a name");
+    let rules = blocks("toml").into_iter().find(|text| text.contains("lost answers")).expect("a rule with a name");
+    load(&rules.replace("lost answers", "lost-answers"), &["rule.lost-answers.share=50%"]);
     load(&disks, &["disk.bad-disk.capacity=1MiB", "storage.crash_loss=100%"]);
 }
 

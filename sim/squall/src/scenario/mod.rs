@@ -608,8 +608,10 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for RuleSettings { from, to, span, .. } in &settings.rules {
         is_there(reader, "the rule", from);
         is_there(reader, "the rule", to);
-        let is_named = |name: &&String| matches(&from.name, name) || matches(&to.name, name);
-        if node_names.iter().filter(is_named).count() == 1 {
+        let named = |place: &NamePlace| node_names.iter().filter(|name| matches(&place.name, name)).collect::<Vec<_>>();
+        if let ([one], [other]) = (&named(from)[..], &named(to)[..])
+            && one == other
+        {
             let message = "what a node sends to itself meets no rule, and this one names a single node";
             reader.note(Draft::new(span.clone(), message).label("here"));
         }
