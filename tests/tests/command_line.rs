@@ -45,6 +45,19 @@ fn run_and_replay_end_with_their_summary() {
     assert_eq!(replayed["digest"], summary["digest"]);
 }
 
+/// The committed one, in either format.
+#[test]
+fn schema_prints_what_a_scenario_file_may_say() {
+    let place = Place::new();
+    let printed = place.squall(&["schema"]).expect(0);
+    assert_eq!(printed.stdout, include_str!("../../docs/scenario.schema.json"));
+    let schema: Value = serde_json::from_str(&printed.stdout).expect("it is JSON");
+    let line = place.json(&["schema"]).expect(0);
+    assert_eq!(line.stdout.lines().count(), 1);
+    assert_eq!(line.summary(), schema);
+    place.squall(&["schema", "x"]).expect(2);
+}
+
 #[test]
 fn list_names_scenarios_and_says_what_is_wrong_with_others() {
     let place = Place::new();

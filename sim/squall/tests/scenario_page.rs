@@ -282,3 +282,290 @@ fn calm_latencies_are_as_in_the_table() {
         assert!(median_ns.abs_diff(median_us * 1_000) <= 1_000, "{latency:?}: {median_ns} ns");
     }
 }
+
+// --- the schema ---------------------------------------------------------------------------------------------------------------
+
+/// What `squall schema` prints, as editors find it beside the pages.
+const SCHEMA: &str = include_str!("../../../docs/scenario.schema.json");
+
+#[test]
+fn the_schema_is_the_committed_one() {
+    let schema = format!("{:#}\n", squall::scenario::schema());
+    assert!(schema == SCHEMA, "docs/scenario.schema.json is another one: `squall schema > docs/scenario.schema.json`");
+}
+
+fn validator() -> jsonschema::Validator {
+    jsonschema::draft7::new(&squall::scenario::schema()).expect("a schema of draft 7")
+}
+
+/// A file as a validator sees it. Moments are text there.
+fn as_json(value: &toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => (*number).into(),
+        toml::Value::Boolean(boolean) => (*boolean).into(),
+        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Array(list) => list.iter().map(as_json).collect(),
+        toml::Value::Table(table) => {
+            serde_json::Value::Object(table.iter().map(|(key, value)| (key.clone(), as_json(value))).collect())
+        }
+    }
+}
+
+/// A step to a value in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The ways to all values of a file.
+fn ways(value: &toml::Value) -> Vec<Vec<Step>> {
+    let below = |step: Step, value: &toml::Value| {
+        let deeper = ways(value).into_iter().map(move |way| [vec![step.clone()], way].concat());
+        deeper.collect::<Vec<_>>()
+    };
+    let mut all = vec![Vec::new()];
+    match value {
+        toml::Value::Table(table) => {
+            all.extend(table.iter().flat_map(|(key, value)| below(Step::Key(key.clone()), value)));
+        }
+        toml::Value::Array(list) => {
+            all.extend(list.iter().enumerate().flat_map(|(index, value)| below(Step::Index(index), value)));
+        }
+        _ => {}
+    }
+    all
+}
+
+fn at<'v>(value: &'v mut toml::Value, way: &[Step]) -> &'v mut toml::Value {
+    way.iter().fold(value, |value, step| match step {
+        Step::Key(key) => &mut value[key.as_str()],
+        Step::Index(index) => &mut value[*index],
+    })
+}
+
+/// What no example of the pages has.
+const MORE: [&str; 4] = [
+    r#"
+        check = { transactions = "serializable", session = "monotonic-reads", unreached = [] }
+        [[link]]
+        from = "*"
+        to = "store-0"
+        duplicate = "1%"
+        corruption = "1%"
+        bursts = { good = "1s", bad = "20ms", loss = "50%" }
+        [[disk]]
+        node = "*"
+        latency = "10us"
+        capacity = "1MiB"
+        crash_loss = "10%"
+        torn = "5%"
+        read_failure = "1%"
+        write_failure = "1%"
+        bit_rot = "1%"
+        [[rule]]
+        from = "gateway"
+        to = "store-1"
+        one_way = true
+        verdict = "pass"
+    "#,
+    r#"
+        fault = [
+            { kind = "pause", name = "a", node = "store-*", at = "1ms", for = "2ms", every = "50ms", times = 2, stagger = "10ms" },
+            { kind = "pause", node = "*", at = "4ms", for = "1ms", together = true },
+            { kind = "slow", name = "b", node = "store-*", poll = "1us", at = "1ms", for = "2ms", every = "50ms", times = 2, stagger = "9ms" },
+            { kind = "slow", node = ["store-0", "store-1"], poll = "1us", at = "4ms", together = true },
+            { kind = "crash", node = "store-*", at = "1ms", restart_after = "2ms", every = "50ms", times = 2 },
+        ]
+    "#,
+    r#"
+        fault = [
+            { kind = "clock-jump", name = "c", node = "store-*", forward = "1h", at = "1ms", every = "5ms", times = 2, stagger = "9ms" },
+            { kind = "clock-jump", node = "*", back = "1s", at = "4ms", for = "1ms", together = true },
+            { kind = "clock-drift", name = "d", node = "store-*", ppm = 7, at = "1ms", for = "2ms", every = "5ms", times = 2, stagger = "9ms" },
+            { kind = "clock-drift", node = "*", ppm = -7, at = "4ms", together = true },
+        ]
+    "#,
+    r#"
+        fault = [
+            { kind = "hold", name = "e", from = "*", to = "store-0", both_ways = false, at = "1ms", for = "2ms", every = "5ms", times = 2 },
+            { kind = "hold", from = "*", to = "store-1", one_way = true, at = "1ms", for = "1ms" },
+            { kind = "link", from = "*", to = "store-1", one_way = true, duplicate = "5%", corruption = "1%", at = "1ms", for = "1ms", every = "5ms", times = 2 },
+            { kind = "link", from = "*", to = "store-2", bursts = { good = "1s", bad = "20ms", loss = "50%" }, at = "1ms", for = "1ms" },
+            { kind = "ring", name = "f", nodes = "*", reach = 1, at = "1ms", for = "1ms", every = "5ms", times = 2 },
+            { kind = "random-partition", name = "g", nodes = ["store-0", "gateway"], at = "1ms", for = "1ms" },
+        ]
+    "#,
+];
+
+/// The examples of the pages, and what else there is.
+fn files() -> Vec<toml::Value> {
+    let more = MORE.into_iter().map(|text| format!("program = \"kv\"\n{text}"));
+    blocks("toml").into_iter().chain(more).map(|text| toml::from_str(&text).expect("it is TOML")).collect()
+}
+
+fn read(file: &toml::Value) -> Result<Scenario, String> {
+    let text = toml::to_string(file).expect("it can be written");
+    Scenario::from_text("docs/example.toml", &text, &[kv()], &[]).map_err(|error| error.lines())
+}
+
+/// Wrong types, wrong units, zero, huge and empty ones.
+fn other_values() -> Vec<toml::Value> {
+    let texts = [
+        "",
+        " ",
+        "5",
+        "5ms",
+        "0s",
+        "5 parsecs",
+        "9999999h",
+        "-5ms",
+        "0%",
+        "7%",
+        "101%",
+        "1/3",
+        "0..0",
+        "0..5",
+        "*",
+        "nobody",
+        "store-1",
+        "5MiB",
+        "0KiB",
+        "99999999GiB",
+        "2026-01-01T00:00:00Z",
+        "1969-01-01T00:00:00Z",
+        "a\u{0}b",
+        "10Mbit/s",
+        "0B/s",
+    ];
+    let mut values: Vec<toml::Value> = texts.into_iter().map(toml::Value::from).collect();
+    values.extend([0i64, 1, -1, 70_000, i64::MAX, i64::MIN].map(toml::Value::from));
+    values.extend([0.5, -1.5, 1e300, f64::INFINITY, f64::NAN].map(toml::Value::from));
+    values.extend([true, false].map(toml::Value::from));
+    values.push(toml::Value::Datetime("2026-01-01T00:00:00Z".parse().expect("a moment")));
+    values.push(toml::Value::Array(Vec::new()));
+    values.push(toml::Value::Array(vec!["store-0".into(), "store-0".into()]));
+    values.push(toml::Value::Array(vec![1.into()]));
+    values.push(toml::Value::Table(toml::Table::new()));
+    values.push(toml::Value::Table([("x".to_string(), 1.into())].into_iter().collect()));
+    values
+}
+
+/// Whatever a file says in place of anything: nothing panics, what is taken can run, and the schema says so too; and where a value of some type is
+/// never taken, it isn't by the schema either.
+#[test]
+fn the_reader_and_the_schema_agree_about_every_value() {
+    let validator = validator();
+    let mut tried = 0;
+    for file in files() {
+        assert!(validator.is_valid(&as_json(&file)), "{file}");
+        for way in ways(&file).into_iter().filter(|way| !way.is_empty()) {
+            // What it means is the program's business.
+            let is_args = matches!(&way[0], Step::Key(key) if key == "args") && way.len() > 1;
+            // Moments are text to the schema.
+            let mut taken_types = BTreeSet::from(["datetime"]);
+            let mut refused = Vec::new();
+            let own = at(&mut file.clone(), &way).type_str();
+            taken_types.insert(own);
+            for value in other_values() {
+                let mut changed = file.clone();
+                *at(&mut changed, &way) = value.clone();
+                tried += 1;
+                let valid = validator.is_valid(&as_json(&changed));
+                match read(&changed) {
+                    Ok(scenario) => {
+                        assert!(valid, "the schema refuses {value} at {way:?} in\n{file}");
+                        taken_types.insert(value.type_str());
+                        let is_huge =
+                            matches!(&way[0], Step::Key(key) if key == "nodes") && value.as_integer() > Some(100);
+                        if !is_huge {
+                            let plan = scenario.plan(Seed(1), StrategyChoice::default());
+                            let _ = scenario.simulation().run_plan(&plan, Record::Digest);
+                        }
+                    }
+                    Err(message) => refused.push((value, valid, message)),
+                }
+            }
+            for (value, valid, message) in refused {
+                let is_type = !taken_types.contains(value.type_str()) && message.contains(": expected");
+                assert!(is_args || !valid || !is_type, "the schema takes {value} at {way:?}: {message}\n{file}");
+            }
+        }
+    }
+    assert!(tried > 10_000, "{tried}");
+}
+
+/// A key that is left out, and one that isn't known.
+#[test]
+fn the_reader_and_the_schema_agree_about_every_key() {
+    let validator = validator();
+    for file in files() {
+        for way in ways(&file) {
+            let mut changed = file.clone();
+            if let Some((Step::Key(key), above)) = way.split_last() {
+                at(&mut changed, above).as_table_mut().expect("it has a key").remove(key);
+                let valid = validator.is_valid(&as_json(&changed));
+                match read(&changed) {
+                    Ok(_) => assert!(valid, "the schema wants {way:?} in\n{file}"),
+                    Err(message) => {
+                        let lacks = message.contains(&format!("lacks `{key}`"));
+                        assert!(!lacks || !valid, "the schema does without {way:?}: {message}\n{file}");
+                    }
+                }
+            }
+            let mut changed = file.clone();
+            let free = matches!(way.first(), Some(Step::Key(key)) if key == "args" || key == "nodes");
+            if let Some(table) = at(&mut changed, &way).as_table_mut() {
+                table.insert("unheard_of".to_string(), 1.into());
+                assert!(read(&changed).is_err(), "{changed}");
+                assert!(
+                    free || !validator.is_valid(&as_json(&changed)),
+                    "the schema takes another key at {way:?} in\n{file}"
+                );
+            }
+        }
+    }
+}
+
+/// The paths of all keys that the schema knows: those of a kind of fault under its name.
+fn keys_of(schema: &serde_json::Value, path: &str, all: &mut BTreeSet<String>) {
+    for (key, below) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        all.insert(path.clone());
+        keys_of(below, &path, all);
+        keys_of(&below["items"], &path, all);
+        for kind in below["items"]["oneOf"].as_array().into_iter().flatten() {
+            let name = kind["properties"]["kind"]["const"].as_str().expect("a kind");
+            keys_of(kind, &format!("{path}.{name}"), all);
+        }
+    }
+}
+
+/// So every key is tried above.
+#[test]
+fn every_key_of_the_schema_has_an_example() {
+    let mut known = BTreeSet::new();
+    keys_of(&squall::scenario::schema(), "", &mut known);
+    let mut seen = BTreeSet::new();
+    for file in files() {
+        for way in ways(&file) {
+            let mut path = String::new();
+            let mut reached = file.clone();
+            for step in &way {
+                reached = at(&mut reached, std::slice::from_ref(step)).clone();
+                match step {
+                    Step::Key(key) => path.push_str(&format!(".{key}")),
+                    Step::Index(_) if path == ".fault" => {
+                        path.push_str(&format!(".{}", reached["kind"].as_str().expect("a kind")))
+                    }
+                    Step::Index(_) => {}
+                }
+            }
+            seen.insert(path);
+        }
+    }
+    let missing: Vec<&String> = known.difference(&seen).collect();
+    assert!(missing.is_empty(), "no example has {missing:?}");
+}

@@ -76,6 +76,8 @@ pub struct Waiting {
 pub enum Command {
     /// Scenarios and their properties.
     List(List),
+    /// The JSON schema of scenario files, for editors.
+    Schema,
     /// One run: its timeline and verdict.
     Run(Run),
     /// Many runs: what fails is shrunk to its cause and saved.
@@ -105,7 +107,7 @@ impl Command {
             Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => {
                 written.trace.is_some() || written.history.is_some()
             }
-            Command::List(_) | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
+            Command::List(_) | Command::Schema | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
         }
     }
 }

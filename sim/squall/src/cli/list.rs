@@ -1,4 +1,4 @@
-//! `squall list`: scenarios with their properties and goals.
+//! `squall list`: scenarios with their properties and goals; and `squall schema`: what a scenario file may say.
 
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,16 @@ pub fn list(programs: &Programs, arguments: &List, output: &mut Output) -> Resul
         return Err(Stop::Nothing(format!("there is no scenario file in {}", searched.join(", "))));
     }
     Ok(code)
+}
+
+/// The schema is JSON, whoever reads it.
+pub fn schema(output: &mut Output) -> Result<u8, Stop> {
+    let schema = crate::scenario::schema();
+    match output.is_json() {
+        true => output.json(&schema)?,
+        false => output.text(&format!("{schema:#}\n"))?,
+    }
+    Ok(exit::PASS)
 }
 
 fn in_words(scenario: &Scenario) -> String {

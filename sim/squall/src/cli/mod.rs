@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `run`, `explore`, `merge`, `sweep`, `replay`, `shrink`, `diff`, `regressions`, `check`.
+//! The command line: `squall list`, `schema`, `run`, `explore`, `merge`, `sweep`, `replay`, `shrink`, `diff`, `regressions`, `check`.
 //!
 //! A program becomes the whole command line by [`main`]; a project's test target by `squall::main!`, under `cargo squall`. Data goes to
 //! standard output (text,
@@ -86,6 +86,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
     let programs = |waiting: Waiting| Programs { list: programs, hang_after: waiting.hang_after };
     let result = match arguments.command {
         Command::List(arguments) => list::list(&programs(arguments.waiting), &arguments, &mut output),
+        Command::Schema => list::schema(&mut output),
         Command::Run(arguments) => run::run(&programs(arguments.waiting), &arguments, &mut output),
         Command::Replay(arguments) => run::replay(&programs(arguments.waiting), &arguments, &mut output),
         Command::Diff(arguments) => diff::diff(&arguments, &mut output),

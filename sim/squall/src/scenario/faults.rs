@@ -206,6 +206,11 @@ impl Kind {
     }
 }
 
+/// Each kind's name, what a message calls it, and all keys that it may have.
+pub(super) fn kinds() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+    KINDS.iter().map(|kind| (kind.name, kind.title, kind.keys())).collect()
+}
+
 pub(super) fn read_faults(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<FaultSettings> {
     let mut names = GivenNames::default();
     let mut faults = Vec::new();

@@ -82,6 +82,7 @@ mod overlay;
 mod program;
 mod reader;
 mod rules;
+mod schema;
 mod sections;
 mod units;
 
@@ -99,6 +100,7 @@ use toml::de::{DeTable, DeValue};
 pub use crate::isolation::Isolation;
 pub use mistake::{Mistake, ScenarioError};
 pub use program::{NoArgs, Program, duration};
+pub use schema::schema;
 pub use squall_trace::verdict::BUILT_IN_PROPERTIES;
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration};
 

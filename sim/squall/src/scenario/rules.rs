@@ -39,7 +39,7 @@ const KEYS: [&str; 16] = [
     "share",
 ];
 
-const VERDICTS: [&str; 6] = ["pass", "deliver", "drop", "duplicate", "corrupt", "hold"];
+pub(super) const VERDICTS: [&str; 6] = ["pass", "deliver", "drop", "duplicate", "corrupt", "hold"];
 
 pub(super) fn read_rules(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<RuleSettings> {
     let mut names = GivenNames::default();

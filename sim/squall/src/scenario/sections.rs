@@ -24,7 +24,7 @@ use squall_check::sessions::Guarantee;
 use squall_check::transactions::Level;
 
 /// A world of more nodes than this needs more memory than most machines have.
-const COUNT_MAX: u64 = 100_000;
+pub(super) const COUNT_MAX: u64 = 100_000;
 
 /// All that a file says about the world, but for the program and its arguments.
 #[derive(Clone, Debug)]
@@ -414,15 +414,21 @@ fn read_heal(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<HealSettings> 
 /// A key of `[check]`, what it claims, and where.
 type PlacedClaim = (&'static str, Claim, Range<usize>);
 
-/// What histories are claimed to be, and the goals that are left out.
-fn read_check(reader: &mut Reader, top: &Fields<'_, '_>) -> (Vec<PlacedClaim>, Vec<NamePlace>) {
-    /// A key, what its value names, and what there is of those.
-    type Kind = (&'static str, &'static str, Vec<(&'static str, Claim)>);
-    let kinds: [Kind; 3] = [
+/// A key of `[check]` that claims something, what its value names, and what there is of those.
+type ClaimKey = (&'static str, &'static str, Vec<(&'static str, Claim)>);
+
+/// All of them.
+pub(super) fn claims() -> [ClaimKey; 3] {
+    [
         ("linearizable", "model", Named::ALL.map(|model| (model.name(), Claim::Linearizable(model))).to_vec()),
         ("transactions", "level", Level::ALL.map(|level| (level.name(), Claim::Transactions(level))).to_vec()),
         ("session", "guarantee", Guarantee::ALL.map(|one| (one.name(), Claim::Session(one))).to_vec()),
-    ];
+    ]
+}
+
+/// What histories are claimed to be, and the goals that are left out.
+fn read_check(reader: &mut Reader, top: &Fields<'_, '_>) -> (Vec<PlacedClaim>, Vec<NamePlace>) {
+    let kinds = claims();
     let mut claims = Vec::new();
     let [claim, transactions, session] = kinds.each_ref().map(|(key, _, _)| *key);
     let Some(check) = reader.table(top, "check", "[check]", &[claim, transactions, session, "unreached"]) else {
