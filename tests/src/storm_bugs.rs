@@ -40,6 +40,7 @@ pub const STORM_BUGS: &[Bug] = &[
         causes: &[&[SiteKind::Point]],
     },
     Bug { name: "a link that flaps", build: flapping, property: "never-silent", causes: FAULT },
+    Bug { name: "a link that is narrow for a while", build: narrow_link, property: "never-given-up", causes: FAULT },
 ];
 
 /// Beside the bug: who talks, and weather that draws.
@@ -449,6 +450,53 @@ fn flapping(world: &mut World) {
     world.fault(down.at(800.ms()).lasts(320.ms()).every(500.ms()).times(2).named("flaps"));
     world.check(always("never-silent", ()).on("silence", |(), (): ()| {
         ensure!(false, "nothing was heard for 300 ms");
+        Ok(())
+    }));
+}
+
+/// A copier counts the parts of each picture that come within 120 ms, and gives up when half of them are missing. Where the link is narrow they wait for each
+/// other, and those that find no room are lost.
+fn narrow_link(world: &mut World) {
+    const PARTS: usize = 10;
+    world.node("camera", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        for _ in 0..10 {
+            sleep(150.ms()).await;
+            for _ in 0..PARTS {
+                endpoint.send_to("copier:80", 1, &[0; 972]).await.unwrap();
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("copier", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let start = Instant::now();
+        for picture in 1..=10u64 {
+            let mut parts = 0;
+            let ends = start + (picture * 150 + 120).ms();
+            while let Ok(Ok(_)) = squall::time::timeout_at(ends, endpoint.recv_from(1, &mut [0; 972])).await {
+                parts += 1;
+            }
+            if parts < PARTS / 2 {
+                publish("given up", picture);
+            }
+        }
+    });
+    weather(world, 300.ms());
+    // Narrow, and wide enough: all parts are there in 100 ms.
+    world.network().bandwidth_bits_per_second(10_000_000);
+    for (from, to, at_ms) in [("echo-*", "chatter-*", 50), ("copier", "camera", 200), ("camera", "copier", 700)] {
+        let narrow = fault::link_one_way(from, to, |link| {
+            link.bandwidth_bits_per_second(160_000).queue_bytes(3_000);
+        });
+        world.fault(narrow.at(at_ms.ms()).lasts(300.ms()));
+    }
+    let wide = fault::link_one_way("camera", "copier", |link| {
+        link.bandwidth_bits_per_second(800_000);
+    });
+    world.fault(wide.at(1_050.ms()).lasts(200.ms()));
+    world.check(always("never-given-up", ()).on("given up", |(), picture: u64| {
+        ensure!(false, "picture {picture} was given up");
         Ok(())
     }));
 }

@@ -37,6 +37,7 @@ mod read_ahead;
 pub mod rpc;
 mod run;
 mod script;
+mod send_queues;
 pub mod task;
 pub mod time;
 pub mod workload;
@@ -46,7 +47,8 @@ pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use world::{
-    Bursts, ClockSettings, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, RoleUse, World, describe, matches,
+    BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Heal, Limits, Link, MESSAGE_HEADER_BYTES, NodeBuilder,
+    NodeOutput, OnPanic, RoleUse, Uplink, World, describe, matches,
 };
 
 /// Makes a fact known: to properties, to control tasks ([`Cluster::published`]) and to the trace. The value goes as JSON.

@@ -25,7 +25,8 @@ use crate::kernel::{self, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, shor
 use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
-use crate::world::{LinkRule, duration_ns, matches};
+use crate::send_queues::{SendLimits, SendQueues};
+use crate::world::{LinkRule, MESSAGE_HEADER_BYTES, UplinkRule, duration_ns, matches};
 
 /// How long a message from a node to itself takes. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
@@ -34,12 +35,15 @@ struct Weather {
     latency: Arc<InverseTable>,
     loss: Threshold,
     duplicate: Threshold,
+    /// If copies have another latency than the messages.
+    duplicate_latency: Option<Arc<InverseTable>>,
     corruption: Threshold,
     bursts: Option<BurstTimes>,
     /// Whether anything but latency and plain loss may happen to a message.
     is_rough: bool,
+    limits: SendLimits,
     /// Which rules it was made of, to find it again.
-    made_of: [usize; 5],
+    made_of: [usize; 8],
 }
 
 /// For how long a link is good and bad in turn, and what it loses when it is bad.
@@ -471,6 +475,13 @@ pub(crate) struct Network {
     free_sockets: Vec<u32>,
     /// By sender and receiver, of links that lose in bursts.
     bursts: BTreeMap<(NodeId, NodeId), BurstState>,
+    uplinks: Vec<UplinkRule>,
+    /// Whether any bandwidth is limited, or was.
+    has_queues: bool,
+    /// By sender, where anything has been queued.
+    queues: BTreeMap<NodeId, SendQueues>,
+    /// Whether there are queues or obstacles: otherwise what is sent goes out at once.
+    is_hindered: bool,
     /// Partitions and holds.
     obstacles: Vec<Obstacle>,
     /// Messages that have arrived where they are held, in that order.
@@ -526,10 +537,11 @@ pub(crate) fn compiled(latency: &Latency) -> Arc<InverseTable> {
 }
 
 impl Network {
-    pub(crate) fn new(default: LinkRule, links: Vec<LinkRule>) -> Network {
+    pub(crate) fn new(default: LinkRule, links: Vec<LinkRule>, uplinks: Vec<UplinkRule>) -> Network {
         let mut rules = vec![default];
         rules.extend(links);
         let tables = rules.iter().map(|rule| rule.latency.as_ref().map(compiled)).collect();
+        let has_queues = !uplinks.is_empty() || rules.iter().any(|rule| rule.bandwidth_bits_per_second.is_some());
         Network {
             rules_of_world: rules.len(),
             rules,
@@ -542,6 +554,10 @@ impl Network {
             sockets: Vec::new(),
             free_sockets: Vec::new(),
             bursts: BTreeMap::new(),
+            uplinks,
+            has_queues,
+            queues: BTreeMap::new(),
+            is_hindered: has_queues,
             obstacles: Vec::new(),
             held: Vec::new(),
             changed: Vec::new(),
@@ -636,7 +652,7 @@ impl Network {
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let nodes_at = (from, to);
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
-        let mut made_of = [0usize; 5];
+        let mut made_of = [0usize; 8];
         let is_calm = !self.changed.is_empty() && self.is_calm(nodes_at.0, nodes_at.1);
         let of_faults = self.changed.iter().map(|(_, index)| *index).filter(|_| !is_calm);
         for index in (1..self.rules_of_world).chain(of_faults) {
@@ -658,6 +674,15 @@ impl Network {
                 }
                 if rule.bursts.is_some() {
                     made_of[4] = index;
+                }
+                if rule.bandwidth_bits_per_second.is_some() {
+                    made_of[5] = index;
+                }
+                if rule.queue_bytes.is_some() {
+                    made_of[6] = index;
+                }
+                if rule.duplicate_latency.is_some() {
+                    made_of[7] = index;
                 }
             }
         }
@@ -683,8 +708,13 @@ impl Network {
             loss: share(self.rules[made_of[1]].loss),
             is_rough: bursts.is_some() || !duplicate.is_never() || !corruption.is_never(),
             duplicate,
+            duplicate_latency: self.rules[made_of[7]].duplicate_latency.as_ref().map(compiled),
             corruption,
             bursts,
+            limits: SendLimits {
+                bandwidth_bits_per_second: self.rules[made_of[5]].bandwidth_bits_per_second,
+                queue_bytes: self.rules[made_of[6]].queue_bytes,
+            },
             made_of,
         });
         (self.weathers.len() - 1) as u32
@@ -746,6 +776,7 @@ impl Network {
     pub(crate) fn start_cut(&mut self, cut: Cut, holds: bool) -> u64 {
         self.begun += 1;
         self.obstacles.push(Obstacle { id: self.begun, cut, holds });
+        self.is_hindered = true;
         self.begun
     }
 
@@ -754,6 +785,8 @@ impl Network {
         self.begun += 1;
         self.changed.push((self.begun, self.rules.len()));
         self.tables.push(rule.latency.as_ref().map(compiled));
+        self.has_queues |= rule.bandwidth_bits_per_second.is_some();
+        self.is_hindered |= self.has_queues;
         self.rules.push(rule);
         self.find_weathers_anew(nodes);
         self.begun
@@ -790,7 +823,27 @@ impl Network {
     pub(crate) fn heal(&mut self) -> bool {
         let before = self.obstacles.len();
         self.obstacles.retain(|obstacle| obstacle.holds);
+        self.is_hindered = self.has_queues || !self.obstacles.is_empty();
         self.obstacles.len() < before
+    }
+
+    // --- queues -------------------------------------------------------------------------------------------------------
+
+    /// What all links of a node share.
+    fn uplink_of(&self, node: &Node) -> SendLimits {
+        let rules = self.uplinks.iter().filter(|rule| matches(&rule.node, &node.name));
+        rules.fold(SendLimits::default(), |limits, rule| SendLimits {
+            bandwidth_bits_per_second: rule.limits.bandwidth_bits_per_second.or(limits.bandwidth_bits_per_second),
+            queue_bytes: rule.limits.queue_bytes.or(limits.queue_bytes),
+        })
+    }
+
+    /// What is queued, in order, with how much of it is still to be sent.
+    pub(crate) fn queued(&self, now_ns: u64, drawn_from: u16) -> impl Iterator<Item = u64> {
+        let queued = self.queues.values().flat_map(move |queues| queues.state(now_ns));
+        queued.flat_map(move |(message, left)| {
+            [self.message_as_word(message, drawn_from), (left >> 64) as u64, left as u64]
+        })
     }
 
     /// What is held and isn't any more, in the order in which it arrived.
@@ -925,7 +978,8 @@ impl Network {
         let weather = &self.weathers[weather as usize];
         if !weather.duplicate.is_never() {
             let words = key.duplicate_words(id, number);
-            let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
+            let latency = weather.duplicate_latency.as_ref().unwrap_or(&weather.latency);
+            let copy_ns = latency.quantile_ns(words.latency).saturating_add(1);
             fate.copy_ns = if weather.duplicate.hit(words.whether) { copy_ns } else { 0 };
         }
         if !weather.corruption.is_never() {
@@ -1294,7 +1348,8 @@ impl Kernel {
     /// Hands a message to the network, which decides its fate.
     #[inline]
     fn transmit(&mut self, flow_index: u32, number: u32, outgoing: Outgoing, bytes: &[u8]) {
-        let Flow { id, from, to, weather: weather_index, .. } = self.network.flows[flow_index as usize];
+        let flow = self.network.flows[flow_index as usize];
+        let Flow { id, from, to, .. } = flow;
         self.network.counts.sent += 1;
         self.journal.send(
             Place { at_ns: self.now_ns, node: from, task: self.current.task },
@@ -1319,11 +1374,16 @@ impl Kernel {
             self.launch(index, LOOPBACK_NS);
             return;
         }
-        if self.network.stopped(from, to) {
-            self.lose(index, from, LossReason::PartitionOnSending);
+        if self.network.is_hindered && self.is_kept(index) {
             return;
         }
-        let number = u64::from(number);
+        self.depart(index, u64::from(number), flow, self.current.task);
+    }
+
+    /// A message leaves its node: what becomes of it is decided. `task` sends it, if it leaves when it is sent.
+    #[inline(always)]
+    fn depart(&mut self, index: u32, number: u64, flow: Flow, task: TaskId) {
+        let Flow { id, from, to, weather: weather_index, .. } = flow;
         let weather = &self.network.weathers[weather_index as usize];
         let key = self.decisions.key(self.now_ns);
         let fate = key.fate_words(id, number);
@@ -1347,7 +1407,7 @@ impl Kernel {
         };
         if fate.copy_ns > 0 {
             self.network.counts.duplicated += 1;
-            self.journal.emit(self.now_ns, from, self.current.task, EventKind::Duplicate { flow: id, number });
+            self.journal.emit(self.now_ns, from, task, EventKind::Duplicate { flow: id, number });
             let copy = self.network.new_message();
             self.network.messages[copy as usize] = self.network.messages[index as usize].clone();
             self.network.messages[copy as usize].copy = 1;
@@ -1358,14 +1418,103 @@ impl Kernel {
             return;
         }
         if fate.flipped > 0 {
-            self.corrupt(index, fate.flipped - 1);
+            self.corrupt(index, fate.flipped - 1, task);
         }
         self.launch(index, fate.latency_ns);
     }
 
+    /// Whether what is sent doesn't leave at once: a partition stops it, or it waits until its link has sent it, or finds no room to wait.
+    #[cold]
+    fn is_kept(&mut self, index: u32) -> bool {
+        let network = &mut self.network;
+        let message = &network.messages[index as usize];
+        let Flow { from, to, weather, .. } = network.flows[message.flow as usize];
+        if network.stopped(from, to) {
+            self.lose(index, from, LossReason::PartitionOnSending);
+            return true;
+        }
+        if !network.has_queues {
+            return false;
+        }
+        let bytes = message.payload.as_slice().len() as u64 + MESSAGE_HEADER_BYTES;
+        let (limits, is_calm) = (network.weathers[weather as usize].limits, network.is_calm(from, to));
+        if !network.queues.contains_key(&from) {
+            let uplink = network.uplink_of(&self.nodes[from.index()]);
+            network.queues.insert(from, SendQueues::new(uplink));
+        }
+        let queues = network.queues.get_mut(&from).expect("it is there by now");
+        if !queues.limits(limits) {
+            return false;
+        }
+        let sent = queues.advance(self.now_ns);
+        // Nothing goes wrong between healed nodes.
+        let has_room = is_calm || queues.has_room(to, bytes, limits);
+        if has_room {
+            queues.push(to, index, bytes, limits);
+        }
+        self.depart_all(sent);
+        self.await_departure_of(from);
+        if !has_room {
+            self.lose(index, from, LossReason::QueueFull);
+        }
+        true
+    }
+
+    fn await_departure_of(&mut self, node: NodeId) {
+        let next_ns = self.network.queues.get(&node).and_then(SendQueues::next_ns);
+        self.await_departure(node, next_ns);
+    }
+
+    /// Something that a node has queued has been sent by now.
+    pub(crate) fn send_queued(&mut self, node: NodeId) {
+        let queues = self.network.queues.get_mut(&node);
+        let sent = queues.map_or_else(Vec::new, |queues| queues.advance(self.now_ns));
+        self.depart_all(sent);
+        self.await_departure_of(node);
+    }
+
+    fn depart_all(&mut self, sent: Vec<u32>) {
+        for index in sent {
+            let message = &self.network.messages[index as usize];
+            let (number, flow) = (u64::from(message.number), self.network.flows[message.flow as usize]);
+            match self.network.stopped(flow.from, flow.to) {
+                true => self.lose(index, flow.from, LossReason::PartitionOnSending),
+                false => self.depart(index, number, flow, TaskId::NONE),
+            }
+        }
+    }
+
+    /// The weather of links has changed, and with it how much they send.
+    pub(crate) fn change_send_limits(&mut self) {
+        let nodes: Vec<NodeId> = self.network.queues.keys().copied().collect();
+        for node in nodes {
+            let network = &mut self.network;
+            let busy = network.queues[&node].busy();
+            let mut limits: BTreeMap<NodeId, SendLimits> = BTreeMap::new();
+            for to in busy {
+                let weather = network.weather_between(node, to, &self.nodes);
+                limits.insert(to, network.weathers[weather as usize].limits);
+            }
+            let queues = network.queues.get_mut(&node).expect("it is there");
+            let mut sent = queues.advance(self.now_ns);
+            sent.extend(queues.change_limits(|to| limits[&to]));
+            self.depart_all(sent);
+            self.await_departure_of(node);
+        }
+    }
+
+    /// A node crashes: what it had queued is gone.
+    pub(crate) fn lose_queued(&mut self, node: NodeId) {
+        let Some(queues) = self.network.queues.get_mut(&node) else { return };
+        for index in queues.take_all() {
+            self.lose(index, node, LossReason::SenderDown);
+        }
+        self.await_departure_of(node);
+    }
+
     /// Lets a message arrive with a bit flipped. Beyond its bytes, as a plan may say, it is counted from the first again.
     #[cold]
-    fn corrupt(&mut self, index: u32, bit: u64) {
+    fn corrupt(&mut self, index: u32, bit: u64, task: TaskId) {
         let message = &mut self.network.messages[index as usize];
         let bits = message.payload.as_slice().len() as u64 * 8;
         if bits == 0 {
@@ -1377,7 +1526,7 @@ impl Kernel {
         let (number, flow) = (u64::from(message.number), message.flow);
         let Flow { id, from, .. } = self.network.flows[flow as usize];
         self.network.counts.corrupted += 1;
-        self.journal.emit(self.now_ns, from, self.current.task, EventKind::Corrupt { flow: id, number, bit });
+        self.journal.emit(self.now_ns, from, task, EventKind::Corrupt { flow: id, number, bit });
     }
 
     #[cold]
@@ -1466,6 +1615,7 @@ impl Kernel {
         let before = obstacles.len();
         obstacles.retain(|obstacle| obstacle.id != id);
         let was_there = obstacles.len() < before;
+        self.network.is_hindered = self.network.has_queues || !self.network.obstacles.is_empty();
         self.release();
         was_there
     }
@@ -1557,6 +1707,7 @@ impl Kernel {
     pub(crate) fn account_for_the_rest(&mut self) {
         let (mut messages, acts) = self.agenda.drain();
         messages.append(&mut self.network.held);
+        messages.extend(self.network.queues.values_mut().flat_map(SendQueues::take_all));
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
         let unreached = unreached.map(|fault| UnreachedFault { fault: fault.to_string(), why: Unreached::Ended });
         self.unreached_faults.extend(unreached);

@@ -32,6 +32,13 @@
 //! to      = "store-0"
 //! latency = { lognormal = { median = "2ms", p99 = "40ms" } }
 //!
+//! bandwidth = "10Mbit/s"       # one message after the other; else any number at once
+//! queue   = "64KiB"            # what finds no room to wait is lost; else all waits
+//!
+//! [[uplink]]                   # what all links of a node share; of several that match, the last wins
+//! node      = "store-*"
+//! bandwidth = "100Mbit/s"      # and queue
+//!
 //! [storage]                    # every node's disk, unless a [[disk]] says otherwise
 //! crash_loss   = "50%"         # of the changes since the last sync
 //! torn         = "10%"         # of the writes to several sectors that aren't lost
@@ -68,7 +75,7 @@
 //! `{ empirical = ["1ms", "3ms"] }`.
 //!
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
-//! link, disk or fault: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
+//! link, uplink, disk or fault: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
 
 mod faults;
 mod mistake;
@@ -99,9 +106,9 @@ use crate::Simulation;
 use mistake::{Draft, SET, Sources};
 use program::Built;
 use reader::{Fields, Reader};
-use sections::{DiskSettings, LinkSettings, NamePlace, Settings};
+use sections::{DiskSettings, LinkSettings, NamePlace, Settings, UplinkSettings};
 use squall_campaign::seeds::SeedRange;
-pub(crate) use units::nearest;
+pub(crate) use units::{format_bandwidth, nearest, parse_bandwidth};
 
 /// The seeds of a scenario that says none.
 const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
@@ -109,7 +116,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "program",
     "about",
     "seeds",
@@ -122,6 +129,7 @@ const KEYS: [&str; 17] = [
     "clock",
     "network",
     "link",
+    "uplink",
     "storage",
     "disk",
     "fault",
@@ -420,6 +428,7 @@ fn read(
     let goals = goals_of(reader, &settings, program, programs, &world);
     check_roles(reader, &settings, &world);
     check_names(reader, &settings, &node_names);
+    settings.check_queues(reader, world.limits_bandwidth());
     check_times(reader, &settings, world);
     if let Some((name, span)) = expect.clone() {
         check_expected(reader, name, span, &property_names);
@@ -592,6 +601,9 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for LinkSettings { from, to, .. } in &settings.links {
         is_there(reader, "the link", from);
         is_there(reader, "the link", to);
+    }
+    for UplinkSettings { node, .. } in &settings.uplinks {
+        is_there(reader, "the uplink", node);
     }
     for DiskSettings { node, .. } in &settings.disks {
         is_there(reader, "the disk", node);

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::mistake::Draft;
-use super::units::{BadValue, DURATION_NS_MAX, nearest, parse_duration};
+use super::units::{BadValue, DURATION_NS_MAX, nearest, parse_bandwidth, parse_duration};
 
 /// A TOML value with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -269,6 +269,27 @@ impl Reader {
             Err(message) => {
                 let label = if message.contains("at most") { "at most 100%" } else { "expected a share" };
                 self.note(Draft::new(value.span(), format!("`{key}`: {message}")).label(label));
+                None
+            }
+        }
+    }
+
+    /// Bits per second.
+    pub(super) fn bandwidth(&mut self, key: &str, value: &Value<'_>) -> Option<u64> {
+        const EXPECTED: &str = "a bandwidth such as \"10Mbit/s\"";
+        let said = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            // A number lacks its unit.
+            DeValue::Integer(number) if !number.as_str().starts_with('-') => shortened(number.as_str()),
+            _ => {
+                self.bad_type(key, EXPECTED, value);
+                return None;
+            }
+        };
+        match parse_bandwidth(&said) {
+            Ok(bits_per_second) => Some(bits_per_second),
+            Err(bad) => {
+                self.bad_value(key, value.span(), bad);
                 None
             }
         }
