@@ -39,7 +39,7 @@ struct Weather {
     duplicate_latency: Option<Arc<InverseTable>>,
     corruption: Threshold,
     bursts: Option<BurstTimes>,
-    /// Whether anything but latency and plain loss may happen to a message.
+    /// Whether anything but a latency that is drawn and plain loss may happen to a message.
     is_rough: bool,
     limits: SendLimits,
     /// Which rules it was made of, to find it again.
@@ -703,10 +703,12 @@ impl Network {
                 block_ns: both_ns.saturating_mul(TIMES_OF_BLOCK / 2),
             }
         });
+        let latency = Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it"));
+        let follows_time = latency.follows_time();
         self.weathers.push(Weather {
-            latency: Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it")),
+            latency,
             loss: share(self.rules[made_of[1]].loss),
-            is_rough: bursts.is_some() || !duplicate.is_never() || !corruption.is_never(),
+            is_rough: bursts.is_some() || !duplicate.is_never() || !corruption.is_never() || follows_time,
             duplicate,
             duplicate_latency: self.rules[made_of[7]].duplicate_latency.as_ref().map(compiled),
             corruption,
@@ -963,7 +965,7 @@ impl Network {
         state.is_bad
     }
 
-    /// What few links do to a message: copies, flipped bits, bursts of losses.
+    /// What few links do to a message: copies, flipped bits, bursts of losses, a latency that was recorded.
     #[cold]
     fn draw_rough(&mut self, index: u32, now_ns: u64, decisions: &Decisions, loss_word: u64, fate: &mut Fate) {
         let message = &self.messages[index as usize];
@@ -976,10 +978,13 @@ impl Network {
             fate.lost = times.loss.hit(loss_word);
         }
         let weather = &self.weathers[weather as usize];
+        if weather.latency.follows_time() {
+            fate.latency_ns = weather.latency.latency_ns(0, now_ns);
+        }
         if !weather.duplicate.is_never() {
             let words = key.duplicate_words(id, number);
             let latency = weather.duplicate_latency.as_ref().unwrap_or(&weather.latency);
-            let copy_ns = latency.quantile_ns(words.latency).saturating_add(1);
+            let copy_ns = latency.latency_ns(words.latency, now_ns).saturating_add(1);
             fate.copy_ns = if weather.duplicate.hit(words.whether) { copy_ns } else { 0 };
         }
         if !weather.corruption.is_never() {
