@@ -223,6 +223,8 @@ pub struct WorldSpec {
     pub network: LinkSpec,
     /// Links with weather of their own.
     pub links: Vec<LinkSpec>,
+    /// How long messages to oneself travel, if otherwise than usual.
+    pub loopback: Option<Latency>,
     /// How many bytes of a node's pass in a millisecond, and how many messages may wait, if there is an uplink.
     pub uplink: Option<(u8, u16, Option<u8>)>,
     /// The script.
@@ -264,6 +266,10 @@ fn latency() -> impl Strategy<Value = Latency> {
         (1u64..3).prop_map(move |min| Latency::pareto(ms(min), 1.5)),
         proptest::collection::vec(0u64..6, 1..5)
             .prop_map(move |list| Latency::empirical(list.into_iter().map(ms).collect::<Vec<_>>())),
+        proptest::collection::vec(0u64..8, 1..8).prop_map(move |list| {
+            let entries = (0..).zip(list).map(|(place, latency)| (ms(place * 3), ms(latency)));
+            Latency::trace(entries.collect::<Vec<_>>())
+        }),
     ]
 }
 
@@ -352,14 +358,15 @@ pub fn any_world() -> impl Strategy<Value = WorldSpec> {
                 0.3,
                 (any::<u8>(), bandwidth()).prop_map(|(node, (rate, queue))| (node, rate, queue)),
             ),
+            proptest::option::weighted(0.3, latency()),
         ),
         proptest::collection::vec(fault(), 0..3),
         proptest::collection::vec(act(), 0..6),
         proptest::option::weighted(0.2, 1u8..80),
     )
-        .prop_map(|(mut nodes, network, (links, uplink), faults, control, end_at_ms)| {
+        .prop_map(|(mut nodes, network, (links, uplink, loopback), faults, control, end_at_ms)| {
             nodes[0].client = true;
-            WorldSpec { nodes, network, links, uplink, faults, control, end_at_ms }
+            WorldSpec { nodes, network, links, uplink, loopback, faults, control, end_at_ms }
         })
 }
 
@@ -563,6 +570,9 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
     world.disk("node-0").read_failure(loss).write_failure(corruption).torn(Ratio::ONE).capacity_bytes(4_000);
     for link in &spec.links {
         weather(&mut world.link_one_way(name(link.from, count), name(link.to, count)), link);
+    }
+    if let Some(latency) = &spec.loopback {
+        world.loopback().latency(latency.clone());
     }
     if let Some((node, rate, queue)) = spec.uplink {
         let mut uplink = world.uplink(name(node, count));

@@ -47,8 +47,8 @@ pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use world::{
-    BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Heal, Limits, Link, MESSAGE_HEADER_BYTES, NodeBuilder,
-    NodeOutput, OnPanic, RoleUse, Uplink, World, describe, matches,
+    BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Heal, Limits, Link, Loopback, MESSAGE_HEADER_BYTES,
+    NodeBuilder, NodeOutput, OnPanic, RoleUse, Uplink, World, describe, matches,
 };
 
 /// Makes a fact known: to properties, to control tasks ([`Cluster::published`]) and to the trace. The value goes as JSON.

@@ -28,7 +28,7 @@ use crate::read_ahead::read_ahead;
 use crate::send_queues::{SendLimits, SendQueues};
 use crate::world::{LinkRule, MESSAGE_HEADER_BYTES, UplinkRule, duration_ns, matches};
 
-/// How long a message from a node to itself takes. It has no weather and no decisions but its order.
+/// How long a message from a node to itself takes, if nothing else is said. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
 
 struct Weather {
@@ -476,6 +476,8 @@ pub(crate) struct Network {
     /// By sender and receiver, of links that lose in bursts.
     bursts: BTreeMap<(NodeId, NodeId), BurstState>,
     uplinks: Vec<UplinkRule>,
+    /// If what nodes send to themselves takes another time than usual.
+    loopback: Option<Arc<InverseTable>>,
     /// Whether any bandwidth is limited, or was.
     has_queues: bool,
     /// By sender, where anything has been queued.
@@ -537,7 +539,12 @@ pub(crate) fn compiled(latency: &Latency) -> Arc<InverseTable> {
 }
 
 impl Network {
-    pub(crate) fn new(default: LinkRule, links: Vec<LinkRule>, uplinks: Vec<UplinkRule>) -> Network {
+    pub(crate) fn new(
+        default: LinkRule,
+        links: Vec<LinkRule>,
+        uplinks: Vec<UplinkRule>,
+        loopback: Option<&Latency>,
+    ) -> Network {
         let mut rules = vec![default];
         rules.extend(links);
         let tables = rules.iter().map(|rule| rule.latency.as_ref().map(compiled)).collect();
@@ -555,6 +562,7 @@ impl Network {
             free_sockets: Vec::new(),
             bursts: BTreeMap::new(),
             uplinks,
+            loopback: loopback.map(compiled),
             has_queues,
             queues: BTreeMap::new(),
             is_hindered: has_queues,
@@ -1376,7 +1384,11 @@ impl Kernel {
         message.kind = outgoing.kind;
         message.flipped = 0;
         if from == to {
-            self.launch(index, LOOPBACK_NS);
+            let latency_ns = match self.network.loopback {
+                None => LOOPBACK_NS,
+                Some(_) => self.decide_loopback(index, id, u64::from(number)),
+            };
+            self.launch(index, latency_ns);
             return;
         }
         if self.network.is_hindered && self.is_kept(index) {
@@ -1532,6 +1544,27 @@ impl Kernel {
         let Flow { id, from, .. } = self.network.flows[flow as usize];
         self.network.counts.corrupted += 1;
         self.journal.emit(self.now_ns, from, task, EventKind::Corrupt { flow: id, number, bit });
+    }
+
+    /// How long a message to its own node takes, where something is said of that.
+    #[cold]
+    fn decide_loopback(&mut self, index: u32, flow: FlowId, number: u64) -> u64 {
+        let network = &self.network;
+        let Some(latency) = &network.loopback else { return LOOPBACK_NS };
+        let node = network.flows[network.messages[index as usize].flow as usize].from;
+        let median_ns = latency.median_ns();
+        // What is always the same is no decision.
+        if latency.quantile_ns(0) == latency.quantile_ns(u64::MAX) {
+            return median_ns;
+        }
+        let drawn_ns = if network.is_calm(node, node) {
+            median_ns
+        } else {
+            self.drawn += 1;
+            latency.latency_ns(self.decisions.key(self.now_ns).fate_words(flow, number).latency, self.now_ns)
+        };
+        let site = Site { kind: SiteKind::Latency, flow, number };
+        self.decisions.decide(site, self.now_ns, median_ns, drawn_ns, || network.fingerprint(index))
     }
 
     #[cold]

@@ -182,6 +182,26 @@ impl Uplink<'_> {
     }
 }
 
+/// How a node's messages to itself travel: see [`World::loopback`]. They are never lost, copied or corrupted; no partition stops them, no hold keeps
+/// them, and no bandwidth limits them. What they take time is all that there is.
+#[derive(Debug)]
+pub struct Loopback<'w>(&'w mut Option<Latency>);
+
+impl Loopback<'_> {
+    /// How long they travel: 10 µs unless said otherwise. Where it isn't always the same, it is a decision of its own as on any link.
+    ///
+    /// # Panics
+    /// If the distribution is impossible; see [`Latency::validate`].
+    #[track_caller]
+    pub fn latency(&mut self, latency: Latency) -> &mut Self {
+        if let Err(error) = latency.validate() {
+            panic!("the latency of what nodes send to themselves is impossible: {error}");
+        }
+        *self.0 = Some(latency);
+        self
+    }
+}
+
 impl LinkRule {
     /// Whether it changes nothing.
     pub(crate) fn says_nothing(&self) -> bool {
@@ -396,6 +416,7 @@ pub struct World {
     pub(crate) network: LinkRule,
     pub(crate) links: Vec<LinkRule>,
     pub(crate) uplinks: Vec<UplinkRule>,
+    pub(crate) loopback: Option<Latency>,
     pub(crate) storage: DiskRule,
     pub(crate) disks: Vec<DiskRule>,
     pub(crate) faults: Vec<Fault>,
@@ -436,6 +457,7 @@ impl World {
             },
             links: Vec::new(),
             uplinks: Vec::new(),
+            loopback: None,
             storage: DiskRule::usual(),
             disks: Vec::new(),
             faults: Vec::new(),
@@ -597,6 +619,11 @@ impl World {
     pub fn uplink(&mut self, node: impl Into<String>) -> Uplink<'_> {
         self.uplinks.push(UplinkRule { node: node.into(), limits: SendLimits::default() });
         Uplink(self.uplinks.last_mut().expect("just pushed"))
+    }
+
+    /// What a node sends to itself.
+    pub fn loopback(&mut self) -> Loopback<'_> {
+        Loopback(&mut self.loopback)
     }
 
     /// Whether anything that is said so far limits the bandwidth of some link or uplink, now or for a time.

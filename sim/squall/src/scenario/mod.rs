@@ -39,6 +39,9 @@
 //! node      = "store-*"
 //! bandwidth = "100Mbit/s"      # and queue
 //!
+//! [loopback]
+//! latency = "50us"             # of what a node sends to itself; else 10us
+//!
 //! [storage]                    # every node's disk, unless a [[disk]] says otherwise
 //! crash_loss   = "50%"         # of the changes since the last sync
 //! torn         = "10%"         # of the writes to several sectors that aren't lost
@@ -117,7 +120,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "program",
     "about",
     "seeds",
@@ -131,6 +134,7 @@ const KEYS: [&str; 18] = [
     "network",
     "link",
     "uplink",
+    "loopback",
     "storage",
     "disk",
     "fault",

@@ -40,6 +40,7 @@ pub(super) struct Settings {
     pub network: Weather,
     pub links: Vec<LinkSettings>,
     pub uplinks: Vec<UplinkSettings>,
+    loopback: Option<Latency>,
     storage: DiskConditions,
     pub disks: Vec<DiskSettings>,
     pub faults: Vec<FaultSettings>,
@@ -371,6 +372,13 @@ impl Settings {
         let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
         let links = read_links(reader, top);
         let uplinks = read_uplinks(reader, top);
+        let loopback = reader.table(top, "loopback", "[loopback]", &["latency"]).and_then(|fields| {
+            let Some(value) = fields.get("latency") else {
+                reader.missing(&fields, "latency", "how long what a node sends to itself takes, such as \"50us\"");
+                return None;
+            };
+            reader.latency("latency", value)
+        });
         let storage = reader.table(top, "storage", "[storage]", &DiskConditions::KEYS);
         let storage = storage.map(|fields| DiskConditions::read(reader, &fields)).unwrap_or_default();
         let disks = read_disks(reader, top);
@@ -403,6 +411,7 @@ impl Settings {
             network,
             links,
             uplinks,
+            loopback,
             storage,
             disks,
             faults,
@@ -467,6 +476,9 @@ impl Settings {
             if let Some(bytes) = queues.queue_bytes {
                 uplink.queue_bytes(bytes);
             }
+        }
+        if let Some(latency) = &self.loopback {
+            world.loopback().latency(latency.clone());
         }
         self.storage.apply(world.storage());
         for DiskSettings { node, conditions } in &self.disks {
