@@ -67,7 +67,7 @@ pub(crate) enum Effect {
         split: Split,
     },
     Hold(Cut),
-    Weather(LinkRule),
+    Weather(Box<LinkRule>),
 }
 
 /// A fault that has begun.
@@ -443,7 +443,7 @@ impl Kernel {
             Effect::Cut(cut) => BegunWhat::Cut(self.network.start_cut(cut, false)),
             Effect::Hold(cut) => BegunWhat::Hold(self.network.start_cut(cut, true)),
             Effect::Weather(rule) => {
-                let id = self.network.start_weather(rule, &self.nodes);
+                let id = self.network.start_weather(*rule, &self.nodes);
                 self.change_send_limits();
                 BegunWhat::Weather(id)
             }

@@ -135,11 +135,12 @@ impl SendQueues {
         sent
     }
 
-    /// When the next message will have left, if none comes in between and no limit changes. `None` if nothing is being sent.
+    /// When the next message will have left, if none comes in between and no limit changes. `None` if nothing is being sent, or if that takes longer than
+    /// time lasts.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let sending = self.links.values().filter(|link| link.rate > 0);
         let takes_ns = sending.map(|link| link.left.div_ceil(u128::from(link.rate))).min()?;
-        Some(self.at_ns.saturating_add(u64::try_from(takes_ns).unwrap_or(u64::MAX)))
+        self.at_ns.checked_add(u64::try_from(takes_ns).ok()?)
     }
 
     /// Takes everything, by receiver, and of each in order.
@@ -242,6 +243,21 @@ mod tests {
         assert!(queues.has_room(b, 30, limits) && !queues.has_room(b, 31, limits));
         assert_eq!(queues.take_all(), [0, 1, 2, 3]);
         assert!(queues.has_room(a, 1, limits) && queues.next_ns().is_none());
+    }
+
+    #[test]
+    fn what_takes_longer_than_time_lasts_never_leaves() {
+        for (bytes, leaves) in
+            [(1 << 31, true), ((u64::MAX / 8_000_000_000), true), (u64::MAX / 8_000_000_000 + 1, false)]
+        {
+            let mut queues = SendQueues::new(SendLimits::default());
+            queues.push(NodeId(0), 0, bytes, limited(1));
+            assert_eq!(queues.next_ns(), leaves.then(|| bytes * 8_000_000_000), "{bytes}");
+            if leaves {
+                assert!(queues.advance(bytes * 8_000_000_000 - 1).is_empty());
+                assert_eq!(queues.advance(bytes * 8_000_000_000), [0]);
+            }
+        }
     }
 
     #[test]

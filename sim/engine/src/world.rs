@@ -635,7 +635,7 @@ impl World {
 
     fn link_rules(&self) -> impl Iterator<Item = &LinkRule> {
         let of_faults = self.faults.iter().filter_map(|fault| match &fault.what {
-            What::Weather(rule) => Some(rule),
+            What::Weather(rule) => Some(&**rule),
             _ => None,
         });
         std::iter::once(&self.network).chain(&self.links).chain(of_faults)
@@ -720,7 +720,7 @@ impl World {
     }
 
     /// From that virtual time on nothing goes wrong any more: whoever is down starts again, partitions end, no message is lost or comes twice,
-    /// each takes its calm latency, and what is ready at one instant comes in the order in which it became so. Faults that the script or a
+    /// no queue drops any, each takes its calm latency, and what is ready at one instant comes in the order in which it became so. Faults that the script or a
     /// control task asks for later don't happen. Of several calls the last one counts.
     ///
     /// With [`Heal::progress_within`] the clients must then come to their ends: property `progress`.

@@ -73,16 +73,9 @@ impl Reader {
 
     /// Notes the first mistake at its place in the file: those behind it are mostly the same.
     fn recorded(&mut self, path: &Path, text: &str) -> Option<Latency> {
-        let latency = entries(text).and_then(|entries| {
-            let latency = Latency::trace(entries);
-            // Its lines were looked at one by one.
-            latency
-                .validate()
-                .map_err(|error| (0..text.len().min(1), BadEntry::new(error.to_string(), "impossible")))?;
-            Ok(latency)
-        });
-        latency
-            .map_err(|(span, BadEntry { message, label, meant })| {
+        entries(text)
+            .map(Latency::trace)
+            .map_err(|BadEntry { span, message, label, meant }| {
                 let start = self.sources.add(path.display().to_string(), text);
                 let draft = Draft::new(start + span.start..start + span.end, message).label(label);
                 self.note(draft.meant(meant.as_deref()));
@@ -116,16 +109,17 @@ fn read_file(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     Ok(bytes)
 }
 
-/// What is wrong with a line.
+/// What is wrong with a line, and where.
 struct BadEntry {
+    span: Range<usize>,
     message: String,
     label: &'static str,
     meant: Option<String>,
 }
 
 impl BadEntry {
-    fn new(message: impl Into<String>, label: &'static str) -> BadEntry {
-        BadEntry { message: message.into(), label, meant: None }
+    fn new(span: Range<usize>, message: impl Into<String>, label: &'static str) -> BadEntry {
+        BadEntry { span, message: message.into(), label, meant: None }
     }
 }
 
@@ -143,7 +137,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 ///
 /// # Errors
 /// The first mistake, with its place.
-fn entries(text: &str) -> Result<Vec<(Duration, Duration)>, (Range<usize>, BadEntry)> {
+fn entries(text: &str) -> Result<Vec<(Duration, Duration)>, BadEntry> {
     let mut lines = lines(text).map(|(at, line)| match (at, line.strip_prefix('\u{feff}')) {
         // Some editors mark text so.
         (0, Some(marked)) => ('\u{feff}'.len_utf8(), marked),
@@ -154,11 +148,11 @@ fn entries(text: &str) -> Result<Vec<(Duration, Duration)>, (Range<usize>, BadEn
         Some((_, line)) if line.split(',').map(str::trim).eq(HEADER.split(',')) => {}
         Some((at, line)) => {
             let message = format!("a recorded latency begins with the line {HEADER:?}, found {:?}", shortened(line));
-            return Err((at..at + line.len(), BadEntry::new(message, "expected at,latency")));
+            return Err(BadEntry::new(at..at + line.len(), message, "expected at,latency"));
         }
         None => {
             let message = format!("the file is empty: a recorded latency begins with the line {HEADER:?}");
-            return Err((0..0, BadEntry::new(message, "expected at,latency")));
+            return Err(BadEntry::new(0..0, message, "expected at,latency"));
         }
     }
     let mut entries: Vec<(Duration, Duration)> = Vec::new();
@@ -170,25 +164,26 @@ fn entries(text: &str) -> Result<Vec<(Duration, Duration)>, (Range<usize>, BadEn
             continue;
         }
         if let Some(empty) = end {
-            return Err((
+            return Err(BadEntry::new(
                 empty,
-                BadEntry::new("an empty line stands between two entries", "expected an entry, or the end"),
+                "an empty line stands between two entries",
+                "expected an entry, or the end",
             ));
         }
         if entries.len() == TRACE_ENTRIES_MAX {
             let message = LatencyError::TraceTooLong { entries: entries.len() + 1 }.to_string();
-            return Err((whole, BadEntry::new(message, "one too many")));
+            return Err(BadEntry::new(whole, message, "one too many"));
         }
         let Some((time, latency)) = line.split_once(',').filter(|(_, latency)| !latency.contains(',')) else {
             let message = format!("expected a time and a latency such as \"30s,180ms\", found {:?}", shortened(line));
-            return Err((whole, BadEntry::new(message, "expected two values")));
+            return Err(BadEntry::new(whole, message, "expected two values"));
         };
         let read = |start: usize, said: &str, column: &str| {
             let place = start + (said.len() - said.trim_start().len());
             let place = place..place + said.trim().len();
             parse_duration(said.trim()).map_err(|BadValue { message, suggestion }| {
                 let place = if place.is_empty() { whole.clone() } else { place };
-                (place, BadEntry { message: format!("`{column}`: {message}"), label: "here", meant: suggestion })
+                BadEntry { span: place, message: format!("`{column}`: {message}"), label: "here", meant: suggestion }
             })
         };
         let entry = (read(at, time, "at")?, read(at + time.len() + 1, latency, "latency")?);
@@ -196,19 +191,20 @@ fn entries(text: &str) -> Result<Vec<(Duration, Duration)>, (Range<usize>, BadEn
         match entries.last() {
             None if !entry.0.is_zero() => {
                 let message = LatencyError::TraceStartsLate { first: entry.0 }.to_string();
-                return Err((time_span, BadEntry::new(message, "expected 0s")));
+                return Err(BadEntry::new(time_span, message, "expected 0s"));
             }
             Some((before, _)) if entry.0 <= *before => {
                 let message = LatencyError::TraceOutOfOrder { before: *before, at: entry.0 }.to_string();
-                return Err((time_span, BadEntry::new(message, "expected a later time")));
+                return Err(BadEntry::new(time_span, message, "expected a later time"));
             }
             _ => entries.push(entry),
         }
     }
     if entries.is_empty() {
-        return Err((
+        return Err(BadEntry::new(
             0..HEADER.len().min(text.len()),
-            BadEntry::new("the file has no entry behind its first line", "expected an entry such as 0s,20ms"),
+            "the file has no entry behind its first line",
+            "expected an entry such as 0s,20ms",
         ));
     }
     Ok(entries)
