@@ -115,6 +115,10 @@ pub struct LinkSpec {
     pub corruption: u8,
     /// How long it is good and bad in turn.
     pub bursts_ms: Option<(u8, u8)>,
+    /// How many bytes take a millisecond, and how many messages may wait, if that is limited.
+    pub bandwidth: Option<(u16, Option<u8>)>,
+    /// How long copies travel, if not as the messages.
+    pub duplicate_latency: Option<Latency>,
 }
 
 /// A scripted fault.
@@ -194,6 +198,8 @@ pub enum OtherFault {
     SlowClock,
     /// The weather of the link from one to the other changes.
     Link,
+    /// That link is narrow.
+    NarrowLink,
     /// What one sends to the other is held.
     Hold,
     /// A random partition of all.
@@ -230,6 +236,10 @@ pub struct WorldSpec {
     pub network: LinkSpec,
     /// Links with weather of their own.
     pub links: Vec<LinkSpec>,
+    /// How long messages to oneself travel, if otherwise than usual.
+    pub loopback: Option<Latency>,
+    /// How many bytes of a node's pass in a millisecond, and how many messages may wait, if there is an uplink.
+    pub uplink: Option<(u8, u16, Option<u8>)>,
     /// The script.
     pub faults: Vec<FaultSpec>,
     /// What the control task does, if there is one.
@@ -269,15 +279,35 @@ fn latency() -> impl Strategy<Value = Latency> {
         (1u64..3).prop_map(move |min| Latency::pareto(ms(min), 1.5)),
         proptest::collection::vec(0u64..6, 1..5)
             .prop_map(move |list| Latency::empirical(list.into_iter().map(ms).collect::<Vec<_>>())),
+        proptest::collection::vec(0u64..8, 1..8).prop_map(move |list| {
+            let entries = (0..).zip(list).map(|(place, latency)| (ms(place * 3), ms(latency)));
+            Latency::trace(entries.collect::<Vec<_>>())
+        }),
     ]
 }
 
 fn link() -> impl Strategy<Value = LinkSpec> {
     let rough = (0u8..30, prop_oneof![2 => Just(0u8), 1 => 1..30u8], proptest::option::of((1u8..20, 1u8..20)));
     let ends = (any::<u8>(), any::<u8>());
-    (ends, latency(), 0u8..30, rough).prop_map(|((from, to), latency, loss, (duplicate, corruption, bursts_ms))| {
-        LinkSpec { from, to, latency, loss, duplicate, corruption, bursts_ms }
-    })
+    let queue = (proptest::option::weighted(0.3, bandwidth()), proptest::option::weighted(0.3, latency()));
+    (ends, latency(), 0u8..30, rough, queue).prop_map(
+        |((from, to), latency, loss, (duplicate, corruption, bursts_ms), (bandwidth, duplicate_latency))| LinkSpec {
+            from,
+            to,
+            latency,
+            loss,
+            duplicate,
+            corruption,
+            bursts_ms,
+            bandwidth,
+            duplicate_latency,
+        },
+    )
+}
+
+/// From 3 messages a millisecond to one in 30.
+fn bandwidth() -> impl Strategy<Value = (u16, Option<u8>)> {
+    (1u16..100, proptest::option::of(0u8..4))
 }
 
 fn fault() -> impl Strategy<Value = FaultSpec> {
@@ -296,6 +326,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
                     OtherFault::Fast,
                     OtherFault::SlowClock,
                     OtherFault::Link,
+                    OtherFault::NarrowLink,
                     OtherFault::Hold,
                     OtherFault::Partition,
                     OtherFault::Rack,
@@ -339,14 +370,21 @@ pub fn any_world() -> impl Strategy<Value = WorldSpec> {
     (
         proptest::collection::vec(node(), 1..=6),
         link(),
-        proptest::collection::vec(link(), 0..4),
+        (
+            proptest::collection::vec(link(), 0..4),
+            proptest::option::weighted(
+                0.3,
+                (any::<u8>(), bandwidth()).prop_map(|(node, (rate, queue))| (node, rate, queue)),
+            ),
+            proptest::option::weighted(0.3, latency()),
+        ),
         proptest::collection::vec(fault(), 0..3),
         proptest::collection::vec(act(), 0..6),
         proptest::option::weighted(0.2, 1u8..80),
     )
-        .prop_map(|(mut nodes, network, links, faults, control, end_at_ms)| {
+        .prop_map(|(mut nodes, network, (links, uplink, loopback), faults, control, end_at_ms)| {
             nodes[0].client = true;
-            WorldSpec { nodes, network, links, faults, control, end_at_ms }
+            WorldSpec { nodes, network, links, uplink, loopback, faults, control, end_at_ms }
         })
 }
 
@@ -525,6 +563,15 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
             let ms = |ms: u8| Duration::from_millis(u64::from(ms));
             link.bursts(Bursts::new(ms(good), ms(bad)).loss(Ratio::new(9, 10)));
         }
+        if let Some((rate, queue)) = spec.bandwidth {
+            link.bandwidth_bits_per_second(u64::from(rate) * 8_000);
+            if let Some(queue) = queue {
+                link.queue_bytes(u64::from(queue) * 30);
+            }
+        }
+        if let Some(latency) = &spec.duplicate_latency {
+            link.duplicate_latency(latency.clone());
+        }
     };
     for (index, node) in spec.nodes.iter().enumerate() {
         let (node, guard) = (Rc::new(node.clone()), Guard::new(living));
@@ -541,6 +588,16 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
     world.disk("node-0").read_failure(loss).write_failure(corruption).torn(Ratio::ONE).capacity_bytes(4_000);
     for link in &spec.links {
         weather(&mut world.link_one_way(name(link.from, count), name(link.to, count)), link);
+    }
+    if let Some(latency) = &spec.loopback {
+        world.loopback().latency(latency.clone());
+    }
+    if let Some((node, rate, queue)) = spec.uplink {
+        let mut uplink = world.uplink(name(node, count));
+        uplink.bandwidth_bits_per_second(u64::from(rate) * 8_000);
+        if let Some(queue) = queue {
+            uplink.queue_bytes(u64::from(queue) * 30);
+        }
     }
     for (number, fault) in spec.faults.iter().enumerate() {
         match fault {
@@ -585,6 +642,9 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
                     OtherFault::SlowClock => fault::clock_drift(a, -333_333),
                     OtherFault::Link => fault::link_one_way(a, b, |link| {
                         link.latency(Latency::uniform(ms(1), ms(9))).loss(Ratio::new(1, 4)).duplicate(Ratio::new(1, 3));
+                    }),
+                    OtherFault::NarrowLink => fault::link_one_way(a, b, |link| {
+                        link.bandwidth_bits_per_second(64_000).queue_bytes(60);
                     }),
                     OtherFault::Hold => fault::hold_one_way(a, b),
                     OtherFault::Partition if count > 1 => fault::random_partition("*", fault::Split::Any),

@@ -46,6 +46,21 @@ pub const STORM_BUGS: &[Bug] = &[
         property: "appended-once",
         causes: &[&[SiteKind::Rule]],
     },
+    Bug { name: "a link that is narrow for a while", build: narrow_link, property: "never-given-up", causes: FAULT },
+    Bug {
+        name: "a spike in a recorded latency",
+        build: recorded_spike,
+        property: "answered-in-time",
+        // The question is late, or its answer is.
+        causes: &[&[SiteKind::Latency]],
+    },
+    Bug { name: "a copy that comes late", build: late_copy, property: "paid-once", causes: &[&[SiteKind::Duplicate]] },
+    Bug {
+        name: "a slow message to oneself",
+        build: slow_loopback,
+        property: "ticks-in-time",
+        causes: &[&[SiteKind::Latency]],
+    },
 ];
 
 /// Beside the bug: who talks, and weather that draws.
@@ -486,6 +501,130 @@ fn flapping(world: &mut World) {
     world.fault(down.at(800.ms()).lasts(320.ms()).every(500.ms()).times(2).named("flaps"));
     world.check(always("never-silent", ()).on("silence", |(), (): ()| {
         ensure!(false, "nothing was heard for 300 ms");
+        Ok(())
+    }));
+}
+
+/// A copier counts the parts of each picture that come within 120 ms, and gives up when half of them are missing. Where the link is narrow they wait for each
+/// other, and those that find no room are lost.
+fn narrow_link(world: &mut World) {
+    const PARTS: usize = 10;
+    world.node("camera", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        for _ in 0..10 {
+            sleep(150.ms()).await;
+            for _ in 0..PARTS {
+                endpoint.send_to("copier:80", 1, &[0; 972]).await.unwrap();
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    world.client("copier", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let start = Instant::now();
+        for picture in 1..=10u64 {
+            let mut parts = 0;
+            let ends = start + (picture * 150 + 120).ms();
+            while let Ok(Ok(_)) = squall::time::timeout_at(ends, endpoint.recv_from(1, &mut [0; 972])).await {
+                parts += 1;
+            }
+            if parts < PARTS / 2 {
+                publish("given up", picture);
+            }
+        }
+    });
+    weather(world, 300.ms());
+    // Narrow, and wide enough: all parts are there in 100 ms.
+    world.network().bandwidth_bits_per_second(10_000_000);
+    for (from, to, at_ms) in [("echo-*", "chatter-*", 50), ("copier", "camera", 200), ("camera", "copier", 700)] {
+        let narrow = fault::link_one_way(from, to, |link| {
+            link.bandwidth_bits_per_second(160_000).queue_bytes(3_000);
+        });
+        world.fault(narrow.at(at_ms.ms()).lasts(300.ms()));
+    }
+    let wide = fault::link_one_way("camera", "copier", |link| {
+        link.bandwidth_bits_per_second(800_000);
+    });
+    world.fault(wide.at(1_050.ms()).lasts(200.ms()));
+    world.check(always("never-given-up", ()).on("given up", |(), picture: u64| {
+        ensure!(false, "picture {picture} was given up");
+        Ok(())
+    }));
+}
+
+/// Who asks waits for 90 ms and no longer. On most days that is enough.
+fn recorded_spike(world: &mut World) {
+    world.node("oracle", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        endpoint.add_rpc_handler(|Read| async { 7 });
+        std::future::pending::<()>().await;
+    });
+    world.client("asker", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for _ in 0..40 {
+            let is_answered = endpoint.call_timeout("oracle:80", Read, 90.ms()).await.is_ok();
+            publish("answered", is_answered);
+            sleep(15.ms()).await;
+        }
+    });
+    weather(world, 300.ms());
+    let recorded = [(0, 10), (120, 30), (180, 10), (400, 100), (450, 40), (500, 10), (900, 10)];
+    let recorded = recorded.map(|(at_ms, latency_ms): (u64, u64)| (at_ms.ms(), latency_ms.ms()));
+    world.link("asker", "oracle").latency(Latency::trace(recorded)).loss(percent(0));
+    world.check(always("answered-in-time", ()).on("answered", |(), is_answered: bool| {
+        ensure!(is_answered, "nothing was answered for 90 ms");
+        Ok(())
+    }));
+}
+
+/// A bank knows the payments of the last 100 ms, so that none is made twice; a copy that comes later it doesn't know.
+fn late_copy(world: &mut World) {
+    world.node("bank", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut known: Vec<(u8, Instant)> = Vec::new();
+        let mut number = [0; 1];
+        loop {
+            endpoint.recv_from(1, &mut number).await.unwrap();
+            known.retain(|(_, at)| at.elapsed() < 100.ms());
+            if known.iter().all(|(other, _)| *other != number[0]) {
+                known.push((number[0], Instant::now()));
+                publish("paid", number[0]);
+            }
+        }
+    });
+    world.client("payer", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for number in 0..40u8 {
+            endpoint.send_to("bank:80", 1, &[number]).await.unwrap();
+            sleep(10.ms()).await;
+        }
+        sleep(500.ms()).await;
+    });
+    weather(world, 300.ms());
+    world.network().duplicate(percent(10)).duplicate_latency(exponential(40.ms()));
+    world.check(always("paid-once", 0u64).on("paid", |paid, number: u8| {
+        ensure!(*paid & 1 << number == 0, "payment {number} was made twice");
+        *paid |= 1 << number;
+        Ok(())
+    }));
+}
+
+/// A node tells itself that time goes on, and takes it for granted that this takes no time.
+fn slow_loopback(world: &mut World) {
+    world.client("clock", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        for _ in 0..60 {
+            sleep(5.ms()).await;
+            let sent = Instant::now();
+            endpoint.send_to("127.0.0.1:80", 1, &[]).await.unwrap();
+            endpoint.recv_from(1, &mut []).await.unwrap();
+            publish("tick", sent.elapsed() < 1.ms());
+        }
+    });
+    weather(world, 300.ms());
+    world.loopback().latency(exponential(200.us()));
+    world.check(always("ticks-in-time", ()).on("tick", |(), is_in_time: bool| {
+        ensure!(is_in_time, "a tick took a millisecond");
         Ok(())
     }));
 }

@@ -638,3 +638,30 @@ fn what_ends_an_exploration_leaves_what_was_found() {
         std::fs::remove_file(place.path("result.xml")).expect("it is there");
     }
 }
+
+/// Whoever makes a scenario again (a process of a run, a kept failure) finds its recording again, from wherever that is; what is wrong with it is input.
+#[test]
+fn a_recorded_latency_is_found_again() {
+    let place = Place::new();
+    let slow = "at,latency\n0s,3ms\n1s,80ms\n2s,3ms\n";
+    place.write("deep/recorded/wan.csv", slow);
+    for isolation in ["thread", "process"] {
+        let text = "program = \"impatient\"\nseeds = \"0..4\"\nnetwork.latency = { trace = \"recorded/wan.csv\" }\n";
+        place.write("deep/wide.toml", &format!("{text}isolation = \"{isolation}\"\n"));
+        let found = place.json(&["explore", "deep/wide.toml", "--out", "kept"]).expect(100).summary();
+        let kept = found["failures"][0]["file"].as_str().expect("it is kept");
+        let replayed = place.json(&["replay", kept]).expect(100).summary();
+        assert_eq!(replayed["outcome"], "same");
+        let calm = place.json(&["run", "deep/wide.toml", "--seed", "1", "--set", "network.latency=3ms"]).expect(0);
+        assert_eq!(calm.summary()["verdict"], "pass");
+        std::fs::remove_dir_all(place.path("kept")).expect("removed");
+    }
+    for (text, said) in [("at;latency\n", "begins with the line"), ("at,latency\n0s,fast\n", "expected a duration")] {
+        place.write("deep/recorded/wan.csv", text);
+        let finished = place.squall(&["run", "deep/wide.toml"]).expect(2);
+        assert!(finished.stderr.contains(said) && finished.stderr.contains("wan.csv"), "{}", finished.stderr);
+    }
+    std::fs::remove_file(place.path("deep/recorded/wan.csv")).expect("removed");
+    let finished = place.squall(&["run", "deep/wide.toml"]).expect(2);
+    assert!(finished.stderr.contains("can't be read"), "{}", finished.stderr);
+}

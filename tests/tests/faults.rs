@@ -982,7 +982,14 @@ fn impossible_faults_are_refused() {
         (|| crash("store-0").at_point("a", Ratio::ONE).stagger(1.ms()), "leave out `every`"),
         (|| crash("store-*").together().stagger(1.ms()), "leave out `together` or `stagger`"),
         (|| fault::link("store-0", "client", |_| {}), "changes something of its weather"),
-        (|| fault::link("store-0", "store-0", |link| drop(link.loss(Ratio::ONE))), "a link has two ends"),
+        (
+            || {
+                fault::link("store-0", "store-0", |link| {
+                    link.loss(Ratio::ONE);
+                })
+            },
+            "a link has two ends",
+        ),
         (|| fault::hold("client", "cl*"), "a link has two ends"),
         (|| crash(["store-0", "nobody"]).stagger(1.ms()), "names \"nobody\""),
     ];

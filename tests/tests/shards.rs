@@ -287,7 +287,10 @@ fn what_does_not_belong_together_is_refused() {
     place.scenario("two-faults", "about = \"Another one\"\n");
     place.squall(&["explore", &file, "--shard", "2/3", "--out", "others"]).expect(100);
     let other = "others/two-faults/shard-2-of-3.jsonl.zst".to_string();
-    refused(&[shards[0].clone(), other, shards[2].clone()], "the text of the scenario's file differs");
+    refused(
+        &[shards[0].clone(), other, shards[2].clone()],
+        "the text of the scenario's file or of a recording differs",
+    );
     refused(std::slice::from_ref(&file), "two-faults.toml is no shard, or a damaged one");
     refused(&["nowhere.jsonl.zst".to_string()], "nowhere.jsonl.zst can't be read");
     refused(&["others".to_string()], "others can't be read: it is a directory");

@@ -144,6 +144,21 @@ fn loss_and_duplication_are_as_configured() {
     }
 }
 
+/// Copies take as long as is said of them, and the messages as long as is said of those.
+#[test]
+fn copies_take_their_own_time() {
+    let exponential = |mean_ns: f64| [0.1, 0.5, 0.9, 0.99].map(|share: f64| (share, -mean_ns * (1.0 - share).ln()));
+    for (mean_us, right) in [(20_000, true), (22_000, false), (18_000, false)] {
+        let measured = measure_link(13, move |link| {
+            link.latency(Latency::exponential(5.ms())).duplicate(Ratio::ONE);
+            link.duplicate_latency(Latency::exponential(Duration::from_micros(mean_us)));
+        });
+        let [messages, copies] = &measured.latencies_ns;
+        assert!(fits(messages, &exponential(5_000_000.0)));
+        assert_eq!(fits(copies, &exponential(20_000_000.0)), right, "{mean_us} µs");
+    }
+}
+
 /// One bit of a message is flipped, any of them, in as many as is said; without that, none.
 #[test]
 fn corruption_is_as_configured() {

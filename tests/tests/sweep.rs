@@ -554,3 +554,55 @@ fn every_wrong_argument_is_a_message_with_its_place() {
     let finished = place.json(&["sweep", &file, "--vary", "network.loss=1%", "--seeds", "5..5"]).expect(4);
     assert!(finished.stderr.contains("nothing ran"), "{}", finished.stderr);
 }
+
+/// Ten times the bandwidth is a tenth of the time that a call's bytes take, there and back.
+#[test]
+fn bandwidths_are_varied() {
+    let place = Place::new();
+    let file = place.scenario("impatient", "network.latency = \"1ms\"\n");
+    let p50s = |vary: &str| {
+        let finished = place.sweep(&file, &["--vary", vary]).expect(0);
+        let cells = cells(&finished);
+        let p50 = |cell: &Value| cell["latency_ns"]["p50"].as_u64().expect("a number") - 2_000_000;
+        cells.iter().map(|cell| (settings(cell)[0].to_string(), p50(cell))).collect::<Vec<_>>()
+    };
+    let found = p50s("network.bandwidth=1Mbit/s..=100Mbit/s:3log");
+    let (bandwidths, times): (Vec<String>, Vec<u64>) = found.into_iter().unzip();
+    assert_eq!(bandwidths, ["1Mbit/s", "10Mbit/s", "100Mbit/s"]);
+    // Two messages of 28 bytes and a few, at a microsecond for each bit.
+    assert!((2 * 28 * 8_000..2 * 60 * 8_000).contains(&times[0]), "{times:?}");
+    assert!(times[0].abs_diff(10 * times[1]) <= 20 && times[1].abs_diff(10 * times[2]) <= 20, "{times:?}");
+    // One link alone; and the uplink of both servers, which is one way of the two.
+    let of_link = p50s("link.client-0:server-*.bandwidth=1Mbit/s,1Gbit/s");
+    assert!(of_link[0].1 < times[0] && of_link[1].1 < times[2], "{of_link:?}");
+    let threshold = place.sweep(&file, &["--find", "network.bandwidth=1kbit/s..=1Mbit/s"]).expect(0);
+    let found = thresholds(&threshold);
+    // At 98 ms for all bits of a call it is just in time.
+    let fails = found[0]["fails"]["value"].as_str().expect("text").to_string();
+    assert!(fails.ends_with("kbit/s"), "{fails}");
+    for (range, said) in [
+        ("1Mbit/s..=100ms:3", "and these are a bandwidth and a duration"),
+        ("1Mbps/s..=1Gbit/s:3", "expected a bandwidth such as"),
+        ("0Mbit/s..=1Gbit/s:3", "expected more than nothing"),
+        ("1Mbit/s..=0.1Gbit/s", "doesn't say how many values"),
+    ] {
+        let finished = place.sweep(&file, &["--vary", &format!("network.bandwidth={range}")]).expect(2);
+        let shown = finished.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(said), "{range}: {shown}");
+    }
+}
+
+/// Recordings are varied like any other value: each cell is read from files of its own.
+#[test]
+fn recordings_are_varied() {
+    let place = Place::new();
+    place.write("fast.csv", "at,latency\n0s,3ms\n");
+    place.write("slow.csv", "at,latency\n0s,20ms\n");
+    let file = place.scenario("impatient", "");
+    let vary = "network.latency={ trace = \"fast.csv\" },{ trace = \"slow.csv\" },5ms";
+    let finished = place.sweep(&file, &["--vary", vary]).expect(0);
+    let p50s: Vec<Value> = cells(&finished).iter().map(|cell| cell["latency_ns"]["p50"].clone()).collect();
+    assert_eq!(p50s, [json!(6_000_000), json!(40_000_000), json!(10_000_000)]);
+    let missing = place.sweep(&file, &["--vary", "network.latency={ trace = \"none.csv\" },5ms"]).expect(2);
+    assert!(missing.stderr.contains("none.csv can't be read"), "{}", missing.stderr);
+}

@@ -159,7 +159,7 @@ impl Setup {
             ("build, the program's lock file and sources,", |setup| setup.build.to_string()),
             ("scenario", |setup| setup.scenario.clone()),
             ("list of settings", |setup| format!("{:?}", setup.set)),
-            ("text of the scenario's file", |setup| setup.fingerprint.to_string()),
+            ("text of the scenario's file or of a recording", |setup| setup.fingerprint.to_string()),
             ("property that is to fail", |setup| setup.expect.clone().unwrap_or_else(|| "none".to_string())),
             ("list of properties", |setup| format!("{:?}", setup.properties)),
             ("list of goals", |setup| format!("{:?}", setup.goals)),

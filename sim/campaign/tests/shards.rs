@@ -280,7 +280,7 @@ fn what_does_not_belong_together_is_refused_with_both_names() {
         (|setup| setup.build = Digest(9), "build"),
         (|setup| setup.scenario = "lock".to_string(), "scenario"),
         (|setup| setup.set.clear(), "settings"),
-        (|setup| setup.fingerprint = Digest(9), "text of the scenario's file"),
+        (|setup| setup.fingerprint = Digest(9), "text of the scenario's file or of a recording"),
         (|setup| setup.seeds = SeedRange::new(0, 31), "range of seeds"),
         (|setup| setup.strategy = Some("fifo".parse().unwrap()), "strategy"),
         (|setup| setup.max_failures = None, "failures to stop at"),

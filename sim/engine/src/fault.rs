@@ -54,7 +54,7 @@ pub(crate) enum What {
         nodes: Vec<String>,
         reach: u32,
     },
-    Weather(LinkRule),
+    Weather(Box<LinkRule>),
     Hold {
         from: String,
         to: String,
@@ -222,7 +222,7 @@ pub fn ring(nodes: impl Nodes, reach: u32) -> Fault {
 }
 
 /// The weather between two nodes changes, both ways, as `weather` says; what it leaves out stays as it is. Patterns with `*` name several nodes. Messages that are
-/// under way already arrive as they would have.
+/// under way already arrive as they would have; those that wait to be sent go on with the bandwidth that is so now, and at once if there is no limit any more.
 ///
 /// ```
 /// # use squall_engine::{fault, latency::Latency};
@@ -281,7 +281,7 @@ impl Fault {
         let mut rule = LinkRule { from, to, both_ways, ..LinkRule::default() };
         weather(&mut Link(&mut rule));
         assert!(!rule.says_nothing(), "a fault of a link changes something of its weather");
-        Fault::new(What::Weather(rule))
+        Fault::new(What::Weather(Box::new(rule)))
     }
 
     /// When it happens, from the run's start.
@@ -586,7 +586,8 @@ impl Fault {
                 nodes.iter().map(String::as_str).collect()
             }
             What::Partition { groups, .. } => groups.iter().flatten().map(String::as_str).collect(),
-            What::Weather(LinkRule { from, to, .. }) | What::Hold { from, to, .. } => vec![from, to],
+            What::Weather(rule) => vec![&rule.from, &rule.to],
+            What::Hold { from, to, .. } => vec![from, to],
         };
         names.into_iter()
     }

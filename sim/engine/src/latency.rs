@@ -17,6 +17,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The greatest latency in nanoseconds: 2^62, about 146 years.
@@ -81,7 +82,18 @@ pub enum Latency {
     ///
     /// The order of the list does not matter; a latency that occurs twice is twice as likely.
     Empirical(Vec<Duration>),
+    /// A recording that is replayed: whatever begins at an instant takes the latency that was recorded for it.
+    ///
+    /// Each entry is a time, from the run's start, and the latency from that time on, up to the time of the next one. The times begin at zero and rise.
+    /// The last entry is as long as the one before it; then all begins anew. A single entry is a fixed latency.
+    ///
+    /// It is drawn from nothing: what a message takes follows from when it leaves. As a distribution it is that of the latencies over time, so that its
+    /// median, which is calm weather, is the latency that half of the time stays below.
+    Trace(Arc<[(Duration, Duration)]>),
 }
+
+/// A [`Latency::Trace`] has so many entries at the most.
+pub const TRACE_ENTRIES_MAX: usize = 1_000_000;
 
 impl Latency {
     /// Always `latency`.
@@ -120,6 +132,12 @@ impl Latency {
     #[must_use]
     pub fn empirical(latencies: impl Into<Vec<Duration>>) -> Self {
         Self::Empirical(latencies.into())
+    }
+
+    /// A recording that is replayed: times from the run's start, and the latency from each on. See [`Latency::Trace`].
+    #[must_use]
+    pub fn trace(entries: impl Into<Vec<(Duration, Duration)>>) -> Self {
+        Self::Trace(entries.into().into())
     }
 
     /// Says whether the parameters describe a distribution.
@@ -162,6 +180,24 @@ impl Latency {
                 }
                 for latency in latencies {
                     checked_ns("empirical latency", *latency)?;
+                }
+            }
+            Self::Trace(entries) => {
+                let Some((first, _)) = entries.first() else { return Err(LatencyError::EmptyTrace) };
+                if entries.len() > TRACE_ENTRIES_MAX {
+                    return Err(LatencyError::TraceTooLong { entries: entries.len() });
+                }
+                if !first.is_zero() {
+                    return Err(LatencyError::TraceStartsLate { first: *first });
+                }
+                for pair in entries.windows(2) {
+                    if pair[1].0 <= pair[0].0 {
+                        return Err(LatencyError::TraceOutOfOrder { before: pair[0].0, at: pair[1].0 });
+                    }
+                }
+                for (at, latency) in entries.iter() {
+                    checked_ns("time of a trace", *at)?;
+                    checked_ns("latency of a trace", *latency)?;
                 }
             }
         }
@@ -222,6 +258,7 @@ impl Latency {
                 sorted_ns.sort_unstable();
                 Inverse::Empirical { sorted_ns }
             }
+            Self::Trace(entries) => Inverse::Trace { trace: Box::new(Trace::new(entries)?) },
         };
         Ok(InverseTable { inverse })
     }
@@ -264,6 +301,25 @@ pub enum LatencyError {
     },
     /// An empirical distribution without any latency.
     EmptyList,
+    /// A trace without an entry.
+    EmptyTrace,
+    /// A trace of more than [`TRACE_ENTRIES_MAX`] entries.
+    TraceTooLong {
+        /// How many it has.
+        entries: usize,
+    },
+    /// A trace that doesn't begin at zero.
+    TraceStartsLate {
+        /// When it begins.
+        first: Duration,
+    },
+    /// A trace whose times don't rise.
+    TraceOutOfOrder {
+        /// The time of an entry.
+        before: Duration,
+        /// The time of the next one, which isn't later.
+        at: Duration,
+    },
 }
 
 impl fmt::Display for LatencyError {
@@ -285,6 +341,16 @@ impl fmt::Display for LatencyError {
                 write!(formatter, "shape must be finite and above zero, not {shape}")
             }
             Self::EmptyList => write!(formatter, "an empirical latency needs at least one entry"),
+            Self::EmptyTrace => write!(formatter, "a trace needs at least one entry"),
+            Self::TraceTooLong { entries } => {
+                write!(formatter, "a trace has at most {TRACE_ENTRIES_MAX} entries, not {entries}")
+            }
+            Self::TraceStartsLate { first } => {
+                write!(formatter, "a trace begins at 0s, not at {first:?}: say what is so until then")
+            }
+            Self::TraceOutOfOrder { before, at } => {
+                write!(formatter, "the times of a trace rise, and {at:?} stands behind {before:?}")
+            }
         }
     }
 }
@@ -293,8 +359,8 @@ impl Error for LatencyError {}
 
 /// A compiled [`Latency`]: the integer inverse of its distribution function.
 ///
-/// [`Fixed`](Latency::Fixed), [`Uniform`](Latency::Uniform) and
-/// [`Empirical`](Latency::Empirical) are exact. For the others, the quantiles at the nodes of the
+/// [`Fixed`](Latency::Fixed), [`Uniform`](Latency::Uniform), [`Empirical`](Latency::Empirical) and
+/// [`Trace`](Latency::Trace) are exact. For the others, the quantiles at the nodes of the
 /// table are the formula's, rounded to the nanosecond, and the quantiles between them are
 /// interpolated. From the quantile 2^-65 to the quantile 1 - 2^-65 the result is off by at most
 /// 0.1 % or 1 ns, whichever is more, provided that a Pareto shape is at least 0.2 and a lognormal
@@ -321,7 +387,23 @@ impl InverseTable {
                 // `scaled` answers less than the length, so this neither truncates nor panics.
                 sorted_ns[scaled(word, sorted_ns.len() as u64) as usize]
             }
+            Inverse::Trace { trace } => trace.quantile_ns(word),
         }
+    }
+
+    /// The latency in nanoseconds of what begins at `now_ns` nanoseconds from the run's start, for a random `word`: [`InverseTable::quantile_ns`], but
+    /// for a trace, where the time says it all.
+    #[must_use]
+    pub fn latency_ns(&self, word: u64, now_ns: u64) -> u64 {
+        match &self.inverse {
+            Inverse::Trace { trace } => trace.at_ns(now_ns),
+            _ => self.quantile_ns(word),
+        }
+    }
+
+    /// Whether it is a trace's.
+    pub(crate) fn follows_time(&self) -> bool {
+        matches!(self.inverse, Inverse::Trace { .. })
     }
 
     /// The median in nanoseconds, the latency in calm weather: `quantile_ns(1 << 63)`.
@@ -355,6 +437,53 @@ enum Inverse {
     Interpolated { nodes_ns: Box<Nodes> },
     /// Never empty.
     Empirical { sorted_ns: Box<[u64]> },
+    /// See [`Latency::Trace`].
+    Trace { trace: Box<Trace> },
+}
+
+/// A compiled [`Latency::Trace`].
+#[derive(Clone, PartialEq)]
+struct Trace {
+    /// Times and the latencies from each on; never empty, from 0, rising.
+    entries_ns: Box<[(u64, u64)]>,
+    /// After that it begins anew; above 0.
+    period_ns: u64,
+    /// Latencies, rising, each with how much of the period has it or a lesser one.
+    by_latency_ns: Box<[(u64, u64)]>,
+}
+
+impl Trace {
+    fn new(entries: &[(Duration, Duration)]) -> Result<Trace, LatencyError> {
+        let in_ns = |(at, latency): &(Duration, Duration)| {
+            Ok((checked_ns("time of a trace", *at)?, checked_ns("latency of a trace", *latency)?))
+        };
+        let entries_ns = entries.iter().map(in_ns).collect::<Result<Box<[(u64, u64)]>, LatencyError>>()?;
+        let period_ns = match *entries_ns {
+            [.., (before_ns, _), (last_ns, _)] => last_ns + (last_ns - before_ns),
+            _ => 1,
+        };
+        let ends_ns = entries_ns.iter().skip(1).map(|(at_ns, _)| *at_ns).chain([period_ns]);
+        let lasting = entries_ns.iter().zip(ends_ns).map(|((at_ns, latency_ns), end_ns)| (*latency_ns, end_ns - at_ns));
+        let mut by_latency_ns: Box<[(u64, u64)]> = lasting.collect();
+        by_latency_ns.sort_unstable();
+        let mut so_far_ns = 0;
+        for (_, lasts_ns) in &mut by_latency_ns {
+            so_far_ns += *lasts_ns;
+            *lasts_ns = so_far_ns;
+        }
+        Ok(Trace { entries_ns, period_ns, by_latency_ns })
+    }
+
+    fn at_ns(&self, now_ns: u64) -> u64 {
+        let now_ns = now_ns % self.period_ns;
+        // The first begins at 0.
+        self.entries_ns[self.entries_ns.partition_point(|(at_ns, _)| *at_ns <= now_ns) - 1].1
+    }
+
+    fn quantile_ns(&self, word: u64) -> u64 {
+        let place_ns = scaled(word, self.period_ns);
+        self.by_latency_ns[self.by_latency_ns.partition_point(|(_, so_far_ns)| *so_far_ns <= place_ns)].0
+    }
 }
 
 // The layout of an interpolation table.

@@ -38,6 +38,7 @@ pub mod rpc;
 pub mod rule;
 mod run;
 mod script;
+mod send_queues;
 pub mod task;
 pub mod time;
 pub mod workload;
@@ -47,7 +48,8 @@ pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use world::{
-    Bursts, ClockSettings, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, RoleUse, World, describe, matches,
+    BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Heal, Limits, Link, Loopback, MESSAGE_HEADER_BYTES,
+    NodeBuilder, NodeOutput, OnPanic, RoleUse, Uplink, World, describe, matches,
 };
 
 /// Makes a fact known: to properties, to control tasks ([`Cluster::published`]) and to the trace. The value goes as JSON.

@@ -26,23 +26,27 @@ use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
 use crate::rule::Rules;
-use crate::world::{LinkRule, duration_ns, matches};
+use crate::send_queues::{SendLimits, SendQueues};
+use crate::world::{LinkRule, MESSAGE_HEADER_BYTES, UplinkRule, duration_ns, matches};
 
-/// How long a message from a node to itself takes. It has no weather and no decisions but its order.
+/// How long a message from a node to itself takes, if nothing else is said. It has no weather and no decisions but its order.
 const LOOPBACK_NS: u64 = 10_000;
 
 struct Weather {
     latency: Arc<InverseTable>,
     loss: Threshold,
     duplicate: Threshold,
+    /// If copies have another latency than the messages.
+    duplicate_latency: Option<Arc<InverseTable>>,
     corruption: Threshold,
     bursts: Option<BurstTimes>,
     /// Whether a rule may concern a message.
     has_rules: bool,
-    /// Whether anything but latency and plain loss may happen to a message.
+    /// Whether anything but a latency that is drawn and plain loss may happen to a message.
     is_rough: bool,
+    limits: SendLimits,
     /// Which rules it was made of, to find it again.
-    made_of: [usize; 5],
+    made_of: [usize; 8],
 }
 
 /// For how long a link is good and bad in turn, and what it loses when it is bad.
@@ -491,6 +495,15 @@ pub(crate) struct Network {
     free_sockets: Vec<u32>,
     /// By sender and receiver, of links that lose in bursts.
     bursts: BTreeMap<(NodeId, NodeId), BurstState>,
+    uplinks: Vec<UplinkRule>,
+    /// If what nodes send to themselves takes another time than usual.
+    loopback: Option<Arc<InverseTable>>,
+    /// Whether any bandwidth is limited, or was.
+    has_queues: bool,
+    /// By sender, where anything has been queued.
+    queues: BTreeMap<NodeId, SendQueues>,
+    /// Whether there are queues or obstacles: otherwise what is sent goes out at once.
+    is_hindered: bool,
     /// Partitions and holds.
     obstacles: Vec<Obstacle>,
     /// Messages that have arrived where they are held, in that order.
@@ -547,10 +560,16 @@ pub(crate) fn compiled(latency: &Latency) -> Arc<InverseTable> {
 }
 
 impl Network {
-    pub(crate) fn new(default: LinkRule, links: Vec<LinkRule>) -> Network {
+    pub(crate) fn new(
+        default: LinkRule,
+        links: Vec<LinkRule>,
+        uplinks: Vec<UplinkRule>,
+        loopback: Option<&Latency>,
+    ) -> Network {
         let mut rules = vec![default];
         rules.extend(links);
         let tables = rules.iter().map(|rule| rule.latency.as_ref().map(compiled)).collect();
+        let has_queues = !uplinks.is_empty() || rules.iter().any(|rule| rule.bandwidth_bits_per_second.is_some());
         Network {
             rules_of_world: rules.len(),
             rules,
@@ -563,6 +582,11 @@ impl Network {
             sockets: Vec::new(),
             free_sockets: Vec::new(),
             bursts: BTreeMap::new(),
+            uplinks,
+            loopback: loopback.map(compiled),
+            has_queues,
+            queues: BTreeMap::new(),
+            is_hindered: has_queues,
             obstacles: Vec::new(),
             held: Vec::new(),
             changed: Vec::new(),
@@ -658,7 +682,7 @@ impl Network {
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let nodes_at = (from, to);
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
-        let mut made_of = [0usize; 5];
+        let mut made_of = [0usize; 8];
         let is_calm = !self.changed.is_empty() && self.is_calm(nodes_at.0, nodes_at.1);
         let of_faults = self.changed.iter().map(|(_, index)| *index).filter(|_| !is_calm);
         for index in (1..self.rules_of_world).chain(of_faults) {
@@ -681,6 +705,15 @@ impl Network {
                 if rule.bursts.is_some() {
                     made_of[4] = index;
                 }
+                if rule.bandwidth_bits_per_second.is_some() {
+                    made_of[5] = index;
+                }
+                if rule.queue_bytes.is_some() {
+                    made_of[6] = index;
+                }
+                if rule.duplicate_latency.is_some() {
+                    made_of[7] = index;
+                }
             }
         }
         let has_rules = self.rules_on_messages.concern(from, to);
@@ -702,14 +735,21 @@ impl Network {
                 block_ns: both_ns.saturating_mul(TIMES_OF_BLOCK / 2),
             }
         });
+        let latency = Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it"));
+        let follows_time = latency.follows_time();
         self.weathers.push(Weather {
-            latency: Arc::clone(self.tables[made_of[0]].as_ref().expect("the rule was chosen for it")),
+            latency,
             loss: share(self.rules[made_of[1]].loss),
             has_rules,
-            is_rough: has_rules || bursts.is_some() || !duplicate.is_never() || !corruption.is_never(),
+            is_rough: has_rules || bursts.is_some() || !duplicate.is_never() || !corruption.is_never() || follows_time,
             duplicate,
+            duplicate_latency: self.rules[made_of[7]].duplicate_latency.as_ref().map(compiled),
             corruption,
             bursts,
+            limits: SendLimits {
+                bandwidth_bits_per_second: self.rules[made_of[5]].bandwidth_bits_per_second,
+                queue_bytes: self.rules[made_of[6]].queue_bytes,
+            },
             made_of,
         });
         (self.weathers.len() - 1) as u32
@@ -812,6 +852,7 @@ impl Network {
     pub(crate) fn start_cut(&mut self, cut: Cut, holds: bool) -> u64 {
         self.begun += 1;
         self.obstacles.push(Obstacle { id: self.begun, cut, holds });
+        self.is_hindered = true;
         self.begun
     }
 
@@ -820,6 +861,8 @@ impl Network {
         self.begun += 1;
         self.changed.push((self.begun, self.rules.len()));
         self.tables.push(rule.latency.as_ref().map(compiled));
+        self.has_queues |= rule.bandwidth_bits_per_second.is_some();
+        self.is_hindered |= self.has_queues;
         self.rules.push(rule);
         self.find_weathers_anew(nodes);
         self.begun
@@ -856,7 +899,27 @@ impl Network {
     pub(crate) fn heal(&mut self) -> bool {
         let before = self.obstacles.len();
         self.obstacles.retain(|obstacle| obstacle.holds);
+        self.is_hindered = self.has_queues || !self.obstacles.is_empty();
         self.obstacles.len() < before
+    }
+
+    // --- queues -------------------------------------------------------------------------------------------------------
+
+    /// What all links of a node share.
+    fn uplink_of(&self, node: &Node) -> SendLimits {
+        let rules = self.uplinks.iter().filter(|rule| matches(&rule.node, &node.name));
+        rules.fold(SendLimits::default(), |limits, rule| SendLimits {
+            bandwidth_bits_per_second: rule.limits.bandwidth_bits_per_second.or(limits.bandwidth_bits_per_second),
+            queue_bytes: rule.limits.queue_bytes.or(limits.queue_bytes),
+        })
+    }
+
+    /// What is queued, in order, with how much of it is still to be sent.
+    pub(crate) fn queued(&self, now_ns: u64, drawn_from: u16) -> impl Iterator<Item = u64> {
+        let queued = self.queues.values().flat_map(move |queues| queues.state(now_ns));
+        queued.flat_map(move |(message, left)| {
+            [self.message_as_word(message, drawn_from), (left >> 64) as u64, left as u64]
+        })
     }
 
     /// What is held and isn't any more, in the order in which it arrived.
@@ -977,7 +1040,7 @@ impl Network {
         state.is_bad
     }
 
-    /// What few links do to a message: copies, flipped bits, bursts of losses.
+    /// What few links do to a message: copies, flipped bits, bursts of losses, a latency that was recorded.
     #[cold]
     fn draw_rough(&mut self, index: u32, now_ns: u64, decisions: &Decisions, loss_word: u64, fate: &mut Fate) {
         let message = &self.messages[index as usize];
@@ -990,9 +1053,13 @@ impl Network {
             fate.lost = times.loss.hit(loss_word);
         }
         let weather = &self.weathers[weather as usize];
+        if weather.latency.follows_time() {
+            fate.latency_ns = weather.latency.latency_ns(0, now_ns);
+        }
         if !weather.duplicate.is_never() {
             let words = key.duplicate_words(id, number);
-            let copy_ns = weather.latency.quantile_ns(words.latency).saturating_add(1);
+            let latency = weather.duplicate_latency.as_ref().unwrap_or(&weather.latency);
+            let copy_ns = latency.latency_ns(words.latency, now_ns).saturating_add(1);
             fate.copy_ns = if weather.duplicate.hit(words.whether) { copy_ns } else { 0 };
         }
         if !weather.corruption.is_never() {
@@ -1353,7 +1420,8 @@ impl Kernel {
     /// Hands a message to the network, which decides its fate.
     #[inline]
     fn transmit(&mut self, flow_index: u32, number: u32, outgoing: Outgoing, bytes: &[u8]) {
-        let Flow { id, from, to, weather: weather_index, .. } = self.network.flows[flow_index as usize];
+        let flow = self.network.flows[flow_index as usize];
+        let Flow { id, from, to, .. } = flow;
         self.network.counts.sent += 1;
         self.journal.send(
             Place { at_ns: self.now_ns, node: from, task: self.current.task },
@@ -1375,14 +1443,23 @@ impl Kernel {
         message.kind = outgoing.kind;
         message.flipped = 0;
         if from == to {
-            self.launch(index, LOOPBACK_NS);
+            let latency_ns = match self.network.loopback {
+                None => LOOPBACK_NS,
+                Some(_) => self.decide_loopback(index, id, u64::from(number)),
+            };
+            self.launch(index, latency_ns);
             return;
         }
-        if self.network.stopped(from, to) {
-            self.lose(index, from, LossReason::PartitionOnSending);
+        if self.network.is_hindered && self.is_kept(index) {
             return;
         }
-        let number = u64::from(number);
+        self.depart(index, u64::from(number), flow, self.current.task);
+    }
+
+    /// A message leaves its node: what becomes of it is decided. `task` sends it, if it leaves when it is sent.
+    #[inline(always)]
+    fn depart(&mut self, index: u32, number: u64, flow: Flow, task: TaskId) {
+        let Flow { id, from, to, weather: weather_index, .. } = flow;
         let weather = &self.network.weathers[weather_index as usize];
         let key = self.decisions.key(self.now_ns);
         let fate = key.fate_words(id, number);
@@ -1406,18 +1483,18 @@ impl Kernel {
         };
         if fate.copy_ns > 0 {
             self.network.counts.duplicated += 1;
-            self.journal.emit(self.now_ns, from, self.current.task, EventKind::Duplicate { flow: id, number });
+            self.journal.emit(self.now_ns, from, task, EventKind::Duplicate { flow: id, number });
             let copy = self.network.new_message();
             self.network.messages[copy as usize] = self.network.messages[index as usize].clone();
             self.network.messages[copy as usize].copy = 1;
             self.launch(copy, fate.copy_ns - 1);
         }
         if fate.lost {
-            self.stop_short(index, from, fate);
+            self.stop_short(index, from, fate, task);
             return;
         }
         if fate.flipped > 0 {
-            self.corrupt(index, fate.flipped - 1);
+            self.corrupt(index, fate.flipped - 1, task);
         }
         self.launch(index, fate.latency_ns);
     }
@@ -1442,11 +1519,11 @@ impl Kernel {
 
     /// A message goes nowhere: it is lost, or waits for a rule to let it go.
     #[cold]
-    fn stop_short(&mut self, index: u32, from: NodeId, fate: Fate) {
+    fn stop_short(&mut self, index: u32, from: NodeId, fate: Fate, task: TaskId) {
         match fate.ruling {
             Ruling::Hold { rule } => {
                 if fate.flipped > 0 {
-                    self.corrupt(index, fate.flipped - 1);
+                    self.corrupt(index, fate.flipped - 1, task);
                 }
                 self.hold_by_rule(index, rule, fate.latency_ns);
             }
@@ -1455,9 +1532,98 @@ impl Kernel {
         }
     }
 
+    /// Whether what is sent doesn't leave at once: a partition stops it, or it waits until its link has sent it, or finds no room to wait.
+    #[cold]
+    fn is_kept(&mut self, index: u32) -> bool {
+        let network = &mut self.network;
+        let message = &network.messages[index as usize];
+        let Flow { from, to, weather, .. } = network.flows[message.flow as usize];
+        if network.stopped(from, to) {
+            self.lose(index, from, LossReason::PartitionOnSending);
+            return true;
+        }
+        if !network.has_queues {
+            return false;
+        }
+        let bytes = message.payload.as_slice().len() as u64 + MESSAGE_HEADER_BYTES;
+        let (limits, is_calm) = (network.weathers[weather as usize].limits, network.is_calm(from, to));
+        if !network.queues.contains_key(&from) {
+            let uplink = network.uplink_of(&self.nodes[from.index()]);
+            network.queues.insert(from, SendQueues::new(uplink));
+        }
+        let queues = network.queues.get_mut(&from).expect("it is there by now");
+        if !queues.limits(limits) {
+            return false;
+        }
+        let sent = queues.advance(self.now_ns);
+        // Nothing goes wrong between healed nodes.
+        let has_room = is_calm || queues.has_room(to, bytes, limits);
+        if has_room {
+            queues.push(to, index, bytes, limits);
+        }
+        self.depart_all(sent);
+        self.await_departure_of(from);
+        if !has_room {
+            self.lose(index, from, LossReason::QueueFull);
+        }
+        true
+    }
+
+    fn await_departure_of(&mut self, node: NodeId) {
+        let next_ns = self.network.queues.get(&node).and_then(SendQueues::next_ns);
+        self.await_departure(node, next_ns);
+    }
+
+    /// Something that a node has queued has been sent by now.
+    pub(crate) fn send_queued(&mut self, node: NodeId) {
+        let queues = self.network.queues.get_mut(&node);
+        let sent = queues.map_or_else(Vec::new, |queues| queues.advance(self.now_ns));
+        self.depart_all(sent);
+        self.await_departure_of(node);
+    }
+
+    fn depart_all(&mut self, sent: Vec<u32>) {
+        for index in sent {
+            let message = &self.network.messages[index as usize];
+            let (number, flow) = (u64::from(message.number), self.network.flows[message.flow as usize]);
+            match self.network.stopped(flow.from, flow.to) {
+                true => self.lose(index, flow.from, LossReason::PartitionOnSending),
+                false => self.depart(index, number, flow, TaskId::NONE),
+            }
+        }
+    }
+
+    /// The weather of links has changed, and with it how much they send.
+    pub(crate) fn change_send_limits(&mut self) {
+        let nodes: Vec<NodeId> = self.network.queues.keys().copied().collect();
+        for node in nodes {
+            let network = &mut self.network;
+            let busy = network.queues[&node].busy();
+            let mut limits: BTreeMap<NodeId, SendLimits> = BTreeMap::new();
+            for to in busy {
+                let weather = network.weather_between(node, to, &self.nodes);
+                limits.insert(to, network.weathers[weather as usize].limits);
+            }
+            let queues = network.queues.get_mut(&node).expect("it is there");
+            let mut sent = queues.advance(self.now_ns);
+            sent.extend(queues.change_limits(|to| limits[&to]));
+            self.depart_all(sent);
+            self.await_departure_of(node);
+        }
+    }
+
+    /// A node crashes: what it had queued is gone.
+    pub(crate) fn lose_queued(&mut self, node: NodeId) {
+        let Some(queues) = self.network.queues.get_mut(&node) else { return };
+        for index in queues.take_all() {
+            self.lose(index, node, LossReason::SenderDown);
+        }
+        self.await_departure_of(node);
+    }
+
     /// Lets a message arrive with a bit flipped. Beyond its bytes, as a plan may say, it is counted from the first again.
     #[cold]
-    fn corrupt(&mut self, index: u32, bit: u64) {
+    fn corrupt(&mut self, index: u32, bit: u64, task: TaskId) {
         let message = &mut self.network.messages[index as usize];
         let bits = message.payload.as_slice().len() as u64 * 8;
         if bits == 0 {
@@ -1469,7 +1635,28 @@ impl Kernel {
         let (number, flow) = (u64::from(message.number), message.flow);
         let Flow { id, from, .. } = self.network.flows[flow as usize];
         self.network.counts.corrupted += 1;
-        self.journal.emit(self.now_ns, from, self.current.task, EventKind::Corrupt { flow: id, number, bit });
+        self.journal.emit(self.now_ns, from, task, EventKind::Corrupt { flow: id, number, bit });
+    }
+
+    /// How long a message to its own node takes, where something is said of that.
+    #[cold]
+    fn decide_loopback(&mut self, index: u32, flow: FlowId, number: u64) -> u64 {
+        let network = &self.network;
+        let Some(latency) = &network.loopback else { return LOOPBACK_NS };
+        let node = network.flows[network.messages[index as usize].flow as usize].from;
+        let median_ns = latency.median_ns();
+        // What is always the same is no decision.
+        if latency.quantile_ns(0) == latency.quantile_ns(u64::MAX) {
+            return median_ns;
+        }
+        let drawn_ns = if network.is_calm(node, node) {
+            median_ns
+        } else {
+            self.drawn += 1;
+            latency.latency_ns(self.decisions.key(self.now_ns).fate_words(flow, number).latency, self.now_ns)
+        };
+        let site = Site { kind: SiteKind::Latency, flow, number };
+        self.decisions.decide(site, self.now_ns, median_ns, drawn_ns, || network.fingerprint(index))
     }
 
     #[cold]
@@ -1573,6 +1760,7 @@ impl Kernel {
         let before = obstacles.len();
         obstacles.retain(|obstacle| obstacle.id != id);
         let was_there = obstacles.len() < before;
+        self.network.is_hindered = self.network.has_queues || !self.network.obstacles.is_empty();
         self.release();
         was_there
     }
@@ -1668,6 +1856,7 @@ impl Kernel {
         let (mut messages, acts) = self.agenda.drain();
         messages.append(&mut self.network.held);
         messages.extend(std::mem::take(&mut self.network.rules_on_messages.held).iter().map(|held| held.message));
+        messages.extend(self.network.queues.values_mut().flat_map(SendQueues::take_all));
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
         let unreached = unreached.map(|fault| UnreachedFault { fault: fault.to_string(), why: Unreached::Ended });
         self.unreached_faults.extend(unreached);

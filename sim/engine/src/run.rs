@@ -17,7 +17,7 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::decisions::Decisions;
-use crate::disk::{DiskRule, Disks};
+use crate::disk::Disks;
 use crate::journal::Journal;
 use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
 use crate::network::{Network, default_address};
@@ -132,19 +132,35 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
+        world.check_queues()?;
         let World {
-            nodes, network, links, storage, disks, faults, rules, properties, limits, end_at, heal, clock, ..
+            nodes,
+            network,
+            links,
+            uplinks,
+            loopback,
+            storage,
+            disks,
+            faults,
+            rules,
+            properties,
+            limits,
+            end_at,
+            heal,
+            clock,
+            ..
         } = world;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
-        check_disks(&nodes, &disks)?;
+        check_named(&nodes, "disk", disks.iter().map(|disk| &*disk.node))?;
+        check_named(&nodes, "uplink", uplinks.iter().map(|uplink| &*uplink.node))?;
         let watched = properties.iter().map(|property| property.interest()).fold(observer.interest(), EventMask::union);
         let mut kernel = Box::new(Kernel::new(
             plan,
             Decisions::new(plan, record, Rc::clone(&recorder)),
             Journal::new(record, recorder, watched),
-            Network::new(network, links),
+            Network::new(network, links, uplinks, loopback.as_ref()),
             Disks::new(storage, disks),
             settings,
             Arc::clone(&beat),
@@ -192,13 +208,14 @@ fn check_links(nodes: &[NodeSpec], links: &[crate::world::LinkRule]) -> Result<(
     Ok(())
 }
 
-fn check_disks(nodes: &[NodeSpec], disks: &[DiskRule]) -> Result<(), String> {
+/// Of what is said of nodes by patterns, each must name one.
+fn check_named<'p>(nodes: &[NodeSpec], what: &str, mut patterns: impl Iterator<Item = &'p str>) -> Result<(), String> {
     let names = || nodes.iter().filter(|node| !node.control).map(|node| node.name.as_str());
-    match disks.iter().find(|disk| !names().any(|name| matches(&disk.node, name))) {
+    match patterns.find(|pattern| !names().any(|name| matches(pattern, name))) {
         None => Ok(()),
-        Some(disk) => {
+        Some(pattern) => {
             let all: Vec<&str> = names().collect();
-            Err(format!("the disk of {:?}: no node is named so; there are {}", disk.node, all.join(", ")))
+            Err(format!("the {what} of {pattern:?}: no node is named so; there are {}", all.join(", ")))
         }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) enum Effect {
         split: Split,
     },
     Hold(Cut),
-    Weather(LinkRule),
+    Weather(Box<LinkRule>),
 }
 
 /// A fault that has begun.
@@ -468,7 +468,11 @@ impl Kernel {
             }
             Effect::Cut(cut) => BegunWhat::Cut(self.network.start_cut(cut, false)),
             Effect::Hold(cut) => BegunWhat::Hold(self.network.start_cut(cut, true)),
-            Effect::Weather(rule) => BegunWhat::Weather(self.network.start_weather(rule, &self.nodes)),
+            Effect::Weather(rule) => {
+                let id = self.network.start_weather(*rule, &self.nodes);
+                self.change_send_limits();
+                BegunWhat::Weather(id)
+            }
             Effect::RandomCut { .. } => unreachable!("it was drawn before"),
         }
     }
@@ -516,7 +520,11 @@ impl Kernel {
                 return;
             }
             BegunWhat::Hold(id) => !self.is_after_the_storm() && self.end_cut(id),
-            BegunWhat::Weather(id) => !self.is_after_the_storm() && self.network.end_weather(id, &self.nodes),
+            BegunWhat::Weather(id) => {
+                let is_over = !self.is_after_the_storm() && self.network.end_weather(id, &self.nodes);
+                self.change_send_limits();
+                is_over
+            }
         };
         if is_over {
             self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });

@@ -13,9 +13,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cluster::Cluster;
 use crate::disk::{Disk, DiskRule};
-use crate::fault::Fault;
+use crate::fault::{Fault, What};
 use crate::latency::Latency;
 use crate::rule::Rule;
+use crate::send_queues::SendLimits;
 
 /// Makes a node's root task; called again at each boot.
 pub(crate) type Init = Rc<dyn Fn() -> crate::kernel::TaskFuture>;
@@ -129,15 +130,84 @@ pub(crate) struct LinkRule {
     pub latency: Option<Latency>,
     pub loss: Option<Ratio>,
     pub duplicate: Option<Ratio>,
+    pub duplicate_latency: Option<Latency>,
     pub corruption: Option<Ratio>,
     pub bursts: Option<Bursts>,
+    pub bandwidth_bits_per_second: Option<u64>,
+    pub queue_bytes: Option<u64>,
+}
+
+/// Each message takes so many bytes beside its payload where [bandwidth](Link::bandwidth_bits_per_second) is limited: the headers of IPv4 (20) and UDP (8).
+pub const MESSAGE_HEADER_BYTES: u64 = 28;
+
+/// The greatest bandwidth: a petabit per second.
+pub const BANDWIDTH_BITS_PER_SECOND_MAX: u64 = 1_000_000_000_000_000;
+
+/// Whether there can be such a bandwidth.
+#[track_caller]
+fn check_bandwidth(of: &str, bits_per_second: u64) {
+    assert!(
+        (1..=BANDWIDTH_BITS_PER_SECOND_MAX).contains(&bits_per_second),
+        "the bandwidth of {of} is from 1 to {BANDWIDTH_BITS_PER_SECOND_MAX} bits per second, not {bits_per_second}"
+    );
+}
+
+/// What nodes share among their links.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct UplinkRule {
+    pub node: String,
+    pub limits: SendLimits,
+}
+
+/// What nodes of a name send all their links over; see [`World::uplink`]. What isn't said here is as before.
+#[derive(Debug)]
+pub struct Uplink<'w>(&'w mut UplinkRule);
+
+impl Uplink<'_> {
+    /// How much passes in a second. All links of the node that have something to send share it max-min fairly: none gets more than its own
+    /// [bandwidth](Link::bandwidth_bits_per_second), and what one doesn't take the others get.
+    ///
+    /// # Panics
+    /// If it is 0 or beyond [`BANDWIDTH_BITS_PER_SECOND_MAX`].
+    #[track_caller]
+    pub fn bandwidth_bits_per_second(&mut self, bits_per_second: u64) -> &mut Self {
+        check_bandwidth(&format!("the uplink of {}", self.0.node), bits_per_second);
+        self.0.limits.bandwidth_bits_per_second = Some(bits_per_second);
+        self
+    }
+
+    /// How much may wait for it, on all links of the node together; see [`Link::queue_bytes`].
+    pub fn queue_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.0.limits.queue_bytes = Some(bytes);
+        self
+    }
+}
+
+/// How a node's messages to itself travel: see [`World::loopback`]. They are never lost, copied or corrupted; no partition stops them, no hold keeps
+/// them, and no bandwidth limits them. What they take time is all that there is.
+#[derive(Debug)]
+pub struct Loopback<'w>(&'w mut Option<Latency>);
+
+impl Loopback<'_> {
+    /// How long they travel: 10 µs unless said otherwise. Where it isn't always the same, it is a decision of its own as on any link.
+    ///
+    /// # Panics
+    /// If the distribution is impossible; see [`Latency::validate`].
+    #[track_caller]
+    pub fn latency(&mut self, latency: Latency) -> &mut Self {
+        if let Err(error) = latency.validate() {
+            panic!("the latency of what nodes send to themselves is impossible: {error}");
+        }
+        *self.0 = Some(latency);
+        self
+    }
 }
 
 impl LinkRule {
     /// Whether it changes nothing.
     pub(crate) fn says_nothing(&self) -> bool {
-        let LinkRule { from: _, to: _, both_ways: _, latency, loss, duplicate, corruption, bursts } = self;
-        latency.is_none() && loss.is_none() && duplicate.is_none() && corruption.is_none() && bursts.is_none()
+        let LinkRule { from, to, both_ways, .. } = self;
+        *self == LinkRule { from: from.clone(), to: to.clone(), both_ways: *both_ways, ..LinkRule::default() }
     }
 }
 
@@ -227,9 +297,43 @@ impl Link<'_> {
         self
     }
 
-    /// The share of messages that arrives twice, the copy with a latency of its own.
+    /// How many bits pass in a second, one message after the other: each takes its bytes and [`MESSAGE_HEADER_BYTES`], and leaves for as long as its
+    /// latency says when all of it has been sent. What is sent meanwhile waits in the sender's queue for this link, and what the sender's crash finds
+    /// there is gone. What the network does to a message (a partition, a loss, a copy, which takes no bandwidth) it does when it leaves.
+    ///
+    /// # Panics
+    /// If it is 0 or beyond [`BANDWIDTH_BITS_PER_SECOND_MAX`].
+    #[track_caller]
+    pub fn bandwidth_bits_per_second(&mut self, bits_per_second: u64) -> &mut Self {
+        check_bandwidth(&format!("the link from {} to {}", self.0.from, self.0.to), bits_per_second);
+        self.0.bandwidth_bits_per_second = Some(bits_per_second);
+        self
+    }
+
+    /// How much may wait in the sender's queue for this link where [bandwidth](Link::bandwidth_bits_per_second) is limited, in bytes and headers of
+    /// messages, without the one that is being sent. A message that finds no room is lost. If nothing is said, as much waits as is sent, for as long as it
+    /// takes (which is called bufferbloat).
+    pub fn queue_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.0.queue_bytes = Some(bytes);
+        self
+    }
+
+    /// The share of messages that arrives twice, the copy with a latency of its own, drawn as the link's or as [`Link::duplicate_latency`] says.
     pub fn duplicate(&mut self, share: Ratio) -> &mut Self {
         self.0.duplicate = Some(share);
+        self
+    }
+
+    /// How long copies travel, in place of the link's latency: late ones come when nobody waits for them any more.
+    ///
+    /// # Panics
+    /// If the distribution is impossible; see [`Latency::validate`].
+    #[track_caller]
+    pub fn duplicate_latency(&mut self, latency: Latency) -> &mut Self {
+        if let Err(error) = latency.validate() {
+            panic!("the latency of copies from {} to {} is impossible: {error}", self.0.from, self.0.to);
+        }
+        self.0.duplicate_latency = Some(latency);
         self
     }
 }
@@ -312,6 +416,8 @@ pub struct World {
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) network: LinkRule,
     pub(crate) links: Vec<LinkRule>,
+    pub(crate) uplinks: Vec<UplinkRule>,
+    pub(crate) loopback: Option<Latency>,
     pub(crate) storage: DiskRule,
     pub(crate) disks: Vec<DiskRule>,
     pub(crate) faults: Vec<Fault>,
@@ -349,9 +455,11 @@ impl World {
                 loss: Some(Ratio::ZERO),
                 duplicate: Some(Ratio::ZERO),
                 corruption: Some(Ratio::ZERO),
-                bursts: None,
+                ..LinkRule::default()
             },
             links: Vec::new(),
+            uplinks: Vec::new(),
+            loopback: None,
             storage: DiskRule::usual(),
             disks: Vec::new(),
             faults: Vec::new(),
@@ -506,6 +614,48 @@ impl World {
         Link(self.links.last_mut().expect("just pushed"))
     }
 
+    /// What all links of a node share. A pattern with `*` names several, each of which has one of its own. Of several that match, the last one that sets
+    /// something wins.
+    ///
+    /// # Panics
+    /// The run panics at its start if no node matches.
+    pub fn uplink(&mut self, node: impl Into<String>) -> Uplink<'_> {
+        self.uplinks.push(UplinkRule { node: node.into(), limits: SendLimits::default() });
+        Uplink(self.uplinks.last_mut().expect("just pushed"))
+    }
+
+    /// What a node sends to itself.
+    pub fn loopback(&mut self) -> Loopback<'_> {
+        Loopback(&mut self.loopback)
+    }
+
+    /// Whether anything that is said so far limits the bandwidth of some link or uplink, now or for a time.
+    #[must_use]
+    pub fn limits_bandwidth(&self) -> bool {
+        self.link_rules().any(|rule| rule.bandwidth_bits_per_second.is_some())
+            || self.uplinks.iter().any(|rule| rule.limits.bandwidth_bits_per_second.is_some())
+    }
+
+    fn link_rules(&self) -> impl Iterator<Item = &LinkRule> {
+        let of_faults = self.faults.iter().filter_map(|fault| match &fault.what {
+            What::Weather(rule) => Some(&**rule),
+            _ => None,
+        });
+        std::iter::once(&self.network).chain(&self.links).chain(of_faults)
+    }
+
+    /// # Errors
+    /// In words, if a queue is limited and nothing ever waits.
+    pub(crate) fn check_queues(&self) -> Result<(), String> {
+        let of_uplinks = self.uplinks.iter().any(|rule| rule.limits.queue_bytes.is_some());
+        if !self.limits_bandwidth() && (of_uplinks || self.link_rules().any(|rule| rule.queue_bytes.is_some())) {
+            return Err(
+                "a queue is limited, but nothing ever waits: no link and no uplink has a limited bandwidth".to_string()
+            );
+        }
+        Ok(())
+    }
+
     /// How every node's disk behaves, unless [`World::disk`] says otherwise.
     pub fn storage(&mut self) -> Disk<'_> {
         Disk(&mut self.storage)
@@ -587,7 +737,7 @@ impl World {
     }
 
     /// From that virtual time on nothing goes wrong any more: whoever is down starts again, partitions end, no message is lost or comes twice,
-    /// each takes its calm latency, and what is ready at one instant comes in the order in which it became so. Faults that the script or a
+    /// no queue drops any, each takes its calm latency, and what is ready at one instant comes in the order in which it became so. Faults that the script or a
     /// control task asks for later don't happen. Of several calls the last one counts.
     ///
     /// With [`Heal::progress_within`] the clients must then come to their ends: property `progress`.

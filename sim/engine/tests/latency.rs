@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Distribution;
-use squall_engine::latency::{InverseTable, LATENCY_NS_MAX, Latency, LatencyError};
+use squall_engine::latency::{InverseTable, LATENCY_NS_MAX, Latency, LatencyError, TRACE_ENTRIES_MAX};
 
 const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -473,6 +473,12 @@ fn any_latency() -> impl Strategy<Value = Latency> {
             )
         ),
         prop::collection::vec(any_latency_ns().prop_map(duration), 1..20).prop_map(Latency::empirical),
+        prop::collection::btree_map(any_latency_ns(), any_latency_ns(), 1..20).prop_map(move |entries| {
+            let mut entries: Vec<_> =
+                entries.into_iter().map(|(at_ns, latency_ns)| (duration(at_ns), duration(latency_ns))).collect();
+            entries[0].0 = Duration::ZERO;
+            Latency::trace(entries)
+        }),
     ]
 }
 
@@ -534,6 +540,9 @@ proptest! {
             Latency::Empirical(list) => {
                 prop_assert!(list.contains(&Duration::from_nanos(latency_ns)));
             }
+            Latency::Trace(entries) => {
+                prop_assert!(entries.iter().any(|(_, latency)| *latency == Duration::from_nanos(latency_ns)));
+            }
         }
     }
 }
@@ -570,6 +579,32 @@ fn far_tails_saturate() {
     }
 }
 
+/// A trace says at each nanosecond what was recorded for it, again and again; as a distribution it is that of its latencies over time.
+#[test]
+fn a_trace_is_replayed() {
+    let ns = Duration::from_nanos;
+    // 7 ns for 4 ns, 1 ns for 5, 9 ns for 1, 2 ns for as long as that.
+    let table = compiled(&Latency::trace([(ns(0), ns(7)), (ns(4), ns(1)), (ns(9), ns(9)), (ns(10), ns(2))]));
+    let period = [7, 7, 7, 7, 1, 1, 1, 1, 1, 9, 2];
+    for now_ns in (0..44).chain([11 * 1_000_000_000, 11 * (u64::MAX / 11 - 1) + 3]) {
+        for word in [0, 1 << 63, u64::MAX] {
+            assert_eq!(table.latency_ns(word, now_ns), period[(now_ns % 11) as usize], "at {now_ns} ns");
+        }
+    }
+    let mut sorted = period;
+    sorted.sort_unstable();
+    for (place, latency_ns) in (0..).zip(sorted) {
+        assert_eq!(table.quantile_ns(word_at(place, 11) + 2), latency_ns, "{place}");
+        assert_eq!(table.quantile_ns(word_at(2 * place + 1, 22)), latency_ns, "{place}");
+    }
+    assert_eq!(table.median_ns(), 2);
+    // Another distribution knows no time, and a single entry none either.
+    let uniform = compiled(&Latency::uniform(ns(5), ns(9)));
+    assert_eq!((uniform.latency_ns(0, 77), uniform.latency_ns(u64::MAX, 78)), (5, 9));
+    let constant = compiled(&Latency::trace([(ns(0), ns(6))]));
+    assert_eq!((constant.latency_ns(0, 0), constant.latency_ns(3, u64::MAX), constant.median_ns()), (6, 6, 6));
+}
+
 // ---------------------------------------------------------------------------------------------
 // Validation.
 
@@ -601,6 +636,18 @@ fn faulty_parameters_are_named() {
         (Latency::pareto(one, f64::INFINITY), LatencyError::ShapeOutOfRange { shape: f64::INFINITY }),
         (Latency::empirical([]), LatencyError::EmptyList),
         (Latency::empirical([one, too_long]), too_long_error("empirical latency")),
+        (Latency::trace([]), LatencyError::EmptyTrace),
+        (Latency::trace([(one, one)]), LatencyError::TraceStartsLate { first: one }),
+        (Latency::trace([(zero, one), (two, one), (two, two)]), LatencyError::TraceOutOfOrder { before: two, at: two }),
+        (Latency::trace([(zero, one), (two, one), (one, two)]), LatencyError::TraceOutOfOrder { before: two, at: one }),
+        (Latency::trace([(zero, one), (too_long, one)]), too_long_error("time of a trace")),
+        (Latency::trace([(zero, one), (one, too_long)]), too_long_error("latency of a trace")),
+        (
+            Latency::trace(
+                (0..=TRACE_ENTRIES_MAX).map(|at| (Duration::from_nanos(at as u64), zero)).collect::<Vec<_>>(),
+            ),
+            LatencyError::TraceTooLong { entries: TRACE_ENTRIES_MAX + 1 },
+        ),
     ] {
         assert_eq!(latency.validate(), Err(error.clone()), "{latency:?}");
         assert_eq!(latency.compile().err(), Some(error), "{latency:?}");
@@ -634,6 +681,9 @@ fn parameters_at_the_limits_are_valid() {
         Latency::pareto(one, f64::MIN_POSITIVE),
         Latency::pareto(longest, f64::MAX),
         Latency::empirical([zero]),
+        Latency::trace([(zero, longest)]),
+        Latency::trace([(zero, zero), (longest, longest)]),
+        Latency::trace((0..TRACE_ENTRIES_MAX).map(|at| (Duration::from_nanos(at as u64), one)).collect::<Vec<_>>()),
     ] {
         assert_eq!(latency.validate(), Ok(()), "{latency:?}");
         assert!(latency.compile().is_ok(), "{latency:?}");
@@ -648,6 +698,15 @@ fn errors_read_well() {
         (Latency::exponential(Duration::ZERO), "mean must be above zero"),
         (Latency::pareto(milliseconds(1), -0.5), "shape must be finite and above zero, not -0.5"),
         (Latency::empirical([]), "an empirical latency needs at least one entry"),
+        (Latency::trace([]), "a trace needs at least one entry"),
+        (
+            Latency::trace([(milliseconds(3), milliseconds(1))]),
+            "a trace begins at 0s, not at 3ms: say what is so until then",
+        ),
+        (
+            Latency::trace([(Duration::ZERO, milliseconds(1)), (Duration::ZERO, milliseconds(1))]),
+            "the times of a trace rise, and 0ns stands behind 0ns",
+        ),
         (
             Latency::fixed(Duration::from_secs(5_000_000_000)),
             "latency is 5000000000s, above the longest latency of 4611686018.427387904s",

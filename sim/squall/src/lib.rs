@@ -90,8 +90,9 @@ pub use squall_engine::rule::{self, Rule};
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
-    Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, fs,
-    net, node_name, publish, rand, task, time,
+    BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link, Loopback,
+    MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, Uplink, World, boot_number, fs, net, node_name, publish,
+    rand, task, time,
 };
 pub use squall_macros::{build_identity, test};
 pub use testing::explore;

@@ -95,8 +95,20 @@ epoch = "2026-01-01T00:00:00Z"
 latency = { uniform = ["1ms", "10ms"] }
 loss = "1%"
 duplicate = "1/3"
+duplicate_latency = "2s"
 corruption = "1/7"
 bursts = { good = "1s", bad = "10ms" }
+bandwidth = "100Mbit/s"
+queue = "0KiB"
+
+[[uplink]]
+name = "stores"
+node = "store-*"
+bandwidth = "1GB/s"
+queue = "64KiB"
+
+[loopback]
+latency = { exponential = "20us" }
 
 [storage]
 latency = "20us"
@@ -390,6 +402,108 @@ const WRONG: &[Case] = &[
         "",
     ),
     ("[network]\nbursts = { good = 1, bad = \"1s\" }", "`good`", "1", ""),
+    ("[network]\nduplicate_latency = 5", "`duplicate_latency`: expected a duration", "5", "did you mean `\"5ms\"`?"),
+    ("[network]\nduplicate_latency = true", "`duplicate_latency`: expected a latency such as", "true", ""),
+    (
+        "[network]\nduplicate_latency = { uniform = [\"9ms\", \"1ms\"] }",
+        "`duplicate_latency`: the uniform latency is impossible",
+        "[\"9ms\", \"1ms\"]",
+        "",
+    ),
+    (
+        "[network]\ndupliate_latency = \"5ms\"",
+        "unknown key `dupliate_latency`",
+        "dupliate_latency",
+        "did you mean `duplicate_latency`?",
+    ),
+    // Bandwidths and queues.
+    ("[network]\nbandwidth = 10", "`bandwidth`: expected a bandwidth", "10", "did you mean `\"10Mbit/s\"`?"),
+    ("[network]\nbandwidth = \"10\"", "`bandwidth`: expected a bandwidth", "\"10\"", "did you mean `\"10Mbit/s\"`?"),
+    ("[network]\nbandwidth = \"10Mbps\"", "found \"10Mbps\"", "\"10Mbps\"", "did you mean `\"10Mbit/s\"`?"),
+    ("[network]\nbandwidth = \"10MiB/s\"", "found \"10MiB/s\"", "\"10MiB/s\"", "did you mean `\"10MB/s\"`?"),
+    ("[network]\nbandwidth = \"5ms\"", "expected a bandwidth such as \"10Mbit/s\" (units: bit/s", "\"5ms\"", ""),
+    ("[network]\nbandwidth = \"0Mbit/s\"", "on which nothing passes is a partition", "\"0Mbit/s\"", ""),
+    ("[network]\nbandwidth = \"0.5bit/s\"", "expected whole bits per second", "\"0.5bit/s\"", ""),
+    ("[network]\nbandwidth = \"1000001Gbit/s\"", "expected at most a petabit per second", "\"1000001Gbit/s\"", ""),
+    ("[network]\nbandwidth = -1", "`bandwidth`: expected a bandwidth", "-1", ""),
+    ("[network]\nbandwidth = true", "`bandwidth`: expected a bandwidth", "true", ""),
+    ("[network]\nbandwidth = \"\"", "`bandwidth`: expected a bandwidth", "\"\"", ""),
+    ("[network]\nbandwdith = \"1Mbit/s\"", "unknown key `bandwdith`", "bandwdith", "did you mean `bandwidth`?"),
+    (
+        "[network]\nqueue = \"64KiB\"",
+        "`queue`: nothing ever waits, as no link and no uplink has a `bandwidth`",
+        "\"64KiB\"",
+        "",
+    ),
+    ("[[link]]\nfrom = \"*\"\nto = \"*\"\nqueue = \"1KiB\"", "`queue`: nothing ever waits", "\"1KiB\"", ""),
+    ("[[uplink]]\nnode = \"*\"\nqueue = \"1KiB\"", "`queue`: nothing ever waits", "\"1KiB\"", ""),
+    (
+        "[[fault]]\nkind = \"link\"\nfrom = \"*\"\nto = \"*\"\nat = \"1s\"\nqueue = \"1KiB\"",
+        "`queue`: nothing ever waits",
+        "\"1KiB\"",
+        "",
+    ),
+    ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"64KB\"", "(units: KiB, MiB, GiB), found \"64KB\"", "\"64KB\"", ""),
+    ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = 64", "`queue`: expected how much waits to be sent", "64", ""),
+    (
+        "[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"99999999999999999999GiB\"",
+        "`queue`: expected how much waits to be sent",
+        "",
+        "",
+    ),
+    ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"-1KiB\"", "`queue`: expected", "\"-1KiB\"", ""),
+    ("uplink = 3", "`uplink`: expected a list of tables, each under a heading [[uplink]]", "3", ""),
+    ("[[uplink]]\nbandwidth = \"1Mbit/s\"", "[[uplink]] lacks `node`", "", ""),
+    ("[[uplink]]\nnode = \"store-0\"", "[[uplink]] lacks `bandwidth`", "", ""),
+    ("[[uplink]]\nnode = 3\nbandwidth = \"1Mbit/s\"", "`node`: expected the name of a node", "3", ""),
+    ("[[uplink]]\nnode = \"store-0\"\nbandwidth = \"fast\"", "`bandwidth`: expected a bandwidth", "\"fast\"", ""),
+    (
+        "[[uplink]]\nnode = \"store-0\"\nbandwidth = \"1Mbit/s\"\nlatency = \"1ms\"",
+        "unknown key `latency` in [[uplink]]",
+        "latency",
+        "expected one of node, name, bandwidth, queue",
+    ),
+    (
+        "[[uplink]]\nnode = \"sotre-0\"\nbandwidth = \"1Mbit/s\"",
+        "the uplink names the node \"sotre-0\", which isn't there",
+        "\"sotre-0\"",
+        "store-0",
+    ),
+    (
+        "[[uplink]]\nname = \"u\"\nnode = \"*\"\nbandwidth = \"1Mbit/s\"\n[[uplink]]\nname = \"u\"\nnode = \"*\"\nqueue = \"1KiB\"",
+        "two uplinks are named \"u\"",
+        "\"u\"",
+        "",
+    ),
+    // What nodes send to themselves.
+    ("loopback = 3", "`loopback`: expected a table, found the integer 3", "3", ""),
+    ("[loopback]", "[loopback] lacks `latency`", "", ""),
+    ("[loopback]\nlatency = 10", "`latency`: expected a duration", "10", "did you mean `\"10ms\"`?"),
+    ("[loopback]\nlatency = \"999999999h\"", "expected at most 146 years", "\"999999999h\"", ""),
+    (
+        "[loopback]\nlatency = \"1ms\"\nloss = \"1%\"",
+        "unknown key `loss` in [loopback]",
+        "loss",
+        "expected one of latency",
+    ),
+    // Recordings: what is in their files is tried below.
+    ("[network]\nlatency = { trace = 5 }", "`trace`: expected the name of a file", "5", ""),
+    ("[network]\nlatency = { trace = [] }", "`trace`: expected the name of a file", "[]", ""),
+    (
+        "[network]\nlatency = { trace = \"none.csv\" }",
+        "`trace`: the file scenarios/none.csv can't be read: No such file",
+        "\"none.csv\"",
+        "",
+    ),
+    ("[network]\nlatency = { trace = \"\" }", "`trace`: the file scenarios/ can't be read", "\"\"", ""),
+    ("[network]\nlatency = { trace = \"/\" }", "`trace`: the file / can't be read: it is a directory", "\"/\"", ""),
+    (
+        "[network]\nlatency = { trace = \"/dev/zero\" }",
+        "`trace`: the file /dev/zero can't be read: it is no plain file",
+        "\"/dev/zero\"",
+        "",
+    ),
+    ("[network]\nlatency = { trace = \"a\\u0000b\" }", "can't be read", "", ""),
     ("[network]\nbursts = { good = \"1s\", bad = \"1s\", los = \"1%\" }", "`los`", "los", "did you mean `loss`?"),
     ("[network]\nbursts = { good = \"1s\", bad = \"1s\", loss = \"101%\" }", "at most 100%", "\"101%\"", ""),
     ("[network]\nduplicate = \"-1%\"", "`duplicate`: expected a share", "\"-1%\"", ""),
@@ -1310,4 +1424,150 @@ fn a_history_is_judged_once() {
     let error = load("program = \"judging\"\n[check]\nlinearizable = \"kv\"\n").unwrap_err();
     let said = format!("{:?}", miette::Report::new(error));
     assert!(said.contains("the program itself has a property linearizable"), "{said}");
+}
+
+/// A scenario in a directory of its own, whose latency is recorded in a file beside it.
+fn with_recording(recording: &[u8]) -> (tempfile::TempDir, Result<Scenario, ScenarioError>) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("recorded")).unwrap();
+    std::fs::write(directory.path().join("recorded/wan.csv"), recording).unwrap();
+    let file = directory.path().join("wide.toml");
+    std::fs::write(&file, "program = \"store\"\n[network]\nlatency = { trace = \"recorded/wan.csv\" }\n").unwrap();
+    let scenario = Scenario::load(&file, &programs(), &[]);
+    (directory, scenario)
+}
+
+#[test]
+fn a_recorded_latency_is_read_from_beside_the_file() {
+    for recording in [
+        "at,latency\n0s,20ms\n30s,180ms\n",
+        "at,latency\r\n0s,20ms\r\n30s,180ms",
+        "\u{feff} at , latency \n 0s , 20ms \n\t30s,180ms\n\n  \n",
+        "at,latency\n0s,1ns\n",
+    ] {
+        let (directory, scenario) = with_recording(recording.as_bytes());
+        let scenario = scenario.unwrap_or_else(|error| panic!("{recording:?}: {}", error.lines()));
+        let outcome = scenario.simulation().run_plan(&Plan::seeded("x", Seed(1)), Record::Digest);
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        // What is in it is part of what the scenario is known by.
+        let file = directory.path().join("wide.toml");
+        let load = || Scenario::load(&file, &programs(), &[]).unwrap().fingerprint();
+        assert_eq!(load(), scenario.fingerprint());
+        std::fs::write(directory.path().join("recorded/wan.csv"), "at,latency\n0s,21ms\n").unwrap();
+        assert_ne!(load(), scenario.fingerprint());
+    }
+    // By a setting too, several times, and for a disk.
+    let (directory, _) = with_recording(b"at,latency\n0s,20ms\n");
+    let trace = "{ trace = \"recorded/wan.csv\" }";
+    let set =
+        [format!("storage.latency={trace}"), format!("loopback.latency={trace}"), format!("link.*:*.latency={trace}")];
+    assert!(Scenario::load(directory.path().join("wide.toml"), &programs(), &set).is_ok());
+}
+
+/// What is wrong with a recording is told at its place in that file; the text that is pointed at is given, and what the help says.
+#[test]
+fn mistakes_in_recordings_are_told_at_their_place() {
+    for (recording, line, message, pointed, help) in [
+        ("", 1, "the file is empty: a recorded latency begins with the line \"at,latency\"", "", ""),
+        ("\n", 1, "the file is empty", "", ""),
+        ("time,rtt\n0s,1ms\n", 1, "begins with the line \"at,latency\", found \"time,rtt\"", "time,rtt", ""),
+        ("0s,1ms\n", 1, "begins with the line \"at,latency\"", "0s,1ms", ""),
+        ("{\"at\": 0}", 1, "begins with the line", "{\"at\": 0}", ""),
+        ("at,latency,loss\n0s,1ms,1%\n", 1, "begins with the line", "at,latency,loss", ""),
+        ("at,latency\n", 1, "the file has no entry behind its first line", "at,latency", ""),
+        ("at,latency\n0s;1ms\n", 2, "expected a time and a latency such as \"30s,180ms\"", "0s;1ms", ""),
+        ("at,latency\n0s,1ms,2ms\n", 2, "expected a time and a latency", "0s,1ms,2ms", ""),
+        ("at,latency\n0,1ms\n", 2, "`at`: expected a duration", "0", "did you mean `0s`?"),
+        ("at,latency\n0s,1\n", 2, "`latency`: expected a duration", "1", "did you mean `1ms`?"),
+        ("at,latency\n0s, -1ms\n", 2, "`latency`: expected a duration", "-1ms", ""),
+        ("at,latency\n0s,\n", 2, "`latency`: expected a duration", "0s,", ""),
+        ("at,latency\n0s,200000000000h\n", 2, "expected at most 146 years", "200000000000h", ""),
+        ("at,latency\n1s,1ms\n", 2, "a trace begins at 0s, not at 1s", "1s", ""),
+        ("at,latency\n0s,1ms\n2s,1ms\n2s,1ms\n", 4, "the times of a trace rise, and 2s stands behind 2s", "2s", ""),
+        ("at,latency\n0s,1ms\n2s,1ms\n1999ms,1ms\n", 4, "and 1.999s stands behind 2s", "1999ms", ""),
+        ("at,latency\n0s,1ms\n\n2s,1ms\n", 3, "an empty line stands between two entries", "", ""),
+    ] {
+        let (_directory, scenario) = with_recording(recording.as_bytes());
+        let error = scenario.expect_err(recording);
+        let mistakes: Vec<_> = error.mistakes().collect();
+        assert_eq!(mistakes.len(), 1, "{recording:?}: {error}");
+        let mistake = mistakes[0];
+        assert!(mistake.message().contains(message), "{recording:?}: said {:?}", mistake.message());
+        assert!(mistake.source_name().unwrap().ends_with("recorded/wan.csv"), "{recording:?}: {mistake:?}");
+        assert_eq!(mistake.line_and_column().unwrap().0, line, "{recording:?}");
+        assert_eq!(mistake.text(), Some(pointed), "{recording:?}");
+        assert!(mistake.help().unwrap_or_default().contains(help), "{recording:?}: {:?}", mistake.help());
+    }
+    // Where there is no text, the place is where it is named.
+    let (_directory, scenario) = with_recording(b"at,latency\n0s,\xe9\n");
+    let said = scenario.unwrap_err().lines();
+    assert!(
+        said.contains("wide.toml:3:21: `trace`: ") && said.contains("not UTF-8 text (byte 14 in line 2)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_recording_may_be_too_long() {
+    let entries = |count: u64| {
+        let lines = (0..count).map(|at| format!("{at}us,1ms\n"));
+        format!("at,latency\n{}", lines.collect::<String>())
+    };
+    let (_directory, scenario) = with_recording(entries(1_000_000).as_bytes());
+    assert!(scenario.is_ok());
+    let (_directory, scenario) = with_recording(entries(1_000_001).as_bytes());
+    let said = scenario.unwrap_err().lines();
+    assert!(said.contains("wan.csv:1000002:1: a trace has at most 1000000 entries, not 1000001"), "{said}");
+    let (_directory, scenario) = with_recording(&vec![b'x'; (64 << 20) + 1]);
+    let said = scenario.unwrap_err().lines();
+    assert!(said.contains("it has more than 67108864 bytes"), "{said}");
+}
+
+/// All that a file says of bandwidth is so in its world.
+#[test]
+fn bandwidths_of_a_file_are_the_world_s() {
+    let all = [Program::new("sender", "Sends a thousand bytes", |world, _: &NoArgs| {
+        world.client("a", || async {
+            let endpoint = squall::net::Endpoint::bind("0.0.0.0:80").await.unwrap();
+            for _ in 0..3 {
+                endpoint.send_to("b:80", 1, &[0; 972]).await.unwrap();
+            }
+            endpoint.send_to("127.0.0.1:80", 1, &[0; 972]).await.unwrap();
+            endpoint.recv_from(1, &mut [0; 1]).await.unwrap();
+            squall::publish("self", squall::time::Instant::now().elapsed().as_millis() as u64);
+            squall::time::sleep(10.secs()).await;
+        });
+        world.node("b", || async {
+            let endpoint = squall::net::Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let start = squall::time::Instant::now();
+            loop {
+                endpoint.recv_from(1, &mut [0; 1]).await.unwrap();
+                squall::publish("came", start.elapsed().as_millis() as u64);
+            }
+        });
+        world.network().latency(squall::Latency::fixed(2.ms()));
+    })];
+    let came = |text: &str, set: &[&str]| {
+        let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+        let scenario = Scenario::from_text("x.toml", &format!("program = \"sender\"\n{text}"), &all, &set).unwrap();
+        let outcome = scenario.simulation().run_plan(&scenario.plan(Seed(1), StrategyChoice::Fifo), Record::Full);
+        let facts = outcome.trace.unwrap().events.into_iter().filter_map(|event| match event.kind {
+            squall::trace::EventKind::Publish { topic, value } if topic == "came" => Some(value.to_string()),
+            _ => None,
+        });
+        facts.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(came("", &[]), "2 2 2");
+    assert_eq!(came("network.bandwidth = \"8Mbit/s\"", &[]), "3 4 5");
+    assert_eq!(came("", &["network.bandwidth=1MB/s"]), "3 4 5");
+    assert_eq!(came("", &["link.a:b.bandwidth=4Mbit/s"]), "4 6 8");
+    assert_eq!(came("", &["link.b:a.bandwidth=4Mbit/s"]), "2 2 2");
+    assert_eq!(came("network = { bandwidth = \"8Mbit/s\", queue = \"1KiB\" }", &[]), "3 4");
+    assert_eq!(came("network = { bandwidth = \"8Mbit/s\", queue = \"0KiB\" }", &[]), "3");
+    let uplink = "[[uplink]]\nname = \"u\"\nnode = \"*\"\nbandwidth = \"8Mbit/s\"\n";
+    assert_eq!(came(uplink, &[]), "3 4 5");
+    assert_eq!(came(uplink, &["uplink.u.bandwidth=4Mbit/s"]), "4 6 8");
+    assert_eq!(came(uplink, &["uplink.u.queue=1KiB"]), "3 4");
+    let narrow = "[[fault]]\nkind = \"link\"\nfrom = \"a\"\nto = \"b\"\nat = \"0s\"\nbandwidth = \"8Mbit/s\"\nqueue = \"1KiB\"\n";
+    assert_eq!(came(narrow, &[]), "3 4");
 }

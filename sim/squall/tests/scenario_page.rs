@@ -82,14 +82,15 @@ fn blocks_of(page: &str, language: &str) -> Vec<String> {
 
 fn load(text: &str, set: &[&str]) -> Scenario {
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
-    Scenario::from_text("docs/example.toml", text, &[kv()], &set)
+    // As a file beside the page: what it names is there.
+    Scenario::from_text("../../docs/example.toml", text, &[kv()], &set)
         .unwrap_or_else(|error| panic!("{}\n\n{text}", error.lines()))
 }
 
 #[test]
 fn every_example_runs() {
     let examples = blocks("toml");
-    assert_eq!(examples.len(), 31, "of all examples");
+    assert_eq!(examples.len(), 36, "of all examples");
     for text in examples {
         let scenario = load(&text, &[]);
         let plan = scenario.plan(Seed(scenario.seeds().start()), StrategyChoice::default());
@@ -195,6 +196,12 @@ fn every_key_has_an_example() {
         "good",
         "bad",
         "corruption",
+        "duplicate_latency",
+        "bandwidth",
+        "queue",
+        "[[uplink]]",
+        "[loopback]",
+        "trace",
         "fixed",
         "uniform",
         "exponential",
@@ -264,6 +271,14 @@ fn the_settings_named_in_the_text_can_be_made() {
     let rules = blocks("toml").into_iter().find(|text| text.contains("lost answers")).expect("a rule with a name");
     load(&rules.replace("lost answers", "lost-answers"), &["rule.lost-answers.share=50%"]);
     load(&disks, &["disk.bad-disk.capacity=1MiB", "storage.crash_loss=100%"]);
+    let uplinks = blocks("toml").into_iter().find(|text| text.contains("\"stores\"")).expect("an uplink with a name");
+    load(&uplinks, &["uplink.stores.bandwidth=1Gbit/s", "link.client-0:store-1.bandwidth=10Mbit/s"]);
+}
+
+/// The recording that the page shows is the file that its example names.
+#[test]
+fn the_recording_is_the_one_on_the_page() {
+    assert_eq!(blocks("csv"), [include_str!("../../../docs/wan.csv")]);
 }
 
 /// The column of medians: what a message takes in calm weather.
@@ -354,6 +369,9 @@ const MORE: [&str; 4] = [
         from = "*"
         to = "store-0"
         duplicate = "1%"
+        duplicate_latency = "1ms"
+        bandwidth = "1Mbit/s"
+        queue = "8KiB"
         corruption = "1%"
         bursts = { good = "1s", bad = "20ms", loss = "50%" }
         [[disk]]
@@ -408,7 +426,7 @@ fn files() -> Vec<toml::Value> {
 
 fn read(file: &toml::Value) -> Result<Scenario, String> {
     let text = toml::to_string(file).expect("it can be written");
-    Scenario::from_text("docs/example.toml", &text, &[kv()], &[]).map_err(|error| error.lines())
+    Scenario::from_text("../../docs/example.toml", &text, &[kv()], &[]).map_err(|error| error.lines())
 }
 
 /// Wrong types, wrong units, zero, huge and empty ones.

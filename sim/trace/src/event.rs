@@ -188,8 +188,12 @@ pub enum LossReason {
     NodeDown = 3,
     /// Nothing was bound to the port.
     NoListener = 4,
+    /// The queue in front of a link, or of the sender's uplink, was full.
+    QueueFull = 5,
+    /// The sender crashed before it had left.
+    SenderDown = 6,
     /// A rule on messages dropped it.
-    Rule = 5,
+    Rule = 7,
 }
 
 impl fmt::Display for LossReason {
@@ -200,6 +204,8 @@ impl fmt::Display for LossReason {
             LossReason::PartitionOnArrival => "stopped by a partition on arrival",
             LossReason::NodeDown => "the node is down",
             LossReason::NoListener => "nothing listens there",
+            LossReason::QueueFull => "dropped at the tail of a full queue",
+            LossReason::SenderDown => "the sender crashed before it had left",
             LossReason::Rule => "dropped by a rule",
         })
     }

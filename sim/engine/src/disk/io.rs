@@ -123,9 +123,10 @@ impl Kernel {
 
     fn takes(&mut self, asked: &Asked<'_>) -> Duration {
         let word = self.decisions.key(self.now_ns).disk_words(asked.flow, asked.number, SiteKind::DiskLatency).whether;
+        let now_ns = self.now_ns;
         let conditions = &self.disk(asked.node).conditions;
         let table = if asked.operation == DiskOperation::Sync { &conditions.sync_latency } else { &conditions.latency };
-        let (calm, drawn) = (table.median_ns(), table.quantile_ns(word));
+        let (calm, drawn) = (table.median_ns(), table.latency_ns(word, now_ns));
         Duration::from_nanos(self.decide_disk(asked, SiteKind::DiskLatency, calm, drawn))
     }
 

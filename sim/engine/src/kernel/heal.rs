@@ -157,6 +157,7 @@ impl Kernel {
         self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
         self.pending_heal = None;
         self.network.heal_among(is_healed.clone(), &self.nodes);
+        self.change_send_limits();
         self.release();
         self.let_go_among_healed();
         // What came to its end in the storm is of the storm, though nobody has asked yet.
@@ -340,6 +341,7 @@ impl Kernel {
         }));
         state.multiset(self.network.mail(EPHEMERAL_PORT_FIRST));
         state.words(self.network.held(EPHEMERAL_PORT_FIRST));
+        state.words(self.network.queued(self.now_ns, EPHEMERAL_PORT_FIRST));
         state.words(self.waiting_for_processors().map(|task| self.task_as_word(task.slot)));
         (state.hasher.digest128(), state.count)
     }

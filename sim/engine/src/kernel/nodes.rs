@@ -71,6 +71,7 @@ impl Kernel {
         self.emit_on(id, EventKind::Crash);
         self.pauses.remove(&id);
         self.clear_processor(id);
+        self.lose_queued(id);
         for slot in 0..self.tasks.len() as u32 {
             let task = &self.tasks[slot as usize];
             if task.node != id {

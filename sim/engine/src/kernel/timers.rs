@@ -55,11 +55,22 @@ pub(crate) struct Timers {
     all: Vec<Timer>,
     free: Vec<u32>,
     first_generation: u32,
+    /// Of nodes that have queued something: when the next of it leaves.
+    departures: BTreeMap<NodeId, Departure>,
+}
+
+/// In the slots from here on are no timers of tasks, but one for each node: when the next of what it has queued leaves.
+const DEPARTURES_FROM: u32 = 1 << 29;
+
+#[derive(Debug, Default)]
+struct Departure {
+    generation: u32,
+    at_ns: Option<u64>,
 }
 
 impl Timers {
     pub(super) fn new(first_generation: u32) -> Timers {
-        Timers { all: Vec::new(), free: Vec::new(), first_generation }
+        Timers { all: Vec::new(), free: Vec::new(), first_generation, departures: BTreeMap::new() }
     }
 
     #[inline]
@@ -81,12 +92,23 @@ impl Timers {
 
     /// Who waits for the timer in that slot, if it still is that one.
     pub(super) fn waiting_in(&self, slot: u32, generation: u32) -> Option<TaskRef> {
-        self.is_live(slot, generation).then(|| self.all[slot as usize].wake.task()).flatten()
+        self.all.get(slot as usize).filter(|timer| timer.generation == generation)?.wake.task()
     }
 
     #[inline]
     pub(super) fn is_live(&self, slot: u32, generation: u32) -> bool {
-        self.all[slot as usize].generation == generation
+        match self.all.get(slot as usize) {
+            Some(timer) => timer.generation == generation,
+            None => self.departure(slot, generation).is_some(),
+        }
+    }
+
+    /// The node whose next departure that is, if it still is.
+    #[cold]
+    fn departure(&self, slot: u32, generation: u32) -> Option<NodeId> {
+        let node = NodeId(slot.checked_sub(DEPARTURES_FROM)?);
+        let departure = self.departures.get(&node)?;
+        (departure.generation == generation && departure.at_ns.is_some()).then_some(node)
     }
 }
 
@@ -94,9 +116,10 @@ impl Kernel {
     /// A timer that isn't started.
     #[inline]
     pub(crate) fn new_timer(&mut self) -> TimerRef {
-        let Timers { all, free, first_generation } = &mut self.timers;
+        let Timers { all, free, first_generation, .. } = &mut self.timers;
         let slot = free.pop().unwrap_or_else(|| {
             let (wake, generation) = (WakeRef::NOBODY, *first_generation);
+            assert!(all.len() < DEPARTURES_FROM as usize, "there are fewer than 2^29 timers at a time");
             all.push(Timer { wake, generation, reply: NO_REPLY, clock: NodeId::WORLD, state: TimerState::Stopped });
             (all.len() - 1) as u32
         });
@@ -173,12 +196,40 @@ impl Kernel {
 
     pub(super) fn timer_due(&mut self, slot: u32, generation: u32) {
         let Some(timer) = self.timers.get(TimerRef { slot, generation }) else {
-            self.agenda.cancelled_timer_passed();
-            return;
+            return self.no_timer_due(slot, generation);
         };
         timer.state = TimerState::Fired;
         let wake = timer.take_wake();
         self.wake(wake, 1);
+    }
+
+    #[cold]
+    fn no_timer_due(&mut self, slot: u32, generation: u32) {
+        match self.timers.departure(slot, generation) {
+            None => self.agenda.cancelled_timer_passed(),
+            Some(node) => {
+                self.timers.departures.entry(node).or_default().at_ns = None;
+                self.send_queued(node);
+            }
+        }
+    }
+
+    /// The next of what a node has queued leaves then, or nothing does.
+    pub(crate) fn await_departure(&mut self, node: NodeId, at_ns: Option<u64>) {
+        let departure = self.timers.departures.entry(node).or_default();
+        if departure.at_ns == at_ns {
+            return;
+        }
+        let before = std::mem::replace(&mut departure.at_ns, at_ns);
+        departure.generation = departure.generation.wrapping_add(1);
+        let generation = departure.generation;
+        if before.is_some() {
+            let timers = &self.timers;
+            self.agenda.timer_cancelled(|slot, generation| timers.is_live(slot, generation));
+        }
+        if let Some(at_ns) = at_ns {
+            self.agenda.schedule(at_ns, Due::Timer { slot: DEPARTURES_FROM + node.0, generation });
+        }
     }
 
     /// A reply to the call that has this timer, which may be over. Whom to wake.

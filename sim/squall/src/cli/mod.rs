@@ -131,7 +131,7 @@ pub(crate) fn serve_if_wanted(programs: &[Program]) {
                 match scenario.fingerprint() == *fingerprint {
                     true => Ok(scenario),
                     false => Err(Stop::Own(format!(
-                        "{} was edited meanwhile: what was begun with it ends here, and can be begun again",
+                        "{} was edited meanwhile, or a recording that it names: what was begun with it ends here, and can be begun again",
                         file.display()
                     ))),
                 }

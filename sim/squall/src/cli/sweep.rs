@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -116,7 +116,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
     }
     let grid = Grid::read(arguments)?;
     let mut set = arguments.world.set.clone();
-    let Some(first) = grid.check(programs, arguments, &set)? else { return Ok(exit::INTERRUPTED) };
+    let Some((first, files)) = grid.check(programs, arguments, &set)? else { return Ok(exit::INTERRUPTED) };
     if let Some(property) = &arguments.property {
         check_property(&first, property)?;
     }
@@ -140,7 +140,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
             arguments,
             grid: &grid,
             set: &set,
-            fingerprint: first.fingerprint(),
+            files: files.clone(),
             seeds,
             jobs,
             may_leave_threads,
@@ -305,8 +305,9 @@ impl Grid {
     }
 
     /// Reads every cell, before anything runs. The scenario of the first one; `None` if somebody asked to stop meanwhile.
-    fn check(&self, programs: &Programs, arguments: &Sweep, set: &[String]) -> Result<Option<Scenario>, Stop> {
+    fn check(&self, programs: &Programs, arguments: &Sweep, set: &[String]) -> Result<Option<(Scenario, Files)>, Stop> {
         let mut first: Option<Scenario> = None;
+        let mut files = Files::new();
         for number in 0..self.len() {
             let mut chosen = self.chosen(number);
             let scan = self.find.as_ref().map_or(1, |find| find.values.len());
@@ -317,13 +318,11 @@ impl Grid {
                 chosen.truncate(self.varied.len());
                 chosen.extend(self.find.as_ref().map(|find| (find, place)));
                 let scenario = load(programs, arguments, set, &chosen)?;
-                match &first {
-                    None => first = Some(scenario),
-                    Some(first) => unchanged(&scenario, first.fingerprint())?,
-                }
+                unchanged(&scenario, &mut files)?;
+                first.get_or_insert(scenario);
             }
         }
-        Ok(Some(first.expect("a grid has a cell")))
+        Ok(Some((first.expect("a grid has a cell"), files)))
     }
 
     fn tell_started(
@@ -390,15 +389,20 @@ fn with_settings(set: &[String], chosen: &[(&Varied, usize)]) -> Vec<String> {
     set.iter().cloned().chain(chosen.iter().map(|(varied, place)| varied.setting(*place))).collect()
 }
 
-/// The file has to be the same for all cells.
-fn unchanged(scenario: &Scenario, fingerprint: Digest) -> Result<(), Stop> {
-    match scenario.fingerprint() == fingerprint {
-        true => Ok(()),
-        false => Err(Stop::Own(format!(
-            "{} was edited meanwhile: what was begun with it ends here, and can be begun again",
-            scenario.path().display()
-        ))),
+/// What the scenarios of a sweep were read from, with the digest of each file.
+type Files = BTreeMap<PathBuf, Digest>;
+
+/// A file has to be the same for all cells that are read from it.
+fn unchanged(scenario: &Scenario, known: &mut Files) -> Result<(), Stop> {
+    for (path, digest) in scenario.files() {
+        if *known.entry(path.clone()).or_insert(*digest) != *digest {
+            return Err(Stop::Own(format!(
+                "{} was edited meanwhile: what was begun with it ends here, and can be begun again",
+                path.display()
+            )));
+        }
     }
+    Ok(())
 }
 
 /// A sweep that is under way.
@@ -408,7 +412,7 @@ struct Sweeper<'s> {
     grid: &'s Grid,
     /// Under the grid's.
     set: &'s [String],
-    fingerprint: Digest,
+    files: Files,
     seeds: SeedRange,
     jobs: usize,
     /// Begins again with processes if a run doesn't repeat itself. Until it is over nothing is told.
@@ -444,7 +448,7 @@ impl Sweeper<'_> {
             return Err(Halt::Interrupted);
         }
         let scenario = load(self.programs, self.arguments, self.set, chosen)?;
-        unchanged(&scenario, self.fingerprint)?;
+        unchanged(&scenario, &mut self.files)?;
         let settings = chosen.iter().map(|(varied, place)| (varied.key.clone(), varied.values[*place].clone()));
         let settings = Settings(settings.collect());
         self.progress.set_message(settings.in_words());

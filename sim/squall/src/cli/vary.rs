@@ -8,7 +8,7 @@ use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use squall_campaign::sweep::{BadPoints, Resolution, Spacing, points};
 
 use super::exit::Stop;
-use crate::scenario::{ScenarioError, format_duration, parse_duration};
+use crate::scenario::{ScenarioError, format_bandwidth, format_duration, parse_bandwidth, parse_duration};
 
 /// More values of one key are a mistake.
 const VALUES_MAX: usize = 10_000;
@@ -47,6 +47,7 @@ struct Scale {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Nanoseconds,
+    BitsPerSecond,
     /// Millionths, written in percent.
     Share,
     Whole,
@@ -58,6 +59,7 @@ impl Unit {
     fn format(self, value: u64) -> String {
         match self {
             Unit::Nanoseconds => format_duration(Duration::from_nanos(value)),
+            Unit::BitsPerSecond => format_bandwidth(value),
             Unit::Share => format!("{}%", with_point(value, MILLIONTHS / 100, 0)),
             Unit::Whole => value.to_string(),
             // A whole number would be another type.
@@ -67,7 +69,7 @@ impl Unit {
 
     fn resolution(self) -> Resolution {
         match self {
-            Unit::Nanoseconds | Unit::Decimal => Resolution::Percent(1),
+            Unit::Nanoseconds | Unit::BitsPerSecond | Unit::Decimal => Resolution::Percent(1),
             // A hundredth of a percent.
             Unit::Share => Resolution::Absolute(MILLIONTHS / 10_000),
             Unit::Whole => Resolution::Absolute(1),
@@ -77,6 +79,7 @@ impl Unit {
     fn name(self) -> &'static str {
         match self {
             Unit::Nanoseconds => "a duration",
+            Unit::BitsPerSecond => "a bandwidth",
             Unit::Share => "a share in percent",
             Unit::Whole => "a whole number",
             Unit::Decimal => "a number with a point",
@@ -279,7 +282,7 @@ impl Varied {
 
     fn read_end(&self, place: Range<usize>) -> Result<(Unit, u64), Stop> {
         let text = &self.argument[place.clone()];
-        let expected = "expected a duration such as 5ms, a share such as 5%, or a number";
+        let expected = "expected a duration such as 5ms, a share such as 5%, a bandwidth such as 10Mbit/s, or a number";
         if text.is_empty() {
             let help = "both ends must be there: 1ms..=200ms:8log".to_string();
             return Err(self.wrong(place, "an end of the range is missing", expected, Some(help)));
@@ -291,6 +294,13 @@ impl Varied {
             }
             None if is_plain(text) && text.contains('.') => (Unit::Decimal, millionths(text)),
             None if is_plain(text) => (Unit::Whole, text.parse().ok()),
+            _ if text.ends_with("/s") => match parse_bandwidth(text) {
+                Ok(bits_per_second) => (Unit::BitsPerSecond, Some(bits_per_second)),
+                Err(bad) => {
+                    let help = bad.suggestion.map(|meant| format!("did you mean {meant}?"));
+                    return Err(self.wrong(place, &bad.message, expected, help));
+                }
+            },
             _ => match parse_duration(text) {
                 Ok(duration) => (Unit::Nanoseconds, u64::try_from(duration.as_nanos()).ok()),
                 Err(bad) => {
@@ -474,6 +484,8 @@ mod tests {
             ("network.loss=0%,1%,10%", &["0%", "1%", "10%"]),
             ("network.loss=0%..=1%:5", &["0%", "0.25%", "0.5%", "0.75%", "1%"]),
             ("nodes.client=1..=100:3log", &["1", "10", "100"]),
+            ("network.bandwidth=1Mbit/s..=100Mbit/s:3log", &["1Mbit/s", "10Mbit/s", "100Mbit/s"]),
+            ("network.bandwidth=1MB/s..=2MB/s:3", &["8Mbit/s", "12Mbit/s", "16Mbit/s"]),
             ("args.ratio=0.5..=2:4", &["0.5", "1.0", "1.5", "2.0"]),
             ("args.ratio=-1.5,2e3", &["-1.5", "2e3"]),
             ("args.text=\"a,b\",'c..=d'", &["\"a,b\"", "'c..=d'"]),

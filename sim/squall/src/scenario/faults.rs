@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, shortened};
-use super::sections::{GivenNames, NamePlace, Weather, read_ends, read_ways};
+use super::sections::{GivenNames, NamePlace, Queues, Weather, read_ends, read_ways};
 use super::units::nearest;
 
 const NODE: &str = "the name of a node, or a pattern such as \"store-*\"";
@@ -25,6 +25,7 @@ pub(super) struct FaultSettings {
     /// Whether no node may be in two of them.
     is_partition: bool,
     span: Range<usize>,
+    pub queues: Queues,
 }
 
 impl FaultSettings {
@@ -89,11 +90,12 @@ struct OfKind {
     fault: Fault,
     groups: Vec<Vec<NamePlace>>,
     is_partition: bool,
+    queues: Queues,
 }
 
 impl OfKind {
     fn new(fault: Fault, groups: Vec<Vec<NamePlace>>) -> OfKind {
-        OfKind { fault, groups, is_partition: false }
+        OfKind { fault, groups, is_partition: false, queues: Queues::default() }
     }
 }
 
@@ -274,7 +276,7 @@ fn read_fault(
         .map(|value| reader.positive_duration("stagger", "it would come to all at once; leave it out for that", value));
     let together = get("together").map(|value| reader.boolean("together", value));
     let of_kind = (kind.read)(reader, &fields);
-    let ((at, at_span), OfKind { mut fault, groups, is_partition }) = (at?, of_kind?);
+    let ((at, at_span), OfKind { mut fault, groups, is_partition, queues }) = (at?, of_kind?);
     fault = fault.at(at);
     if let Some(name) = name {
         fault = fault.named(name);
@@ -308,7 +310,7 @@ fn read_fault(
         reader.note(Draft::new(place, format!("the fault can't be: {error}")).label("here"));
         return None;
     }
-    Some(FaultSettings { fault, at, at_span, groups, is_partition, span })
+    Some(FaultSettings { fault, at, at_span, groups, is_partition, span, queues })
 }
 
 /// A fault of nodes: `make` makes it of their names.
@@ -442,7 +444,11 @@ fn read_link(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
     let both_ways = read_ways(reader, fields);
     let (from, to) = read_ends(reader, fields)?;
     if Weather::KEYS.iter().all(|key| fields.get(key).is_none()) {
-        reader.missing(fields, "latency", "what changes: `latency`, `loss`, `bursts`, `duplicate` or `corruption`");
+        reader.missing(
+            fields,
+            "latency",
+            "what changes: `latency`, `loss`, `bursts`, `duplicate`, `corruption`, `bandwidth` or `queue`",
+        );
     }
     if reader.drafts.len() > noted {
         return None;
@@ -452,7 +458,7 @@ fn read_link(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
         true => fault::link(a, b, |link| weather.apply(link)),
         false => fault::link_one_way(a, b, |link| weather.apply(link)),
     };
-    Some(OfKind::new(fault, vec![vec![from], vec![to]]))
+    Some(OfKind { queues: weather.queues, ..OfKind::new(fault, vec![vec![from], vec![to]]) })
 }
 
 fn read_hold(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
@@ -546,7 +552,7 @@ fn read_partition(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind
         (true, [from, to]) => fault::partition_one_way(words(from), words(to)),
         _ => fault::partition(groups.iter().map(|group| words(group))),
     };
-    Some(OfKind { fault, groups, is_partition: true })
+    Some(OfKind { is_partition: true, ..OfKind::new(fault, groups) })
 }
 
 fn read_groups(reader: &mut Reader, value: &Value<'_>) -> Option<Vec<Vec<NamePlace>>> {

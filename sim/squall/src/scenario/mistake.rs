@@ -7,7 +7,7 @@ use std::sync::Arc;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use toml::de::DeTable;
 
-/// One mistake: in a scenario file, or in a `--set` argument.
+/// One mistake: in a scenario file, in a `--set` argument, or in a recorded latency that one of them names.
 #[derive(Clone, Debug)]
 pub struct Mistake {
     message: String,
@@ -41,7 +41,7 @@ impl Mistake {
         self.help.as_deref()
     }
 
-    /// The file's path, or the `--set` argument.
+    /// The path of the file that it is in, or the `--set` argument.
     #[must_use]
     pub fn source_name(&self) -> Option<&str> {
         self.place.as_ref().map(|place| place.source.name())
@@ -266,9 +266,9 @@ impl Diagnostic for ScenarioError {
     }
 }
 
-/// The texts that a scenario is read from: the file, then each `--set` argument. Spans count through all of them, as if
+/// The texts that a scenario is read from: the file, then each `--set` argument, then each recorded latency in which something is wrong. Spans count through all of them, as if
 /// they stood behind each other, so that a value keeps its place wherever it is moved.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sources {
     entries: Vec<Source>,
 }
@@ -281,10 +281,6 @@ struct Source {
 }
 
 impl Sources {
-    pub(super) fn new() -> Sources {
-        Sources { entries: Vec::new() }
-    }
-
     /// Adds a text. Where it starts.
     pub(super) fn add(&mut self, name: impl Into<String>, text: &str) -> usize {
         // A gap of one, so that the end of a text isn't the start of the next.

@@ -32,6 +32,16 @@
 //! to      = "store-0"
 //! latency = { lognormal = { median = "2ms", p99 = "40ms" } }
 //!
+//! bandwidth = "10Mbit/s"       # one message after the other; else any number at once
+//! queue   = "64KiB"            # what finds no room to wait is lost; else all waits
+//!
+//! [[uplink]]                   # what all links of a node share; of several that match, the last wins
+//! node      = "store-*"
+//! bandwidth = "100Mbit/s"      # and queue
+//!
+//! [loopback]
+//! latency = "50us"             # of what a node sends to itself; else 10us
+//!
 //! [storage]                    # every node's disk, unless a [[disk]] says otherwise
 //! crash_loss   = "50%"         # of the changes since the last sync
 //! torn         = "10%"         # of the writes to several sectors that aren't lost
@@ -70,13 +80,14 @@
 //!
 //! A latency is `"5ms"` (always the same), or one of `{ fixed = "5ms" }`, `{ uniform = ["1ms", "10ms"] }`,
 //! `{ exponential = "5ms" }`, `{ exponential = { mean = "5ms", min = "1ms" } }`,
-//! `{ lognormal = { median = "2ms", p99 = "40ms" } }`, `{ pareto = { min = "1ms", shape = 1.5 } }` and
-//! `{ empirical = ["1ms", "3ms"] }`.
+//! `{ lognormal = { median = "2ms", p99 = "40ms" } }`, `{ pareto = { min = "1ms", shape = 1.5 } }`,
+//! `{ empirical = ["1ms", "3ms"] }` and `{ trace = "wan.csv" }`, a recording in a file beside the scenario's.
 //!
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
-//! link, disk, fault or rule: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
+//! link, uplink, disk, fault or rule: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
 
 mod faults;
+mod latency_trace;
 mod mistake;
 mod overlay;
 mod program;
@@ -105,13 +116,13 @@ pub use squall_trace::verdict::BUILT_IN_PROPERTIES;
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration};
 
 use crate::Simulation;
-use mistake::{Draft, SET, Sources};
+use mistake::{Draft, SET};
 use program::Built;
 use reader::{Fields, Reader};
 use rules::RuleSettings;
-use sections::{DiskSettings, LinkSettings, NamePlace, Settings};
+use sections::{DiskSettings, LinkSettings, NamePlace, Settings, UplinkSettings};
 use squall_campaign::seeds::SeedRange;
-pub(crate) use units::nearest;
+pub(crate) use units::{format_bandwidth, nearest, parse_bandwidth};
 
 /// The seeds of a scenario that says none.
 const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
@@ -119,7 +130,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "program",
     "about",
     "seeds",
@@ -132,6 +143,8 @@ const KEYS: [&str; 18] = [
     "clock",
     "network",
     "link",
+    "uplink",
+    "loopback",
     "storage",
     "disk",
     "fault",
@@ -150,7 +163,8 @@ pub struct Scenario {
     seeds: SeedRange,
     expect: Option<String>,
     isolation: Isolation,
-    fingerprint: Digest,
+    /// What it was read from, with the digest of each: its own file first.
+    files: Vec<(PathBuf, Digest)>,
     build: Option<Digest>,
     parameters: Parameters,
     node_names: Vec<String>,
@@ -182,14 +196,14 @@ impl Scenario {
         set: &[String],
     ) -> Result<Scenario, ScenarioError> {
         let path = path.as_ref();
-        let mut sources = Sources::new();
-        sources.add(path.display().to_string(), text);
-        let mut reader = Reader::default();
-        let scenario = read(&mut reader, &mut sources, path, text, programs, set);
+        let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let mut reader = Reader { directory, ..Reader::default() };
+        reader.sources.add(path.display().to_string(), text);
+        let scenario = read(&mut reader, path, text, programs, set);
         match scenario {
             Some(scenario) if reader.drafts.is_empty() => Ok(scenario),
             _ => {
-                let mut drafts = reader.drafts;
+                let Reader { mut drafts, sources, .. } = reader;
                 drafts.sort_by_key(|draft| draft.labels.first().map_or(0, |(span, _)| span.start));
                 Err(ScenarioError::new(drafts.into_iter().map(|draft| sources.place(draft)).collect()))
             }
@@ -251,10 +265,21 @@ impl Scenario {
         &self.parameters
     }
 
-    /// Of the file's text, however its lines end.
+    /// Of the file's text, however its lines end, and of the recorded latencies that it names, if any.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
-        self.fingerprint
+        match &*self.files {
+            [(_, own)] => *own,
+            files => {
+                let all: Vec<u8> = files.iter().flat_map(|(_, digest)| digest.0.to_le_bytes()).collect();
+                Digest(xxhash_rust::xxh3::xxh3_128(&all))
+            }
+        }
+    }
+
+    /// What it was read from, with the digest of each: its own file first, then the recorded latencies.
+    pub(crate) fn files(&self) -> &[(PathBuf, Digest)] {
+        &self.files
     }
 
     /// Which build its program is of, where that is known: see [`Program::of_build`].
@@ -314,6 +339,10 @@ impl std::fmt::Debug for Scenario {
     }
 }
 
+fn digest_of(text: &str) -> Digest {
+    Digest(xxhash_rust::xxh3::xxh3_128(text.replace("\r\n", "\n").as_bytes()))
+}
+
 fn read_file(path: &Path) -> Result<String, ScenarioError> {
     let shown = path.display();
     let unreadable = |why: &str, help: Option<String>| {
@@ -359,14 +388,7 @@ fn nearest_file(path: &Path) -> Option<String> {
     Some(format!("did you mean {}?", path.with_file_name(name).display()))
 }
 
-fn read(
-    reader: &mut Reader,
-    sources: &mut Sources,
-    path: &Path,
-    text: &str,
-    programs: &[Program],
-    set: &[String],
-) -> Option<Scenario> {
+fn read(reader: &mut Reader, path: &Path, text: &str, programs: &[Program], set: &[String]) -> Option<Scenario> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let root_span = root.span();
     let mut root = root.into_inner();
@@ -381,7 +403,7 @@ fn read(
     let mut parameters = Parameters::new();
     let mut settings = Vec::new();
     for argument in set {
-        let start = sources.add(format!("{SET}{argument}"), argument);
+        let start = reader.sources.add(format!("{SET}{argument}"), argument);
         let mut setting_key = String::new();
         if let Some((key, value)) = argument.split_once('=') {
             let key: Vec<&str> = key.split('.').map(str::trim).collect();
@@ -431,6 +453,7 @@ fn read(
     let goals = goals_of(reader, &settings, program, programs, &world);
     check_roles(reader, &settings, &world);
     check_names(reader, &settings, &node_names);
+    settings.check_queues(reader, world.limits_bandwidth());
     check_times(reader, &settings, world);
     if let Some((name, span)) = expect.clone() {
         check_expected(reader, name, span, &property_names);
@@ -444,7 +467,9 @@ fn read(
         seeds: seeds?,
         expect: expect.map(|(name, _)| name.to_string()),
         isolation: isolation?,
-        fingerprint: Digest(xxhash_rust::xxh3::xxh3_128(text.replace("\r\n", "\n").as_bytes())),
+        files: std::iter::once((path.to_path_buf(), digest_of(text)))
+            .chain(reader.traces.iter().map(|trace| (trace.path.clone(), trace.digest)))
+            .collect(),
         build: program.build(),
         parameters,
         node_names,
@@ -603,6 +628,9 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for LinkSettings { from, to, .. } in &settings.links {
         is_there(reader, "the link", from);
         is_there(reader, "the link", to);
+    }
+    for UplinkSettings { node, .. } in &settings.uplinks {
+        is_there(reader, "the uplink", node);
     }
     for DiskSettings { node, .. } in &settings.disks {
         is_there(reader, "the disk", node);

@@ -1,6 +1,7 @@
 //! Reads values out of TOML, noting every mistake at its place and going on.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use squall_engine::Bursts;
@@ -9,8 +10,9 @@ use squall_trace::Ratio;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::mistake::Draft;
-use super::units::{BadValue, DURATION_NS_MAX, nearest, parse_duration};
+use super::latency_trace::TraceFile;
+use super::mistake::{Draft, Sources};
+use super::units::{BadValue, DURATION_NS_MAX, nearest, parse_bandwidth, parse_duration};
 
 /// A TOML value with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -19,6 +21,12 @@ pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub drafts: Vec<Draft>,
+    /// What is read: places count through all of it.
+    pub sources: Sources,
+    /// Of the scenario's file: other files are named from there.
+    pub directory: PathBuf,
+    /// Recorded latencies that are named.
+    pub traces: Vec<TraceFile>,
 }
 
 /// A table whose keys are known.
@@ -274,6 +282,27 @@ impl Reader {
         }
     }
 
+    /// Bits per second.
+    pub(super) fn bandwidth(&mut self, key: &str, value: &Value<'_>) -> Option<u64> {
+        const EXPECTED: &str = "a bandwidth such as \"10Mbit/s\"";
+        let said = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            // A number lacks its unit.
+            DeValue::Integer(number) if !number.as_str().starts_with('-') => shortened(number.as_str()),
+            _ => {
+                self.bad_type(key, EXPECTED, value);
+                return None;
+            }
+        };
+        match parse_bandwidth(&said) {
+            Ok(bits_per_second) => Some(bits_per_second),
+            Err(bad) => {
+                self.bad_value(key, value.span(), bad);
+                None
+            }
+        }
+    }
+
     /// `{ good = "2s", bad = "50ms" }`, and perhaps `loss` in it.
     pub(super) fn bursts(&mut self, key: &str, value: &Value<'_>) -> Option<Bursts> {
         let DeValue::Table(table) = value.get_ref() else {
@@ -300,7 +329,7 @@ impl Reader {
 
     /// A distribution: `"5ms"`, `{ fixed = "5ms" }`, `{ uniform = ["1ms", "10ms"] }` and so on.
     pub(super) fn latency(&mut self, key: &str, value: &Value<'_>) -> Option<Latency> {
-        const KINDS: [&str; 6] = ["fixed", "uniform", "exponential", "lognormal", "pareto", "empirical"];
+        const KINDS: [&str; 7] = ["fixed", "uniform", "exponential", "lognormal", "pareto", "empirical", "trace"];
         const EXPECTED: &str = "a latency such as \"5ms\" or { uniform = [\"1ms\", \"10ms\"] }";
         let table = match value.get_ref() {
             DeValue::Table(table) => table,
@@ -346,6 +375,7 @@ impl Reader {
                 Latency::lognormal(median.unwrap_or_default(), p99.unwrap_or_default())
             }
             "pareto" => self.pareto(&fields, kind)?,
+            "trace" => self.latency_trace(shape)?,
             _ => {
                 let DeValue::Array(list) = shape.get_ref() else {
                     self.bad_type(kind, "a list of latencies: [\"1ms\", \"3ms\"]", shape);

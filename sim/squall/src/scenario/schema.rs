@@ -88,6 +88,16 @@ pub fn schema() -> Value {
                     link(),
                 ),
             ),
+            ("uplink", list("Uplinks of nodes, which all links of the node share.", uplink())),
+            (
+                "loopback",
+                Table::new(
+                    "What a node sends to itself.",
+                    vec![("latency", of("latency", "How long it takes; 10 us if nothing is said."))],
+                )
+                .requires(&["latency"])
+                .value(),
+            ),
             ("storage", Table::new("Every node's disk, unless a [[disk]] says otherwise.", disk()).value()),
             ("disk", list("Disks that behave otherwise.", own_disk())),
             ("fault", list("What goes wrong, and when.", json!({ "oneOf": faults() }))),
@@ -137,6 +147,11 @@ fn definitions() -> Value {
                 { "type": "integer", "enum": [0, 1] },
             ],
             "examples": ["5%", "0.1%", "1/3"],
+        },
+        "bandwidth": {
+            "type": "string",
+            "pattern": format!(r"^\s*{part}\s*[kMG]?(bit|B)/s\s*$"),
+            "examples": ["10Mbit/s", "64kB/s"],
         },
         "bytes": { "type": "string", "pattern": r"^\s*[0-9]+\s*(KiB|MiB|GiB)\s*$", "examples": ["64MiB"] },
         "seeds": { "type": "string", "pattern": r"^.*\.\..*$", "examples": ["0..1000", "0x10..0x20"] },
@@ -202,6 +217,7 @@ fn latency() -> Value {
                         json!({ "min": duration(), "shape": { "type": "number", "exclusiveMinimum": 0 } }),
                         &["min", "shape"],
                     ),
+                    "trace": { "type": "string", "description": "The file of a recording, beside the scenario's." },
                     "empirical": { "type": "array", "items": duration(), "minItems": 1 },
                 },
             },
@@ -245,13 +261,28 @@ fn weather() -> Vec<(&'static str, Value)> {
         ("bad", of("duration", "How long it is bad, in the mean.")),
         ("loss", of("share", "The share of the messages that it loses when it is bad; else all.")),
     ];
-    vec![
+    let mut weather = vec![
         ("latency", of("latency", "How long a message travels.")),
         ("loss", of("share", "The share of the messages that are lost.")),
         ("duplicate", of("share", "The share that arrives twice.")),
+        ("duplicate_latency", of("latency", "How long copies travel; else as the messages.")),
         ("corruption", of("share", "The share that arrives with a bit flipped.")),
         ("bursts", Table::new("Losses that come in bursts.", bursts).requires(&["good", "bad"]).value()),
+    ];
+    weather.extend(queues());
+    weather
+}
+
+fn queues() -> Vec<(&'static str, Value)> {
+    vec![
+        ("bandwidth", of("bandwidth", "How much is sent in a second; else as much as there is.")),
+        ("queue", of("bytes", "How much waits to be sent, and what comes on top is lost; else all of it waits.")),
     ]
+}
+
+fn uplink() -> Value {
+    let keys = [vec![("node", of("node", "Whose: a node's name, or a pattern.")), name()], queues()].concat();
+    Table::new("The uplink of some nodes.", keys).requires(&["node"]).value()
 }
 
 fn ends() -> Vec<(&'static str, Value)> {

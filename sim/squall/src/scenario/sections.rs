@@ -40,6 +40,8 @@ pub(super) struct Settings {
     pub epoch_ns: Option<u64>,
     pub network: Weather,
     pub links: Vec<LinkSettings>,
+    pub uplinks: Vec<UplinkSettings>,
+    loopback: Option<Latency>,
     storage: DiskConditions,
     pub disks: Vec<DiskSettings>,
     pub faults: Vec<FaultSettings>,
@@ -66,8 +68,68 @@ pub(super) struct Weather {
     latency: Option<Latency>,
     loss: Option<Ratio>,
     duplicate: Option<Ratio>,
+    duplicate_latency: Option<Latency>,
     corruption: Option<Ratio>,
     bursts: Option<Bursts>,
+    pub queues: Queues,
+}
+
+/// How fast something sends, and how much waits there, as far as it is said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queues {
+    bandwidth_bits_per_second: Option<u64>,
+    queue_bytes: Option<u64>,
+    queue_span: Option<Range<usize>>,
+}
+
+impl Queues {
+    const KEYS: [&str; 2] = ["bandwidth", "queue"];
+
+    fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Queues {
+        let queue = fields.get("queue");
+        Queues {
+            bandwidth_bits_per_second: fields.get("bandwidth").and_then(|value| reader.bandwidth("bandwidth", value)),
+            queue_bytes: queue.and_then(|value| read_queue(reader, value)),
+            queue_span: queue.map(Value::span),
+        }
+    }
+}
+
+fn read_queue(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
+    let text = reader.text("queue", "how much waits to be sent, such as \"64KiB\"", value)?;
+    match super::units::parse_bytes("how much waits to be sent,", text) {
+        Ok(bytes) => Some(bytes),
+        Err(message) => {
+            reader.note(Draft::new(value.span(), format!("`queue`: {message}")).label("here"));
+            None
+        }
+    }
+}
+
+/// A `[[uplink]]`.
+#[derive(Clone, Debug)]
+pub(super) struct UplinkSettings {
+    pub node: NamePlace,
+    queues: Queues,
+}
+
+fn read_uplinks(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<UplinkSettings> {
+    let keys = [&["node", "name"][..], &Queues::KEYS].concat();
+    let mut names = GivenNames::default();
+    let mut uplinks = Vec::new();
+    for (table, span) in reader.tables(top, "uplink") {
+        let fields = reader.fields(table, span, "[[uplink]]", &keys);
+        names.read(reader, &fields, "uplink");
+        let node = read_named(reader, &fields, "node");
+        let queues = Queues::read(reader, &fields);
+        if Queues::KEYS.iter().all(|key| fields.get(key).is_none()) {
+            reader.missing(&fields, "bandwidth", "how much passes in a second, such as \"100Mbit/s\"");
+        }
+        if let Some(node) = node {
+            uplinks.push(UplinkSettings { node, queues });
+        }
+    }
+    uplinks
 }
 
 /// A node's name or a pattern, with its place.
@@ -230,15 +292,20 @@ fn read_disks(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<DiskSettings> {
 }
 
 impl Weather {
-    pub(super) const KEYS: [&str; 5] = ["latency", "loss", "duplicate", "corruption", "bursts"];
+    pub(super) const KEYS: [&str; 8] =
+        ["latency", "loss", "duplicate", "duplicate_latency", "corruption", "bursts", "bandwidth", "queue"];
 
     pub(super) fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
         Weather {
             latency: fields.get("latency").and_then(|value| reader.latency("latency", value)),
             loss: fields.get("loss").and_then(|value| reader.share("loss", value)),
             duplicate: fields.get("duplicate").and_then(|value| reader.share("duplicate", value)),
+            duplicate_latency: fields
+                .get("duplicate_latency")
+                .and_then(|value| reader.latency("duplicate_latency", value)),
             corruption: fields.get("corruption").and_then(|value| reader.share("corruption", value)),
             bursts: fields.get("bursts").and_then(|value| reader.bursts("bursts", value)),
+            queues: Queues::read(reader, fields),
         }
     }
 
@@ -252,8 +319,17 @@ impl Weather {
         if let Some(duplicate) = self.duplicate {
             link.duplicate(duplicate);
         }
+        if let Some(latency) = &self.duplicate_latency {
+            link.duplicate_latency(latency.clone());
+        }
         if let Some(corruption) = self.corruption {
             link.corruption(corruption);
+        }
+        if let Some(bits_per_second) = self.queues.bandwidth_bits_per_second {
+            link.bandwidth_bits_per_second(bits_per_second);
+        }
+        if let Some(bytes) = self.queues.queue_bytes {
+            link.queue_bytes(bytes);
         }
         if let Some(bursts) = self.bursts {
             link.bursts(bursts);
@@ -297,6 +373,14 @@ impl Settings {
         let network = reader.table(top, "network", "[network]", &Weather::KEYS);
         let network = network.map(|fields| Weather::read(reader, &fields)).unwrap_or_default();
         let links = read_links(reader, top);
+        let uplinks = read_uplinks(reader, top);
+        let loopback = reader.table(top, "loopback", "[loopback]", &["latency"]).and_then(|fields| {
+            let Some(value) = fields.get("latency") else {
+                reader.missing(&fields, "latency", "how long what a node sends to itself takes, such as \"50us\"");
+                return None;
+            };
+            reader.latency("latency", value)
+        });
         let storage = reader.table(top, "storage", "[storage]", &DiskConditions::KEYS);
         let storage = storage.map(|fields| DiskConditions::read(reader, &fields)).unwrap_or_default();
         let disks = read_disks(reader, top);
@@ -329,6 +413,8 @@ impl Settings {
             epoch_ns,
             network,
             links,
+            uplinks,
+            loopback,
             storage,
             disks,
             faults,
@@ -337,6 +423,22 @@ impl Settings {
             claims,
             unreached,
         })
+    }
+
+    /// A queue in which nothing ever waits is a mistake. `is_limited` says whether the program limits some bandwidth.
+    pub(super) fn check_queues(&self, reader: &mut Reader, is_limited: bool) {
+        let of_links = self.links.iter().map(|link| &link.weather.queues);
+        let of_uplinks = self.uplinks.iter().map(|uplink| &uplink.queues);
+        let of_faults = self.faults.iter().map(|fault| &fault.queues);
+        let all: Vec<&Queues> =
+            std::iter::once(&self.network.queues).chain(of_links).chain(of_uplinks).chain(of_faults).collect();
+        if is_limited || all.iter().any(|queues| queues.bandwidth_bits_per_second.is_some()) {
+            return;
+        }
+        for span in all.into_iter().filter_map(|queues| queues.queue_span.clone()) {
+            let message = "`queue`: nothing ever waits, as no link and no uplink has a `bandwidth`";
+            reader.note(Draft::new(span, message).label("expected a bandwidth, here or elsewhere"));
+        }
     }
 
     /// What the program must find when it describes its world.
@@ -369,6 +471,18 @@ impl Settings {
         for LinkSettings { from, to, both_ways, weather } in &self.links {
             let (from, to) = (from.name.as_str(), to.name.as_str());
             weather.apply(&mut if *both_ways { world.link(from, to) } else { world.link_one_way(from, to) });
+        }
+        for UplinkSettings { node, queues } in &self.uplinks {
+            let mut uplink = world.uplink(node.name.as_str());
+            if let Some(bits_per_second) = queues.bandwidth_bits_per_second {
+                uplink.bandwidth_bits_per_second(bits_per_second);
+            }
+            if let Some(bytes) = queues.queue_bytes {
+                uplink.queue_bytes(bytes);
+            }
+        }
+        if let Some(latency) = &self.loopback {
+            world.loopback().latency(latency.clone());
         }
         self.storage.apply(world.storage());
         for DiskSettings { node, conditions } in &self.disks {
@@ -580,12 +694,11 @@ impl GivenNames {
 }
 
 fn read_links(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<LinkSettings> {
-    const KEYS: [&str; 10] =
-        ["from", "to", "both_ways", "one_way", "name", "latency", "loss", "duplicate", "corruption", "bursts"];
+    let keys = [&["from", "to", "both_ways", "one_way", "name"][..], &Weather::KEYS].concat();
     let mut names = GivenNames::default();
     let mut links = Vec::new();
     for (table, span) in reader.tables(top, "link") {
-        let fields = reader.fields(table, span, "[[link]]", &KEYS);
+        let fields = reader.fields(table, span, "[[link]]", &keys);
         names.read(reader, &fields, "link");
         let ends = read_ends(reader, &fields);
         let both_ways = read_ways(reader, &fields);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use squall_engine::BANDWIDTH_BITS_PER_SECOND_MAX;
 use toml::value::{Datetime, Offset};
 
 /// The longest duration that a scenario file may name: 2^62 ns, about 146 years. A sum of two, or of one and a wall
@@ -186,9 +187,130 @@ pub(super) fn parse_bytes(what: &str, text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// Units of bandwidths by name, each in bits per second, and the other spellings by which people call them, in small letters. A capital B is a byte;
+/// thousands are decimal.
+const BANDWIDTH_UNITS: [(&str, u64, &[&str]); 8] = [
+    ("bit/s", 1, &["bps", "bits/s", "b/s"]),
+    ("kbit/s", 1_000, &["kbps", "kbits/s", "kb/s"]),
+    ("Mbit/s", 1_000_000, &["mbps", "mbits/s", "mb/s"]),
+    ("Gbit/s", 1_000_000_000, &["gbps", "gbits/s", "gb/s"]),
+    ("B/s", 8, &["bytes/s", "bps"]),
+    ("kB/s", 8_000, &["kib/s", "kbps", "kbytes/s"]),
+    ("MB/s", 8_000_000, &["mib/s", "mbps", "mbytes/s"]),
+    ("GB/s", 8_000_000_000, &["gib/s", "gbps", "gbytes/s"]),
+];
+
+/// Reads `10Mbit/s`, `1.5Gbit/s`, `64kB/s`: bits per second, exactly.
+///
+/// # Errors
+/// Anything else: no unit, an unknown unit, parts of a bit, zero, more than [`BANDWIDTH_BITS_PER_SECOND_MAX`].
+pub(crate) fn parse_bandwidth(text: &str) -> Result<u64, BadValue> {
+    let bad = |suggestion: Option<String>| BadValue {
+        message: format!(
+            "expected a bandwidth such as \"10Mbit/s\" (units: bit/s, kbit/s, Mbit/s, Gbit/s, B/s, kB/s, MB/s, GB/s), found {text:?}"
+        ),
+        suggestion,
+    };
+    let without = |message: String| BadValue { message, suggestion: None };
+    let trimmed = text.trim();
+    let unit_at = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(unit_at);
+    let unit = unit.trim();
+    let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || part.is_some_and(|part| !is_number(part)) {
+        return Err(bad(None));
+    }
+    if unit.is_empty() {
+        return Err(bad(Some(format!("{number}Mbit/s"))));
+    }
+    let Some(&(_, unit_bits, _)) = BANDWIDTH_UNITS.iter().find(|(name, ..)| *name == unit) else {
+        let lower = unit.to_lowercase();
+        let is_of_bytes = unit.contains('B') || lower.contains("byte");
+        let is_meant = |(name, _, aliases): &&(&str, u64, &[&str])| {
+            name.contains('B') == is_of_bytes && (name.to_lowercase() == lower || aliases.contains(&lower.as_str()))
+        };
+        return Err(bad(BANDWIDTH_UNITS.iter().find(is_meant).map(|(name, ..)| format!("{number}{name}"))));
+    };
+    let too_fast = || without(format!("expected at most a petabit per second, found {text:?}"));
+    let too_fine = || without(format!("expected whole bits per second, found {text:?}"));
+    let part = part.unwrap_or("").trim_end_matches('0');
+    if part.len() > 10 {
+        return Err(too_fine());
+    }
+    let whole: u64 = whole.parse().map_err(|_| too_fast())?;
+    let scale = 10u128.pow(part.len() as u32);
+    let part: u128 = if part.is_empty() { 0 } else { part.parse().map_err(|_| bad(None))? };
+    if !(part * u128::from(unit_bits)).is_multiple_of(scale) {
+        return Err(too_fine());
+    }
+    match u128::from(whole) * u128::from(unit_bits) + part * u128::from(unit_bits) / scale {
+        0 => Err(without(format!(
+            "expected more than nothing, found {text:?}: a link on which nothing passes is a partition"
+        ))),
+        bits => u64::try_from(bits).ok().filter(|bits| *bits <= BANDWIDTH_BITS_PER_SECOND_MAX).ok_or_else(too_fast),
+    }
+}
+
+/// A bandwidth as [`parse_bandwidth`] reads it: `1.5Mbit/s`.
+pub(crate) fn format_bandwidth(bits_per_second: u64) -> String {
+    let (name, unit, _) =
+        BANDWIDTH_UNITS[..4].iter().rev().find(|(_, unit, _)| *unit <= bits_per_second).unwrap_or(&BANDWIDTH_UNITS[0]);
+    let width = unit.ilog10() as usize;
+    let part = if width == 0 { String::new() } else { format!("{:0width$}", bits_per_second % unit) };
+    let part = part.trim_end_matches('0');
+    let dot = if part.is_empty() { "" } else { "." };
+    format!("{}{dot}{part}{name}", bits_per_second / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bandwidths_are_read_exactly() {
+        for (text, bits_per_second) in [
+            ("10Mbit/s", 10_000_000),
+            ("1.5Gbit/s", 1_500_000_000),
+            ("0.000000001 Gbit/s", 1),
+            ("64kB/s", 512_000),
+            ("0.125B/s", 1),
+            ("1bit/s", 1),
+            ("1000000Gbit/s", BANDWIDTH_BITS_PER_SECOND_MAX),
+        ] {
+            assert_eq!(parse_bandwidth(text), Ok(bits_per_second), "{text}");
+            assert_eq!(parse_bandwidth(&format_bandwidth(bits_per_second)), Ok(bits_per_second), "{text}");
+        }
+        assert_eq!(format_bandwidth(5_848_035), "5.848035Mbit/s");
+        assert_eq!(format_bandwidth(999), "999bit/s");
+    }
+
+    #[test]
+    fn bad_bandwidths_say_what_was_meant() {
+        for (text, suggestion) in [
+            ("10", Some("10Mbit/s")),
+            ("10Mbps", Some("10Mbit/s")),
+            ("10mbit/s", Some("10Mbit/s")),
+            ("10MiB/s", Some("10MB/s")),
+            ("10KB/s", Some("10kB/s")),
+            ("10kb/s", Some("10kbit/s")),
+            ("10MBps", Some("10MB/s")),
+            ("10parsecs/s", None),
+            ("0Mbit/s", None),
+            ("0.5bit/s", None),
+            ("0.00000000001Gbit/s", None),
+            ("1000001Gbit/s", None),
+            ("1000000.000000001Gbit/s", None),
+            ("99999999999999999999bit/s", None),
+            ("-1bit/s", None),
+            ("1.bit/s", None),
+            ("", None),
+            ("Mbit/s", None),
+        ] {
+            let error = parse_bandwidth(text).expect_err(text);
+            assert_eq!(error.suggestion.as_deref(), suggestion, "{text}: {error}");
+        }
+    }
 
     #[test]
     fn durations_are_read_exactly() {
