@@ -34,6 +34,8 @@ fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation>
             SiteKind::Fault
             | SiteKind::Partition
             | SiteKind::Point
+            | SiteKind::Buggify
+            | SiteKind::Knob
             | SiteKind::Loss
             | SiteKind::Duplicate
             | SiteKind::Corruption
@@ -58,6 +60,8 @@ fn gravity(perturbation: &Perturbation) -> u32 {
         SiteKind::Fault
         | SiteKind::Partition
         | SiteKind::Point
+        | SiteKind::Buggify
+        | SiteKind::Knob
         | SiteKind::Loss
         | SiteKind::Duplicate
         | SiteKind::Corruption

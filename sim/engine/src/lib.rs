@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `agenda` | what will happen, and what is ready |
+//! | `buggify`, `knob` | what a program asks of the run so that it does what is rare |
 //! | `decisions` | who answers at a site; what wasn't calm |
 //! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
 //! | `goal` | what is to come in some run of many |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+pub mod buggify;
 mod clock;
 mod cluster;
 mod decisions;
@@ -25,6 +27,7 @@ pub mod fs;
 pub mod goal;
 mod journal;
 mod kernel;
+pub mod knob;
 pub mod latency;
 mod log;
 pub mod net;
@@ -42,6 +45,7 @@ pub mod time;
 pub mod workload;
 mod world;
 
+pub use buggify::Buggify;
 pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};

@@ -107,7 +107,7 @@ fn tell_of_call(before_call: &dyn Fn(&Call<'_>), who: &str) {
 ///
 /// # Errors
 /// In words, if the world can't be: its description panicked, a link or a fault names a node that isn't there, a node is in
-/// two groups of a partition, two nodes have one address.
+/// two groups of a partition, two nodes have one address, a knob that it gives a value isn't there or is of another type.
 ///
 /// # Panics
 /// If the program was built with `panic = "abort"`. If a run is on already. If the thread isn't a fresh one.
@@ -134,6 +134,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         world.check_heal()?;
         let World { nodes, network, links, storage, disks, faults, properties, limits, end_at, heal, clock, .. } =
             world;
+        crate::knob::check_names(&world.knobs)?;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
@@ -148,6 +149,8 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             settings,
             Arc::clone(&beat),
         ));
+        kernel.buggify.odds = world.buggify;
+        kernel.knobs.fixed = world.knobs;
         let booted = kernel.settle_nodes(nodes)?;
         for fault in faults {
             kernel.schedule_fault(&fault)?;
@@ -163,10 +166,14 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         let installed = kernel::install(kernel);
         let mut audience = Audience { properties, observer, before_call };
         let reason = drive(&mut audience);
+        let misuse = with(|kernel| kernel.misuse.take());
         let outcome = finish(installed, plan, record, reason, events_max, &mut audience);
         // Properties are the program's: they may hold what its nodes hold.
         drop(audience);
         beat.finish();
+        if let Some(misuse) = misuse {
+            return Err(misuse);
+        }
         Ok(outcome.with_recorded(recorded.take()))
     })
 }

@@ -11,9 +11,11 @@ use squall_trace::verdict::BUILT_IN_PROPERTIES;
 use squall_trace::{Property, Ratio};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::buggify::Buggify;
 use crate::cluster::Cluster;
 use crate::disk::{Disk, DiskRule};
 use crate::fault::Fault;
+use crate::knob::{Fixed, Setting};
 use crate::latency::Latency;
 
 /// Makes a node's root task; called again at each boot.
@@ -319,6 +321,8 @@ pub struct World {
     pub(crate) end_at: Option<Duration>,
     pub(crate) heal: Option<Heal>,
     pub(crate) clock: ClockSettings,
+    pub(crate) buggify: Buggify,
+    pub(crate) knobs: BTreeMap<String, Fixed>,
     counts: BTreeMap<String, u32>,
     /// Roles that the program asked about.
     roles: RefCell<BTreeMap<String, RoleUse>>,
@@ -358,6 +362,8 @@ impl World {
             end_at: None,
             heal: None,
             clock: ClockSettings::default(),
+            buggify: Buggify::default(),
+            knobs: BTreeMap::new(),
             counts: BTreeMap::new(),
             roles: RefCell::new(BTreeMap::new()),
             name_hashes: BTreeSet::new(),
@@ -531,6 +537,26 @@ impl World {
             panic!("{}: {error}", fault.sentence());
         }
         self.faults.push(fault);
+    }
+
+    /// How often what the programs mark by `squall::buggify!` happens, and how many of their knobs are turned. It is on unless it is switched
+    /// [off](Buggify::off): a run always is a simulation, and who marks such a place wants it to be tried.
+    pub fn buggify(&mut self) -> &mut Buggify {
+        &mut self.buggify
+    }
+
+    /// The knob of that name (`squall::knob!`) has that value in every run. It needn't be one of its alternatives.
+    ///
+    /// # Panics
+    /// The run panics at its start if no knob of the program is named so, and when the knob is read if its values are of another type.
+    pub fn knob(&mut self, name: impl Into<String>, value: impl Setting) {
+        self.knobs.insert(name.into(), value.to_fixed());
+    }
+
+    /// As [`World::knob`], for a value that was read from somewhere.
+    #[doc(hidden)]
+    pub fn fix_knob(&mut self, name: impl Into<String>, value: Fixed) {
+        self.knobs.insert(name.into(), value);
     }
 
     /// A claim that the run is judged by. Goals of one name are one goal.

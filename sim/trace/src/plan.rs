@@ -105,6 +105,11 @@ pub struct Bases {
     /// The same.
     #[serde(default = "calm")]
     point: Base,
+    /// The same, and the next.
+    #[serde(default = "calm")]
+    buggify: Base,
+    #[serde(default = "calm")]
+    knob: Base,
 }
 
 fn calm() -> Base {
@@ -139,6 +144,8 @@ impl Bases {
             bit_rot: base,
             partition: base,
             point: base,
+            buggify: base,
+            knob: base,
         }
     }
 
@@ -160,6 +167,8 @@ impl Bases {
             SiteKind::BitRot => self.bit_rot,
             SiteKind::Partition => self.partition,
             SiteKind::Point => self.point,
+            SiteKind::Buggify => self.buggify,
+            SiteKind::Knob => self.knob,
         }
     }
 
@@ -180,6 +189,8 @@ impl Bases {
             SiteKind::BitRot => &mut self.bit_rot,
             SiteKind::Partition => &mut self.partition,
             SiteKind::Point => &mut self.point,
+            SiteKind::Buggify => &mut self.buggify,
+            SiteKind::Knob => &mut self.knob,
         } = base;
         self
     }
@@ -314,7 +325,8 @@ impl Perturbation {
                 Some(DiskLoss { by, .. }) => format!("{subject} is lost {by}"),
                 None => format!("{subject} is lost"),
             },
-            SiteKind::Operation => subject,
+            SiteKind::Buggify => format!("{subject} is true"),
+            SiteKind::Operation | SiteKind::Knob => subject,
         }
     }
 }

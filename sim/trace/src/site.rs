@@ -43,11 +43,17 @@ pub enum SiteKind {
     Partition = 11,
     /// Whether a node crashes where it passes a point of its code. Value: 1 it does, 0 not. Calm: 0.
     Point = 12,
+    // 13 is that of rules about messages.
+    /// Whether a place of a program's code does something rare, where it asks by `buggify!`. Value: 1 it does, 0 not. Calm: 0.
+    Buggify = 14,
+    /// Which value a program's knob has in a run. Value: of a list of alternatives the number of one, from 1, or 0 for the default; of a range
+    /// how far above its lowest value. Calm: the default.
+    Knob = 15,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 13] = [
+    pub const ALL: [SiteKind; 15] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -61,6 +67,8 @@ impl SiteKind {
         SiteKind::BitRot,
         SiteKind::Partition,
         SiteKind::Point,
+        SiteKind::Buggify,
+        SiteKind::Knob,
     ];
 
     /// The index into a table by kind.

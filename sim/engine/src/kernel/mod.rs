@@ -42,17 +42,19 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Agenda, Due, Identity, Now};
+use crate::buggify::Places;
 use crate::clock::NodeClock;
 use crate::decisions::Decisions;
 use crate::disk::Disks;
 use crate::journal::Journal;
+use crate::knob::Knobs;
 use crate::network::Network;
 use crate::point::CrashPoint;
 use crate::read_ahead::read_ahead;
 use crate::script::{Act, Script};
 use crate::world::{Heal, Init, Limits, OnPanic};
 
-pub(crate) use door::{Installed, install, try_with, with};
+pub(crate) use door::{Installed, install, is_on, try_with, with};
 use heal::AfterTheStorm;
 pub(crate) use nodes::Node;
 use slow::Processor;
@@ -261,6 +263,11 @@ pub(crate) struct Kernel {
     pub changes_begun: u64,
     /// Crashes that come where a node passes a point of its code.
     pub crash_points: Vec<CrashPoint>,
+    /// What asked by `buggify!`.
+    pub buggify: Places,
+    pub knobs: Knobs,
+    /// What the world says that can't be, found when the program asked for it.
+    pub misuse: Option<String>,
     /// Of slow nodes.
     processors: BTreeMap<NodeId, Processor>,
     /// The tasks that wait for a processor before each poll, by slot, with their generations.
@@ -348,6 +355,9 @@ impl Kernel {
             pauses: BTreeMap::new(),
             changes_begun: 0,
             crash_points: Vec::new(),
+            buggify: Places::default(),
+            knobs: Knobs::default(),
+            misuse: None,
             processors: BTreeMap::new(),
             slowed: BTreeMap::new(),
             served: Vec::new(),
@@ -430,6 +440,12 @@ impl Kernel {
                 task,
             });
         }
+    }
+
+    /// The world says something that can't be, as is seen only now. The first counts, and the run ends.
+    pub(crate) fn misused(&mut self, message: String) {
+        self.attention = true;
+        self.misuse.get_or_insert(message);
     }
 
     /// A property was broken by an event.
@@ -644,7 +660,7 @@ impl Kernel {
         if self.token.is_raised() {
             self.fail_by_foreign_wake();
         }
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.misuse.is_some() {
             return Some(Pause::End(squall_trace::EndReason::Failed));
         }
         let may_end = self.end_at_ns.is_none() && self.asked_until_ns.is_none();
