@@ -602,6 +602,7 @@ mod tests {
                 perturbations: set.iter().map(recorded).collect(),
                 unused_overrides: Vec::new(),
                 escapes: Vec::new(),
+                swarm: Vec::new(),
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
                 open: Vec::new(),

@@ -6,7 +6,11 @@
 
 use std::collections::BTreeMap;
 
+pub use linkme;
+pub use linkme::distributed_slice;
+
 use squall_trace::id::hash_parts;
+use squall_trace::swarm::FaultClass;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind};
 
 use crate::kernel::{self, Kernel};
@@ -52,6 +56,26 @@ impl Buggify {
     }
 }
 
+/// All places of this program that ask by `squall::buggify!`, in no order.
+#[distributed_slice]
+pub static PLACES: [Place];
+
+/// A place in the code that asks whether to do something rare. `squall::buggify!` makes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What it is called. Several places of one name are one place.
+    pub name: &'static str,
+}
+
+/// The names of all places, in order.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = PLACES.iter().map(|place| place.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// What a run knows of the places that asked.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
@@ -68,11 +92,11 @@ struct Asked {
     times: u64,
 }
 
-/// Whether the place of that name does something rare this time: what `squall::buggify!` writes. Outside of a run, when a run is over, and after the
-/// world's heal it doesn't. `share` is the place's own.
+/// Whether a place does something rare this time: what `squall::buggify!` writes. Outside of a run, when a run is over, and after the world's heal it
+/// doesn't. `share` is the place's own.
 #[must_use]
-pub fn evaluate(name: &'static str, share: Option<Ratio>) -> bool {
-    kernel::try_with(|kernel| kernel.is_live() && kernel.asks_whether_rare(name, share)).unwrap_or(false)
+pub fn evaluate(place: &Place, share: Option<Ratio>) -> bool {
+    kernel::try_with(|kernel| kernel.is_live() && kernel.asks_whether_rare(place.name, share)).unwrap_or(false)
 }
 
 impl Kernel {
@@ -102,6 +126,7 @@ impl Kernel {
         });
         let drawn = is_enabled && {
             let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Buggify as u16);
+            let share = share.map(|share| self.swarmed_rate(FaultClass::Buggify, share));
             share.unwrap_or(odds.share).threshold().hit(word)
         };
         let is_rare = self.decisions.decide(site, self.now_ns, 0, u64::from(drawn), || site.flow.0) != 0;

@@ -15,7 +15,7 @@ pub use linkme;
 pub use linkme::distributed_slice;
 use squall_trace::id::hash_parts;
 use squall_trace::trace::format_ns;
-use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind};
+use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
 
 use crate::kernel::{self, Kernel};
 

@@ -7,16 +7,19 @@
 //! |---|---|
 //! | `agenda` | what will happen, and what is ready |
 //! | `buggify`, `knob` | what a program asks of the run so that it does what is rare |
+//! | `budget` | how many nodes may be down at once |
 //! | `decisions` | who answers at a site; what wasn't calm |
 //! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
 //! | `goal` | what is to come in some run of many |
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
+//! | `swarm` | which classes of faults a run does without |
 //! | `run` | the loop, the end, the verdict |
 #![forbid(unsafe_code)]
 
 mod agenda;
+pub mod budget;
 pub mod buggify;
 mod clock;
 mod cluster;
@@ -40,11 +43,13 @@ mod read_ahead;
 pub mod rpc;
 mod run;
 mod script;
+mod swarm;
 pub mod task;
 pub mod time;
 pub mod workload;
 mod world;
 
+pub use budget::{AtMost, Budget};
 pub use buggify::Buggify;
 pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};

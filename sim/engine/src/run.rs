@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use squall_trace::draw::{Purpose, RunKey};
+use squall_trace::swarm::Swarm;
 use squall_trace::target::{Open, Outcome, Reached};
 use squall_trace::verdict::Judgement;
 use squall_trace::{
@@ -132,6 +133,10 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         // The description is the program's too: what it asks libc is answered from the seed, and what can't be is named.
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
+        let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
+        crate::budget::check(&world.budgets, &world.faults, &node_names).map_err(|exceeded| exceeded.message)?;
+        let swarm = world.is_swarm.then(|| Swarm::of_seed(plan.seed));
+        let swarmed = swarm.map_or_else(Vec::new, |swarm| crate::swarm::shape(&mut world, &swarm));
         let World { nodes, network, links, storage, disks, faults, properties, limits, end_at, heal, clock, .. } =
             world;
         crate::knob::check_names(&world.knobs)?;
@@ -152,6 +157,11 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         kernel.buggify.odds = world.buggify;
         kernel.knobs.fixed = world.knobs;
         let booted = kernel.settle_nodes(nodes)?;
+        let budgets = world.budgets.into_iter().map(|budget| budget.settle(&kernel.nodes));
+        kernel.budgets = budgets.collect::<Result<_, _>>()?;
+        if let Some(swarm) = swarm {
+            kernel.swarm(swarm, swarmed);
+        }
         for fault in faults {
             kernel.schedule_fault(&fault)?;
         }
@@ -384,7 +394,7 @@ fn finish(
     let names = audience.properties.iter().map(|property| property.name().to_string());
     let properties = (record > Record::Digest).then(|| names.collect());
     let kernel = installed.take();
-    let Kernel { journal, decisions, network, escapes, unreached_faults, reached, .. } = *kernel;
+    let Kernel { journal, decisions, network, escapes, unreached_faults, reached, swarmed, .. } = *kernel;
     let goals = goals(&audience.properties, reached);
     let unused_overrides = decisions.finish();
     let journal = journal.finish();
@@ -407,6 +417,7 @@ fn finish(
         perturbations: Vec::new(),
         unused_overrides,
         escapes,
+        swarm: swarmed,
         unreached_faults,
         goals,
         open,

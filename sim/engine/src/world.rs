@@ -11,10 +11,11 @@ use squall_trace::verdict::BUILT_IN_PROPERTIES;
 use squall_trace::{Property, Ratio};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::budget::Budget;
 use crate::buggify::Buggify;
 use crate::cluster::Cluster;
 use crate::disk::{Disk, DiskRule};
-use crate::fault::Fault;
+use crate::fault::{Fault, Nodes};
 use crate::knob::{Fixed, Setting};
 use crate::latency::Latency;
 
@@ -322,6 +323,8 @@ pub struct World {
     pub(crate) heal: Option<Heal>,
     pub(crate) clock: ClockSettings,
     pub(crate) buggify: Buggify,
+    pub(crate) budgets: Vec<Budget>,
+    pub(crate) is_swarm: bool,
     pub(crate) knobs: BTreeMap<String, Fixed>,
     counts: BTreeMap<String, u32>,
     /// Roles that the program asked about.
@@ -363,6 +366,8 @@ impl World {
             heal: None,
             clock: ClockSettings::default(),
             buggify: Buggify::default(),
+            budgets: Vec::new(),
+            is_swarm: false,
             knobs: BTreeMap::new(),
             counts: BTreeMap::new(),
             roles: RefCell::new(BTreeMap::new()),
@@ -537,6 +542,47 @@ impl World {
             panic!("{}: {error}", fault.sentence());
         }
         self.faults.push(fault);
+    }
+
+    /// At most so many of these nodes are down at once, or stand still, or so many partitions are there: what would go beyond that doesn't happen. Of several budgets
+    /// each holds. What a program does to itself (a panic that crashes its node) counts, and can't be refused.
+    ///
+    /// ```
+    /// # use squall_engine::{AtMost, World};
+    /// # fn describe(world: &mut World) {
+    /// world.budget("store-*").crashed(AtMost::Minority).paused(1);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// The run panics at its start if no node matches, or if the faults at given times go beyond it by themselves.
+    pub fn budget(&mut self, of: impl Nodes) -> &mut Budget {
+        self.budgets.push(Budget::new(of));
+        self.budgets.last_mut().expect("just pushed")
+    }
+
+    /// Takes a budget as it is.
+    #[doc(hidden)]
+    pub fn push_budget(&mut self, budget: Budget) {
+        self.budgets.push(budget);
+    }
+
+    /// The budgets so far.
+    #[must_use]
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
+    }
+
+    /// The faults at given times so far.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether the runs are a swarm: each leaves out each class of faults with probability one half, and multiplies the rates of each other one by a power of two
+    /// from 1/4 to 4. Which and how follows from the seed alone, and is told with the run. See [`squall_trace::swarm`].
+    pub fn swarm(&mut self, is_swarm: bool) {
+        self.is_swarm = is_swarm;
     }
 
     /// How often what the programs mark by `squall::buggify!` happens, and how many of their knobs are turned. It is on unless it is switched

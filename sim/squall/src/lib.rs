@@ -158,16 +158,19 @@ pub mod buggifying {
 #[macro_export]
 macro_rules! buggify {
     () => {
-        $crate::buggifying::evaluate(
-            ::core::concat!(::core::module_path!(), ":", ::core::line!()),
-            ::core::option::Option::None,
-        )
+        $crate::buggify!(::core::concat!(::core::module_path!(), ":", ::core::line!()))
     };
     ($name:expr $(,)?) => {
-        $crate::buggifying::evaluate($name, ::core::option::Option::None)
+        $crate::buggify!(@place $name, ::core::option::Option::None)
     };
+    (@place $name:expr, $share:expr) => {{
+        #[$crate::buggifying::distributed_slice($crate::buggifying::PLACES)]
+        #[linkme(crate = $crate::buggifying::linkme)]
+        static PLACE: $crate::buggifying::Place = $crate::buggifying::Place { name: $name };
+        $crate::buggifying::evaluate(&PLACE, $share)
+    }};
     ($name:expr, $share:expr $(,)?) => {
-        $crate::buggifying::evaluate($name, ::core::option::Option::Some($share))
+        $crate::buggify!(@place $name, ::core::option::Option::Some($share))
     };
 }
 

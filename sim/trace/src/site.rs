@@ -39,7 +39,8 @@ pub enum SiteKind {
     /// Whether a bit of what is read has flipped, on the disk too. Value: 0 for none, else 1 + the number of the bit in what is read, the
     /// lowest of the first byte first. Calm: 0.
     BitRot = 10,
-    /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Calm: 0.
+    /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Of a swizzle, whether a node is
+    /// cut off, and when. Value: 0 not, else 1 + (at which step of it, times twice its nodes) + at which step it comes back. Calm: 0.
     Partition = 11,
     /// Whether a node crashes where it passes a point of its code. Value: 1 it does, 0 not. Calm: 0.
     Point = 12,

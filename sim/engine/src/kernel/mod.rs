@@ -35,6 +35,7 @@ use std::task::{Context, Waker};
 use pin_project_lite::pin_project;
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::event::Place;
+use squall_trace::swarm::{Swarm, Swarmed};
 use squall_trace::target::UnreachedFault;
 use squall_trace::{
     EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, OwnedEvent, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
@@ -263,6 +264,11 @@ pub(crate) struct Kernel {
     pub changes_begun: u64,
     /// Crashes that come where a node passes a point of its code.
     pub crash_points: Vec<CrashPoint>,
+    /// How many nodes may be down at once, say.
+    pub budgets: Vec<crate::budget::Settled>,
+    /// If the run is one of a swarm: what it does with each class of faults, and with those that the world has.
+    pub swarm: Option<Swarm>,
+    pub swarmed: Vec<Swarmed>,
     /// What asked by `buggify!`.
     pub buggify: Places,
     pub knobs: Knobs,
@@ -355,6 +361,9 @@ impl Kernel {
             pauses: BTreeMap::new(),
             changes_begun: 0,
             crash_points: Vec::new(),
+            budgets: Vec::new(),
+            swarm: None,
+            swarmed: Vec::new(),
             buggify: Places::default(),
             knobs: Knobs::default(),
             misuse: None,
