@@ -121,7 +121,11 @@ pub fn check(budgets: &[Budget], faults: &[Fault], node_names: &[String]) -> Res
     // Those of one instant stay in their order, as in a run.
     beginnings.sort_by_key(|beginning| beginning.at_ns);
     for (number, budget) in budgets.iter().enumerate() {
-        budget.check(&beginnings, node_names).map_err(|(fault, message)| Exceeded { budget: number, fault, message })?;
+        budget.check(&beginnings, node_names).map_err(|(fault, message)| Exceeded {
+            budget: number,
+            fault,
+            message,
+        })?;
     }
     Ok(())
 }

@@ -107,9 +107,8 @@ impl Kernel {
             return false;
         }
         let node = &self.nodes[id.index()];
-        let flow_of = |boot: u32| {
-            FlowId(hash_parts(&[b"buggify", name.as_bytes(), node.name.as_bytes(), &boot.to_le_bytes()]))
-        };
+        let flow_of =
+            |boot: u32| FlowId(hash_parts(&[b"buggify", name.as_bytes(), node.name.as_bytes(), &boot.to_le_bytes()]));
         let fresh = |boot: u32| Asked { boot, flow: flow_of(boot), times: 0 };
         let asked = self.buggify.asked.entry((name, id)).or_insert_with(|| fresh(node.boot));
         // Numbered in each boot anew: what is taken away from one shifts no number of the next.

@@ -473,10 +473,14 @@ impl Fault {
         }
         if self.is_swizzle() {
             if self.lasts.is_none() {
-                return Err("a swizzle gives the nodes their network back: say with `lasts` (`for`) after how long".to_string());
+                return Err(
+                    "a swizzle gives the nodes their network back: say with `lasts` (`for`) after how long".to_string()
+                );
             }
             if self.stagger.is_none_or(|stagger| stagger.is_zero()) {
-                return Err("of a swizzle one node comes after the other: say with `stagger` how long after".to_string());
+                return Err(
+                    "of a swizzle one node comes after the other: say with `stagger` how long after".to_string()
+                );
             }
         }
         if self.together && self.stagger.is_some() {

@@ -301,8 +301,7 @@ impl Kernel {
         }
         let what = said(number);
         let role = FlowRole::Fault { what: what.clone() };
-        self.journal
-            .name_flow(flow, || FlowInfo { from: NodeId::WORLD, to: NodeId::WORLD, role, operation: None });
+        self.journal.name_flow(flow, || FlowInfo { from: NodeId::WORLD, to: NodeId::WORLD, role, operation: None });
         self.emit(EventKind::Fault { what: what.into() });
         Told::Number(number)
     }

@@ -466,7 +466,9 @@ impl Kernel {
             let at_ns = after_ns(off);
             let until_ns = after_ns(back).saturating_add(lasts_ns.unwrap_or_default());
             let (from, to) = (format_ns(at_ns), format_ns(until_ns));
-            self.name_fault(site.flow, &format!("{}, from {from} to {to},", named(&said)));
+            // All times of one that has a name are of one flow, which is said once.
+            let when = if address == sentence { format!(", from {from} to {to},") } else { String::new() };
+            self.name_fault(site.flow, &(named(&said) + &when));
             let mut group_of = vec![2; self.nodes.len()];
             group_of[node.index()] = 1;
             let cut = Cut::Groups { group_of, one_way: false };

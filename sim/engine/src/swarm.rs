@@ -36,7 +36,8 @@ fn classes_of(world: &World) -> Vec<FaultClass> {
         std::iter::once(&world.network).chain(&world.links).chain(of_faults)
     };
     let is_some = |share: fn(&LinkRule) -> Option<Ratio>| weathers().filter_map(share).any(|share| !share.is_zero());
-    let is_drawn = |latency: &Option<Latency>| latency.as_ref().is_some_and(|latency| !matches!(latency, Latency::Fixed(_)));
+    let is_drawn =
+        |latency: &Option<Latency>| latency.as_ref().is_some_and(|latency| !matches!(latency, Latency::Fixed(_)));
     let disks = || std::iter::once(&world.storage).chain(&world.disks);
     let has_control = world.nodes.iter().any(|node| node.control);
     let has_fault = |class: FaultClass| has_control || world.faults.iter().any(|fault| fault.class() == class);
@@ -86,7 +87,9 @@ pub(crate) fn shape_fault(fault: &mut Fault, swarm: &Swarm) {
     if let What::Weather(rule) = &mut fault.what {
         shape_weather(rule, swarm);
     }
-    if let (Some((_, share)), Swarmed { exponent: Some(exponent), .. }) = (&mut fault.point, swarm.of(FaultClass::Crash)) {
+    if let (Some((_, share)), Swarmed { exponent: Some(exponent), .. }) =
+        (&mut fault.point, swarm.of(FaultClass::Crash))
+    {
         *share = share.times_power_of_two(exponent);
     }
 }

@@ -89,8 +89,8 @@ pub use squall_engine::latency::Latency;
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
-    Buggify, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link, NodeBuilder, NodeOutput, OnPanic, World, boot_number, fs,
-    net, node_name, publish, rand, task, time,
+    AtMost, Budget, Buggify, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link, NodeBuilder, NodeOutput,
+    OnPanic, World, boot_number, fs, net, node_name, publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, test};
 pub use testing::explore;

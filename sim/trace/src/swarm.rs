@@ -154,8 +154,7 @@ pub struct InWords<'s>(pub &'s [Swarmed]);
 
 impl fmt::Display for InWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let off: Vec<&str> =
-            self.0.iter().filter(|one| one.exponent.is_none()).map(|one| one.class.name()).collect();
+        let off: Vec<&str> = self.0.iter().filter(|one| one.exponent.is_none()).map(|one| one.class.name()).collect();
         let on = self.0.iter().filter_map(|one| {
             let name = one.class.name();
             Some(match (one.class, one.exponent?) {
