@@ -168,7 +168,7 @@ pub trait Alternatives<T> {
     ///
     /// # Errors
     /// In words, if there is no other value than the default, or the default isn't in the range.
-    fn count(&self, default: T) -> Result<(u64, u64), String>;
+    fn numbers(&self, default: T) -> Result<(u64, u64), String>;
 
     /// The value of that number.
     fn value(&self, default: T, number: u64) -> T;
@@ -176,7 +176,7 @@ pub trait Alternatives<T> {
 
 /// Those nearest to the default are best named first: a failure comes down to the first one that brings it out.
 impl<T: Setting, const COUNT: usize> Alternatives<T> for [T; COUNT] {
-    fn count(&self, _default: T) -> Result<(u64, u64), String> {
+    fn numbers(&self, _default: T) -> Result<(u64, u64), String> {
         match COUNT {
             0 => Err("it has no value but its default: name some, or take the default alone".to_string()),
             _ => Ok((COUNT as u64 + 1, 0)),
@@ -190,7 +190,7 @@ impl<T: Setting, const COUNT: usize> Alternatives<T> for [T; COUNT] {
 
 /// A failure comes down to the value that is nearest to the default.
 impl<T: Ordinal> Alternatives<T> for RangeInclusive<T> {
-    fn count(&self, default: T) -> Result<(u64, u64), String> {
+    fn numbers(&self, default: T) -> Result<(u64, u64), String> {
         let (low, high) = (*self.start(), *self.end());
         let fixed = |value: T| value.to_fixed();
         let (Some(most), Some(place)) = (high.above(low), default.above(low)) else {
@@ -232,14 +232,14 @@ enum Told {
 /// The value of a knob: what `squall::knob!` writes. Outside of a run it is the default.
 ///
 /// # Panics
-/// In a run, if the knob can't be; see [`Alternatives::count`]. If another place reads a knob of that name with another number of values.
+/// In a run, if the knob can't be; see [`Alternatives::numbers`]. If another place reads a knob of that name with another number of values.
 #[track_caller]
 pub fn value<T: Setting>(knob: &'static Knob, default: T, alternatives: impl Alternatives<T>) -> T {
     if !kernel::is_on() {
         return default;
     }
     let name = knob.name;
-    let (count, calm) = match alternatives.count(default) {
+    let (count, calm) = match alternatives.numbers(default) {
         Ok(said) => said,
         Err(error) => panic!("the knob {name:?}: {error}"),
     };
@@ -341,15 +341,15 @@ mod tests {
 
     #[test]
     fn values_have_numbers() {
-        assert_eq!([1u8, 7].count(3), Ok((3, 0)));
+        assert_eq!([1u8, 7].numbers(3), Ok((3, 0)));
         assert_eq!([0, 1, 2].map(|number| [1u8, 7].value(3, number)), [3, 1, 7]);
-        assert_eq!((-3i64..=4).count(0), Ok((8, 3)));
+        assert_eq!((-3i64..=4).numbers(0), Ok((8, 3)));
         assert_eq!([0, 3, 7].map(|number| (-3i64..=4).value(0, number)), [-3, 0, 4]);
         let (low, high) = (Duration::from_millis(1), Duration::from_millis(2));
-        assert_eq!((low..=high).count(high), Ok((1_000_001, 1_000_000)));
+        assert_eq!((low..=high).numbers(high), Ok((1_000_001, 1_000_000)));
         assert_eq!((low..=high).value(high, 7), Duration::from_nanos(1_000_007));
-        assert_eq!((0..=u64::MAX).count(9), Ok((u64::MAX, 9)), "one value less than there are is no matter");
-        assert!((1..=3u8).count(4).unwrap_err().contains("its default, 4, isn't in its range, from 1 to 3"));
-        assert!((1..=3u8).count(0).is_err() && (1..=1u8).count(1).is_err() && [0u8; 0].count(1).is_err());
+        assert_eq!((0..=u64::MAX).numbers(9), Ok((u64::MAX, 9)), "one value less than there are is no matter");
+        assert!((1..=3u8).numbers(4).unwrap_err().contains("its default, 4, isn't in its range, from 1 to 3"));
+        assert!((1..=3u8).numbers(0).is_err() && (1..=1u8).numbers(1).is_err() && [0u8; 0].numbers(1).is_err());
     }
 }

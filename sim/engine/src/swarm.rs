@@ -56,7 +56,7 @@ fn classes_of(world: &World) -> Vec<FaultClass> {
         | FaultClass::Link => has_fault(*class),
         FaultClass::DiskCrash => has_fault(FaultClass::Crash) || disks().any(|disk| disk.fails()),
         FaultClass::DiskFailure => disks().any(|disk| disk.fails()),
-        FaultClass::DiskLatency => disks().any(|disk| disk.latencies().any(|latency| is_drawn(latency))),
+        FaultClass::DiskLatency => disks().any(|disk| disk.latencies().any(is_drawn)),
         FaultClass::BitRot => disks().any(|disk| disk.rots()),
         FaultClass::Buggify => !crate::buggify::names().is_empty() && !world.buggify.enabled.is_zero(),
         FaultClass::Knob => !crate::knob::names().is_empty() && !world.buggify.knobs.is_zero(),
