@@ -186,9 +186,9 @@ batch = 9
 [[budget]]
 name = "few"
 of = ["store-*", "client-*"]
-crashed = 3
-paused = "minority"
-partitions = 3
+crashed = "minority"
+paused = 5
+partitions = 5
 
 [heal]
 at = "20s"
@@ -510,13 +510,13 @@ const WRONG: &[Case] = &[
     // Faults.
     (
         "[[fault]]\nat = \"1s\"",
-        "[[fault]] lacks `kind`: expected \"partition\", \"random-partition\", \"ring\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
+        "[[fault]] lacks `kind`: expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
         "[[fault]]",
         "",
     ),
     (
         "[[fault]]\nkind = \"crahs\"",
-        "expected \"partition\", \"random-partition\", \"ring\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
+        "expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
         "\"crahs\"",
         "did you mean `\"crash\"`?",
     ),
