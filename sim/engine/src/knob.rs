@@ -294,9 +294,12 @@ impl Kernel {
             true => nth_other(which, count, calm),
             false => calm,
         };
-        let number = self.decisions.decide(site, self.now_ns, calm, drawn, || flow.0).min(count - 1);
-        self.knobs.known.insert(name, ((number != calm).then_some(number), count));
-        if number == calm {
+        let number = self.decisions.decide(site, self.now_ns, calm, drawn, || flow.0);
+        let is_turned = number != calm;
+        // A plan that a person wrote may say a number that there isn't.
+        let number = number.min(count - 1);
+        self.knobs.known.insert(name, (is_turned.then_some(number), count));
+        if !is_turned {
             return Told::Default;
         }
         let what = said(number);
