@@ -186,7 +186,7 @@ batch = 9
 [[budget]]
 name = "few"
 of = ["store-*", "client-*"]
-crashed = "minority"
+crashed = 3
 paused = 5
 partitions = 5
 
@@ -1045,7 +1045,7 @@ const WRONG: &[Case] = &[
     // Budgets.
     ("[budget]\ncrashed = 1", "`budget`: expected a list of tables, each under a heading [[budget]]", "", ""),
     ("[[budget]]\nof = \"store-*\"", "[[budget]] lacks `crashed`", "[[budget]]", ""),
-    ("[[budget]]\ncrash = 1", "unknown key `crash` in [[budget]]", "", "did you mean `crashed`?"),
+    ("[[budget]]\npaused = 1\ncrash = 1", "unknown key `crash` in [[budget]]", "", "did you mean `crashed`?"),
     (
         "[[budget]]\ncrashed = \"majority\"",
         "`crashed`: expected a whole number from 0 to 100000, or \"minority\"",

@@ -69,6 +69,9 @@
 //! share   = "25%"              # of the times
 //! knobs   = "25%"              # of the runs, each knob
 //!
+//! [knobs]                      # values that knobs have in every run
+//! batch = 1
+//!
 //! [[budget]]                   # what would go beyond it doesn't happen
 //! of      = "store-*"          # else of all nodes
 //! crashed = "minority"         # at once; and paused, partitions
