@@ -56,6 +56,8 @@ fn of_kind(kind: SiteKind) -> u32 {
         | SiteKind::Partition
         | SiteKind::Point
         | SiteKind::Rule
+        | SiteKind::Buggify
+        | SiteKind::Knob
         | SiteKind::Loss
         | SiteKind::Duplicate
         | SiteKind::Corruption

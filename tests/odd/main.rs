@@ -24,6 +24,7 @@ fn programs() -> Vec<Program> {
     let mut programs = vec![
         asking::program(),
         Program::new("calm", "Nothing happens", calm),
+        Program::new("asking-rarely", "A client asks whether to do something rare, and reads a knob", asking_rarely),
         Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
         Program::new("counting", "A static outlives the run", counting),
         Program::new("failing-once", "Fails in the first run of its process", failing_once),
@@ -106,6 +107,14 @@ fn programs() -> Vec<Program> {
 
 fn calm(world: &mut World, _: &NoArgs) {
     world.client("client", || async {});
+}
+
+fn asking_rarely(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        squall::publish("rare", squall::buggify!("something rare"));
+        squall::publish("batch", squall::knob!("batch", 64u8, [8, 1]));
+    });
+    world.fault(squall::crash("client").at(std::time::Duration::from_millis(5)));
 }
 
 fn silent(world: &mut World, _: &NoArgs) {

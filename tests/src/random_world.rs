@@ -19,7 +19,7 @@ use squall::rpc::Request;
 use squall::task::JoinHandle;
 use squall::time::{sleep, timeout};
 use squall::trace::{Base, Plan, Ratio, Redraw, Seed, SiteKind, StrategyChoice};
-use squall::{Bursts, Latency, OnPanic, World, fault, rule};
+use squall::{Budget, Bursts, Latency, OnPanic, World, fault, rule};
 use tokio::io::AsyncWriteExt;
 
 use crate::Guard;
@@ -76,6 +76,10 @@ pub enum Op {
     Log,
     /// Panics, if in a spawned task.
     Panic,
+    /// Publishes whether it is to do something rare, at one of two places.
+    AskWhetherRare(bool),
+    /// Publishes the value of a knob.
+    ReadKnob,
     /// Does something with the node's disk.
     Disk {
         /// What, modulo the number of such things.
@@ -206,6 +210,8 @@ pub enum OtherFault {
     Partition,
     /// Both crash together.
     Rack,
+    /// Nodes lose their network one after the other.
+    Swizzle,
 }
 
 /// What a control task does.
@@ -246,6 +252,10 @@ pub struct WorldSpec {
     pub control: Vec<Act>,
     /// When the run ends, if at a given time.
     pub end_at_ms: Option<u8>,
+    /// Whether it is one of a swarm.
+    pub swarm: bool,
+    /// How many nodes may be down at once, and stand still, if that doesn't contradict the script.
+    pub budget: Option<u8>,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -263,6 +273,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0u8..3).prop_map(Op::Publish),
         1 => Just(Op::ReadClocks),
         1 => Just(Op::Log),
+        2 => any::<bool>().prop_map(Op::AskWhetherRare),
+        1 => Just(Op::ReadKnob),
         1 => Just(Op::Panic),
         5 => (any::<u8>(), any::<u8>(), 0u16..1_500).prop_map(|(what, file, bytes)| Op::Disk { what, file, bytes }),
     ];
@@ -335,6 +347,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
                     OtherFault::Rule(RuleSpec::Deliver),
                     OtherFault::Rule(RuleSpec::Corrupt),
                     OtherFault::Rule(RuleSpec::Duplicate),
+                    OtherFault::Swizzle,
                 ][..]
             ),
             (any::<u8>(), any::<u8>()),
@@ -381,11 +394,14 @@ pub fn any_world() -> impl Strategy<Value = WorldSpec> {
         proptest::collection::vec(fault(), 0..3),
         proptest::collection::vec(act(), 0..6),
         proptest::option::weighted(0.2, 1u8..80),
+        (proptest::bool::weighted(0.3), proptest::option::weighted(0.3, 0u8..3)),
     )
-        .prop_map(|(mut nodes, network, (links, uplink, loopback), faults, control, end_at_ms)| {
-            nodes[0].client = true;
-            WorldSpec { nodes, network, links, uplink, loopback, faults, control, end_at_ms }
-        })
+        .prop_map(
+            |(mut nodes, network, (links, uplink, loopback), faults, control, end_at_ms, (swarm, budget))| {
+                nodes[0].client = true;
+                WorldSpec { nodes, network, links, uplink, loopback, faults, control, end_at_ms, swarm, budget }
+            },
+        )
 }
 
 /// Any strategy for the order within an instant.
@@ -521,6 +537,12 @@ fn do_all(context: Context, ops: Rc<[Op]>, is_root: bool) -> Task {
                     let now = squall::time::Instant::now();
                     squall::publish("clocks", (std::time::SystemTime::now(), format!("{now:?}")));
                 }
+                Op::AskWhetherRare(often) => {
+                    let is_rare =
+                        if *often { squall::buggify!("often") } else { squall::buggify!("seldom", Ratio::new(1, 20)) };
+                    squall::publish("fact", is_rare);
+                }
+                Op::ReadKnob => squall::publish("fact", squall::knob!("of a random world", 7u32, [1, 2, 3])),
                 Op::Log => tracing::info!(node = squall::node_name(), "a line"),
                 Op::Panic => assert!(is_root, "a planned panic"),
                 // What fails is a fact like any other.
@@ -649,10 +671,16 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
                     OtherFault::Hold => fault::hold_one_way(a, b),
                     OtherFault::Partition if count > 1 => fault::random_partition("*", fault::Split::Any),
                     OtherFault::Partition => fault::pause(a),
+                    OtherFault::Swizzle if count > 1 => fault::swizzle("*").stagger(ms(1)).lasts(ms(1)),
+                    OtherFault::Swizzle => fault::pause(a),
                     OtherFault::Rack => fault::crash([a, b]).together(),
                 };
                 let mut made = made.at(ms(*at_ms));
-                if let Some(for_ms) = for_ms {
+                if let OtherFault::Swizzle = other
+                    && count > 1
+                {
+                    // It has its own end.
+                } else if let Some(for_ms) = for_ms {
                     made = if matches!(other, OtherFault::Rack) {
                         made.restart_after(ms(*for_ms))
                     } else {
@@ -719,6 +747,15 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
     }
     if let Some(ms) = spec.end_at_ms {
         world.end_at(Duration::from_millis(u64::from(ms)));
+    }
+    world.swarm(spec.swarm);
+    if let Some(most) = spec.budget {
+        let mut budget = Budget::new("*");
+        budget.crashed(u32::from(most)).paused(u32::from(most)).partitions(u32::from(most));
+        let names: Vec<String> = world.node_names().map(str::to_string).collect();
+        if squall_engine::budget::check(std::slice::from_ref(&budget), world.faults(), &names).is_ok() {
+            world.push_budget(budget);
+        }
     }
     let limits = world.limits();
     limits.virtual_ns = 2_000_000_000;

@@ -61,6 +61,24 @@ pub const STORM_BUGS: &[Bug] = &[
         property: "ticks-in-time",
         causes: &[&[SiteKind::Latency]],
     },
+    Bug {
+        name: "a short batch that is taken for the last",
+        build: short_batch,
+        property: "all-arrives",
+        causes: &[&[SiteKind::Buggify]],
+    },
+    Bug {
+        name: "an interval longer than a lease",
+        build: long_interval,
+        property: "never-expires",
+        causes: &[&[SiteKind::Knob]],
+    },
+    Bug {
+        name: "both replicas are cut off for a moment",
+        build: both_replicas,
+        property: "one-answers",
+        causes: &[&[SiteKind::Partition, SiteKind::Partition]],
+    },
 ];
 
 /// Beside the bug: who talks, and weather that draws.
@@ -625,6 +643,99 @@ fn slow_loopback(world: &mut World) {
     world.loopback().latency(exponential(200.us()));
     world.check(always("ticks-in-time", ()).on("tick", |(), is_in_time: bool| {
         ensure!(is_in_time, "a tick took a millisecond");
+        Ok(())
+    }));
+}
+
+/// A sender that has little sends what it has; the receiver takes that for the end.
+fn short_batch(world: &mut World) {
+    world.client("receiver", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let (mut buffer, mut received) = ([0; 8], 0);
+        while let Ok(Ok((length, from))) = timeout(500.ms(), endpoint.recv_from(1, &mut buffer)).await {
+            endpoint.send_to(from, 2, &[]).await.unwrap();
+            received += length;
+            if length < buffer.len() {
+                break;
+            }
+        }
+        publish("received", received);
+    });
+    world.client("sender", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let mut left = 83;
+        while left > 0 {
+            if squall::buggify!("a pause between two batches") {
+                sleep(20.ms()).await;
+            }
+            let full = if squall::buggify!("a short batch", percent(10)) { 3 } else { 8 };
+            let batch = full.min(left);
+            endpoint.send_to("receiver:80", 1, &vec![0; batch]).await.unwrap();
+            if timeout(100.ms(), endpoint.recv_from(2, &mut [])).await.is_err() {
+                break;
+            }
+            left -= batch;
+        }
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.check(always("all-arrives", ()).on("received", |(), received: usize| {
+        ensure!(received == 83, "{received} of 83 arrived");
+        Ok(())
+    }));
+}
+
+/// A lease of 100 ms is renewed each 20 ms, unless somebody sets that otherwise.
+fn long_interval(world: &mut World) {
+    world.node("giver", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        endpoint.recv_from(1, &mut []).await.unwrap();
+        while timeout(100.ms(), endpoint.recv_from(1, &mut [])).await.is_ok() {}
+        publish("expired", ());
+        std::future::pending::<()>().await;
+    });
+    world.client("holder", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let interval_ms: u64 = squall::knob!("interval", 20, [5, 80, 200]);
+        let times: u64 = squall::knob!("renewals", 10, [12, 14]);
+        for _ in 0..times {
+            endpoint.send_to("giver:80", 1, &[]).await.unwrap();
+            sleep(interval_ms.ms()).await;
+        }
+    });
+    chatter(world, 1, 50.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.check(always("never-expires", ()).on("expired", |(), (): ()| {
+        ensure!(false, "the lease has expired");
+        Ok(())
+    }));
+}
+
+/// One of two replicas is enough to be answered, within two calls to each.
+fn both_replicas(world: &mut World) {
+    for store in 0..5 {
+        world.node(format!("store-{store}"), || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            endpoint.add_rpc_handler(|Read| async { 7 });
+            std::future::pending::<()>().await;
+        });
+    }
+    world.client("client", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        let end = Instant::now() + 900.ms();
+        while Instant::now() < end {
+            let calls =
+                (0..6u8).map(|number| endpoint.call_timeout((format!("store-{}", number % 2), 80), Read, 25.ms()));
+            let answers = futures::future::join_all(calls).await;
+            publish("answers", answers.iter().filter(|answer| answer.is_ok()).count());
+            sleep(20.ms()).await;
+        }
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(1));
+    world.fault(fault::swizzle("store-*").at(200.ms()).stagger(40.ms()).lasts(100.ms()));
+    world.check(always("one-answers", ()).on("answers", |(), answers: usize| {
+        ensure!(answers > 0, "neither replica answers");
         Ok(())
     }));
 }

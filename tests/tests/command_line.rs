@@ -665,3 +665,44 @@ fn a_recorded_latency_is_found_again() {
     let finished = place.squall(&["run", "deep/wide.toml"]).expect(2);
     assert!(finished.stderr.contains("can't be read"), "{}", finished.stderr);
 }
+
+/// What a swarm does without is said, and which way a knob is turned; what can't be is the user's mistake, whenever it is seen.
+#[test]
+fn swarms_and_knobs_are_told() {
+    let place = Place::new();
+    let file = place.scenario("asking-rarely", "[buggify]\nenabled = 1\nshare = 1\nknobs = 1\n");
+    let run = |set: &[&str]| {
+        let mut arguments = vec!["run", &file, "--seed", "1"];
+        set.iter().for_each(|set| arguments.extend(["--set", set]));
+        place.squall(&arguments)
+    };
+    let told = run(&[]).expect(0).stdout;
+    assert!(told.contains("buggify \"something rare\" is true"), "{told}");
+    assert!(told.contains("the knob \"batch\" is "), "{told}");
+    assert!(!told.contains("swarm"), "{told}");
+    let fixed = run(&["knobs.batch=200", "buggify.enabled=0"]).expect(0).stdout;
+    assert!(fixed.contains("knobs.batch = 200") && fixed.contains("batch = 200"), "{fixed}");
+    assert!(!fixed.contains("something rare") && !fixed.contains("the knob"), "{fixed}");
+    let swarmed = run(&["swarm=true"]).expect(0).stdout;
+    let line = swarmed.lines().find(|line| line.starts_with("  swarm: ")).expect("a line of its own");
+    assert!(["crashes", "buggify", "knobs", "latency"].iter().all(|class| line.contains(class)), "{line}");
+    assert!(swarmed.lines().filter(|line| line.contains("swarm: with")).count() == 2, "in the timeline too: {swarmed}");
+    let summary = place.json(&["run", &file, "--seed", "1", "--set", "swarm=true"]).expect(0).summary();
+    assert_eq!(summary["swarm"][0]["class"], "latency");
+    // Of another type, as is seen only when it is read; and beyond what the type holds.
+    for (set, expected) in [
+        ("knobs.batch=true", "the knob \"batch\" ("),
+        ("knobs.batch=5ms", "expected a whole number from 0 to 255"),
+        ("knobs.batch=256", "be 256: expected a whole number"),
+        ("knobs.bach=1", "did you mean `batch`?"),
+        ("knobs.batch=many", "expected a duration"),
+        ("swarm=perhaps", "expected true or false"),
+    ] {
+        let refused = run(&[set]).expect(2);
+        assert!(refused.stderr.contains(expected), "{set}: {}", refused.stderr);
+    }
+    // A knob can be swept like any other setting.
+    place.squall(&["sweep", &file, "--seeds", "0..2", "--vary", "knobs.batch=1,200"]).expect(0);
+    // Wherever it is run: nothing of it counts as a failure.
+    place.squall(&["explore", &file, "--seeds", "0..3", "--set", "knobs.batch=true"]).expect(2);
+}

@@ -99,6 +99,7 @@ mod tests {
                 perturbations: plan.overrides.iter().map(of_override).collect(),
                 unused_overrides: Vec::new(),
                 escapes: Vec::new(),
+                swarm: Vec::new(),
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
                 open: Vec::new(),

@@ -558,7 +558,12 @@ impl Entry {
         }
         let happens = matches!(
             self.kind,
-            SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation | SiteKind::DiskFailure
+            SiteKind::Loss
+                | SiteKind::Fault
+                | SiteKind::Point
+                | SiteKind::Operation
+                | SiteKind::DiskFailure
+                | SiteKind::Buggify
         );
         if happens && self.value > 1 {
             return Err(format!("has the value {}: expected 1 (it happens) or 0 (it doesn't)", self.value));
@@ -838,7 +843,12 @@ value = "18446744073709551615"
                 let kind = SiteKind::ALL[kind];
                 let happens = matches!(
                     kind,
-                    SiteKind::Loss | SiteKind::Fault | SiteKind::Point | SiteKind::Operation | SiteKind::DiskFailure
+                    SiteKind::Loss
+                | SiteKind::Fault
+                | SiteKind::Point
+                | SiteKind::Operation
+                | SiteKind::DiskFailure
+                | SiteKind::Buggify
                 );
                 let value = if happens { value % 2 } else { value };
                 Entry { says, kind, flow: FlowId(flow), number: 1, fingerprint, value }

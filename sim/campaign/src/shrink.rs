@@ -241,11 +241,14 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
     let loosen = |planned: &Override| {
         let mut planned = *planned;
         let places = match planned.site.kind {
-            SiteKind::Fault | SiteKind::Partition | SiteKind::Point | SiteKind::Operation => return Some(planned),
+            SiteKind::Fault | SiteKind::Partition | SiteKind::Point | SiteKind::Operation | SiteKind::Knob => {
+                return Some(planned);
+            }
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
             SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => earlier,
             SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => earlier,
+            SiteKind::Buggify => earlier,
         };
         planned.site.number = planned.site.number.checked_sub(places).filter(|number| *number > 0)?;
         planned.fingerprint = ANY_FINGERPRINT;
@@ -322,8 +325,10 @@ impl Search<'_> {
             SiteKind::BitRot,
             SiteKind::DiskFailure,
             SiteKind::DiskCrash,
+            SiteKind::Buggify,
             SiteKind::Loss,
             SiteKind::Rule,
+            SiteKind::Knob,
             SiteKind::Point,
             SiteKind::Partition,
             SiteKind::Fault,
@@ -423,7 +428,7 @@ impl Search<'_> {
             let Perturbation { site, value, calm, .. } = set[index];
             // The mildest value that is worth trying, and on which side of it the present one lies.
             let mildest = match site.kind {
-                SiteKind::Latency | SiteKind::DiskLatency => calm,
+                SiteKind::Latency | SiteKind::DiskLatency | SiteKind::Knob => calm,
                 SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => 1,
                 SiteKind::DiskCrash | SiteKind::BitRot => 1,
                 // Another cut is no milder one.
@@ -432,6 +437,7 @@ impl Search<'_> {
                 | SiteKind::Partition
                 | SiteKind::Point
                 | SiteKind::Operation
+                | SiteKind::Buggify
                 | SiteKind::DiskFailure => continue,
             };
             let softened = self.soften_one(set, index, mildest, value);
@@ -597,6 +603,7 @@ mod tests {
                 perturbations: set.iter().map(recorded).collect(),
                 unused_overrides: Vec::new(),
                 escapes: Vec::new(),
+                swarm: Vec::new(),
                 unreached_faults: Vec::new(),
                 goals: Vec::new(),
                 open: Vec::new(),

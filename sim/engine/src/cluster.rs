@@ -6,10 +6,12 @@
 
 use std::rc::Rc;
 
+use squall_trace::swarm::FaultClass;
 use squall_trace::{EventKind, NodeId};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, NodeChange};
 use crate::kernel;
+use crate::script::Effect;
 
 /// The cluster, as a control task sees it.
 #[derive(Clone, Debug)]
@@ -57,15 +59,17 @@ impl Cluster {
         })
     }
 
-    /// Crashes a node. Whether it happened: not if the node was down, nor if the plan takes this fault away, nor after the world's
-    /// [heal](crate::World::heal).
+    /// Crashes a node. Whether it happened: not if the node was down, nor if the plan takes this fault away, nor beyond a
+    /// [budget](crate::World::budget), nor after the world's [heal](crate::World::heal).
     ///
     /// # Panics
     /// If there is no such node, or outside of a run.
     #[track_caller]
     pub fn crash(&self, node: &str) -> bool {
         on_node("Cluster::crash", node, |kernel, id| {
-            let happens = kernel.nodes[id.index()].up && happens(kernel, &format!("the crash of {node}"));
+            let effect = Effect::Nodes { nodes: vec![id], change: NodeChange::Crash { wipes_disk: false } };
+            let happens = kernel.nodes[id.index()].up
+                && happens(kernel, &format!("the crash of {node}"), FaultClass::Crash, Some(&effect));
             happens && kernel.crash(id)
         })
     }
@@ -89,7 +93,7 @@ impl Cluster {
     #[track_caller]
     pub fn wipe_disk(&self, node: &str) -> bool {
         on_node("Cluster::wipe_disk", node, |kernel, id| {
-            let happens = happens(kernel, &format!("the wiping of {node}'s disk"));
+            let happens = happens(kernel, &format!("the wiping of {node}'s disk"), FaultClass::Crash, None);
             if happens {
                 kernel.wipe_disk(id);
             }
@@ -105,7 +109,9 @@ impl Cluster {
     #[track_caller]
     pub fn pause(&self, node: &str) -> bool {
         on_node("Cluster::pause", node, |kernel, id| {
-            let happens = kernel.nodes[id.index()].up && happens(kernel, &format!("the pause of {node}"));
+            let effect = Effect::Nodes { nodes: vec![id], change: NodeChange::Pause };
+            let happens = kernel.nodes[id.index()].up
+                && happens(kernel, &format!("the pause of {node}"), FaultClass::Pause, Some(&effect));
             if happens {
                 kernel.pause(id);
             }
@@ -157,8 +163,9 @@ impl Cluster {
                 Err(message) => panic!("{message}"),
             };
             let names: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-            let happens = happens(kernel, &format!("the partition {}", names.join(" | ")));
-            if happens {
+            let (what, effect) = (format!("the partition {}", names.join(" | ")), Effect::Cut(cut));
+            let happens = happens(kernel, &what, FaultClass::Partition, Some(&effect));
+            if let (true, Effect::Cut(cut)) = (happens, effect) {
                 kernel.network.start_cut(cut, false);
             }
             happens
@@ -179,10 +186,17 @@ impl Cluster {
     }
 }
 
-/// Whether a fault that the running control task asks for happens. Then it is an event.
-fn happens(kernel: &mut kernel::Kernel, what: &str) -> bool {
+/// Whether a fault of that class that the running control task asks for happens. Then it is an event. One that would go beyond a budget is told.
+fn happens(kernel: &mut kernel::Kernel, what: &str, class: FaultClass, effect: Option<&Effect>) -> bool {
     let what = format!("{what} by {}", kernel.current_label());
-    if !kernel.is_live() || kernel.is_after_the_storm() || !kernel.decide_fault(&what, &what) {
+    if !kernel.is_live() || kernel.is_after_the_storm() {
+        return false;
+    }
+    if effect.is_some_and(|effect| kernel.is_beyond_budget(effect)) {
+        kernel.refuse_by_budget(&what);
+        return false;
+    }
+    if !kernel.decide_fault(&what, &what, class) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });

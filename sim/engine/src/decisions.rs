@@ -74,6 +74,12 @@ impl Decisions {
         }
     }
 
+    /// From now on the decisions of that kind come out calm, but where the plan says otherwise.
+    pub(crate) fn switch_off(&mut self, kind: SiteKind) {
+        self.bases = self.bases.with(kind, Base::Calm);
+        self.plain = false;
+    }
+
     /// Whether drawn values can be taken as they are, without [`Decisions::decide`].
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use squall_trace::Ratio;
+use squall_trace::swarm::FaultClass;
 use squall_trace::trace::format_ns;
 
 use crate::world::{Link, LinkRule, duration_ns};
@@ -59,6 +60,11 @@ pub(crate) enum What {
         from: String,
         to: String,
         both_ways: bool,
+    },
+    /// Of some of the nodes each loses its network, one after the other.
+    Swizzle {
+        nodes: Vec<String>,
+        holds: bool,
     },
 }
 
@@ -221,6 +227,19 @@ pub fn ring(nodes: impl Nodes, reach: u32) -> Fault {
     Fault::new(What::Ring { nodes: nodes.names(), reach })
 }
 
+/// Some of the nodes lose their network one after the other, and get it back one after the other: swizzle-clogging, as FoundationDB calls it. Which ones, and in
+/// which two orders, is drawn each time: every set of at least one node is equally likely, and so is every order. The first is cut off at [`Fault::at`], each next
+/// one [`Fault::stagger`] later; [`Fault::lasts`] after the last one the first comes back, and each next one again so much later. Both must be said. Each node's part in it is a
+/// fault of its own. From 2 to [`RANDOM_PARTITION_NODES_MAX`] nodes.
+///
+/// What is sent to a node that is cut off, or by it, is lost, unless it is [held back](Fault::holds_messages).
+///
+/// Source: W. Wilson, "Testing Distributed Systems w/ Deterministic Simulation", Strange Loop 2014.
+#[must_use]
+pub fn swizzle(nodes: impl Nodes) -> Fault {
+    Fault::new(What::Swizzle { nodes: nodes.names(), holds: false })
+}
+
 /// The weather between two nodes changes, both ways, as `weather` says; what it leaves out stays as it is. Patterns with `*` name several nodes. Messages that are
 /// under way already arrive as they would have; those that wait to be sent go on with the bandwidth that is so now, and at once if there is no limit any more.
 ///
@@ -335,6 +354,19 @@ impl Fault {
         self
     }
 
+    /// For a swizzle: what is sent to a node that is cut off, or by it, isn't lost but comes when it is over, as by a protocol that sends everything again.
+    ///
+    /// # Panics
+    /// For another fault.
+    #[must_use]
+    pub fn holds_messages(mut self) -> Fault {
+        match &mut self.what {
+            What::Swizzle { holds, .. } => *holds = true,
+            _ => panic!("only a swizzle holds messages back: `hold` is a fault of its own"),
+        }
+        self
+    }
+
     /// It is over after that long. Without this it stays.
     ///
     /// # Panics
@@ -370,13 +402,13 @@ impl Fault {
     }
 
     /// For a fault of several nodes: it comes to one after the other, in the order of their declaration, with that much time in between. A crash with
-    /// [`Fault::restart_after`] is a rolling restart so.
+    /// [`Fault::restart_after`] is a rolling restart so. For a [`swizzle`] it must be said.
     ///
     /// # Panics
     /// For a fault of links.
     #[must_use]
     pub fn stagger(mut self, stagger: Duration) -> Fault {
-        assert!(self.is_of_nodes(), "only what happens to nodes can come to one after the other");
+        assert!(self.is_of_nodes() || self.is_swizzle(), "only what happens to nodes can come to one after the other");
         self.stagger = Some(stagger);
         self
     }
@@ -394,6 +426,27 @@ impl Fault {
 
     pub(crate) fn is_crash(&self) -> bool {
         matches!(self.what, What::Node { change: NodeChange::Crash { .. }, .. })
+    }
+
+    fn is_swizzle(&self) -> bool {
+        matches!(self.what, What::Swizzle { .. })
+    }
+
+    /// As what a swarm switches it off.
+    pub(crate) fn class(&self) -> FaultClass {
+        match &self.what {
+            What::Node { change, .. } => match change {
+                NodeChange::Crash { .. } => FaultClass::Crash,
+                NodeChange::Pause => FaultClass::Pause,
+                NodeChange::Slow { .. } => FaultClass::Slow,
+                NodeChange::ClockJump { .. } | NodeChange::ClockDrift { .. } => FaultClass::Clock,
+            },
+            What::Partition { .. } | What::RandomPartition { .. } | What::Ring { .. } | What::Swizzle { .. } => {
+                FaultClass::Partition
+            }
+            What::Weather(_) => FaultClass::Link,
+            What::Hold { .. } => FaultClass::Hold,
+        }
     }
 
     fn is_of_nodes(&self) -> bool {
@@ -417,6 +470,18 @@ impl Fault {
             && share.threshold().is_never()
         {
             return Err(format!("a crash at the point {point:?} in no share of all times never comes"));
+        }
+        if self.is_swizzle() {
+            if self.lasts.is_none() {
+                return Err(
+                    "a swizzle gives the nodes their network back: say with `lasts` (`for`) after how long".to_string()
+                );
+            }
+            if self.stagger.is_none_or(|stagger| stagger.is_zero()) {
+                return Err(
+                    "of a swizzle one node comes after the other: say with `stagger` how long after".to_string()
+                );
+            }
         }
         if self.together && self.stagger.is_some() {
             return Err("a fault that happens to several nodes together doesn't come to one after the other: \
@@ -442,7 +507,8 @@ impl Fault {
 
     /// Whether it is a fault that can begin when a control task asks for it.
     pub(crate) fn validate_now(&self) -> Result<(), String> {
-        let is_later = !self.at.is_zero() || self.every.is_some() || self.stagger.is_some() || self.point.is_some();
+        let is_staggered = self.stagger.is_some() && !self.is_swizzle();
+        let is_later = !self.at.is_zero() || self.every.is_some() || is_staggered || self.point.is_some();
         match is_later {
             true => Err(
                 "what a control task asks for begins at once: leave out `at`, `every`, `stagger` and `at_point`, and \
@@ -465,6 +531,22 @@ impl Fault {
                     return Ok(());
                 }
                 Err(format!("such a partition is of {least} to {RANDOM_PARTITION_NODES_MAX} nodes, not of {nodes}"))
+            }
+            What::Swizzle { .. } => {
+                if !(2..=RANDOM_PARTITION_NODES_MAX).contains(&nodes) {
+                    return Err(format!("a swizzle is of 2 to {RANDOM_PARTITION_NODES_MAX} nodes, not of {nodes}"));
+                }
+                let steps = 2 * (nodes as u32 - 1);
+                let lasts = self.stagger.unwrap_or_default().saturating_mul(steps);
+                let lasts = lasts.saturating_add(self.lasts.unwrap_or_default());
+                match self.every.filter(|every| lasts >= *every) {
+                    None => Ok(()),
+                    Some(every) => Err(format!(
+                        "a fault that happens every {} is over before it comes again, but all of the {nodes} nodes are back after {}",
+                        format_ns(duration_ns(every)),
+                        format_ns(duration_ns(lasts))
+                    )),
+                }
             }
             What::Ring { reach, .. } if nodes as u64 <= u64::from(*reach) * 2 + 1 => Err(format!(
                 "each of the {nodes} nodes reaches all others: a ring with reach {reach} is of at least {} nodes",
@@ -561,6 +643,10 @@ impl Fault {
             What::Weather(rule) => {
                 format!("the weather from {} {} {}{when}", rule.from, arrow(rule.both_ways), rule.to)
             }
+            What::Swizzle { nodes, holds } => {
+                let clogs = if *holds { ", which holds messages back" } else { "" };
+                format!("the swizzle of {}{when}{clogs}", nodes.join(", "))
+            }
             What::Hold { from, to, both_ways } => format!("the hold of {from} {} {to}{when}", arrow(*both_ways)),
         }
     }
@@ -582,9 +668,10 @@ impl Fault {
     /// The node names and patterns that it speaks of.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         let names: Vec<&str> = match &self.what {
-            What::Node { nodes, .. } | What::RandomPartition { nodes, .. } | What::Ring { nodes, .. } => {
-                nodes.iter().map(String::as_str).collect()
-            }
+            What::Node { nodes, .. }
+            | What::RandomPartition { nodes, .. }
+            | What::Ring { nodes, .. }
+            | What::Swizzle { nodes, .. } => nodes.iter().map(String::as_str).collect(),
             What::Partition { groups, .. } => groups.iter().flatten().map(String::as_str).collect(),
             What::Weather(rule) => vec![&rule.from, &rule.to],
             What::Hold { from, to, .. } => vec![from, to],

@@ -6,16 +6,21 @@
 //! | module | holds |
 //! |---|---|
 //! | `agenda` | what will happen, and what is ready |
+//! | `buggify`, `knob` | what a program asks of the run so that it does what is rare |
+//! | `budget` | how many nodes may be down at once |
 //! | `decisions` | who answers at a site; what wasn't calm |
 //! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
 //! | `goal` | what is to come in some run of many |
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
+//! | `swarm` | which classes of faults a run does without |
 //! | `run` | the loop, the end, the verdict |
 #![forbid(unsafe_code)]
 
 mod agenda;
+pub mod budget;
+pub mod buggify;
 mod clock;
 mod cluster;
 mod decisions;
@@ -25,6 +30,7 @@ pub mod fs;
 pub mod goal;
 mod journal;
 mod kernel;
+pub mod knob;
 pub mod latency;
 mod log;
 pub mod net;
@@ -39,11 +45,14 @@ pub mod rule;
 mod run;
 mod script;
 mod send_queues;
+mod swarm;
 pub mod task;
 pub mod time;
 pub mod workload;
 mod world;
 
+pub use budget::{AtMost, Budget};
+pub use buggify::Buggify;
 pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};

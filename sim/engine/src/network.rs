@@ -848,6 +848,11 @@ impl Network {
         self.find_weathers_anew(nodes);
     }
 
+    /// How many partitions there are now.
+    pub(crate) fn partitions(&self) -> usize {
+        self.obstacles.iter().filter(|obstacle| !obstacle.holds).count()
+    }
+
     /// Something comes into the way of messages: they are lost there, or held. The number by which it is ended.
     pub(crate) fn start_cut(&mut self, cut: Cut, holds: bool) -> u64 {
         self.begun += 1;

@@ -82,6 +82,9 @@ impl Kernel {
             let said = format!("{}, {name:?} on {}{boot}", crash_point.sentence, node.name);
             let address = format!("{}, {name:?} on {}{boot}", crash_point.address, node.name);
             let site = self.next_fault_site(SiteKind::Point, &address);
+            if self.are_too_many_down(&[id]) {
+                continue;
+            }
             let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Point as u16);
             let drawn = u64::from(crash_point.share.hit(word));
             if self.decide_fault_at(site, drawn, &said) {

@@ -182,6 +182,8 @@ pub struct Rule {
     skip: u64,
     times: Option<u64>,
     share: Ratio,
+    /// By which power of two its share is multiplied.
+    exponent: i8,
     does: Does,
 }
 
@@ -239,6 +241,7 @@ impl Rule {
             skip: 0,
             times: None,
             share: Ratio::ONE,
+            exponent: 0,
             does,
         }
     }
@@ -364,6 +367,16 @@ impl Rule {
             return wrong("a message takes at most 2^62 ns, some 146 years");
         }
         Ok(())
+    }
+
+    /// Whether what it does to a message is a decision.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.does != Does::Pass
+    }
+
+    /// Multiplies its share by a power of two, up to all messages: whatever it says, which is its address.
+    pub(crate) fn scale(&mut self, exponent: i8) {
+        self.exponent = exponent;
     }
 
     /// The name that it was given.
@@ -501,7 +514,8 @@ impl Kernel {
         let rules = &mut self.network.rules_on_messages;
         rules.want_methods |= rule.method.is_some() || rule.predicate.is_some();
         let address_hash = squall_trace::id::hash_parts(&[b"rule", rule.address().as_bytes()]);
-        rules.all.push(RunningRule { share: rule.share.threshold(), address_hash, fitted: 0, rule });
+        let share = rule.share.times_power_of_two(rule.exponent).threshold();
+        rules.all.push(RunningRule { share, address_hash, fitted: 0, rule });
         Ok(())
     }
 

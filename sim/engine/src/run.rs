@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use squall_trace::draw::{Purpose, RunKey};
+use squall_trace::swarm::Swarm;
 use squall_trace::target::{Open, Outcome, Reached};
 use squall_trace::verdict::Judgement;
 use squall_trace::{
@@ -107,7 +108,7 @@ fn tell_of_call(before_call: &dyn Fn(&Call<'_>), who: &str) {
 ///
 /// # Errors
 /// In words, if the world can't be: its description panicked, a link or a fault names a node that isn't there, a node is in
-/// two groups of a partition, two nodes have one address.
+/// two groups of a partition, two nodes have one address, a knob that it gives a value isn't there or is of another type.
 ///
 /// # Panics
 /// If the program was built with `panic = "abort"`. If a run is on already. If the thread isn't a fresh one.
@@ -133,6 +134,10 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
         world.check_queues()?;
+        let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
+        crate::budget::check(&world.budgets, &world.faults, &node_names).map_err(|exceeded| exceeded.message)?;
+        let swarm = world.is_swarm.then(|| Swarm::of_seed(plan.seed));
+        let swarmed = swarm.map_or_else(Vec::new, |swarm| crate::swarm::shape(&mut world, &swarm));
         let World {
             nodes,
             network,
@@ -150,6 +155,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             clock,
             ..
         } = world;
+        crate::knob::check_names(&world.knobs)?;
         let limits = Limits { events: limits.events.min(events_max.unwrap_or(u64::MAX)), ..limits };
         let settings = RunSettings { limits, end_at_ns: end_at.map(duration_ns), clock };
         check_links(&nodes, &links)?;
@@ -165,11 +171,18 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             settings,
             Arc::clone(&beat),
         ));
+        kernel.buggify.odds = world.buggify;
+        kernel.knobs.fixed = world.knobs;
         let booted = kernel.settle_nodes(nodes)?;
         for rule in rules {
             kernel.add_rule(rule)?;
         }
         kernel.wants_methods |= kernel.network.rules_on_messages.want_methods;
+        let budgets = world.budgets.into_iter().map(|budget| budget.settle(&kernel.nodes));
+        kernel.budgets = budgets.collect::<Result<_, _>>()?;
+        if let Some(swarm) = swarm {
+            kernel.swarm(swarm, swarmed);
+        }
         for fault in faults {
             kernel.schedule_fault(&fault)?;
         }
@@ -184,10 +197,14 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         let installed = kernel::install(kernel);
         let mut audience = Audience { properties, observer, before_call };
         let reason = drive(&mut audience);
+        let misuse = with(|kernel| kernel.misuse.take());
         let outcome = finish(installed, plan, record, reason, events_max, &mut audience);
         // Properties are the program's: they may hold what its nodes hold.
         drop(audience);
         beat.finish();
+        if let Some(misuse) = misuse {
+            return Err(misuse);
+        }
         Ok(outcome.with_recorded(recorded.take()))
     })
 }
@@ -399,7 +416,7 @@ fn finish(
     let names = audience.properties.iter().map(|property| property.name().to_string());
     let properties = (record > Record::Digest).then(|| names.collect());
     let kernel = installed.take();
-    let Kernel { journal, decisions, network, escapes, unreached_faults, reached, .. } = *kernel;
+    let Kernel { journal, decisions, network, escapes, unreached_faults, reached, swarmed, .. } = *kernel;
     let goals = goals(&audience.properties, reached);
     let unused_overrides = decisions.finish();
     let journal = journal.finish();
@@ -422,6 +439,7 @@ fn finish(
         perturbations: Vec::new(),
         unused_overrides,
         escapes,
+        swarm: swarmed,
         unreached_faults,
         goals,
         open,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use squall_trace::swarm::FaultClass;
 use squall_trace::target::{Unreached, UnreachedFault};
+use squall_trace::trace::format_ns;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
 
 use crate::clock::Change;
@@ -56,8 +58,12 @@ pub(crate) struct Planned {
     /// As it is said where it is one of the decisions that weren't calm.
     said: String,
     effect: Effect,
+    /// As what a swarm switches it off.
+    class: FaultClass,
     /// Of a crash: when the node starts again.
     lasts_ns: Option<u64>,
+    /// It was decided before that it happens: a part of a swizzle.
+    is_decided: bool,
 }
 
 /// What a fault does.
@@ -75,6 +81,12 @@ pub(crate) enum Effect {
     },
     Hold(Cut),
     Weather(Box<LinkRule>),
+    /// Which nodes are cut off, and when, is drawn when it happens.
+    Swizzle {
+        nodes: Vec<NodeId>,
+        stagger_ns: u64,
+        holds: bool,
+    },
 }
 
 /// A fault that has begun.
@@ -182,6 +194,12 @@ impl Kernel {
                 }
                 Effect::Cut(Cut::Ring { place_of, length: ring.len() as u32, reach: *reach })
             }
+            What::Swizzle { nodes, holds } => {
+                let nodes = resolve(&self.nodes, nodes, "a swizzle")?;
+                fault.validate_for(nodes.len()).map_err(in_fault)?;
+                let stagger_ns = duration_ns(fault.stagger.unwrap_or_default());
+                Effect::Swizzle { nodes, stagger_ns, holds: *holds }
+            }
             What::Weather(rule) => {
                 self.ends_of_link(&rule.from, &rule.to, fault)?;
                 Effect::Weather(rule.clone())
@@ -220,7 +238,8 @@ impl Kernel {
             let sentence = fault.sentence_at(at);
             let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
             let said = fault.said_at(at);
-            let planned = Planned { sentence, address, said, effect: effect.clone(), lasts_ns };
+            let (effect, class) = (effect.clone(), fault.class());
+            let planned = Planned { sentence, address, said, effect, class, lasts_ns, is_decided: false };
             for (place, planned) in (0..).zip(self.one_each(planned, fault.together)) {
                 if let Some(name) = &fault.name {
                     let whose = self.script.named.entry(planned.address.clone()).or_insert_with(|| name.clone());
@@ -243,7 +262,11 @@ impl Kernel {
     /// # Errors
     /// In words, if it can't be, or names no node, or isn't one of now.
     pub(crate) fn inject(&mut self, fault: &Fault) -> Result<bool, String> {
-        let effect = self.effect_of(fault)?;
+        let mut shaped = fault.clone();
+        if let Some(swarm) = &self.swarm {
+            crate::swarm::shape_fault(&mut shaped, swarm);
+        }
+        let effect = self.effect_of(&shaped)?;
         fault.validate_now().map_err(|error| format!("{}: {error}", fault.sentence()))?;
         if !self.is_live() {
             return Ok(false);
@@ -252,10 +275,15 @@ impl Kernel {
         let what = fault.name.clone().unwrap_or_else(|| fault.what_in_words(""));
         let sentence = format!("{what} by {}", self.current_label());
         let lasts_ns = fault.lasts.map(duration_ns);
-        let planned = Planned { address: sentence.clone(), said: sentence.clone(), sentence, effect, lasts_ns };
+        let (address, said, class) = (sentence.clone(), sentence.clone(), fault.class());
+        let planned = Planned { address, said, sentence, effect, class, lasts_ns, is_decided: false };
         let mut any = false;
         for planned in self.one_each(planned, fault.together) {
-            any |= self.why_unreached(&planned).is_none() && self.begin_fault(planned);
+            match self.why_unreached(&planned) {
+                None => any |= self.begin_fault(planned),
+                Some(Unreached::Budget) => self.refuse_by_budget(&planned.sentence),
+                Some(_) => {}
+            }
         }
         Ok(any)
     }
@@ -273,7 +301,9 @@ impl Kernel {
                 address: named(&planned.address),
                 said: named(&planned.said),
                 effect: Effect::Nodes { nodes: vec![*node], change },
+                class: planned.class,
                 lasts_ns: planned.lasts_ns,
+                is_decided: false,
             }
         };
         nodes.iter().map(of_node).collect()
@@ -300,9 +330,10 @@ impl Kernel {
 
     /// Whether the fault that a script or a control task asks for happens: a decision like any other. `address` names it, and
     /// `said` says it in plain words; asked for again, the same fault is the next number of the same flow.
-    pub(crate) fn decide_fault(&mut self, address: &str, said: &str) -> bool {
+    pub(crate) fn decide_fault(&mut self, address: &str, said: &str, class: FaultClass) -> bool {
         let site = self.next_fault_site(SiteKind::Fault, address);
-        self.decide_fault_at(site, 1, said)
+        let drawn = self.is_drawn_to_happen(class, site);
+        self.decide_fault_at(site, u64::from(drawn), said)
     }
 
     /// Where the fault of that address is decided, this time.
@@ -349,7 +380,9 @@ impl Kernel {
             Act::Begin(planned) => match self.why_unreached(&planned) {
                 Some(why) => {
                     // Its number is its own all the same: those of later times don't depend on what happened before.
-                    self.next_fault_site(SiteKind::Fault, &planned.address);
+                    if !planned.is_decided {
+                        self.next_fault_site(SiteKind::Fault, &planned.address);
+                    }
                     self.unreached_faults.push(UnreachedFault { fault: planned.sentence, why });
                 }
                 None => {
@@ -373,24 +406,39 @@ impl Kernel {
         }
         // Nothing can happen to the processes of a machine that is down; to its clock it can.
         match &planned.effect {
-            Effect::Nodes { nodes, change: NodeChange::Crash { .. } | NodeChange::Pause } => {
-                nodes.iter().all(|node| !self.nodes[node.index()].up).then_some(Unreached::Down)
+            Effect::Nodes { nodes, change: NodeChange::Crash { .. } | NodeChange::Pause }
+                if nodes.iter().all(|node| !self.nodes[node.index()].up) =>
+            {
+                Some(Unreached::Down)
             }
-            _ => None,
+            effect => self.is_beyond_budget(effect).then_some(Unreached::Budget),
+        }
+    }
+
+    /// A fault that a control task asks for would go beyond a budget: it is told, once however often it is asked for.
+    pub(crate) fn refuse_by_budget(&mut self, what: &str) {
+        let unreached = UnreachedFault { fault: what.to_string(), why: Unreached::Budget };
+        if !self.unreached_faults.contains(&unreached) {
+            self.unreached_faults.push(unreached);
         }
     }
 
     /// A fault that can happen begins, if it is decided so. Whether it does.
     fn begin_fault(&mut self, planned: Planned) -> bool {
-        let Planned { mut sentence, address, said, effect, lasts_ns } = planned;
+        if let Effect::Swizzle { .. } = &planned.effect {
+            return self.begin_swizzle(planned);
+        }
+        let Planned { mut sentence, address, said, effect, class, lasts_ns, is_decided } = planned;
         let effect = match effect {
+            effect if is_decided => effect,
             Effect::RandomCut { nodes, split } => {
                 let site = self.next_fault_site(SiteKind::Partition, &address);
                 let [word, _] =
                     self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Partition as u16);
                 let cuts = cuts(nodes.len(), split);
                 let drawn = ((u128::from(word) * u128::from(cuts)) >> 64) as u64;
-                let value = self.decisions.decide(site, self.now_ns, 0, drawn + 1, || site.flow.0);
+                let drawn = if self.is_drawn_to_happen(class, site) { drawn + 1 } else { 0 };
+                let value = self.decisions.decide(site, self.now_ns, 0, drawn, || site.flow.0);
                 let Some(number) = value.checked_sub(1) else { return false };
                 let side = side(nodes.len(), split, number % cuts);
                 let named = |wanted: bool| {
@@ -410,7 +458,7 @@ impl Kernel {
                 Effect::Cut(Cut::Groups { group_of, one_way: false })
             }
             effect => {
-                if !self.decide_fault(&address, &said) {
+                if !self.decide_fault(&address, &said, class) {
                     return false;
                 }
                 effect
@@ -423,6 +471,49 @@ impl Kernel {
             self.schedule_act(self.now_ns.saturating_add(lasts_ns), end);
         }
         true
+    }
+
+    /// A swizzle begins: for each of its nodes it is decided whether it is cut off, and when. Whether any is.
+    fn begin_swizzle(&mut self, planned: Planned) -> bool {
+        let Planned { sentence, address, said, effect, class, lasts_ns, .. } = planned;
+        let Effect::Swizzle { nodes, stagger_ns, holds } = effect else { unreachable!("it is a swizzle's") };
+        let whole = self.next_fault_site(SiteKind::Partition, &address);
+        let key = self.decisions.key(self.now_ns);
+        let is_drawn = self.is_drawn_to_happen(class, whole);
+        let steps = swizzled(nodes.len(), |place| key.swizzle_words(whole.flow, whole.number, place));
+        let steps_max = 2 * nodes.len() as u64;
+        let mut any = false;
+        for (node, steps) in nodes.iter().zip(steps) {
+            let name = self.nodes[node.index()].name.to_string();
+            let named = |text: &str| format!("{text} ({name})");
+            let site = self.next_fault_site(SiteKind::Partition, &named(&address));
+            let drawn = steps.filter(|_| is_drawn).map_or(0, |(off, back)| 1 + off * steps_max + back);
+            let value = self.decisions.decide(site, self.now_ns, 0, drawn, || site.flow.0);
+            let Some(number) = value.checked_sub(1) else { continue };
+            let (off, back) = (number / steps_max % nodes.len() as u64, number % steps_max);
+            let after_ns = |step: u64| self.now_ns.saturating_add(stagger_ns.saturating_mul(step));
+            let at_ns = after_ns(off);
+            let until_ns = after_ns(back).saturating_add(lasts_ns.unwrap_or_default());
+            let (from, to) = (format_ns(at_ns), format_ns(until_ns));
+            // All times of one that has a name are of one flow, which is said once.
+            let when = if address == sentence { format!(", from {from} to {to},") } else { String::new() };
+            self.name_fault(site.flow, &(named(&said) + &when));
+            let mut group_of = vec![2; self.nodes.len()];
+            group_of[node.index()] = 1;
+            let cut = Cut::Groups { group_of, one_way: false };
+            let part = Planned {
+                sentence: named(&sentence),
+                address: named(&address),
+                said: named(&said),
+                effect: if holds { Effect::Hold(cut) } else { Effect::Cut(cut) },
+                class,
+                lasts_ns: Some(until_ns.saturating_sub(at_ns)),
+                is_decided: true,
+            };
+            self.schedule_act(at_ns, Act::Begin(Box::new(part)));
+            any = true;
+        }
+        any
     }
 
     fn begin(&mut self, effect: Effect, is_to_end: bool) -> BegunWhat {
@@ -473,7 +564,7 @@ impl Kernel {
                 self.change_send_limits();
                 BegunWhat::Weather(id)
             }
-            Effect::RandomCut { .. } => unreachable!("it was drawn before"),
+            Effect::RandomCut { .. } | Effect::Swizzle { .. } => unreachable!("it was drawn before"),
         }
     }
 
@@ -530,6 +621,31 @@ impl Kernel {
             self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });
         }
     }
+}
+
+/// For each of so many nodes, from 2 to 63, whether a swizzle cuts it off: at which step, and at which it comes back, if the first of both is 0. Every set of at least
+/// one node is equally likely, and so are all orders in which they go and in which they come back. The last one goes at the step at which the first comes back.
+fn swizzled(nodes: usize, words: impl Fn(u16) -> [u64; 2]) -> Vec<Option<(u64, u64)>> {
+    let below = |word: u64, bound: u64| ((u128::from(word) * u128::from(bound)) >> 64) as u64;
+    let set = below(words(0)[0], (1 << nodes) - 1) + 1;
+    let chosen: Vec<usize> = (0..nodes).filter(|index| set >> index & 1 == 1).collect();
+    let (mut going, mut coming) = (chosen.clone(), chosen.clone());
+    // R. Durstenfeld, "Algorithm 235: random permutation", CACM 7 (1964).
+    for last in (1..chosen.len()).rev() {
+        let [one, other] = words(last as u16);
+        going.swap(last, below(one, last as u64 + 1) as usize);
+        coming.swap(last, below(other, last as u64 + 1) as usize);
+    }
+    let mut steps = vec![None; nodes];
+    for (step, node) in (0..).zip(&going) {
+        steps[*node] = Some((step, 0));
+    }
+    for (step, node) in (chosen.len() as u64 - 1..).zip(&coming) {
+        if let Some((_, back)) = &mut steps[*node] {
+            *back = step;
+        }
+    }
+    steps
 }
 
 /// How many ways there are to cut so many nodes.
@@ -609,6 +725,42 @@ mod tests {
                 assert!(split != Split::Minority || 2 * on_it < nodes, "{side:?}");
             }
         }
+    }
+
+    /// Of four nodes every set, every order of going and every one of coming back, in equal shares: chi-squared over all outcomes of each set's size, with its
+    /// 99.99 % points. Seeds are fixed.
+    #[test]
+    fn every_swizzle_is_equally_likely() {
+        use std::collections::BTreeMap;
+
+        use squall_trace::Seed;
+        use squall_trace::draw::{Purpose, RunKey};
+
+        let key = RunKey::derive(Seed(5), Purpose::Weather, 0);
+        let draws = 200_000;
+        let (mut sets, mut orders) = (BTreeMap::<usize, u64>::new(), BTreeMap::<Vec<(u64, u64)>, u64>::new());
+        for number in 1..=draws {
+            let steps = swizzled(4, |place| key.swizzle_words(FlowId(9), number, place));
+            let set = steps.iter().enumerate().map(|(index, steps)| usize::from(steps.is_some()) << index).sum();
+            *sets.entry(set).or_default() += 1;
+            let cut: Vec<(u64, u64)> = steps.into_iter().flatten().collect();
+            let size = cut.len() as u64;
+            assert!(cut.iter().all(|(off, back)| *off < size && (size - 1..2 * size - 1).contains(back)), "{cut:?}");
+            if size == 3 {
+                *orders.entry(cut).or_default() += 1;
+            }
+        }
+        let chi = |counts: &[u64]| {
+            let expected = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
+            let off = |count: u64| count as f64 - expected;
+            counts.iter().map(|&count| off(count) * off(count) / expected).sum::<f64>()
+        };
+        assert_eq!((sets.len(), orders.len()), (15, 36));
+        assert!(chi(&sets.into_values().collect::<Vec<_>>()) < 42.6);
+        assert!(chi(&orders.into_values().collect::<Vec<_>>()) < 76.4);
+        // The most that there may be.
+        let all = swizzled(63, |place| key.swizzle_words(FlowId(9), 1, place));
+        assert_eq!(all.len(), 63);
     }
 
     #[test]

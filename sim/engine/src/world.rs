@@ -11,9 +11,12 @@ use squall_trace::verdict::BUILT_IN_PROPERTIES;
 use squall_trace::{Property, Ratio};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::budget::Budget;
+use crate::buggify::Buggify;
 use crate::cluster::Cluster;
 use crate::disk::{Disk, DiskRule};
-use crate::fault::{Fault, What};
+use crate::fault::{Fault, Nodes, What};
+use crate::knob::{Fixed, Setting};
 use crate::latency::Latency;
 use crate::rule::Rule;
 use crate::send_queues::SendLimits;
@@ -427,6 +430,10 @@ pub struct World {
     pub(crate) end_at: Option<Duration>,
     pub(crate) heal: Option<Heal>,
     pub(crate) clock: ClockSettings,
+    pub(crate) buggify: Buggify,
+    pub(crate) budgets: Vec<Budget>,
+    pub(crate) is_swarm: bool,
+    pub(crate) knobs: BTreeMap<String, Fixed>,
     counts: BTreeMap<String, u32>,
     /// Roles that the program asked about.
     roles: RefCell<BTreeMap<String, RoleUse>>,
@@ -469,6 +476,10 @@ impl World {
             end_at: None,
             heal: None,
             clock: ClockSettings::default(),
+            buggify: Buggify::default(),
+            budgets: Vec::new(),
+            is_swarm: false,
+            knobs: BTreeMap::new(),
             counts: BTreeMap::new(),
             roles: RefCell::new(BTreeMap::new()),
             name_hashes: BTreeSet::new(),
@@ -698,6 +709,67 @@ impl World {
         let is_there = self.rules.iter().any(|other| other.address() == address);
         assert!(!is_there, "there are two rules {address:?}: that is their address, so name one of them otherwise");
         self.rules.push(rule);
+    }
+
+    /// At most so many of these nodes are down at once, or stand still, or so many partitions are there: what would go beyond that doesn't happen. Of several budgets
+    /// each holds. What a program does to itself (a panic that crashes its node) counts, and can't be refused.
+    ///
+    /// ```
+    /// # use squall_engine::{AtMost, World};
+    /// # fn describe(world: &mut World) {
+    /// world.budget("store-*").crashed(AtMost::Minority).paused(1);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// The run panics at its start if no node matches, or if the faults at given times go beyond it by themselves.
+    pub fn budget(&mut self, of: impl Nodes) -> &mut Budget {
+        self.budgets.push(Budget::new(of));
+        self.budgets.last_mut().expect("just pushed")
+    }
+
+    /// Takes a budget as it is.
+    #[doc(hidden)]
+    pub fn push_budget(&mut self, budget: Budget) {
+        self.budgets.push(budget);
+    }
+
+    /// The budgets so far.
+    #[must_use]
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
+    }
+
+    /// The faults at given times so far.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Whether the runs are a swarm: each leaves out each class of faults with probability one half, and multiplies the rates of each other one by a power of two
+    /// from 1/4 to 4. Which and how follows from the seed alone, and is told with the run. See [`squall_trace::swarm`].
+    pub fn swarm(&mut self, is_swarm: bool) {
+        self.is_swarm = is_swarm;
+    }
+
+    /// How often what the programs mark by `squall::buggify!` happens, and how many of their knobs are turned. It is on unless it is switched
+    /// [off](Buggify::off): a run always is a simulation, and who marks such a place wants it to be tried.
+    pub fn buggify(&mut self) -> &mut Buggify {
+        &mut self.buggify
+    }
+
+    /// The knob of that name (`squall::knob!`) has that value in every run. It needn't be one of its alternatives.
+    ///
+    /// # Panics
+    /// The run panics at its start if no knob of the program is named so, and when the knob is read if its values are of another type.
+    pub fn knob(&mut self, name: impl Into<String>, value: impl Setting) {
+        self.knobs.insert(name.into(), value.to_fixed());
+    }
+
+    /// As [`World::knob`], for a value that was read from somewhere.
+    #[doc(hidden)]
+    pub fn fix_knob(&mut self, name: impl Into<String>, value: Fixed) {
+        self.knobs.insert(name.into(), value);
     }
 
     /// A claim that the run is judged by. Goals of one name are one goal.

@@ -90,9 +90,9 @@ pub use squall_engine::rule::{self, Rule};
 pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
-    BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link, Loopback,
-    MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, Uplink, World, boot_number, fs, net, node_name, publish,
-    rand, task, time,
+    AtMost, BANDWIDTH_BITS_PER_SECOND_MAX, Budget, Buggify, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link,
+    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, Uplink, World, boot_number, fs, net, node_name,
+    publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, test};
 pub use testing::explore;
@@ -128,6 +128,83 @@ macro_rules! point {
         static POINT: $crate::points::Point =
             $crate::points::Point { name: $name, file: ::core::file!(), line: ::core::line!() };
         $crate::points::pass(&POINT);
+    }};
+}
+
+/// What `buggify!` writes.
+#[doc(hidden)]
+pub mod buggifying {
+    pub use squall_engine::buggify::*;
+}
+
+/// Whether a node is to do something rare but legal here: send a small batch, give up early, ask again for nothing. As FoundationDB's BUGGIFY: in each run a
+/// place is enabled or not ([`World::buggify`], or `[buggify]` in a scenario file: in a quarter of the runs), and where it is it is true in a share of all
+/// times (a quarter, or what the place says itself). Each time is a decision of its own, which shrinking takes away unless the failure needs it.
+///
+/// Outside of a run, in production, it is always false, and costs two accesses to a thread-local variable. It is false too once the world's heal has come,
+/// and while a world is described.
+///
+/// A place is known by its name. Without one it is known by its module and line, so that a line more above it makes another place of it: saved failures don't
+/// find it then.
+///
+/// ```
+/// # let queue = [1, 2, 3];
+/// # fn percent(n: u64) -> squall::trace::Ratio { squall::trace::Ratio::new(n, 100) }
+/// let batch = if squall::buggify!("batches of one") { 1 } else { 64 };
+/// let gives_up = squall::buggify!("gives up at once", percent(5));
+/// if squall::buggify!() {
+///     // …
+/// }
+/// # assert_eq!((batch, gives_up), (64, false));
+/// ```
+#[macro_export]
+macro_rules! buggify {
+    () => {
+        $crate::buggify!(::core::concat!(::core::module_path!(), ":", ::core::line!()))
+    };
+    ($name:expr $(,)?) => {
+        $crate::buggify!(@place $name, ::core::option::Option::None)
+    };
+    (@place $name:expr, $share:expr) => {{
+        #[$crate::buggifying::distributed_slice($crate::buggifying::PLACES)]
+        #[linkme(crate = $crate::buggifying::linkme)]
+        static PLACE: $crate::buggifying::Place = $crate::buggifying::Place { name: $name };
+        $crate::buggifying::evaluate(&PLACE, $share)
+    }};
+    ($name:expr, $share:expr $(,)?) => {
+        $crate::buggify!(@place $name, ::core::option::Option::Some($share))
+    };
+}
+
+/// What `knob!` writes, and what its values may be.
+pub mod knobs {
+    pub use squall_engine::knob::*;
+}
+
+/// A setting of a program that has another value than usual in some runs: `knob!(name, default, alternatives)`, where the alternatives are a list, or a range
+/// that the default is in. In a share of the runs ([`Buggify::knobs`]: a quarter) it has one of those, each equally likely, and else the default. It is the
+/// same on all nodes, and for the whole run. Whole numbers, `bool` and [`Duration`](std::time::Duration) are what it can be.
+///
+/// Which value it has is a decision like any other: shrinking puts it back to the default unless the failure needs it, and then as near to that as can be (of
+/// a list: as early in it). A world fixes it by [`World::knob`], a scenario file by `[knobs]`, `--set` by `knobs.NAME=value`.
+///
+/// Outside of a run, in production, and while a world is described, it is the default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let batch: usize = squall::knob!("batch", 64, [8, 1, 1_000]);
+/// let retry = squall::knob!("retry", Duration::from_millis(50), Duration::from_millis(1)..=Duration::from_secs(1));
+/// assert_eq!((batch, retry.as_millis()), (64, 50));
+/// ```
+#[macro_export]
+macro_rules! knob {
+    ($name:expr, $default:expr, $alternatives:expr $(,)?) => {{
+        #[$crate::knobs::distributed_slice($crate::knobs::KNOBS)]
+        #[linkme(crate = $crate::knobs::linkme)]
+        static KNOB: $crate::knobs::Knob =
+            $crate::knobs::Knob { name: $name, file: ::core::file!(), line: ::core::line!() };
+        $crate::knobs::value(&KNOB, $default, $alternatives)
     }};
 }
 

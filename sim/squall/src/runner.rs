@@ -529,6 +529,7 @@ fn without_run(verdict: Verdict, events: u64) -> Outcome {
         perturbations: Vec::new(),
         unused_overrides: Vec::new(),
         escapes: Vec::new(),
+        swarm: Vec::new(),
         unreached_faults: Vec::new(),
         goals: Vec::new(),
         open: Vec::new(),

@@ -40,6 +40,7 @@ use std::time::Duration;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_engine::World;
 use squall_reports::{Style, render_events, render_perturbations, render_timeline};
+use squall_trace::swarm::InWords;
 use squall_trace::trace::format_ns;
 use squall_trace::{Digest, Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
@@ -594,6 +595,9 @@ pub(crate) fn describe_outcome(out: &mut String, outcome: &Outcome, seed: &str) 
     }
     let weather = render_perturbations(&outcome.perturbations, &outcome.names, PERTURBATIONS_IN_WORDS, STYLE.columns);
     write!(out, "\n{weather}")?;
+    if !outcome.swarm.is_empty() {
+        writeln!(out, "this run of a swarm was {}", InWords(&outcome.swarm))?;
+    }
     if !outcome.escapes.is_empty() {
         writeln!(out, "\nwhat this run did outside of the simulation, so that it may not repeat itself:")?;
         for escape in &outcome.escapes {

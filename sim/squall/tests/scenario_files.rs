@@ -48,7 +48,10 @@ fn store(world: &mut World, args: &Args) {
     assert!(args.batch < 200, "a batch of {} is too much", args.batch);
     world.nodes("store", 3, |_| std::future::pending::<()>());
     squall::point!("a point of the test");
-    world.clients("client", 2, move |_| squall::time::sleep(pause));
+    world.clients("client", 2, move |_| async move {
+        let _ = (squall::buggify!("a place of the test"), squall::knob!("batch", 5u8, [1, 2]));
+        squall::time::sleep(pause).await;
+    });
     world.node("gateway", std::future::pending::<()>);
 }
 
@@ -70,6 +73,7 @@ fn read(text: &str, set: &[&str]) -> Result<Scenario, ScenarioError> {
 const VALID: &str = r#"#:schema ./scenario.schema.json
 program   = "store"
 about     = "An example"
+swarm     = false
 seeds     = "0x10..1000"
 isolation = "auto"
 expect    = "panic"
@@ -175,6 +179,29 @@ node = "client-*"
 at = "7s"
 for = "100ms"
 
+[[fault]]
+kind = "swizzle"
+nodes = "store-*"
+at = "15s"
+stagger = "100ms"
+for = "1s"
+hold = false
+
+[buggify]
+enabled = "50%"
+share = "1/3"
+knobs = 0
+
+[knobs]
+batch = 9
+
+[[budget]]
+name = "few"
+of = ["store-*", "client-*"]
+crashed = 3
+paused = 5
+partitions = 5
+
 [heal]
 at = "20s"
 core = ["store-*", "client-*"]
@@ -201,6 +228,7 @@ fn a_whole_file_is_read_and_runs() {
         "split at 2 s is healed",
         "the partition client-* -> gateway at 10 s",
         "the crash of store-* at 5 s (store-2)",
+        "the swizzle of store-* at 15 s (store-",
         "the pause of client-* at 7 s (client-4)",
         "the pause of client-* at 7 s (client-4) is over",
         "faults stop for store-*, client-*, and stay for all others",
@@ -260,6 +288,41 @@ fn settings_go_over_the_file() {
     assert_eq!(plan.parameters["seeds"], "3..5");
     let outcome = scenario.simulation().run_plan(&plan, Record::Full);
     assert!(serde_json::to_string(&outcome.trace.unwrap().events).unwrap().contains("split at 1 s"));
+}
+
+/// Exactly the budget is no mistake, and `--set` finds a budget by its name.
+#[test]
+fn a_budget_that_is_kept_is_no_mistake() {
+    let text = "program = \"store\"\n[[budget]]\nname = \"stores\"\nof = \"store-*\"\ncrashed = \"minority\"\n[[fault]]\nkind = \"crash\"\n\
+                node = \"store-*\"\nat = \"1ms\"\nstagger = \"1ms\"\nrestart_after = \"999us\"\n";
+    assert!(read(text, &[]).is_ok());
+    let later = text.replace("999us", "1ms");
+    let error = read(&later, &[]).unwrap_err();
+    assert!(error.lines().contains("2 of its nodes are down at 2 ms, but the budget is 1"), "{error}");
+    assert!(read(&later, &["budget.stores.crashed=2"]).is_ok());
+    assert!(read(&later, &["budget.stones.crashed=2"]).unwrap_err().lines().contains("no [[budget]] is named"));
+}
+
+/// What is said of programs that ask does what it says.
+#[test]
+fn what_programs_ask_for_is_set() {
+    use squall::trace::SiteKind;
+
+    let kinds = |more: &str, set: &[&str]| {
+        let scenario = read(&format!("program = \"store\"\n{more}"), set).unwrap();
+        let outcome = scenario.simulation().run_plan(&Plan::seeded("x", Seed(1)), Record::Perturbations);
+        let asked = outcome.perturbations.iter().map(|one| one.site.kind);
+        let asked = asked.filter(|kind| [SiteKind::Buggify, SiteKind::Knob].contains(kind)).collect::<Vec<_>>();
+        (asked, outcome.swarm.len())
+    };
+    let all = "[buggify]\nenabled = 1\nshare = 1\nknobs = 1\n";
+    let two = [SiteKind::Buggify, SiteKind::Knob, SiteKind::Buggify];
+    assert_eq!(kinds(all, &[]), (two.to_vec(), 0));
+    assert_eq!(kinds(all, &["buggify.enabled=0", "buggify.knobs=0"]), (vec![], 0));
+    assert_eq!(kinds(all, &["knobs.batch=3"]), (vec![SiteKind::Buggify; 2], 0));
+    assert_eq!(kinds(&format!("{all}share = 0\n").replacen("share = 1\n", "", 1), &[]).0, [SiteKind::Knob]);
+    assert!(kinds("", &["swarm=true"]).1 > 0);
+    assert_eq!(kinds("swarm = false\n", &[]).1, 0);
 }
 
 /// A wrong text, what is said about it, the part that is pointed at, and what the help says.
@@ -561,13 +624,13 @@ const WRONG: &[Case] = &[
     // Faults.
     (
         "[[fault]]\nat = \"1s\"",
-        "[[fault]] lacks `kind`: expected \"partition\", \"random-partition\", \"ring\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
+        "[[fault]] lacks `kind`: expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
         "[[fault]]",
         "",
     ),
     (
         "[[fault]]\nkind = \"crahs\"",
-        "expected \"partition\", \"random-partition\", \"ring\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
+        "expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
         "\"crahs\"",
         "did you mean `\"crash\"`?",
     ),
@@ -1035,6 +1098,134 @@ const WRONG: &[Case] = &[
         "[[disk]]\nname = \"d\"\nnode = \"store-0\"\n[[disk]]\nname = \"d\"\nnode = \"store-1\"",
         "two disks are named \"d\"",
         "\"d\"",
+        "",
+    ),
+    // Swizzles.
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nstagger = \"1s\"",
+        "a swizzle lacks `for`",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = \"1s\"",
+        "a swizzle lacks `stagger`",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nfor = \"1s\"\nstagger = \"1s\"",
+        "a swizzle lacks `nodes`",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = \"1s\"\nstagger = \"0s\"",
+        "`stagger`: expected a duration above zero",
+        "\"0s\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = \"0s\"\nstagger = \"1s\"",
+        "`for`: expected a duration above zero: a node that has its network back at once",
+        "\"0s\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = 5\nstagger = \"1s\"",
+        "`for`: expected a duration",
+        "5",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = \"1s\"\nstagger = \"999999999h\"",
+        "`stagger`",
+        "\"999999999h\"",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = \"1s\"\nstagger = \"1s\"\nhold = 1",
+        "`hold`: expected true or false",
+        "1",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-0\"\nfor = \"1s\"\nstagger = \"1s\"",
+        "a swizzle is of 2 to 63 nodes, not of 1",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnodes = \"store-*\"\nfor = \"1s\"\nstagger = \"1s\"\nevery = \"5s\"\ntimes = 2",
+        "all of the 3 nodes are back after 5 s",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[fault]]\nkind = \"swizzle\"\nat = \"1s\"\nnode = \"store-*\"\nnodes = \"store-*\"\nfor = \"1s\"\nstagger = \"1s\"",
+        "unknown key `node` in a swizzle",
+        "node",
+        "did you mean `nodes`?",
+    ),
+    // What programs ask for.
+    ("swarm = 1", "`swarm`: expected true or false", "1", ""),
+    ("swarm = \"yes\"", "`swarm`: expected true or false", "\"yes\"", ""),
+    ("buggify = true", "`buggify`: expected a table", "true", ""),
+    ("[buggify]\nenable = 1", "unknown key `enable` in [buggify]", "enable", "did you mean `enabled`?"),
+    ("[buggify]\nenabled = \"120%\"", "`buggify.enabled`: expected a share of at most 100%", "\"120%\"", ""),
+    ("[buggify]\nshare = true", "`buggify.share`: expected a share such as", "true", ""),
+    ("[buggify]\nknobs = 25", "`buggify.knobs`: expected a share", "25", ""),
+    ("[buggify]\nknobs = \"\"", "`buggify.knobs`: expected a share", "\"\"", ""),
+    ("knobs = 1", "`knobs`: expected a table", "1", ""),
+    ("[knobs]\nbacth = 1", "unknown key `bacth` in [knobs]", "bacth", "did you mean `batch`?"),
+    ("[knobs]\nbatch = 1.5", "`knobs.batch`: expected a whole number, true or false, or a duration", "1.5", ""),
+    ("[knobs]\nbatch = [1]", "`knobs.batch`: expected a whole number, true or false, or a duration", "[1]", ""),
+    ("[knobs]\nbatch = \"5 parsecs\"", "`knobs.batch`: expected a duration", "\"5 parsecs\"", ""),
+    (
+        "[knobs]\nbatch = 99999999999999999999",
+        "`knobs.batch`: expected a whole number, true or false, or a duration",
+        "99999999999999999999",
+        "",
+    ),
+    // Budgets.
+    ("[budget]\ncrashed = 1", "`budget`: expected a list of tables, each under a heading [[budget]]", "", ""),
+    ("[[budget]]\nof = \"store-*\"", "[[budget]] lacks `crashed`", "[[budget]]", ""),
+    ("[[budget]]\npaused = 1\ncrash = 1", "unknown key `crash` in [[budget]]", "", "did you mean `crashed`?"),
+    (
+        "[[budget]]\ncrashed = \"majority\"",
+        "`crashed`: expected a whole number from 0 to 100000, or \"minority\"",
+        "\"majority\"",
+        "",
+    ),
+    ("[[budget]]\ncrashed = -1", "`crashed`: expected a whole number from 0 to 100000", "-1", ""),
+    ("[[budget]]\npaused = 100_001", "`paused`: expected a whole number from 0 to 100000", "100_001", ""),
+    ("[[budget]]\npaused = true", "`paused`: expected a whole number", "true", ""),
+    ("[[budget]]\npartitions = \"minority\"", "`partitions`: expected a whole number", "\"minority\"", ""),
+    ("[[budget]]\ncrashed = 1\nof = []", "`of`: a budget of no node", "[]", ""),
+    ("[[budget]]\ncrashed = 1\nof = 1", "`of`: expected the names of nodes", "1", ""),
+    (
+        "[[budget]]\ncrashed = 1\nof = \"sotre-0\"",
+        "the budget names the node \"sotre-0\"",
+        "\"sotre-0\"",
+        "did you mean `store-0`?",
+    ),
+    ("[[budget]]\npartitions = 1\nof = \"store-*\"", "partitions are counted whatever nodes they are of", "of", ""),
+    (
+        "[[budget]]\nname = \"a\"\ncrashed = 1\n[[budget]]\nname = \"a\"\ncrashed = 1",
+        "two budgets are named \"a\"",
+        "\"a\"",
+        "",
+    ),
+    (
+        "[[budget]]\ncrashed = 1\n[[fault]]\nkind = \"crash\"\nnode = \"store-*\"\nat = \"1ms\"",
+        "with the crash of store-* 2 of its nodes are down at 1 ms, but the budget is 1",
+        "[[fault]]",
+        "",
+    ),
+    (
+        "[[budget]]\nof = \"store-*\"\ncrashed = \"minority\"\n[[fault]]\nkind = \"crash\"\nnode = [\"store-0\", \"store-1\"]\ntogether = true\nat = \"1ms\"",
+        "2 of its nodes are down at 1 ms, but the budget is 1",
+        "[[fault]]",
         "",
     ),
     // The clock.

@@ -23,6 +23,8 @@ pub enum Purpose {
     Application = 1,
     /// What a strategy draws for itself (PCT's change points, say).
     Strategy = 2,
+    /// Which classes of faults a run of a swarm does without: see [`crate::swarm`].
+    Swarm = 3,
 }
 
 /// The key of a run for one purpose.
@@ -34,6 +36,10 @@ const MULTIPLIER: u64 = 0xD2B7_4407_B1CE_6E93;
 const BURST_BLOCK: u16 = 0x100;
 /// Of [`RunKey::torn_word`].
 const TORN_BLOCK: u16 = 0x101;
+/// Of [`RunKey::swarm_word`].
+const SWARM_BLOCK: u16 = 0x102;
+/// Of [`RunKey::swizzle_words`], and the 63 above it.
+const SWIZZLE_BLOCK: u16 = 0x200;
 const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Philox2x64 with seven rounds: two random words for a 128-bit counter under a 64-bit key. Six pass BigCrush in its
@@ -117,6 +123,20 @@ impl RunKey {
     #[must_use]
     pub fn torn_word(self, flow: FlowId, number: u64) -> u64 {
         self.words(flow, number, TORN_BLOCK)[0]
+    }
+
+    /// The word for whether a fault at a given time comes, where a swarm lets only a share of them come.
+    #[inline]
+    #[must_use]
+    pub fn swarm_word(self, flow: FlowId, number: u64) -> u64 {
+        self.words(flow, number, SWARM_BLOCK)[0]
+    }
+
+    /// The words for the `place`th step of what a swizzle draws; `place` is below 64.
+    #[inline]
+    #[must_use]
+    pub fn swizzle_words(self, flow: FlowId, number: u64, place: u16) -> [u64; 2] {
+        self.words(flow, number, SWIZZLE_BLOCK + place)
     }
 
     /// The word of an ordering decision.

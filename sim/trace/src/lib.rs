@@ -14,6 +14,7 @@
 //! | [`digest`] | 128 bits over all events, with checkpoints |
 //! | [`trace`] | a recorded run |
 //! | [`verdict`] | properties and what they say |
+//! | [`swarm`] | which classes of faults a run does without |
 //! | [`target`] | whatever can turn a plan into an outcome |
 //! | [`ratio`] | probabilities as ratios of integers |
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ pub mod ratio;
 pub mod short;
 pub mod site;
 pub mod strategy;
+pub mod swarm;
 pub mod target;
 pub mod trace;
 pub mod verdict;

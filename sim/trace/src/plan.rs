@@ -108,6 +108,11 @@ pub struct Bases {
     /// The same.
     #[serde(default = "calm")]
     rule: Base,
+    /// The same, and the next.
+    #[serde(default = "calm")]
+    buggify: Base,
+    #[serde(default = "calm")]
+    knob: Base,
 }
 
 fn calm() -> Base {
@@ -143,6 +148,8 @@ impl Bases {
             partition: base,
             point: base,
             rule: base,
+            buggify: base,
+            knob: base,
         }
     }
 
@@ -165,6 +172,8 @@ impl Bases {
             SiteKind::Partition => self.partition,
             SiteKind::Point => self.point,
             SiteKind::Rule => self.rule,
+            SiteKind::Buggify => self.buggify,
+            SiteKind::Knob => self.knob,
         }
     }
 
@@ -186,6 +195,8 @@ impl Bases {
             SiteKind::Partition => &mut self.partition,
             SiteKind::Point => &mut self.point,
             SiteKind::Rule => &mut self.rule,
+            SiteKind::Buggify => &mut self.buggify,
+            SiteKind::Knob => &mut self.knob,
         } = base;
         self
     }
@@ -304,7 +315,8 @@ impl Perturbation {
                 Some(DiskLoss { by, .. }) => format!("{subject} is lost {by}"),
                 None => format!("{subject} is lost"),
             },
-            SiteKind::Operation => subject,
+            SiteKind::Buggify => format!("{subject} is true"),
+            SiteKind::Operation | SiteKind::Knob => subject,
             SiteKind::Rule => match names.flows.get(&self.site.flow).map(|info| &info.role) {
                 Some(FlowRole::Rule { does, .. }) => format!("{subject} {does}"),
                 _ => format!("{subject} meets a rule"),

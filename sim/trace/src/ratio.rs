@@ -39,6 +39,24 @@ impl Ratio {
         Threshold { below: below as u64, always: false }
     }
 
+    /// This times two to the power of `exponent`, which is from -62 to 62; at most 1.
+    #[must_use]
+    pub fn times_power_of_two(self, exponent: i8) -> Ratio {
+        let shift = u32::from(exponent.unsigned_abs());
+        let (mut numerator, mut denominator) = (u128::from(self.numerator), u128::from(self.denominator));
+        if exponent >= 0 {
+            numerator <<= shift;
+        } else {
+            denominator <<= shift;
+        }
+        if numerator >= denominator {
+            return Ratio::ONE;
+        }
+        // Beyond 64 bits the lowest are left out: less than one part in 2^60.
+        let beyond = (128 - denominator.leading_zeros()).saturating_sub(64);
+        Ratio { numerator: (numerator >> beyond) as u64, denominator: (denominator >> beyond) as u64 }
+    }
+
     /// True where the probability is 0.
     #[must_use]
     pub fn is_zero(self) -> bool {
@@ -170,6 +188,18 @@ mod tests {
             assert!(bad.parse::<Ratio>().is_err(), "{bad:?} was read as a share");
         }
         assert!("120%".parse::<Ratio>().unwrap_err().contains("at most 100%"));
+    }
+
+    #[test]
+    fn a_ratio_is_multiplied_by_powers_of_two() {
+        let third = Ratio::new(1, 3);
+        assert_eq!(third.times_power_of_two(1), Ratio::new(2, 3));
+        assert_eq!(third.times_power_of_two(-2), Ratio::new(1, 12));
+        assert_eq!(third.times_power_of_two(2), Ratio::ONE);
+        assert_eq!(Ratio::ZERO.times_power_of_two(2).as_f64(), 0.0);
+        let half = Ratio::new(u64::MAX / 2, u64::MAX);
+        assert!((half.times_power_of_two(-2).as_f64() - 0.125).abs() < 1e-15);
+        assert_eq!(Ratio::ONE.times_power_of_two(-1), Ratio::new(1, 2));
     }
 
     #[test]

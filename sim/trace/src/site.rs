@@ -39,17 +39,23 @@ pub enum SiteKind {
     /// Whether a bit of what is read has flipped, on the disk too. Value: 0 for none, else 1 + the number of the bit in what is read, the
     /// lowest of the first byte first. Calm: 0.
     BitRot = 10,
-    /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Calm: 0.
+    /// Whether a random partition happens, and which way it cuts. Value: 0 not, else 1 + the number of the cut. Of a swizzle, whether a node is
+    /// cut off, and when. Value: 0 not, else 1 + (at which step of it, times twice its nodes) + at which step it comes back. Calm: 0.
     Partition = 11,
     /// Whether a node crashes where it passes a point of its code. Value: 1 it does, 0 not. Calm: 0.
     Point = 12,
     /// Whether a rule does to a message what it says. Value: 0 not, else 1; of one that flips a bit, 1 + the bit's number. Calm: 0.
     Rule = 13,
+    /// Whether a place of a program's code does something rare, where it asks by `buggify!`. Value: 1 it does, 0 not. Calm: 0.
+    Buggify = 14,
+    /// Which value a program's knob has in a run. Value: of a list of alternatives the number of one, from 1, or 0 for the default; of a range
+    /// how far above its lowest value. Calm: the default.
+    Knob = 15,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 14] = [
+    pub const ALL: [SiteKind; 16] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -64,6 +70,8 @@ impl SiteKind {
         SiteKind::Partition,
         SiteKind::Point,
         SiteKind::Rule,
+        SiteKind::Buggify,
+        SiteKind::Knob,
     ];
 
     /// The index into a table by kind.

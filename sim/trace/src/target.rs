@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::event::{Event, EventMask, OwnedEvent};
 use crate::id::{FlowId, TaskId};
 use crate::plan::{Override, Perturbation, Plan};
+use crate::swarm::Swarmed;
 use crate::trace::{FlowInfo, Names, TaskInfo, Trace};
 use crate::verdict::{Ending, Verdict};
 
@@ -132,6 +133,8 @@ pub struct Outcome {
     pub unused_overrides: Vec<Override>,
     /// What node code did that a run can't make deterministic, in plain words, each once.
     pub escapes: Vec<String>,
+    /// What became of the classes of faults that the world has, if it is run as one of a swarm.
+    pub swarm: Vec<Swarmed>,
     /// Faults of the script that never happened.
     pub unreached_faults: Vec<UnreachedFault>,
     /// The world's goals, and how often the run came by each; and those that it came by otherwise. Each is there once.
@@ -169,6 +172,8 @@ pub enum Unreached {
     Healed,
     /// Of a rule: no message was one of those that it is for.
     NoMessage,
+    /// More nodes (or partitions) at once than the world's budget allows.
+    Budget,
 }
 
 impl fmt::Display for Unreached {
@@ -178,6 +183,7 @@ impl fmt::Display for Unreached {
             Unreached::Down => "the node was down already",
             Unreached::Healed => "the heal came before it",
             Unreached::NoMessage => "no message was one of those",
+            Unreached::Budget => "it would have gone beyond the budget",
         })
     }
 }

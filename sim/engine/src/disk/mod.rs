@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squall_trace::ratio::Threshold;
+use squall_trace::swarm::FaultClass;
 use squall_trace::{NodeId, Ratio};
 
 use crate::latency::{InverseTable, Latency};
@@ -43,6 +44,32 @@ pub(crate) struct DiskRule {
 impl DiskRule {
     pub(crate) fn of(node: String) -> DiskRule {
         DiskRule { node, ..DiskRule::default() }
+    }
+
+    /// Whether some of its operations fail.
+    pub(crate) fn fails(&self) -> bool {
+        let DiskRule { read_failure, write_failure, sync_failure, .. } = self;
+        [read_failure, write_failure, sync_failure].into_iter().flatten().any(|share| !share.is_zero())
+    }
+
+    /// Whether bits flip on it.
+    pub(crate) fn rots(&self) -> bool {
+        self.bit_rot.is_some_and(|share| !share.is_zero())
+    }
+
+    /// How long what is done with it takes.
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = &Option<Latency>> {
+        [&self.latency, &self.sync_latency].into_iter()
+    }
+
+    /// Gives each of its rates to whoever scales it, with its class.
+    pub(crate) fn scale(&mut self, scale: impl Fn(FaultClass, &mut Option<Ratio>)) {
+        scale(FaultClass::DiskCrash, &mut self.crash_loss);
+        scale(FaultClass::DiskCrash, &mut self.torn);
+        scale(FaultClass::DiskFailure, &mut self.read_failure);
+        scale(FaultClass::DiskFailure, &mut self.write_failure);
+        scale(FaultClass::DiskFailure, &mut self.sync_failure);
+        scale(FaultClass::BitRot, &mut self.bit_rot);
     }
 
     /// A disk of which nothing is said.

@@ -61,6 +61,12 @@ pub(crate) fn try_with<R>(operation: impl FnOnce(&mut Kernel) -> R) -> Option<R>
     Taken(put(None)).0.as_deref_mut().map(operation)
 }
 
+/// Whether a run is on.
+#[inline]
+pub(crate) fn is_on() -> bool {
+    RUN_IS_ON.get()
+}
+
 #[cold]
 fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
     assert!(

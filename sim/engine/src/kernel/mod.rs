@@ -35,6 +35,7 @@ use std::task::{Context, Waker};
 use pin_project_lite::pin_project;
 use squall_trace::draw::{Purpose, RunKey};
 use squall_trace::event::Place;
+use squall_trace::swarm::{Swarm, Swarmed};
 use squall_trace::target::UnreachedFault;
 use squall_trace::{
     EventKind, Failure, FlowId, FlowInfo, FlowRole, NodeId, OwnedEvent, Plan, Site, SiteKind, TaskEnd, TaskId, TaskInfo,
@@ -42,17 +43,19 @@ use squall_trace::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Agenda, Due, Identity, Now};
+use crate::buggify::Places;
 use crate::clock::NodeClock;
 use crate::decisions::Decisions;
 use crate::disk::Disks;
 use crate::journal::Journal;
+use crate::knob::Knobs;
 use crate::network::Network;
 use crate::point::CrashPoint;
 use crate::read_ahead::read_ahead;
 use crate::script::{Act, Script};
 use crate::world::{Heal, Init, Limits, OnPanic};
 
-pub(crate) use door::{Installed, install, try_with, with};
+pub(crate) use door::{Installed, install, is_on, try_with, with};
 use heal::AfterTheStorm;
 pub(crate) use nodes::Node;
 use slow::Processor;
@@ -263,6 +266,16 @@ pub(crate) struct Kernel {
     pub crash_points: Vec<CrashPoint>,
     /// Whether the names of methods are wanted, by readers or by rules.
     pub wants_methods: bool,
+    /// How many nodes may be down at once, say.
+    pub budgets: Vec<crate::budget::Settled>,
+    /// If the run is one of a swarm: what it does with each class of faults, and with those that the world has.
+    pub swarm: Option<Swarm>,
+    pub swarmed: Vec<Swarmed>,
+    /// What asked by `buggify!`.
+    pub buggify: Places,
+    pub knobs: Knobs,
+    /// What the world says that can't be, found when the program asked for it.
+    pub misuse: Option<String>,
     /// Of slow nodes.
     processors: BTreeMap<NodeId, Processor>,
     /// The tasks that wait for a processor before each poll, by slot, with their generations.
@@ -352,6 +365,12 @@ impl Kernel {
             changes_begun: 0,
             crash_points: Vec::new(),
             wants_methods,
+            budgets: Vec::new(),
+            swarm: None,
+            swarmed: Vec::new(),
+            buggify: Places::default(),
+            knobs: Knobs::default(),
+            misuse: None,
             processors: BTreeMap::new(),
             slowed: BTreeMap::new(),
             served: Vec::new(),
@@ -434,6 +453,12 @@ impl Kernel {
                 task,
             });
         }
+    }
+
+    /// The world says something that can't be, as is seen only now. The first counts, and the run ends.
+    pub(crate) fn misused(&mut self, message: String) {
+        self.attention = true;
+        self.misuse.get_or_insert(message);
     }
 
     /// A property was broken by an event.
@@ -648,7 +673,7 @@ impl Kernel {
         if self.token.is_raised() {
             self.fail_by_foreign_wake();
         }
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.misuse.is_some() {
             return Some(Pause::End(squall_trace::EndReason::Failed));
         }
         let may_end = self.end_at_ns.is_none() && self.asked_until_ns.is_none();

@@ -10,6 +10,7 @@ use squall_campaign::whole_file::WholeFile;
 use squall_check::history::write_event;
 use squall_check::property::of_trace;
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
+use squall_trace::swarm::{InWords, Swarmed};
 use squall_trace::target::{Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
@@ -47,6 +48,9 @@ struct Finished<'f> {
     /// What is to come in some run, and how often it came in this one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     goals: BTreeMap<&'f str, u64>,
+    /// What became of the classes of faults, where the run is one of a swarm.
+    #[serde(skip_serializing_if = "<[Swarmed]>::is_empty")]
+    swarm: &'f [Swarmed],
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
 }
@@ -249,6 +253,9 @@ impl Once {
         for (key, value) in self.scenario.parameters() {
             output.text(&output::without_controls(&format!("  {key} = {value}")))?;
         }
+        if !outcome.swarm.is_empty() {
+            output.text(&format!("  swarm: {}", InWords(&outcome.swarm)))?;
+        }
         if let Some(Replayed { before, .. }) = replayed
             && !before.is_empty()
         {
@@ -285,6 +292,7 @@ impl Once {
             virtual_ns: outcome.ending.at_ns,
             events: outcome.ending.events,
             messages: outcome.messages.sent,
+            swarm: &outcome.swarm,
             goals: outcome.goals.iter().map(|reached| (&*reached.goal, reached.times)).collect(),
             outcome: replayed.map(|replayed| replayed.word),
         })?;

@@ -33,6 +33,10 @@ impl FaultSettings {
         &self.fault
     }
 
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
     /// Nodes that are in two groups: each with both places.
     pub(super) fn in_two_groups(&self, node_names: &[String]) -> Vec<(String, Range<usize>, Range<usize>)> {
         let mut found = Vec::new();
@@ -115,7 +119,7 @@ const COMMON: [&str; 5] = ["kind", "at", "name", "every", "times"];
 const OF_NODES: [&str; 3] = ["node", "stagger", "together"];
 const ENDS: [&str; 4] = ["from", "to", "both_ways", "one_way"];
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind {
         name: "partition",
         title: "a partition",
@@ -136,6 +140,13 @@ const KINDS: [Kind; 10] = [
         keys: &["nodes", "reach"],
         read: read_ring,
         at_once: Some("a ring that is over at once is none"),
+    },
+    Kind {
+        name: "swizzle",
+        title: "a swizzle",
+        keys: &["nodes", "stagger", "hold"],
+        read: read_swizzle,
+        at_once: Some("a node that has its network back at once has never lost it"),
     },
     Kind {
         name: "crash",
@@ -499,6 +510,23 @@ fn read_random_partition(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option
             return None;
         };
         Some(fault::random_partition(nodes, split))
+    })
+}
+
+fn read_swizzle(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
+    for (key, expected) in [
+        ("for", "how long after the last node was cut off the first one comes back, such as \"2s\""),
+        ("stagger", "how long after one node the next one comes, such as \"500ms\""),
+    ] {
+        if fields.get(key).is_none() {
+            reader.missing(fields, key, expected);
+            return None;
+        }
+    }
+    read_nodes(reader, fields, |reader, fields, nodes| {
+        let holds = fields.get("hold").map_or(Some(false), |value| reader.boolean("hold", value));
+        let swizzle = fault::swizzle(nodes);
+        Some(if holds? { swizzle.holds_messages() } else { swizzle })
     })
 }
 

@@ -4,6 +4,7 @@
 //! program = "kv"               # one of the programs that the caller knows
 //! about   = "a key-value store that loses its disk"   # optional: else the program's own
 //! seeds   = "0..1000"          # half open; decimal or 0x…; 0..1000 if left out
+//! swarm   = true               # each run leaves each class of faults out with probability one half
 //! expect  = "linearizable"     # only where the scenario is there to fail: the property that must
 //! isolation = "thread"         # or "process", or "auto"
 //! limit   = { virtual = "60s", events = 2_000_000 }   # and memory = "1GiB", where runs have processes of their own
@@ -72,6 +73,25 @@
 //! method   = "Put"             # and messages = "calls" or "answers" or "datagrams", tag, port, at, for, skip, times, share
 //! verdict  = "drop"            # or pass, deliver (after = "50ms"), duplicate (after = ...), corrupt, hold
 //!
+//! [[fault]]                    # some nodes lose their network one after the other, and get it back in another order
+//! kind    = "swizzle"
+//! nodes   = "store-*"
+//! at      = "8s"
+//! stagger = "200ms"
+//! for     = "1s"
+//!
+//! [buggify]                    # how often what the code marks by `buggify!` happens, and how many of its knobs are turned
+//! enabled = "25%"              # of the runs, each place
+//! share   = "25%"              # of the times
+//! knobs   = "25%"              # of the runs, each knob
+//!
+//! [knobs]                      # values that knobs have in every run
+//! batch = 1
+//!
+//! [[budget]]                   # what would go beyond it doesn't happen
+//! of      = "store-*"          # else of all nodes
+//! crashed = "minority"         # at once; and paused, partitions
+//!
 //! [heal]                       # from then on nothing goes wrong any more
 //! at     = "20s"
 //! core   = ["store-*"]         # else for all nodes
@@ -103,8 +123,9 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use squall_engine::fault::Fault;
 use squall_engine::goal::marks;
-use squall_engine::{World, describe, matches};
+use squall_engine::{Budget, World, budget, describe, matches};
 use squall_trace::{Digest, Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
 
@@ -130,7 +151,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 24] = [
     "program",
     "about",
     "seeds",
@@ -151,6 +172,10 @@ const KEYS: [&str; 20] = [
     "rule",
     "heal",
     "check",
+    "swarm",
+    "buggify",
+    "knobs",
+    "budget",
 ];
 
 /// A scenario, ready to run: a program, its arguments, and the settings of its world.
@@ -454,6 +479,7 @@ fn read(reader: &mut Reader, path: &Path, text: &str, programs: &[Program], set:
     check_roles(reader, &settings, &world);
     check_names(reader, &settings, &node_names);
     settings.check_queues(reader, world.limits_bandwidth());
+    check_budgets(reader, &settings, &world, &node_names, &top.key_span("program"));
     check_times(reader, &settings, world);
     if let Some((name, span)) = expect.clone() {
         check_expected(reader, name, span, &property_names);
@@ -646,6 +672,9 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
             reader.note(Draft::new(span.clone(), message).label("here"));
         }
     }
+    for place in settings.budgets.iter().flat_map(|budget| &budget.of) {
+        is_there(reader, "the budget", place);
+    }
     for place in settings.heal.iter().flat_map(|heal| heal.core.iter().flatten()) {
         is_there(reader, "the heal", place);
     }
@@ -672,6 +701,32 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
             reader.note(draft);
         }
     }
+}
+
+/// Faults at given times that go beyond a budget by themselves contradict it.
+fn check_budgets(
+    reader: &mut Reader,
+    settings: &Settings,
+    world: &World,
+    node_names: &[String],
+    program: &Range<usize>,
+) {
+    let faults = world.faults().iter().chain(settings.faults.iter().map(|fault| fault.fault()));
+    let budgets = world.budgets().iter().chain(settings.budgets.iter().map(|budget| &budget.budget));
+    let (faults, budgets): (Vec<Fault>, Vec<Budget>) = (faults.cloned().collect(), budgets.cloned().collect());
+    let Err(exceeded) = budget::check(&budgets, &faults, node_names) else { return };
+    let of_file = |index: usize, of_program: usize| index.checked_sub(of_program);
+    let fault = of_file(exceeded.fault, world.faults().len()).map(|index| settings.faults[index].span());
+    let budget = of_file(exceeded.budget, world.budgets().len()).map(|index| settings.budgets[index].span.clone());
+    let draft = match (fault, budget) {
+        (Some(fault), Some(budget)) => {
+            Draft::new(fault, exceeded.message).label("more than the budget").also(budget, "the budget")
+        }
+        (Some(span), None) => Draft::new(span, exceeded.message).label("more than the program's budget"),
+        (None, Some(span)) => Draft::new(span, exceeded.message).label("less than the program's faults need"),
+        (None, None) => Draft::new(program.clone(), exceeded.message).label("of this program"),
+    };
+    reader.note(draft);
 }
 
 /// Faults that would never happen are mistakes.

@@ -18,8 +18,8 @@ pub(super) type AddedLinks<'i> = BTreeMap<(&'i str, &'i str), usize>;
 
 /// Puts one `--set` argument, whose text starts at `start` of all sources, over the file's table.
 ///
-/// The value is read as TOML if it is some, else as text: `args.cache=true`, `network.loss=5%`. Links, uplinks, disks, faults and rules
-/// are reached by the name that the file gives them: `fault.split.for=3s`. A link is also reached by its ends, whether the file speaks of
+/// The value is read as TOML if it is some, else as text: `args.cache=true`, `network.loss=5%`. Links, uplinks, disks, faults, rules and
+/// budgets are reached by the name that the file gives them: `fault.split.for=3s`. A link is also reached by its ends, whether the file speaks of
 /// it or not: `link.client-0:store-1.latency=90ms`.
 pub(super) fn overlay<'i>(
     reader: &mut Reader,
@@ -42,7 +42,7 @@ pub(super) fn overlay<'i>(
     let mut table = root;
     let mut parents = parents;
     if let [list, rest @ ..] = parents
-        && matches!(list.0, "link" | "uplink" | "disk" | "fault" | "rule")
+        && matches!(list.0, "link" | "uplink" | "disk" | "fault" | "rule" | "budget")
     {
         let Some((name, rest)) = rest.split_first() else {
             let message = format!("`{key}` lacks a key: expected {}.NAME.KEY", list.0);
@@ -203,7 +203,7 @@ fn added_link<'t, 'i>(
     }
 }
 
-/// The `[[link]]`, `[[uplink]]`, `[[disk]]` or `[[fault]]` of that name.
+/// The `[[link]]`, `[[uplink]]`, `[[disk]]`, `[[fault]]`, `[[rule]]` or `[[budget]]` of that name.
 fn named_table<'t, 'i>(
     reader: &mut Reader,
     root: &'t mut DeTable<'i>,

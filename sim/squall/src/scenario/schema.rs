@@ -116,6 +116,18 @@ pub fn schema() -> Value {
                 .value(),
             ),
             ("check", check()),
+            ("swarm", boolean("Each run leaves out each class of faults with probability one half, and varies how often the others come.")),
+            ("buggify", buggify()),
+            ("knobs", json!({
+                "type": "object",
+                "description": "Values that knobs of the program have in every run.",
+                "additionalProperties": { "anyOf": [
+                    { "type": "integer" },
+                    { "type": "boolean" },
+                    { "$ref": "#/definitions/duration" },
+                ] },
+            })),
+            ("budget", list("How much may go wrong at once: what would go beyond it doesn't happen.", budget())),
         ],
     )
     .requires(&["program"])
@@ -322,6 +334,35 @@ fn own_disk() -> Value {
     Table::new("The disk of some nodes.", keys).requires(&["node"]).value()
 }
 
+fn buggify() -> Value {
+    let keys = vec![
+        ("enabled", of("share", "The share of the runs in which a place is enabled, each by itself.")),
+        ("share", of("share", "The share of the times that an enabled place is true, unless it says its own.")),
+        ("knobs", of("share", "The share of the runs in which a knob isn't at its default, each by itself.")),
+    ];
+    Table::new("How often programs do what is rare, and how many of their knobs are turned.", keys).value()
+}
+
+fn budget() -> Value {
+    let at_most = |description: &str| {
+        json!({
+            "anyOf": [{ "type": "integer", "minimum": 0, "maximum": COUNT_MAX }, { "const": "minority" }],
+            "description": description,
+        })
+    };
+    let keys = vec![
+        name(),
+        ("of", of("nodes", "Of which nodes; else of all.")),
+        ("crashed", at_most("At most so many are down at once.")),
+        ("paused", at_most("At most so many stand still at once.")),
+        ("partitions", whole(0, COUNT_MAX, "At most so many partitions are there at once.")),
+    ];
+    let limits = ["crashed", "paused", "partitions"].map(|key| json!({ "required": [key] }));
+    let mut budget = Table::new("How many of some nodes.", keys).value();
+    budget["anyOf"] = json!(limits);
+    budget
+}
+
 fn rule() -> Value {
     let messages = Messages::ALL.map(|(name, _)| name);
     let keys = vec![
@@ -360,6 +401,7 @@ fn fault(kind: &'static str, title: &'static str, keys: &[&'static str]) -> Valu
     let required: &[&str] = match kind {
         "partition" => &["kind", "at"],
         "crash" => &["kind", "node"],
+        "swizzle" => &["kind", "at", "nodes", "stagger", "for"],
         "random-partition" | "ring" => &["kind", "at", "nodes"],
         "link" | "hold" => &["kind", "at", "from", "to"],
         "slow" => &["kind", "at", "node", "poll"],
@@ -404,6 +446,7 @@ fn fault_key(kind: &str, key: &str) -> Value {
             "minItems": 2,
         }),
         "split" => choice(&Split::ALL.map(|(name, _)| name), "How it cuts."),
+        "hold" => boolean("What is sent to a node that is cut off, or by it, is held, in place of being lost."),
         "reach" => whole(1, u64::from(u32::MAX), "How many neighbours on either side each node reaches."),
         "restart_after" => of("duration", "It starts again then; else it stays down."),
         "wipe_disk" => boolean("Its disk is empty afterwards."),

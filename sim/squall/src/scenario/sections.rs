@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use squall_engine::knob::{self, Fixed};
 use squall_engine::latency::Latency;
-use squall_engine::{Bursts, CAPACITY_BYTES_MAX, Disk, Link, World};
+use squall_engine::{AtMost, Budget, Buggify, Bursts, CAPACITY_BYTES_MAX, Disk, Link, World};
 use squall_trace::Ratio;
 use toml::de::DeValue;
 use toml::value::Datetime;
@@ -47,6 +48,10 @@ pub(super) struct Settings {
     pub faults: Vec<FaultSettings>,
     pub rules: Vec<RuleSettings>,
     pub heal: Option<HealSettings>,
+    swarm: Option<bool>,
+    buggify: BuggifySettings,
+    knobs: Vec<(String, Fixed)>,
+    pub budgets: Vec<BudgetSettings>,
     /// What is claimed of the history of a run: under which key, and where that is said.
     pub claims: Vec<PlacedClaim>,
     /// Patterns of goals that aren't to be reached.
@@ -165,6 +170,23 @@ impl HealSettings {
     pub(super) fn judged_at(&self) -> Duration {
         self.at.saturating_add(self.within.unwrap_or_default())
     }
+}
+
+/// `[buggify]`, as far as it is said.
+#[derive(Clone, Copy, Debug, Default)]
+struct BuggifySettings {
+    enabled: Option<Ratio>,
+    share: Option<Ratio>,
+    knobs: Option<Ratio>,
+}
+
+/// A `[[budget]]`.
+#[derive(Clone, Debug)]
+pub(super) struct BudgetSettings {
+    pub budget: Budget,
+    /// The nodes that it is of, if it says that.
+    pub of: Vec<NamePlace>,
+    pub span: Range<usize>,
 }
 
 /// A `[[link]]`.
@@ -388,6 +410,10 @@ impl Settings {
         let rules = read_rules(reader, top);
         let (claims, unreached) = read_check(reader, top);
         let heal = read_heal(reader, top);
+        let swarm = top.get("swarm").and_then(|value| reader.boolean("swarm", value));
+        let buggify = read_buggify(reader, top);
+        let knobs = read_knobs(reader, top);
+        let budgets = read_budgets(reader, top);
         if let (Some(end), Some(limit)) = (end_at, limit_time)
             && end > limit
             && let (Some(end), Some(limit)) = (end_value, limit_value)
@@ -420,6 +446,10 @@ impl Settings {
             faults,
             rules,
             heal,
+            swarm,
+            buggify,
+            knobs,
+            budgets,
             claims,
             unreached,
         })
@@ -497,6 +527,25 @@ impl Settings {
         if let Some(heal) = &self.heal {
             heal.apply(world);
         }
+        if let Some(swarm) = self.swarm {
+            world.swarm(swarm);
+        }
+        let BuggifySettings { enabled, share, knobs } = self.buggify;
+        for (said, set) in [
+            (enabled, Buggify::enabled as fn(&mut Buggify, Ratio) -> &mut Buggify),
+            (share, Buggify::share),
+            (knobs, Buggify::knobs),
+        ] {
+            if let Some(said) = said {
+                set(world.buggify(), said);
+            }
+        }
+        for (name, value) in &self.knobs {
+            world.fix_knob(name, *value);
+        }
+        for budget in &self.budgets {
+            world.push_budget(budget.budget.clone());
+        }
         for (_, claim, _) in &self.claims {
             world.check(claimed(*claim));
         }
@@ -523,6 +572,106 @@ fn read_heal(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<HealSettings> 
     let at_span = at.span();
     let at = reader.duration("heal.at", at)?;
     Some(HealSettings { at, at_span, core, within, span: top.key_span("heal") })
+}
+
+fn read_buggify(reader: &mut Reader, top: &Fields<'_, '_>) -> BuggifySettings {
+    const KEYS: [&str; 3] = ["enabled", "share", "knobs"];
+    let Some(fields) = reader.table(top, "buggify", "[buggify]", &KEYS) else { return BuggifySettings::default() };
+    let mut share = |key: &str| fields.get(key).and_then(|value| reader.share(&format!("buggify.{key}"), value));
+    BuggifySettings { enabled: share("enabled"), share: share("share"), knobs: share("knobs") }
+}
+
+/// The values that knobs have in every run. Of which type they are is known when a program reads one.
+fn read_knobs(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<(String, Fixed)> {
+    const EXPECTED: &str = "a whole number, true or false, or a duration such as \"5ms\"";
+    let known = knob::names();
+    let Some(fields) = reader.table(top, "knobs", "[knobs]", &known) else { return Vec::new() };
+    let mut knobs = Vec::new();
+    for (name, _, value) in fields.entries() {
+        let key = format!("knobs.{}", shortened(name));
+        let fixed = match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(Fixed::Boolean(*boolean)),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map(i128::from)
+                .or_else(|_| u64::from_str_radix(number.as_str(), number.radix()).map(i128::from))
+                .ok()
+                .map(Fixed::Integer),
+            DeValue::String(_) => match reader.duration(&key, value) {
+                Some(duration) => Some(Fixed::Duration(duration)),
+                // It was noted.
+                None => continue,
+            },
+            _ => None,
+        };
+        match fixed {
+            Some(fixed) => knobs.push((name.to_string(), fixed)),
+            None => reader.bad_type(&key, EXPECTED, value),
+        }
+    }
+    knobs
+}
+
+fn read_budgets(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<BudgetSettings> {
+    const LIMITS: [&str; 3] = ["crashed", "paused", "partitions"];
+    let mut names = GivenNames::default();
+    let mut budgets = Vec::new();
+    for (table, span) in reader.tables(top, "budget") {
+        let fields =
+            reader.fields(table, span.clone(), "[[budget]]", &["of", "crashed", "paused", "partitions", "name"]);
+        names.read(reader, &fields, "budget");
+        let noted = reader.drafts.len();
+        let of = match fields.get("of") {
+            None => Vec::new(),
+            Some(value) => match reader.texts("of", "the names of nodes, or patterns such as \"store-*\"", value) {
+                Some(texts) if texts.is_empty() => {
+                    let draft = Draft::new(value.span(), "`of`: a budget of no node");
+                    reader.note(draft.label("expected a node; without `of` it is of all"));
+                    continue;
+                }
+                Some(texts) => {
+                    texts.into_iter().map(|(name, span)| NamePlace { name: name.to_string(), span }).collect()
+                }
+                None => continue,
+            },
+        };
+        let mut budget = match of.is_empty() {
+            true => Budget::new("*"),
+            false => Budget::new(of.iter().map(|place: &NamePlace| place.name.clone()).collect::<Vec<_>>()),
+        };
+        if let Some(most) = fields.get("crashed").and_then(|value| read_at_most(reader, "crashed", value)) {
+            budget.crashed(most);
+        }
+        if let Some(most) = fields.get("paused").and_then(|value| read_at_most(reader, "paused", value)) {
+            budget.paused(most);
+        }
+        if let Some(value) = fields.get("partitions")
+            && let Some(most) = reader.count("partitions", 0..=COUNT_MAX, value)
+        {
+            budget.partitions(most as u32);
+        }
+        if LIMITS.iter().all(|key| fields.get(key).is_none()) {
+            reader.missing(&fields, "crashed", "what is limited: `crashed`, `paused` or `partitions`");
+        } else if fields.get("of").is_some() && ["crashed", "paused"].iter().all(|key| fields.get(key).is_none()) {
+            let message = "partitions are counted whatever nodes they are of: a budget of those alone has no `of`";
+            reader.note(Draft::new(fields.key_span("of"), message).label("leave it out"));
+        }
+        if reader.drafts.len() == noted {
+            budgets.push(BudgetSettings { budget, of, span });
+        }
+    }
+    budgets
+}
+
+/// So many nodes, or fewer than half of them.
+fn read_at_most(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<AtMost> {
+    match value.get_ref() {
+        DeValue::Integer(_) => reader.count(key, 0..=COUNT_MAX, value).map(|most| AtMost::Nodes(most as u32)),
+        DeValue::String(text) if text.as_ref() == "minority" => Some(AtMost::Minority),
+        _ => {
+            reader.bad_type(key, &format!("a whole number from 0 to {COUNT_MAX}, or \"minority\""), value);
+            None
+        }
+    }
 }
 
 /// A key of `[check]`, what it claims, and where.
