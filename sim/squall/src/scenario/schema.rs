@@ -122,7 +122,7 @@ pub fn schema() -> Value {
                 "type": "object",
                 "description": "Values that knobs of the program have in every run.",
                 "additionalProperties": { "anyOf": [
-                    { "type": "integer" },
+                    { "type": "integer", "minimum": i64::MIN, "maximum": u64::MAX },
                     { "type": "boolean" },
                     { "$ref": "#/definitions/duration" },
                 ] },
