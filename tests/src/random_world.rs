@@ -657,7 +657,7 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
                 }
                 let made = match other {
                     OtherFault::Rule(_) => fault::pause(a),
-                    OtherFault::Link | OtherFault::Hold if a == b => fault::pause(a),
+                    OtherFault::Link | OtherFault::NarrowLink | OtherFault::Hold if a == b => fault::pause(a),
                     OtherFault::Slow => fault::slow(a, Duration::from_micros(700)),
                     OtherFault::Jump => fault::clock_jump_back(a, ms(7)),
                     OtherFault::Fast => fault::clock_drift(a, 333_333),
