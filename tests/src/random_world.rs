@@ -580,6 +580,7 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
     let weather = |link: &mut squall::Link<'_>, spec: &LinkSpec| {
         let share = |of_100: u8| Ratio::new(u64::from(of_100), 100);
         link.latency(spec.latency.clone()).loss(share(spec.loss)).duplicate(share(spec.duplicate));
+        link.reorder(share(spec.corruption));
         link.corruption(share(spec.corruption));
         if let Some((good, bad)) = spec.bursts_ms {
             let ms = |ms: u8| Duration::from_millis(u64::from(ms));
@@ -753,7 +754,7 @@ pub fn build(spec: &WorldSpec, living: &Arc<AtomicI64>, world: &mut World) {
         let mut budget = Budget::new("*");
         budget.crashed(u32::from(most)).paused(u32::from(most)).partitions(u32::from(most));
         let names: Vec<String> = world.node_names().map(str::to_string).collect();
-        if squall_engine::budget::check(std::slice::from_ref(&budget), world.faults(), &names).is_ok() {
+        if squall_engine::budget::check(std::slice::from_ref(&budget), world.faults(), None, &names).is_ok() {
             world.push_budget(budget);
         }
     }

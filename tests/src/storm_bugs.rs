@@ -54,6 +54,12 @@ pub const STORM_BUGS: &[Bug] = &[
         // The question is late, or its answer is.
         causes: &[&[SiteKind::Latency]],
     },
+    Bug {
+        name: "a message that is overtaken",
+        build: overtaken,
+        property: "the-last-counts",
+        causes: &[&[SiteKind::Latency]],
+    },
     Bug { name: "a copy that comes late", build: late_copy, property: "paid-once", causes: &[&[SiteKind::Duplicate]] },
     Bug {
         name: "a slow message to oneself",
@@ -623,6 +629,34 @@ fn late_copy(world: &mut World) {
     world.check(always("paid-once", 0u64).on("paid", |paid, number: u8| {
         ensure!(*paid & 1 << number == 0, "payment {number} was made twice");
         *paid |= 1 << number;
+        Ok(())
+    }));
+}
+
+/// A thermostat goes by what came last, and takes it for what was sent last. All links take 30 ms, but for what goes a longer way.
+fn overtaken(world: &mut World) {
+    world.node("thermostat", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut number = [0; 1];
+        loop {
+            endpoint.recv_from(1, &mut number).await.unwrap();
+            publish("set", number[0]);
+        }
+    });
+    world.client("hand", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+        for number in 0..40u8 {
+            endpoint.send_to("thermostat:80", 1, &[number]).await.unwrap();
+            // Mostly it is left alone for longer than any message takes.
+            sleep(if number % 8 == 3 { 20.ms() } else { 90.ms() }).await;
+        }
+        sleep(100.ms()).await;
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(Latency::fixed(30.ms())).reorder(percent(10));
+    world.check(always("the-last-counts", 0u8).on("set", |last, number: u8| {
+        ensure!(number >= *last, "{number} came after {last}");
+        *last = number;
         Ok(())
     }));
 }

@@ -163,10 +163,10 @@ fn each_time_is_a_decision_with_an_address() {
     let said: Vec<String> =
         of_kind(&outcome, SiteKind::Buggify).iter().map(|one| one.sentence(&outcome.names)).collect();
     assert!(
-        said.iter().any(|said| said.starts_with("buggify \"first\" on one (time ") && said.ends_with(" is true")),
+        said.iter().any(|said| said.starts_with("buggify \"first\" in one (time ") && said.ends_with(" is true")),
         "{said:#?}"
     );
-    assert!(said.iter().any(|said| said.starts_with("buggify \"second\" on one in boot 1 (time ")), "{said:#?}");
+    assert!(said.iter().any(|said| said.starts_with("buggify \"second\" in one#1 (time ")), "{said:#?}");
     let is_said = |event: &squall::trace::OwnedEvent| matches!(&event.kind, EventKind::Fault { what } if what == "buggify \"first\" is true");
     let events = &outcome.trace.as_ref().unwrap().events;
     let of_first = said.iter().filter(|said| said.starts_with("buggify \"first\"")).count();
@@ -304,7 +304,19 @@ fn a_knob_that_cannot_be_is_refused() {
     let twice = panics(|| {
         let _ = (knob!("twice", 1, [2]), knob!("twice", 1, [2, 3]));
     });
-    assert!(twice.contains("has 3 values here and 2 elsewhere"), "{twice}");
+    let values = |count: u32, last: u32| {
+        format!("{count} values, of which the default is 1, that of this run 1 and the last {last},")
+    };
+    assert!(twice.contains(&format!("has {} here and {} elsewhere", values(3, 3), values(2, 2))), "{twice}");
+    // As many of another type, or other ones.
+    let twice = panics(|| {
+        let _ = (knob!("twice", 1, [2]), knob!("twice", true, [false]));
+    });
+    assert!(twice.contains("the default is true"), "{twice}");
+    let twice = panics(|| {
+        let _ = (knob!("twice", 1, [2]), knob!("twice", 1, [3]));
+    });
+    assert!(twice.contains("the last 3, here"), "{twice}");
 }
 
 /// A bug that needs a small buffer comes back as that knob alone, with the value that is nearest to the default.

@@ -13,7 +13,7 @@ use squall::fs::{self, File};
 use squall::prelude::*;
 use squall::time::{Instant, sleep, sleep_until};
 use squall::trace::plan::Bases;
-use squall::trace::{EventKind, Outcome, Perturbation, Plan, Record, Seed, SiteKind, Verdict};
+use squall::trace::{EventKind, Outcome, Perturbation, Plan, Record, Seed, SiteKind, StrategyChoice, Verdict};
 use squall::{Cluster, Simulation, World, publish};
 use squall_tests::{facts, failure, passes, run};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -840,6 +840,45 @@ fn what_a_crash_loses_is_known_by_what_was_written() {
     let outcome = simulation().run_plan(&plan, Record::Full);
     assert_eq!(outcome.unused_overrides, Vec::new());
     assert_eq!(left(&outcome)[0], text(""));
+}
+
+/// What is done with a disk is numbered in each boot anew: what is taken away from one boot moves nothing in the next.
+#[test]
+fn operations_of_a_disk_are_numbered_by_boot() {
+    let simulation = Simulation::new(|world: &mut World| {
+        world.node("store", || async {
+            for _ in 0..10 {
+                sleep_until(Instant::now() + 1.ms()).await;
+                if let Ok(file) = File::options().append(true).create(true).open("/log").await {
+                    let _ = file.write_at(b"x", 0).await;
+                    if file.sync_all().await.is_err() {
+                        publish("failed", squall::boot_number());
+                    }
+                }
+            }
+        });
+        world.client("client", || async { sleep(80.ms()).await });
+        world.storage().sync_failure(Ratio::new(1, 4)).crash_loss(Ratio::ZERO).torn(Ratio::ZERO);
+        world.fault(squall::crash("store").at(12.ms()).restart_after(3.ms()));
+        world.fault(squall::pause("store").at(3.ms()).lasts(6.ms()));
+    });
+    let mut tried = 0;
+    for seed in 0..30 {
+        let plan = Plan { strategy: StrategyChoice::Fifo, ..Plan::seeded("test", Seed(seed)) };
+        let whole = simulation.run_plan(&plan, Record::Full);
+        let of_boot_1 = |outcome: &Outcome| facts(outcome, "failed").iter().filter(|boot| *boot == "1").count();
+        let rest: Vec<Perturbation> = whole
+            .perturbations
+            .iter()
+            .filter(|one| !one.sentence(&whole.names).contains("pause"))
+            .filter(|one| one.site.kind != SiteKind::DiskFailure || one.sentence(&whole.names).contains("in boot 1"))
+            .copied()
+            .collect();
+        let without = simulation.run_plan(&plan.only(&rest), Record::Full);
+        assert_eq!((of_boot_1(&without), without.unused_overrides), (of_boot_1(&whole), vec![]), "seed {seed}");
+        tried += of_boot_1(&whole);
+    }
+    assert!(tried > 20, "{tried}");
 }
 
 /// A sync that failed before the heal has lost what it had to lose, whoever asks for it first.

@@ -914,6 +914,72 @@ fn a_control_task_injects_any_fault() {
     }
 }
 
+/// What a control task asks for in vain has its number all the same: taking away what was in its way moves nothing.
+#[test]
+fn what_a_control_task_asks_for_in_vain_is_counted() {
+    let simulation = Simulation::new(|world: &mut World| {
+        for name in ["a", "b"] {
+            world.node(name, std::future::pending::<()>);
+        }
+        world.client("client", || sleep(50.ms()));
+        world.control(|cluster| async move {
+            let asks = |cluster: &squall::Cluster| {
+                let asked = (cluster.pause("b"), cluster.inject(pause("b").lasts(1.ms()).named("again")));
+                publish("asked", (u64::from(asked.0), u64::from(asked.1)));
+                cluster.resume("b");
+            };
+            sleep(1.ms()).await;
+            cluster.crash("b");
+            asks(&cluster);
+            sleep(1.ms()).await;
+            cluster.restart("b");
+            asks(&cluster);
+        });
+    });
+    let plan = Plan { strategy: StrategyChoice::Fifo, ..Plan::seeded("test", Seed(1)) };
+    let whole = simulation.run_plan(&plan, Record::Full);
+    assert_eq!(numbers::<2>(&whole, "asked"), [[0, 0], [1, 1]]);
+    let crash = whole.perturbations.iter().find(|one| one.sentence(&whole.names).contains("crash")).unwrap();
+    let rest: Vec<_> = whole.perturbations.iter().filter(|one| *one != crash).copied().collect();
+    let without = simulation.run_plan(&plan.only(&rest), Record::Full);
+    assert_eq!((numbers::<2>(&without, "asked"), without.unused_overrides), (vec![[0, 0], [1, 1]], vec![]));
+}
+
+/// What was held and comes again is ordered anew, under an address of its own: such a run comes back from what wasn't calm in it.
+#[test]
+fn runs_with_holds_come_back_from_their_decisions() {
+    let simulation = Simulation::new(|world: &mut World| {
+        for sender in 0..4u8 {
+            world.client(format!("sender-{sender}"), move || async move {
+                let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                for number in 0..6u8 {
+                    endpoint.send_to("receiver:80", 1, &[sender, number]).await.unwrap();
+                    sleep(1.ms()).await;
+                }
+            });
+        }
+        world.client("receiver", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let mut buffer = [0; 2];
+            for _ in 0..24 {
+                endpoint.recv_from(1, &mut buffer).await.unwrap();
+                publish("came", (buffer[0], buffer[1]));
+            }
+        });
+        world.network().latency(Latency::fixed(2.ms()));
+        world.fault(fault::hold("*", "receiver").at(2_500.us()).lasts(2.ms()));
+        world.fault(fault::hold("sender-1", "receiver").at(4.ms()).lasts(2.ms()));
+    });
+    for seed in 0..60 {
+        for strategy in [StrategyChoice::Random, StrategyChoice::Pct { depth: 3, steps: 60 }] {
+            let plan = Plan { strategy, ..Plan::seeded("test", Seed(seed)) };
+            let whole = simulation.run_plan(&plan, Record::Perturbations);
+            let again = simulation.run_plan(&plan.only(&whole.perturbations), Record::Digest);
+            assert_eq!((again.digest, again.unused_overrides), (whole.digest, vec![]), "seed {seed}, {strategy}");
+        }
+    }
+}
+
 /// Counts its boots in a file that is synced, and says what it finds.
 async fn counts_boots() {
     let found = squall::fs::read_to_string("/boots").await.map_or(0, |text| text.len() as u64);

@@ -236,6 +236,7 @@ fn messages_to_oneself_take_as_long_as_is_said() {
         world.network().bandwidth_bits_per_second(1).queue_bytes(0);
         world.link("alone", "alone").latency(fixed(1.secs())).loss(percent(100));
         world.uplink("alone").bandwidth_bits_per_second(1);
+        world.node("other", std::future::pending::<()>);
         world.fault(fault::hold("*", "*").at(Duration::ZERO));
         let lossy = fault::link("*", "*", |link| {
             link.loss(percent(100));

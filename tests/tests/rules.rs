@@ -374,20 +374,91 @@ fn a_rule_that_finds_nothing_is_told() {
     );
 }
 
-/// A predicate that panics fails the run, and the next run knows nothing of it.
+/// A predicate that panics is a mistake of the world's, wherever the message comes from and whatever becomes of a node that panics; the next run knows
+/// nothing of it.
 #[test]
-fn a_predicate_that_panics_is_a_failed_run() {
-    for _ in 0..2 {
-        let outcome = run(|world| {
-            world.client("a", || async {
-                let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
-                endpoint.send_to("b:90", 1, &[]).await.unwrap();
-            });
+fn a_predicate_that_panics_is_the_world_s_mistake() {
+    let simulation = |more: fn(&mut World), predicate: fn(&rule::Message<'_>) -> bool| {
+        Simulation::new(move |world: &mut World| {
+            world
+                .client("a", || async {
+                    let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                    let _ = endpoint.call_timeout("b:90", Put(1), 20.ms()).await;
+                    for _ in 0..3 {
+                        endpoint.send_to("b:90", 1, &[]).await.unwrap();
+                    }
+                    // Until all has left.
+                    squall::time::sleep(500.ms()).await;
+                })
+                .on_panic(squall::OnPanic::JoinError);
             world.node("b", std::future::pending::<()>);
-            world.rule(rule::drop("a", "b").matching(|message| message.bytes()[0] == 1));
+            world.rule(rule::drop("*", "*").matching(predicate));
+            more(world);
+        })
+    };
+    let says = |simulation: Simulation| {
+        let run = std::panic::AssertUnwindSafe(|| simulation.run_plan(&Plan::seeded("test", Seed(1)), Record::Digest));
+        let called = std::panic::catch_unwind(run);
+        called.expect_err("refused").downcast_ref::<String>().cloned().expect("a text")
+    };
+    // At once; from a queue; and the empty refusal of a call.
+    let narrow = |world: &mut World| {
+        world.network().bandwidth_bits_per_second(8_000);
+    };
+    for more in [|_: &mut World| {}, narrow] {
+        let said = says(simulation(more, |message| message.bytes()[0] == 1));
+        assert!(said.contains("panicked while it looked at a message: index out of bounds"), "{said}");
+        let said = says(simulation(more, |_| {
+            publish("asked", ());
+            true
+        }));
+        assert!(said.contains("the rule on messages * -> * that match: each is dropped panicked"), "{said}");
+    }
+    let said = says(simulation(narrow, |message| !message.is_call() && message.bytes()[0] == 1));
+    assert!(said.contains("index out of bounds"), "{said}");
+    let outcome =
+        simulation(narrow, |message| message.is_call()).run_plan(&Plan::seeded("test", Seed(1)), Record::Digest);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+}
+
+/// What one rule decides doesn't shift which messages another one means: the second of two is left alone in a minimum that needs the other alone.
+#[test]
+fn rules_count_messages_whatever_others_do_to_them() {
+    let came_by = came(|world| {
+        world.rule(rule::drop("a", "b").times(3));
+        world.rule(rule::duplicate("a", "b", 20.ms()).skip(3).times(1));
+        world.rule(rule::deliver_after("a", "b", 30.ms()).skip(2).times(3));
+    });
+    // The fourth message is the second rule's, and the fifth the third's; those before are dropped.
+    assert_eq!(came_by, in_time_but(&[(0, &[]), (1, &[]), (2, &[]), (3, &[5, 23]), (4, &[34])]));
+}
+
+/// What a rule holds is at its sender: if that crashes, it is gone.
+#[test]
+fn what_is_held_goes_with_its_sender() {
+    for (hold, expected) in [(rule::hold("a", "b"), 2), (rule::hold("b", "a"), 0)] {
+        let outcome = run(move |world| {
+            world.node("a", || async {
+                let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+                endpoint.send_to("b:90", 1, &[1]).await.unwrap();
+                endpoint.send_to("b:90", 1, &[2]).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            world.client("b", || async {
+                let _endpoint = Endpoint::bind("0.0.0.0:90").await.unwrap();
+                squall::time::sleep(60.ms()).await;
+            });
+            world.rule(hold.clone().lasts(40.ms()));
+            world.fault(crash("a").at(20.ms()));
         });
-        let Verdict::Fail(failure) = &outcome.verdict else { panic!("it passes") };
-        assert!(failure.property == "panic" && failure.message.contains("index out of bounds"), "{}", failure.message);
+        let gone = outcome
+            .trace
+            .as_ref()
+            .unwrap()
+            .events
+            .iter()
+            .filter(|event| matches!(event.kind, EventKind::Lose { reason: LossReason::SenderDown, .. }));
+        assert_eq!((gone.count(), outcome.messages.delivered), (expected, 2 - expected as u64));
     }
 }
 

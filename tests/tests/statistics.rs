@@ -159,6 +159,33 @@ fn copies_take_their_own_time() {
     }
 }
 
+/// On a link whose latency is always the same, the share that is said takes it twice, and nothing else is overtaken; of one that draws, both are drawn.
+#[test]
+fn as_many_are_overtaken_as_is_said() {
+    for (reordered, right) in [(100, true), (110, false), (90, false)] {
+        let measured = measure_link(31, move |link| {
+            link.latency(Latency::fixed(5.ms())).reorder(Ratio::new(reordered, 1000));
+        });
+        let [messages, _] = &measured.latencies_ns;
+        let late = messages.iter().filter(|latency_ns| **latency_ns == 10_000_000).count();
+        assert_eq!(late + messages.iter().filter(|latency_ns| **latency_ns == 5_000_000).count(), messages.len());
+        assert_eq!(agrees(late as u64, MESSAGES, 0.1), right, "{reordered} per mille");
+    }
+    for (share, expected_ns) in [(Ratio::ZERO, 5_000_000), (Ratio::ONE, 10_000_000)] {
+        let measured = measure_link(32, move |link| {
+            link.latency(Latency::fixed(5.ms())).reorder(share);
+        });
+        assert!(measured.latencies_ns[0].iter().all(|latency_ns| *latency_ns == expected_ns));
+    }
+    // The sum of two exponential times of one mean is one of Erlang: P(T > t) = (1 + t / mean) exp(-t / mean).
+    let erlang = [(0.1, 0.531_812), (0.5, 1.678_347), (0.9, 3.889_720), (0.99, 6.638_352)];
+    let erlang = erlang.map(|(share, means)| (share, means * 5_000_000.0));
+    let measured = measure_link(33, |link| {
+        link.latency(Latency::exponential(5.ms())).reorder(Ratio::ONE);
+    });
+    assert!(fits(&measured.latencies_ns[0], &erlang));
+}
+
 /// One bit of a message is flipped, any of them, in as many as is said; without that, none.
 #[test]
 fn corruption_is_as_configured() {

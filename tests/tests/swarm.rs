@@ -70,6 +70,7 @@ fn storm(world: &mut World) {
         link.latency(Latency::fixed(9.ms()));
     });
     world.fault(weather.at(120.ms()).lasts(5.ms()));
+    world.rule(squall::rule::deliver_after("a", "b", 4.ms()).share(percent(8)));
     // Who crashes often begins again and again.
     world.end_at(220.ms());
     world.swarm(true);
@@ -102,6 +103,8 @@ fn a_class_that_is_off_does_nothing() {
             (FaultClass::BitRot, kinds.contains(&SiteKind::BitRot)),
             (FaultClass::Buggify, kinds.contains(&SiteKind::Buggify)),
             (FaultClass::Knob, kinds.contains(&SiteKind::Knob)),
+            (FaultClass::Rule, kinds.contains(&SiteKind::Rule)),
+            (FaultClass::DiskCrash, kinds.contains(&SiteKind::DiskCrash)),
         ] {
             let is_on = swarm.of(class).exponent.is_some();
             assert!(is_on || !is_there, "seed {seed}: {class:?} is off and there");
@@ -161,6 +164,68 @@ fn rates_are_scaled() {
         let share = exponent.map_or(0.0, |exponent| 0.08 * f64::from(exponent).exp2());
         let (found, deviation) = (lost as f64 / of as f64, (share * (1.0 - share) / of as f64).sqrt());
         assert!((found - share).abs() <= 4.0 * deviation, "{exponent:?}: {found}, not {share}");
+    }
+}
+
+/// So are those of every other class that has some: each decision's share, by its exponent.
+#[test]
+fn the_rates_of_every_class_are_scaled() {
+    /// A kind of decision, how it is said where that is not enough, its share as set, and how often it is asked for in a run.
+    type Rated = (FaultClass, SiteKind, &'static str, f64, f64);
+    const ASKED: [Rated; 9] = [
+        (FaultClass::Duplicate, SiteKind::Duplicate, "", 0.04, 600.0),
+        (FaultClass::Corruption, SiteKind::Corruption, "", 0.04, 600.0),
+        (FaultClass::Rule, SiteKind::Rule, "", 0.04, 600.0),
+        (FaultClass::Buggify, SiteKind::Buggify, "of the world", 0.04, 300.0),
+        (FaultClass::Buggify, SiteKind::Buggify, "of its own", 0.08, 300.0),
+        (FaultClass::DiskFailure, SiteKind::DiskFailure, "read", 0.04, 300.0),
+        (FaultClass::DiskFailure, SiteKind::DiskFailure, "write", 0.08, 300.0),
+        (FaultClass::DiskFailure, SiteKind::DiskFailure, "sync", 0.02, 300.0),
+        (FaultClass::BitRot, SiteKind::BitRot, "", 0.04, 300.0),
+    ];
+    let simulation = Simulation::new(|world: &mut World| {
+        world.node("to", std::future::pending::<()>);
+        world.client("from", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            for _ in 0..600 {
+                endpoint.send_to("to:80", 1, &[7]).await.unwrap();
+            }
+            let file = squall::fs::File::options().read(true).write(true).create(true).open("/file").await.unwrap();
+            for _ in 0..300 {
+                let _ = squall::buggify!("of the world");
+                let _ = squall::buggify!("of its own", percent(8));
+                let _ = file.write_at(b"text", 0).await;
+                let _ = file.sync_all().await;
+                let _ = file.read_at(&mut [0; 4], 0).await;
+            }
+        });
+        world.network().duplicate(percent(4)).corruption(percent(4));
+        world.storage().read_failure(percent(4)).write_failure(percent(8)).sync_failure(percent(2)).bit_rot(percent(4));
+        world.rule(squall::rule::deliver_after("from", "to", 4.ms()).share(percent(4)));
+        world.buggify().enabled(Ratio::ONE).share(percent(4));
+        world.swarm(true);
+    });
+    let mut found: BTreeMap<(usize, Option<i8>), (f64, f64)> = BTreeMap::new();
+    for seed in 0..80 {
+        let outcome = simulation.run_plan(&plan(seed), Record::Perturbations);
+        let swarm = Swarm::of_seed(Seed(seed));
+        let said: Vec<(SiteKind, String)> =
+            outcome.perturbations.iter().map(|one| (one.site.kind, one.sentence(&outcome.names))).collect();
+        for (place, (class, kind, words, _, asked)) in ASKED.into_iter().enumerate() {
+            let hits = said.iter().filter(|(of, said)| *of == kind && said.contains(words)).count();
+            // Of what a read that fails would have read no bit flips, and a sync of what couldn't be written is one all the same.
+            let (sum, of) = found.entry((place, swarm.of(class).exponent)).or_default();
+            (*sum, *of) = (*sum + hits as f64, *of + asked);
+        }
+    }
+    for ((place, exponent), (hits, of)) in found {
+        let (class, kind, words, share, _) = ASKED[place];
+        let share = exponent.map_or(0.0, |exponent| share * f64::from(exponent).exp2());
+        // Bits flip only in what was read: as many as a read that fails takes away are missing.
+        let slack = if kind == SiteKind::BitRot { 0.35 } else { 0.0 };
+        let deviation = (of * share * (1.0 - share)).sqrt();
+        let (least, most) = (of * share * (1.0 - slack) - 4.5 * deviation, of * share + 4.5 * deviation);
+        assert!((least..=most).contains(&hits), "{class:?} {words} {exponent:?}: {hits} of {of}, not {share}");
     }
 }
 
@@ -242,11 +307,12 @@ fn a_bug_that_needs_the_absence_of_a_class_is_found_by_a_swarm() {
 fn a_swarm_switches_off_what_a_control_task_asks_for() {
     let simulation = Simulation::new(|world| {
         world.client("a", || sleep(10.ms()));
+        world.node("b", std::future::pending::<()>);
         world.control(|cluster| async move {
             sleep(1.ms()).await;
             publish("paused", cluster.pause("a"));
             cluster.resume("a");
-            publish("held", cluster.inject(fault::hold("a", "a").lasts(1.ms())));
+            publish("held", cluster.inject(fault::hold("a", "b").lasts(1.ms())));
         });
         world.swarm(true);
     });

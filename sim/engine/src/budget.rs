@@ -3,6 +3,8 @@
 //! What would go beyond one doesn't happen. Where the faults of a world at given times go beyond it if all of them happen, the budget and the faults contradict each
 //! other, which is told before anything runs.
 
+use std::time::Duration;
+
 use squall_trace::NodeId;
 use squall_trace::trace::format_ns;
 
@@ -95,11 +97,16 @@ struct Beginning<'f> {
 }
 
 /// Whether faults at given times go beyond budgets, if all of them happen; of crashes at points of the code and of swizzles, of which nobody knows
-/// what they do, this says nothing.
+/// what they do, this says nothing. From the heal on, at `healed_at`, none happens.
 ///
 /// # Errors
 /// The first that does.
-pub fn check(budgets: &[Budget], faults: &[Fault], node_names: &[String]) -> Result<(), Exceeded> {
+pub fn check(
+    budgets: &[Budget],
+    faults: &[Fault],
+    healed_at: Option<Duration>,
+    node_names: &[String],
+) -> Result<(), Exceeded> {
     let mut beginnings = Vec::new();
     for (index, fault) in faults.iter().enumerate().filter(|(_, fault)| fault.point().is_none()) {
         let is_named = |node: &String| fault.nodes().any(|pattern| matches(pattern, node));
@@ -118,6 +125,9 @@ pub fn check(budgets: &[Budget], faults: &[Fault], node_names: &[String]) -> Res
             }
         }
     }
+    // What comes at the instant of the heal itself comes before it.
+    let healed_ns = healed_at.map_or(u64::MAX, duration_ns);
+    beginnings.retain(|beginning| beginning.at_ns <= healed_ns);
     // Those of one instant stay in their order, as in a run.
     beginnings.sort_by_key(|beginning| beginning.at_ns);
     for (number, budget) in budgets.iter().enumerate() {

@@ -11,7 +11,7 @@ pub use linkme::distributed_slice;
 
 use squall_trace::id::hash_parts;
 use squall_trace::swarm::FaultClass;
-use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind};
+use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind, TaskId};
 
 use crate::kernel::{self, Kernel};
 
@@ -81,15 +81,8 @@ pub fn names() -> Vec<&'static str> {
 pub(crate) struct Places {
     pub odds: Buggify,
     enabled: BTreeMap<&'static str, bool>,
-    asked: BTreeMap<(&'static str, NodeId), Asked>,
-}
-
-/// How often a node has asked at a place.
-#[derive(Debug)]
-struct Asked {
-    boot: u32,
-    flow: FlowId,
-    times: u64,
+    /// How often each task has asked at each place.
+    asked: BTreeMap<(&'static str, TaskId), u64>,
 }
 
 /// Whether a place does something rare this time: what `squall::buggify!` writes. Outside of a run, when a run is over, and after the world's heal it
@@ -106,17 +99,12 @@ impl Kernel {
         if id == NodeId::WORLD || self.is_after_the_storm() {
             return false;
         }
-        let node = &self.nodes[id.index()];
-        let flow_of =
-            |boot: u32| FlowId(hash_parts(&[b"buggify", name.as_bytes(), node.name.as_bytes(), &boot.to_le_bytes()]));
-        let fresh = |boot: u32| Asked { boot, flow: flow_of(boot), times: 0 };
-        let asked = self.buggify.asked.entry((name, id)).or_insert_with(|| fresh(node.boot));
-        // Numbered in each boot anew: what is taken away from one shifts no number of the next.
-        if asked.boot != node.boot {
-            *asked = fresh(node.boot);
-        }
-        asked.times += 1;
-        let site = Site { kind: SiteKind::Buggify, flow: asked.flow, number: asked.times };
+        // Numbered in each task by itself, whose number says its node and boot too: what is taken away from one shifts no number of another.
+        let task = self.current.task;
+        let times = self.buggify.asked.entry((name, task)).or_default();
+        *times += 1;
+        let flow = FlowId(hash_parts(&[b"buggify", name.as_bytes(), &task.0.to_le_bytes()]));
+        let site = Site { kind: SiteKind::Buggify, flow, number: *times };
         let odds = self.buggify.odds;
         let is_enabled = *self.buggify.enabled.entry(name).or_insert_with(|| {
             // As the run began: what is drawn again later doesn't change it.
@@ -130,8 +118,7 @@ impl Kernel {
         };
         let is_rare = self.decisions.decide(site, self.now_ns, 0, u64::from(drawn), || site.flow.0) != 0;
         if is_rare {
-            let boot = if node.boot == 0 { String::new() } else { format!(" in boot {}", node.boot) };
-            let what = format!("buggify {name:?} on {}{boot}", node.name);
+            let what = format!("buggify {name:?} in {}", self.current_label());
             let role = FlowRole::Fault { what };
             self.journal.name_flow(site.flow, || FlowInfo { from: id, to: id, role, operation: None });
             self.emit(EventKind::Fault { what: format!("buggify {name:?} is true").into() });

@@ -7,7 +7,8 @@
 use std::rc::Rc;
 
 use squall_trace::swarm::FaultClass;
-use squall_trace::{EventKind, NodeId};
+use squall_trace::target::Unreached;
+use squall_trace::{EventKind, NodeId, SiteKind};
 
 use crate::fault::{Fault, NodeChange};
 use crate::kernel;
@@ -68,9 +69,7 @@ impl Cluster {
     pub fn crash(&self, node: &str) -> bool {
         on_node("Cluster::crash", node, |kernel, id| {
             let effect = Effect::Nodes { nodes: vec![id], change: NodeChange::Crash { wipes_disk: false } };
-            let happens = kernel.nodes[id.index()].up
-                && happens(kernel, &format!("the crash of {node}"), FaultClass::Crash, Some(&effect));
-            happens && kernel.crash(id)
+            happens(kernel, &format!("the crash of {node}"), FaultClass::Crash, Some(&effect)) && kernel.crash(id)
         })
     }
 
@@ -110,8 +109,7 @@ impl Cluster {
     pub fn pause(&self, node: &str) -> bool {
         on_node("Cluster::pause", node, |kernel, id| {
             let effect = Effect::Nodes { nodes: vec![id], change: NodeChange::Pause };
-            let happens = kernel.nodes[id.index()].up
-                && happens(kernel, &format!("the pause of {node}"), FaultClass::Pause, Some(&effect));
+            let happens = happens(kernel, &format!("the pause of {node}"), FaultClass::Pause, Some(&effect));
             if happens {
                 kernel.pause(id);
             }
@@ -192,11 +190,16 @@ fn happens(kernel: &mut kernel::Kernel, what: &str, class: FaultClass, effect: O
     if !kernel.is_live() || kernel.is_after_the_storm() {
         return false;
     }
-    if effect.is_some_and(|effect| kernel.is_beyond_budget(effect)) {
-        kernel.refuse_by_budget(&what);
+    // Also what can't happen now has its number: those of later ones don't depend on it.
+    let site = kernel.next_fault_site(SiteKind::Fault, &what);
+    if let Some(why) = effect.and_then(|effect| kernel.in_the_way_of(effect)) {
+        if why == Unreached::Budget {
+            kernel.refuse_by_budget(&what);
+        }
         return false;
     }
-    if !kernel.decide_fault(&what, &what, class) {
+    let drawn = kernel.is_drawn_to_happen(class, site);
+    if !kernel.decide_fault_at(site, u64::from(drawn), &what) {
         return false;
     }
     kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });

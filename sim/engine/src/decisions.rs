@@ -22,6 +22,8 @@ pub(crate) struct Decisions {
     bases: Bases,
     strategy: Box<dyn Strategy>,
     strategy_chooses_values: bool,
+    /// Kinds of which a swarm has none, whatever the strategy says.
+    switched_off: Vec<SiteKind>,
     /// Mostly one a site; several are for different messages that may come to it.
     overrides: BTreeMap<Site, SmallVec<[PlannedOverride; 1]>>,
     /// Whether order is anybody's business: else first in, first out without asking.
@@ -59,6 +61,7 @@ impl Decisions {
             strategy_chooses_order,
             strategy,
             strategy_chooses_values,
+            switched_off: Vec::new(),
             overrides,
             recorder,
             chosen: 0,
@@ -77,6 +80,7 @@ impl Decisions {
     /// From now on the decisions of that kind come out calm, but where the plan says otherwise.
     pub(crate) fn switch_off(&mut self, kind: SiteKind) {
         self.bases = self.bases.with(kind, Base::Calm);
+        self.switched_off.push(kind);
         self.plain = false;
     }
 
@@ -112,7 +116,8 @@ impl Decisions {
                 Base::Calm => calm,
                 Base::Drawn => drawn,
             };
-            if self.strategy_chooses_values { self.strategy.value(&ValueQuestion { site, calm, drawn }) } else { drawn }
+            let is_asked = self.strategy_chooses_values && !self.switched_off.contains(&site.kind);
+            if is_asked { self.strategy.value(&ValueQuestion { site, calm, drawn }) } else { drawn }
         });
         if let Some(recorder) = &self.recorder
             && value != calm

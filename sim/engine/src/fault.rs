@@ -653,7 +653,9 @@ impl Fault {
 
     /// What is said of an occurrence where it is one of the decisions that weren't calm: a name alone says nothing to whoever hasn't given it.
     pub(crate) fn said_at(&self, at: Duration) -> String {
-        let what = self.what_in_words(&self.when(at));
+        // All times of one that has a name are of one flow, which is said once.
+        let when = if self.name.is_some() && self.times > 1 { String::new() } else { self.when(at) };
+        let what = self.what_in_words(&when);
         let Some(name) = &self.name else { return what };
         let until = self.lasts.map_or_else(String::new, |lasts| format!(", for {}", format_ns(duration_ns(lasts))));
         format!("{name} ({what}{until})")

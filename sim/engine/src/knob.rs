@@ -216,8 +216,26 @@ impl<T: Ordinal> Alternatives<T> for RangeInclusive<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Knobs {
     pub fixed: BTreeMap<String, Fixed>,
-    /// The value that each has, by its number, and how many it could have. `None` for the default.
-    known: BTreeMap<&'static str, (Option<u64>, u64)>,
+    known: BTreeMap<&'static str, Known>,
+}
+
+/// What is known of a knob that was read.
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    /// The number of its value; `None` for the default.
+    number: Option<u64>,
+    /// How many values it could have.
+    count: u64,
+    value: Fixed,
+    default: Fixed,
+    last: Fixed,
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Known { count, value, default, last, .. } = self;
+        write!(f, "{count} values, of which the default is {default}, that of this run {value} and the last {last},")
+    }
 }
 
 /// What a run says of a knob.
@@ -225,14 +243,17 @@ enum Told {
     Default,
     Number(u64),
     Fixed(Fixed),
-    /// Another place with the same name has another number of values.
-    OtherCount(u64),
+    /// Another place with the same name has other values.
+    Other {
+        expected: String,
+        found: String,
+    },
 }
 
 /// The value of a knob: what `squall::knob!` writes. Outside of a run it is the default.
 ///
 /// # Panics
-/// In a run, if the knob can't be; see [`Alternatives::numbers`]. If another place reads a knob of that name with another number of values.
+/// In a run, if the knob can't be; see [`Alternatives::numbers`]. If another place reads a knob of that name with other values.
 #[track_caller]
 pub fn value<T: Setting>(knob: &'static Knob, default: T, alternatives: impl Alternatives<T>) -> T {
     if !kernel::is_on() {
@@ -244,10 +265,8 @@ pub fn value<T: Setting>(knob: &'static Knob, default: T, alternatives: impl Alt
         Err(error) => panic!("the knob {name:?}: {error}"),
     };
     let told = kernel::with("squall::knob!", |kernel| {
-        let told = kernel.read_knob(name, count, calm, |number| {
-            let (value, default) = (alternatives.value(default, number).to_fixed(), default.to_fixed());
-            format!("the knob {name:?} is {value} (default {default})")
-        });
+        let value = |number| alternatives.value(default, number).to_fixed();
+        let told = kernel.read_knob(name, count, calm, value);
         if let Told::Fixed(fixed) = told
             && T::from_fixed(fixed).is_none()
         {
@@ -264,21 +283,29 @@ pub fn value<T: Setting>(knob: &'static Knob, default: T, alternatives: impl Alt
         Told::Default => default,
         Told::Number(number) => alternatives.value(default, number),
         Told::Fixed(fixed) => T::from_fixed(fixed).unwrap_or(default),
-        Told::OtherCount(other) => panic!(
-            "the knob {name:?} has {count} values here and {other} elsewhere: give one of the two another name, or the same values"
+        Told::Other { expected, found } => panic!(
+            "the knob {name:?} has {found} here and {expected} elsewhere: give one of the two another name, or the same values"
         ),
     }
 }
 
 impl Kernel {
     #[cold]
-    fn read_knob(&mut self, name: &'static str, count: u64, calm: u64, said: impl Fn(u64) -> String) -> Told {
+    fn read_knob(&mut self, name: &'static str, count: u64, calm: u64, value: impl Fn(u64) -> Fixed) -> Told {
         if let Some(fixed) = self.knobs.fixed.get(name) {
             return Told::Fixed(*fixed);
         }
-        if let Some(&(known, known_count)) = self.knobs.known.get(name) {
-            return match known {
-                _ if known_count != count => Told::OtherCount(known_count),
+        let of_place = |number: Option<u64>| Known {
+            number,
+            count,
+            value: value(number.unwrap_or(calm)),
+            default: value(calm),
+            last: value(count - 1),
+        };
+        if let Some(known) = self.knobs.known.get(name) {
+            let here = of_place(known.number);
+            return match known.number {
+                _ if here != *known => Told::Other { expected: known.to_string(), found: here.to_string() },
                 Some(number) => Told::Number(number),
                 None => Told::Default,
             };
@@ -298,11 +325,11 @@ impl Kernel {
         let is_turned = number != calm;
         // A plan that a person wrote may say a number that there isn't.
         let number = number.min(count - 1);
-        self.knobs.known.insert(name, (is_turned.then_some(number), count));
+        self.knobs.known.insert(name, of_place(is_turned.then_some(number)));
         if !is_turned {
             return Told::Default;
         }
-        let what = said(number);
+        let what = format!("the knob {name:?} is {} (default {})", value(number), value(calm));
         let role = FlowRole::Fault { what: what.clone() };
         self.journal.name_flow(flow, || FlowInfo { from: NodeId::WORLD, to: NodeId::WORLD, role, operation: None });
         self.emit(EventKind::Fault { what: what.into() });

@@ -35,6 +35,7 @@ const LOOPBACK_NS: u64 = 10_000;
 struct Weather {
     latency: Arc<InverseTable>,
     loss: Threshold,
+    reorder: Threshold,
     duplicate: Threshold,
     /// If copies have another latency than the messages.
     duplicate_latency: Option<Arc<InverseTable>>,
@@ -46,7 +47,7 @@ struct Weather {
     is_rough: bool,
     limits: SendLimits,
     /// Which rules it was made of, to find it again.
-    made_of: [usize; 8],
+    made_of: [usize; 9],
 }
 
 /// For how long a link is good and bad in turn, and what it loses when it is bad.
@@ -74,6 +75,11 @@ struct BurstState {
     number: u64,
     is_bad: bool,
     until_ns: u64,
+}
+
+/// By what the order of a message that comes again is known: not by what it was when it came and was held.
+fn held_flow(id: FlowId, held: u8) -> FlowId {
+    FlowId(hash_words([id.0, u64::from(held), u64::from_le_bytes(*b"held    "), 0]))
 }
 
 /// Stands for no flow, no message.
@@ -167,6 +173,8 @@ struct Message {
     to_port: u16,
     copy: u8,
     kind: Kind,
+    /// How often it was held: each time it comes again it is ordered anew.
+    held: u8,
     /// 1 + the bit that is flipped when it arrives, or 0. Until then it has the bytes by which its decisions are known.
     flipped: u32,
 }
@@ -682,7 +690,7 @@ impl Network {
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let nodes_at = (from, to);
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
-        let mut made_of = [0usize; 8];
+        let mut made_of = [0usize; 9];
         let is_calm = !self.changed.is_empty() && self.is_calm(nodes_at.0, nodes_at.1);
         let of_faults = self.changed.iter().map(|(_, index)| *index).filter(|_| !is_calm);
         for index in (1..self.rules_of_world).chain(of_faults) {
@@ -714,6 +722,9 @@ impl Network {
                 if rule.duplicate_latency.is_some() {
                     made_of[7] = index;
                 }
+                if rule.reorder.is_some() {
+                    made_of[8] = index;
+                }
             }
         }
         let has_rules = self.rules_on_messages.concern(from, to);
@@ -722,8 +733,9 @@ impl Network {
             return index as u32;
         }
         let share = |value: Option<Ratio>| value.expect("the rule was chosen for it").threshold();
-        let (duplicate, corruption) =
-            (share(self.rules[made_of[2]].duplicate), share(self.rules[made_of[3]].corruption));
+        let [duplicate, corruption, reorder] =
+            [self.rules[made_of[2]].duplicate, self.rules[made_of[3]].corruption, self.rules[made_of[8]].reorder]
+                .map(share);
         let bursts = self.rules[made_of[4]].bursts.map(|bursts| {
             let (good_ns, bad_ns) = (duration_ns(bursts.good), duration_ns(bursts.bad));
             let both_ns = good_ns.saturating_add(bad_ns);
@@ -741,7 +753,11 @@ impl Network {
             latency,
             loss: share(self.rules[made_of[1]].loss),
             has_rules,
-            is_rough: has_rules || bursts.is_some() || !duplicate.is_never() || !corruption.is_never() || follows_time,
+            is_rough: has_rules
+                || bursts.is_some()
+                || [duplicate, corruption, reorder].iter().any(|share| !share.is_never())
+                || follows_time,
+            reorder,
             duplicate,
             duplicate_latency: self.rules[made_of[7]].duplicate_latency.as_ref().map(compiled),
             corruption,
@@ -761,7 +777,8 @@ impl Network {
         let flow = &self.flows[message.flow as usize];
         // A duplicate is ordered apart from the message itself: odd and even numbers.
         let number = u64::from(message.number) << 1 | u64::from(message.copy);
-        Identity::new(flow.id, number, self.fingerprint(index))
+        let id = if message.held == 0 { flow.id } else { held_flow(flow.id, message.held) };
+        Identity::new(id, number, self.fingerprint(index))
     }
 
     /// What tells a message from any other that may come to its address in another run: who to whom, and its bytes.
@@ -864,11 +881,16 @@ impl Network {
     /// The weather is otherwise from now on, as the rule says. The number by which that is ended.
     pub(crate) fn start_weather(&mut self, rule: LinkRule, nodes: &[Node]) -> u64 {
         self.begun += 1;
-        self.changed.push((self.begun, self.rules.len()));
-        self.tables.push(rule.latency.as_ref().map(compiled));
         self.has_queues |= rule.bandwidth_bits_per_second.is_some();
         self.is_hindered |= self.has_queues;
-        self.rules.push(rule);
+        // One that comes again and again is one rule.
+        let known = self.rules[self.rules_of_world..].iter().position(|other| *other == rule);
+        let index = known.map_or(self.rules.len(), |place| self.rules_of_world + place);
+        if known.is_none() {
+            self.tables.push(rule.latency.as_ref().map(compiled));
+            self.rules.push(rule);
+        }
+        self.changed.push((self.begun, index));
         self.find_weathers_anew(nodes);
         self.begun
     }
@@ -1060,6 +1082,12 @@ impl Network {
         let weather = &self.weathers[weather as usize];
         if weather.latency.follows_time() {
             fate.latency_ns = weather.latency.latency_ns(0, now_ns);
+        }
+        if !weather.reorder.is_never() {
+            let words = key.reorder_words(id, number);
+            if weather.reorder.hit(words.whether) {
+                fate.latency_ns = fate.latency_ns.saturating_add(weather.latency.latency_ns(words.latency, now_ns));
+            }
         }
         if !weather.duplicate.is_never() {
             let words = key.duplicate_words(id, number);
@@ -1447,6 +1475,7 @@ impl Kernel {
         message.copy = 0;
         message.kind = outgoing.kind;
         message.flipped = 0;
+        message.held = 0;
         if from == to {
             let latency_ns = match self.network.loopback {
                 None => LOOPBACK_NS,
@@ -1619,6 +1648,9 @@ impl Kernel {
 
     /// A node crashes: what it had queued is gone.
     pub(crate) fn lose_queued(&mut self, node: NodeId) {
+        for index in self.take_held_by_rules_of(node) {
+            self.lose(index, node, LossReason::SenderDown);
+        }
         let Some(queues) = self.network.queues.get_mut(&node) else { return };
         for index in queues.take_all() {
             self.lose(index, node, LossReason::SenderDown);
@@ -1772,8 +1804,14 @@ impl Kernel {
 
     /// What is held no more arrives now.
     pub(crate) fn release(&mut self) {
-        for message in self.network.take_released() {
-            self.launch(message, 0);
+        for index in self.network.take_released() {
+            let message = &mut self.network.messages[index as usize];
+            message.held = message.held.saturating_add(1);
+            let (flow, held) = (self.network.flows[message.flow as usize], message.held);
+            let role = self.network.role_of(index);
+            let Flow { id, from, to, .. } = flow;
+            self.journal.name_flow(held_flow(id, held), || FlowInfo { from, to, role, operation: None });
+            self.launch(index, 0);
         }
     }
 

@@ -16,14 +16,16 @@
 //! ```
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
 use squall_trace::target::{Unreached, UnreachedFault};
 use squall_trace::trace::format_ns;
-use squall_trace::{FlowId, FlowInfo, FlowRole, Ratio, Site, SiteKind};
+use squall_trace::{FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind};
 
 use crate::kernel::{Kernel, Node, short_type_name};
 use crate::network::{Fate, Kind, Ruling};
@@ -31,7 +33,7 @@ use crate::rpc::{self, Request};
 use crate::script::Act;
 use crate::world::{duration_ns, matches};
 
-/// A message that a rule looks at when it is sent.
+/// A message that a rule looks at when it leaves its node.
 #[derive(Clone, Copy)]
 pub struct Message<'m> {
     from: &'m str,
@@ -194,12 +196,12 @@ impl fmt::Debug for Rule {
 }
 
 /// It arrives: neither the weather nor a later rule loses it, copies it or flips a bit of it. It takes as long as the weather says, and partitions and holds stop it
-/// as any other. This is no perturbation, and so no decision.
+/// as any other, and so does a queue that is full before it leaves. This is no perturbation, and so no decision.
 pub fn pass(from: impl Into<String>, to: impl Into<String>) -> Rule {
     Rule::new(from, to, Does::Pass)
 }
 
-/// It isn't lost, and arrives after exactly that long.
+/// It isn't lost, and arrives exactly that long after it has left its node.
 pub fn deliver_after(from: impl Into<String>, to: impl Into<String>, after: Duration) -> Rule {
     Rule::new(from, to, Does::DeliverAfter(after))
 }
@@ -258,7 +260,7 @@ impl Rule {
         self
     }
 
-    /// From when on, from the run's start; else from the start itself. A message is one of the time at which it is sent.
+    /// From when on, from the run's start; else from the start itself. A message is one of the time at which it leaves its node.
     pub fn at(mut self, at: Duration) -> Rule {
         self.at = at;
         self
@@ -414,8 +416,9 @@ impl Rule {
         }
     }
 
-    /// By what its decisions are known.
-    pub(crate) fn address(&self) -> String {
+    /// By what its decisions are known: its name, or what it says.
+    #[must_use]
+    pub fn address(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.sentence())
     }
 
@@ -519,34 +522,19 @@ impl Kernel {
         Ok(())
     }
 
-    /// What rules do to a message that is sent, whose fate is `drawn` so far.
+    /// What rules do to a message that leaves its node, whose fate is `drawn` so far.
     #[cold]
     pub(crate) fn apply_rules(&mut self, index: u32, drawn: &mut Fate) {
-        let (flow, number, kind) = self.network.flow_number_and_kind(index);
-        let (from, to) = self.network.ends_of(index);
-        for at in 0..self.network.rules_on_messages.all.len() {
-            let names = (&*self.nodes[from.index()].name, &*self.nodes[to.index()].name);
-            let message = self.network.as_message(index, kind, names);
+        let (flow, number, _) = self.network.flow_number_and_kind(index);
+        for at in self.rules_that_mean(index) {
             let running = &self.network.rules_on_messages.all[at];
-            let rule = &running.rule;
-            let since_ns = self.now_ns.checked_sub(duration_ns(rule.at));
-            let is_now = since_ns.is_some_and(|ns| rule.lasts.is_none_or(|lasts| ns < duration_ns(lasts)));
-            if !is_now || !rule.fits(&message) {
-                continue;
-            }
-            let place = running.fitted;
-            let is_meant = place >= rule.skip && rule.times.is_none_or(|times| place - rule.skip < times);
-            let (does, share, says) = (rule.does, running.share, rule.says());
-            let bits = message.bytes.len() as u64 * 8;
-            let of_rule = FlowId(squall_trace::id::hash_words([running.address_hash, flow.0, 0, 0]));
-            self.network.rules_on_messages.all[at].fitted += 1;
-            if !is_meant {
-                continue;
-            }
+            let (does, share, says) = (running.rule.does, running.share, running.rule.says());
+            let of_rule = FlowId(hash_words([running.address_hash, flow.0, 0, 0]));
             if does == Does::Pass {
                 (drawn.lost, drawn.copy_ns, drawn.flipped, drawn.ruling) = (false, 0, 0, Ruling::Pass);
                 return;
             }
+            let bits = self.network.port_tag_and_bytes(index).2.len() as u64 * 8;
             if does == Does::Corrupt && bits == 0 {
                 continue;
             }
@@ -557,6 +545,7 @@ impl Kernel {
             let network = &self.network;
             let value = self.decisions.decide(site, self.now_ns, 0, value, || network.fingerprint(index));
             let Some(bit) = value.checked_sub(1) else { continue };
+            let (from, to) = self.network.ends_of(index);
             let role = self.network.role_of(index);
             self.journal.name_flow(of_rule, || {
                 let role = FlowRole::Rule { of: Box::new(role), does: says };
@@ -579,10 +568,65 @@ impl Kernel {
         }
     }
 
+    /// The rules that mean a message, in order. Each counts the messages that fit it, whatever others do to them: what one decides doesn't shift which messages
+    /// another one means.
+    fn rules_that_mean(&mut self, index: u32) -> Vec<usize> {
+        let (_, _, kind) = self.network.flow_number_and_kind(index);
+        let (from, to) = self.network.ends_of(index);
+        let mut meant = Vec::new();
+        let mut panicked = None;
+        for at in 0..self.network.rules_on_messages.all.len() {
+            let names = (&*self.nodes[from.index()].name, &*self.nodes[to.index()].name);
+            let message = self.network.as_message(index, kind, names);
+            let rule = &self.network.rules_on_messages.all[at].rule;
+            let since_ns = self.now_ns.checked_sub(duration_ns(rule.at));
+            let is_now = since_ns.is_some_and(|ns| rule.lasts.is_none_or(|lasts| ns < duration_ns(lasts)));
+            // Its author's code: it fails the world, not the node that happens to send.
+            let fits = match is_now.then(|| catch_unwind(AssertUnwindSafe(|| rule.fits(&message)))) {
+                None | Some(Ok(false)) => continue,
+                Some(Ok(true)) => true,
+                Some(Err(panic)) => {
+                    panicked = Some((at, panic));
+                    false
+                }
+            };
+            if !fits {
+                break;
+            }
+            let running = &mut self.network.rules_on_messages.all[at];
+            let place = running.fitted;
+            running.fitted += 1;
+            let Rule { skip, times, .. } = running.rule;
+            if place >= skip && times.is_none_or(|times| place - skip < times) {
+                meant.push(at);
+            }
+        }
+        if let Some((at, panic)) = panicked {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no message");
+            // The rule is what called it.
+            let text = text.trim_start_matches("a defect of Squall's: ");
+            let rule = self.network.rules_on_messages.all[at].rule.sentence();
+            self.misused(format!(
+                "the rule on {rule} panicked while it looked at a message: {text} (it must take every message, and can call nothing of Squall's)"
+            ));
+        }
+        meant
+    }
+
     /// A message stays at its sender until a rule lets it go.
     pub(crate) fn hold_by_rule(&mut self, message: u32, rule: u32, latency_ns: u64) {
         let due_ns = self.now_ns.saturating_add(latency_ns);
         self.network.rules_on_messages.held.push(HeldByRule { message, rule: rule as usize, due_ns });
+    }
+
+    /// Takes what rules hold of what a node has sent.
+    pub(crate) fn take_held_by_rules_of(&mut self, node: NodeId) -> Vec<u32> {
+        let held = std::mem::take(&mut self.network.rules_on_messages.held);
+        let (of_node, held): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|held| self.network.ends_of(held.message).0 == node);
+        self.network.rules_on_messages.held = held;
+        of_node.into_iter().map(|held| held.message).collect()
     }
 
     /// The time of a rule is over: what it held is on its way.

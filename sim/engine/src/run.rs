@@ -135,7 +135,9 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         world.check_heal()?;
         world.check_queues()?;
         let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
-        crate::budget::check(&world.budgets, &world.faults, &node_names).map_err(|exceeded| exceeded.message)?;
+        let healed_at = world.heal.as_ref().map(|heal| heal.at);
+        let within = crate::budget::check(&world.budgets, &world.faults, healed_at, &node_names);
+        within.map_err(|exceeded| exceeded.message)?;
         let swarm = world.is_swarm.then(|| Swarm::of_seed(plan.seed));
         let swarmed = swarm.map_or_else(Vec::new, |swarm| crate::swarm::shape(&mut world, &swarm));
         let World {

@@ -281,8 +281,13 @@ impl Kernel {
         for planned in self.one_each(planned, fault.together) {
             match self.why_unreached(&planned) {
                 None => any |= self.begin_fault(planned),
-                Some(Unreached::Budget) => self.refuse_by_budget(&planned.sentence),
-                Some(_) => {}
+                Some(why) => {
+                    // As in `perform`.
+                    self.next_fault_site(SiteKind::Fault, &planned.address);
+                    if why == Unreached::Budget {
+                        self.refuse_by_budget(&planned.sentence);
+                    }
+                }
             }
         }
         Ok(any)
@@ -401,11 +406,13 @@ impl Kernel {
 
     /// Why a fault can't happen now, if it can't.
     fn why_unreached(&self, planned: &Planned) -> Option<Unreached> {
-        if self.is_after_the_storm() {
-            return Some(Unreached::Healed);
-        }
+        if self.is_after_the_storm() { Some(Unreached::Healed) } else { self.in_the_way_of(&planned.effect) }
+    }
+
+    /// Likewise, before the heal.
+    pub(crate) fn in_the_way_of(&self, effect: &Effect) -> Option<Unreached> {
         // Nothing can happen to the processes of a machine that is down; to its clock it can.
-        match &planned.effect {
+        match effect {
             Effect::Nodes { nodes, change: NodeChange::Crash { .. } | NodeChange::Pause }
                 if nodes.iter().all(|node| !self.nodes[node.index()].up) =>
             {

@@ -48,7 +48,9 @@ fn classes_of(world: &World) -> Vec<FaultClass> {
         FaultClass::Bursts => weathers().any(|rule| rule.bursts.is_some()),
         FaultClass::Duplicate => is_some(|rule| rule.duplicate),
         FaultClass::Corruption => is_some(|rule| rule.corruption),
-        FaultClass::Latency => weathers().any(|rule| is_drawn(&rule.latency)) || is_drawn(&world.loopback),
+        FaultClass::Latency => {
+            weathers().any(|rule| is_drawn(&rule.latency)) || is_drawn(&world.loopback) || is_some(|rule| rule.reorder)
+        }
         FaultClass::Crash
         | FaultClass::Pause
         | FaultClass::Slow
@@ -96,7 +98,9 @@ pub(crate) fn shape_fault(fault: &mut Fault, swarm: &Swarm) {
     if let (Some((_, share)), Swarmed { exponent: Some(exponent), .. }) =
         (&mut fault.point, swarm.of(FaultClass::Crash))
     {
-        *share = share.times_power_of_two(exponent);
+        // In no share of all times it would be no fault.
+        let scaled = share.times_power_of_two(exponent);
+        *share = if scaled.threshold().is_never() { *share } else { scaled };
     }
 }
 

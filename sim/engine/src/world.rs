@@ -132,6 +132,7 @@ pub(crate) struct LinkRule {
     pub both_ways: bool,
     pub latency: Option<Latency>,
     pub loss: Option<Ratio>,
+    pub reorder: Option<Ratio>,
     pub duplicate: Option<Ratio>,
     pub duplicate_latency: Option<Latency>,
     pub corruption: Option<Ratio>,
@@ -321,6 +322,13 @@ impl Link<'_> {
         self
     }
 
+    /// The share of messages that others overtake, beside those that do by chance: such a message takes the latency twice, each drawn, as if it had gone a longer
+    /// way. On a link whose latency is always the same nothing else is out of order.
+    pub fn reorder(&mut self, share: Ratio) -> &mut Self {
+        self.0.reorder = Some(share);
+        self
+    }
+
     /// The share of messages that arrives twice, the copy with a latency of its own, drawn as the link's or as [`Link::duplicate_latency`] says.
     pub fn duplicate(&mut self, share: Ratio) -> &mut Self {
         self.0.duplicate = Some(share);
@@ -460,6 +468,7 @@ impl World {
                 both_ways: true,
                 latency: Some(crate::latency::Latency::uniform(Duration::from_millis(1), Duration::from_millis(10))),
                 loss: Some(Ratio::ZERO),
+                reorder: Some(Ratio::ZERO),
                 duplicate: Some(Ratio::ZERO),
                 corruption: Some(Ratio::ZERO),
                 ..LinkRule::default()
@@ -695,6 +704,12 @@ impl World {
             panic!("{}: {error}", fault.sentence());
         }
         self.faults.push(fault);
+    }
+
+    /// The rules so far.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// A rule on messages. Of several that concern a message the first that does something decides.

@@ -465,6 +465,8 @@ const WRONG: &[Case] = &[
         "",
     ),
     ("[network]\nbursts = { good = 1, bad = \"1s\" }", "`good`", "1", ""),
+    ("[network]\nreorder = 5", "`reorder`: expected a share", "5", "did you mean"),
+    ("[network]\nreorder = \"101%\"", "at most 100%", "\"101%\"", ""),
     ("[network]\nduplicate_latency = 5", "`duplicate_latency`: expected a duration", "5", "did you mean `\"5ms\"`?"),
     ("[network]\nduplicate_latency = true", "`duplicate_latency`: expected a latency such as", "true", ""),
     (
@@ -968,6 +970,12 @@ const WRONG: &[Case] = &[
         "is known as \"x (store-0)\", which is another fault's name",
         "[[fault]]",
         "name one of the two otherwise",
+    ),
+    (
+        "[[link]]\nfrom = \"gateway\"\nto = \"gateway\"\nloss = \"1%\"",
+        "a link has two ends, and this one is from gateway to itself",
+        "\"gateway\"",
+        "",
     ),
     (
         "[[fault]]\nkind = \"hold\"\nfrom = \"store-0\"\nto = \"store-0\"\nat = \"1s\"",

@@ -197,6 +197,7 @@ fn every_key_has_an_example() {
         "[network]",
         "latency",
         "loss",
+        "reorder",
         "duplicate",
         "bursts",
         "good",
@@ -387,6 +388,7 @@ const MORE: [&str; 4] = [
         [[link]]
         from = "*"
         to = "store-0"
+        reorder = "1%"
         duplicate = "1%"
         duplicate_latency = "1ms"
         bandwidth = "1Mbit/s"

@@ -38,6 +38,8 @@ const BURST_BLOCK: u16 = 0x100;
 const TORN_BLOCK: u16 = 0x101;
 /// Of [`RunKey::swarm_word`].
 const SWARM_BLOCK: u16 = 0x102;
+/// Of [`RunKey::reorder_words`].
+const REORDER_BLOCK: u16 = 0x103;
 /// Of [`RunKey::swizzle_words`], and the 63 above it.
 const SWIZZLE_BLOCK: u16 = 0x200;
 const WEYL: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -100,6 +102,14 @@ impl RunKey {
     pub fn corruption_words(self, flow: FlowId, number: u64) -> CorruptionWords {
         let [whether, bit] = self.words(flow, number, SiteKind::Corruption as u16);
         CorruptionWords { whether, bit }
+    }
+
+    /// The words of a message that others overtake: whether, and for the latency that it takes a second time.
+    #[inline]
+    #[must_use]
+    pub fn reorder_words(self, flow: FlowId, number: u64) -> DuplicateWords {
+        let [whether, latency] = self.words(flow, number, REORDER_BLOCK);
+        DuplicateWords { whether, latency }
     }
 
     /// The words for how long a link that loses in bursts is good or bad for the `number`th time. `link` stands for the link.

@@ -727,6 +727,8 @@ impl Files {
         self.objects.retain(|inode, _| reached.contains(inode));
         self.used = 0;
         for object in self.objects.values_mut() {
+            // Numbered in each boot anew. What is pending or durable goes on as it was.
+            (object.reads, object.syncs) = (0, 0);
             object.place.clone_from(&object.durable_place);
             match &mut object.body {
                 Body::Directory { entries, durable } => entries.clone_from(durable),

@@ -13,7 +13,7 @@ use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind
 
 use super::files::{self, Decide, Opening, Pending};
 use super::{Facts, Files, Inode, NodeDisk, Normal, Opened, Syncing};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Node};
 
 /// What a handle may be used for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,12 +67,21 @@ struct Asked<'p> {
     fingerprint: u64,
 }
 
-/// The flow of operations of one kind on a file.
-fn flow_of(object: FlowId, operation: DiskOperation) -> FlowId {
+/// The flow of operations of one kind on a file in a boot of its node: what is taken away from one shifts no number of the next.
+fn flow_of(object: FlowId, operation: DiskOperation, boot: u32) -> FlowId {
     match operation {
         // Its writes are what a crash decides about: they have the file's own.
         DiskOperation::Write | DiskOperation::Change => object,
-        _ => FlowId(hash_words([object.0, operation as u64, 0, 0])),
+        _ => FlowId(hash_words([object.0, operation as u64, u64::from(boot), 0])),
+    }
+}
+
+/// A path as what is numbered in each boot anew says it.
+fn in_boot(path: &str, operation: DiskOperation, boot: u32) -> String {
+    match operation {
+        DiskOperation::Write | DiskOperation::Change => path.to_string(),
+        _ if boot == 0 => path.to_string(),
+        _ => format!("{path} in boot {boot}"),
     }
 }
 
@@ -149,14 +158,17 @@ impl Kernel {
             Ok(node) => node,
             Err(error) => return Begun::at_once(Err(error)),
         };
-        let name_hash = hash_parts(&[b"look-up", self.nodes[node.index()].name.as_bytes(), path.text.as_bytes()]);
+        let Node { name, boot, .. } = &self.nodes[node.index()];
+        let (boot, operation) = (*boot, DiskOperation::LookUp);
+        let name_hash = hash_parts(&[b"look-up", name.as_bytes(), path.text.as_bytes(), &boot.to_le_bytes()]);
+        let shown = in_boot(&path.text, operation, boot);
         let disk = self.disk(node);
         let number = disk.look_ups.entry(path.clone()).or_default();
         *number += 1;
-        let (flow, number, operation) = (FlowId(name_hash), *number, DiskOperation::LookUp);
+        let (flow, number) = (FlowId(name_hash), *number);
         let result = act(&mut disk.files);
         let fingerprint = name_hash.max(1);
-        let takes = self.takes(&Asked { node, flow, number, operation, path: &path.text, fingerprint });
+        let takes = self.takes(&Asked { node, flow, number, operation, path: &shown, fingerprint });
         Begun { takes, result }
     }
 
@@ -288,6 +300,7 @@ impl Kernel {
 
     /// The address of an operation on a file, the next of its kind.
     fn ask(&mut self, node: NodeId, inode: Inode, operation: DiskOperation) -> (FlowId, u64, String) {
+        let boot = self.nodes[node.index()].boot;
         let object = self.disk(node).files.object(inode);
         let number = match operation {
             DiskOperation::Read => &mut object.reads,
@@ -295,7 +308,8 @@ impl Kernel {
             _ => &mut object.changes,
         };
         *number += 1;
-        (flow_of(object.flow, operation), *number, object.path.clone())
+        let path = in_boot(&object.path, operation, boot);
+        (flow_of(object.flow, operation, boot), *number, path)
     }
 
     fn refuse_directory(&mut self, node: NodeId, inode: Inode) -> Result<()> {
@@ -336,13 +350,16 @@ impl Kernel {
     pub(crate) fn fs_end_read(&mut self, handle: Handle, reading: Reading, bytes: usize) -> Result<Vec<u8>> {
         let (node, _) = self.opened(handle)?;
         let Reading { inode, number, offset, moves } = reading;
+        let boot = self.nodes[node.index()].boot;
         let object = self.disk(node).files.object(inode);
-        let (flow, path) = (flow_of(object.flow, DiskOperation::Read), object.path.clone());
+        let flow = flow_of(object.flow, DiskOperation::Read, boot);
+        let path = in_boot(&object.path, DiskOperation::Read, boot);
         let (operation, fingerprint) = (DiskOperation::Read, print_of_read(offset, bytes));
         let asked = Asked { node, flow, number, operation, path: &path, fingerprint };
         if self.fails(&asked) {
             emit_disk(self, format!("{} fails", operation.in_words(number, &path)), 0);
-            return Err(failed(&path, "a read"));
+            let plain = self.disk(node).files.path_of(inode).unwrap_or_default();
+            return Err(failed(&plain, "a read"));
         }
         let mut read = self.disk(node).files.read(inode, offset, bytes);
         let bits = read.len() as u64 * 8;
@@ -465,8 +482,9 @@ impl Kernel {
         let due_ns = self.now_ns.saturating_add(crate::world::duration_ns(takes));
         let disk = self.disk(node);
         let mark = disk.files.mark(opened.inode);
+        let plain = disk.files.path_of(opened.inode).unwrap_or_default();
         disk.syncing.push(Syncing { due_ns, mark, number, fails });
-        Begun { takes, result: if fails { Err(failed(&path, "a sync")) } else { Ok(()) } }
+        Begun { takes, result: if fails { Err(failed(&plain, "a sync")) } else { Ok(()) } }
     }
 
     /// Nobody could tell when exactly it comes about.
@@ -557,6 +575,8 @@ impl Kernel {
         let disk = self.disk(node);
         disk.opened.clear();
         disk.syncing.clear();
+        // Numbered in each boot anew.
+        disk.look_ups.clear();
     }
 
     /// All that is on a node's disk is gone, synced or not; the node needn't be down. What it has open it can't use any more.

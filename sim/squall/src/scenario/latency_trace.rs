@@ -55,7 +55,10 @@ impl Reader {
                 return None;
             }
         };
-        let digest = Digest(xxhash_rust::xxh3::xxh3_128(&bytes));
+        // However its lines end, as a scenario's.
+        let lines: Vec<&[u8]> =
+            bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+        let digest = Digest(xxhash_rust::xxh3::xxh3_128(&lines.join(&b'\n')));
         let latency = match String::from_utf8(bytes) {
             Ok(text) => self.recorded(&path, &text),
             Err(error) => {
@@ -208,4 +211,46 @@ fn entries(text: &str) -> Result<Vec<(Duration, Duration)>, BadEntry> {
         ));
     }
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a recording is made of, and what isn't part of one.
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("at,latency\n".to_string()),
+            (0u64..5_000, 0u64..500).prop_map(|(at, latency)| format!("{at}ms,{latency}ms\n")),
+            proptest::sample::select(vec![
+                "\n",
+                "\r\n",
+                ",",
+                " ",
+                "0s",
+                "\u{feff}",
+                "9999999h",
+                "ä",
+                "\"",
+                "-1s",
+                "1e9s,0s\n"
+            ])
+            .prop_map(str::to_string),
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        /// Whatever a file holds, it is a recording that can be replayed, or there is a mistake that lies in it.
+        #[test]
+        fn every_text_is_a_recording_or_has_a_mistake(pieces in proptest::collection::vec(piece(), 0..12), whole in any::<bool>()) {
+            let text = format!("{}{}", if whole { "at,latency\n0s,1ms\n" } else { "" }, pieces.concat());
+            match entries(&text) {
+                Ok(entries) => prop_assert!(Latency::trace(entries).compile().is_ok(), "{text:?}"),
+                Err(bad) => prop_assert!(text.get(bad.span.clone()).is_some(), "{:?} of {text:?}: {}", bad.span, bad.message),
+            }
+        }
+    }
 }

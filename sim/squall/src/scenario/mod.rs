@@ -477,7 +477,7 @@ fn read(reader: &mut Reader, path: &Path, text: &str, programs: &[Program], set:
     }
     let goals = goals_of(reader, &settings, program, programs, &world);
     check_roles(reader, &settings, &world);
-    check_names(reader, &settings, &node_names);
+    check_names(reader, &settings, &world, &node_names);
     settings.check_queues(reader, world.limits_bandwidth());
     check_budgets(reader, &settings, &world, &node_names, &top.key_span("program"));
     check_times(reader, &settings, world);
@@ -627,7 +627,7 @@ fn check_roles(reader: &mut Reader, settings: &Settings, world: &World) {
 }
 
 /// Every name and pattern must be that of a node, and no node in two groups.
-fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) {
+fn check_names(reader: &mut Reader, settings: &Settings, world: &World, node_names: &[String]) {
     let is_there = |reader: &mut Reader, what: &str, place: &NamePlace| {
         if node_names.iter().any(|name| matches(&place.name, name)) {
             return;
@@ -661,7 +661,11 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for DiskSettings { node, .. } in &settings.disks {
         is_there(reader, "the disk", node);
     }
-    for RuleSettings { from, to, span, .. } in &settings.rules {
+    for RuleSettings { from, to, span, rule, .. } in &settings.rules {
+        if world.rules().iter().any(|other| other.address() == rule.address()) {
+            let message = format!("the program itself has the rule {:?}", rule.address());
+            reader.note(Draft::new(span.clone(), message).label("again here").help("give this one a name of its own"));
+        }
         is_there(reader, "the rule", from);
         is_there(reader, "the rule", to);
         let named = |place: &NamePlace| node_names.iter().filter(|name| matches(&place.name, name)).collect::<Vec<_>>();
@@ -678,7 +682,23 @@ fn check_names(reader: &mut Reader, settings: &Settings, node_names: &[String]) 
     for place in settings.heal.iter().flat_map(|heal| heal.core.iter().flatten()) {
         is_there(reader, "the heal", place);
     }
+    for LinkSettings { from, to, .. } in &settings.links {
+        let named = |place: &NamePlace| node_names.iter().filter(|name| matches(&place.name, name)).collect::<Vec<_>>();
+        if let ([one], [other]) = (&named(from)[..], &named(to)[..])
+            && one == other
+        {
+            let message =
+                format!("a link has two ends, and this one is from {one} to itself: that is what [loopback] is about");
+            reader.note(Draft::new(to.span.clone(), message).label("the same node"));
+        }
+    }
     for fault in &settings.faults {
+        if let Some(name) = fault.fault().name()
+            && world.faults().iter().any(|other| other.name() == Some(name))
+        {
+            let message = format!("the program itself has a fault named {name:?}");
+            reader.note(Draft::new(fault.span(), message).label("again here").help("give this one another name"));
+        }
         for name in settings.faults.iter().filter_map(|other| other.fault().name()) {
             if let Some(draft) = fault.shares_address(name, node_names) {
                 reader.note(draft);
@@ -714,7 +734,9 @@ fn check_budgets(
     let faults = world.faults().iter().chain(settings.faults.iter().map(|fault| fault.fault()));
     let budgets = world.budgets().iter().chain(settings.budgets.iter().map(|budget| &budget.budget));
     let (faults, budgets): (Vec<Fault>, Vec<Budget>) = (faults.cloned().collect(), budgets.cloned().collect());
-    let Err(exceeded) = budget::check(&budgets, &faults, node_names) else { return };
+    let Err(exceeded) = budget::check(&budgets, &faults, settings.heal.as_ref().map(|heal| heal.at), node_names) else {
+        return;
+    };
     let of_file = |index: usize, of_program: usize| index.checked_sub(of_program);
     let fault = of_file(exceeded.fault, world.faults().len()).map(|index| settings.faults[index].span());
     let budget = of_file(exceeded.budget, world.budgets().len()).map(|index| settings.budgets[index].span.clone());

@@ -47,8 +47,7 @@ pub(super) fn read_rules(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<RuleS
     for (table, span) in reader.tables(top, "rule") {
         let fields = reader.fields(table, span.clone(), "[[rule]]", &KEYS);
         let Some(read) = read_rule(reader, &fields, &mut names, span) else { continue };
-        let address = |rule: &Rule| rule.name().map_or_else(|| rule.sentence(), str::to_string);
-        if let Some(first) = rules.iter().find(|other| address(&other.rule) == address(&read.rule)) {
+        if let Some(first) = rules.iter().find(|other| other.rule.address() == read.rule.address()) {
             let message = "two rules say the same, and so would have the same address";
             let mistake =
                 Draft::new(read.span.clone(), message).label("again here").also(first.span.clone(), "first here");

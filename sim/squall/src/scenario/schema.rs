@@ -276,6 +276,7 @@ fn weather() -> Vec<(&'static str, Value)> {
     let mut weather = vec![
         ("latency", of("latency", "How long a message travels.")),
         ("loss", of("share", "The share of the messages that are lost.")),
+        ("reorder", of("share", "The share that takes the latency twice, so that others overtake it.")),
         ("duplicate", of("share", "The share that arrives twice.")),
         ("duplicate_latency", of("latency", "How long copies travel; else as the messages.")),
         ("corruption", of("share", "The share that arrives with a bit flipped.")),

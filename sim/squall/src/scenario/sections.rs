@@ -72,6 +72,7 @@ pub(super) struct CountSetting {
 pub(super) struct Weather {
     latency: Option<Latency>,
     loss: Option<Ratio>,
+    reorder: Option<Ratio>,
     duplicate: Option<Ratio>,
     duplicate_latency: Option<Latency>,
     corruption: Option<Ratio>,
@@ -314,13 +315,14 @@ fn read_disks(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<DiskSettings> {
 }
 
 impl Weather {
-    pub(super) const KEYS: [&str; 8] =
-        ["latency", "loss", "duplicate", "duplicate_latency", "corruption", "bursts", "bandwidth", "queue"];
+    pub(super) const KEYS: [&str; 9] =
+        ["latency", "loss", "reorder", "duplicate", "duplicate_latency", "corruption", "bursts", "bandwidth", "queue"];
 
     pub(super) fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
         Weather {
             latency: fields.get("latency").and_then(|value| reader.latency("latency", value)),
             loss: fields.get("loss").and_then(|value| reader.share("loss", value)),
+            reorder: fields.get("reorder").and_then(|value| reader.share("reorder", value)),
             duplicate: fields.get("duplicate").and_then(|value| reader.share("duplicate", value)),
             duplicate_latency: fields
                 .get("duplicate_latency")
@@ -337,6 +339,9 @@ impl Weather {
         }
         if let Some(loss) = self.loss {
             link.loss(loss);
+        }
+        if let Some(reorder) = self.reorder {
+            link.reorder(reorder);
         }
         if let Some(duplicate) = self.duplicate {
             link.duplicate(duplicate);
