@@ -465,7 +465,7 @@ const WRONG: &[Case] = &[
         "",
     ),
     ("[network]\nbursts = { good = 1, bad = \"1s\" }", "`good`", "1", ""),
-    ("[network]\nreorder = 5", "`reorder`: expected a share", "5", "did you mean"),
+    ("[network]\nreorder = 5", "`reorder`: expected a share", "5", ""),
     ("[network]\nreorder = \"101%\"", "at most 100%", "\"101%\"", ""),
     ("[network]\nduplicate_latency = 5", "`duplicate_latency`: expected a duration", "5", "did you mean `\"5ms\"`?"),
     ("[network]\nduplicate_latency = true", "`duplicate_latency`: expected a latency such as", "true", ""),

@@ -307,7 +307,8 @@ fn read_fault(
     if together.is_some_and(|together| together == Some(true)) {
         fault = fault.together();
     }
-    if let [[NamePlace { name, .. }]] = groups.iter().map(Vec::as_slice).collect::<Vec<_>>()[..]
+    if kind.is_of_nodes()
+        && let [[NamePlace { name, .. }]] = groups.iter().map(Vec::as_slice).collect::<Vec<_>>()[..]
         && let Some(key) = ["stagger", "together"].into_iter().find(|key| get(key).is_some())
         && !name.contains('*')
     {
