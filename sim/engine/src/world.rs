@@ -707,7 +707,6 @@ impl World {
     }
 
     /// The rules so far.
-    #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
