@@ -380,6 +380,7 @@ impl Kernel {
     }
 
     /// Does one act.
+    #[cold]
     pub(crate) fn perform(&mut self, act: Act) {
         match act {
             Act::Begin(planned) => match self.why_unreached(&planned) {

@@ -87,6 +87,7 @@ impl Kernel {
     }
 
     /// Ends all slowness of a node: who waits for the processor is polled now.
+    #[cold]
     pub(crate) fn end_slowness(&mut self, id: NodeId) {
         let Some(processor) = self.processors.remove(&id) else { return };
         for task in processor.queue {
@@ -101,6 +102,7 @@ impl Kernel {
     }
 
     /// A node's tasks are gone with it.
+    #[cold]
     pub(super) fn clear_processor(&mut self, id: NodeId) {
         if let Some(processor) = self.processors.get_mut(&id) {
             processor.queue.clear();
@@ -114,6 +116,7 @@ impl Kernel {
     }
 
     /// Whether the running task is polled now. Otherwise it waits for its turn.
+    #[cold]
     fn is_served(&mut self) -> bool {
         let id = self.current.node;
         let task = TaskRef { slot: self.current.slot, generation: self.current.generation };
@@ -131,6 +134,7 @@ impl Kernel {
     }
 
     /// Who is first has the processor, if nobody has it.
+    #[cold]
     pub(super) fn serve_first(&mut self, id: NodeId) {
         let stands_still = self.stands_still(id);
         let Kernel { processors, tasks, .. } = self;
@@ -156,6 +160,7 @@ impl Kernel {
     }
 
     /// A node begins to stand still: who has the processor gets the rest of its time afterwards.
+    #[cold]
     pub(super) fn pause_processor(&mut self, id: NodeId) {
         let now_ns = self.now_ns;
         if let Some(processor) = self.processors.get_mut(&id)
@@ -166,6 +171,7 @@ impl Kernel {
     }
 
     /// The time of a poll is over, if nothing has come in between.
+    #[cold]
     pub(crate) fn served(&mut self, id: NodeId) {
         let now_ns = self.now_ns;
         let Some(processor) = self.processors.get_mut(&id).filter(|one| one.served_at_ns == Some(now_ns)) else {
