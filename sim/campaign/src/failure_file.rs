@@ -556,15 +556,7 @@ impl Entry {
             let whose = if of_disk { "operation" } else { "message" };
             return Err(format!("has a fingerprint of zeros, which is no {whose}'s"));
         }
-        let happens = matches!(
-            self.kind,
-            SiteKind::Loss
-                | SiteKind::Fault
-                | SiteKind::Point
-                | SiteKind::Operation
-                | SiteKind::DiskFailure
-                | SiteKind::Buggify
-        );
+        let happens = self.kind.is_yes_or_no();
         if happens && self.value > 1 {
             return Err(format!("has the value {}: expected 1 (it happens) or 0 (it doesn't)", self.value));
         }
@@ -841,15 +833,7 @@ value = "18446744073709551615"
         ) {
             let entry = |(kind, flow, fingerprint, value, says): (usize, u64, u64, u64, String)| {
                 let kind = SiteKind::ALL[kind];
-                let happens = matches!(
-                    kind,
-                    SiteKind::Loss
-                | SiteKind::Fault
-                | SiteKind::Point
-                | SiteKind::Operation
-                | SiteKind::DiskFailure
-                | SiteKind::Buggify
-                );
+                let happens = kind.is_yes_or_no();
                 let value = if happens { value % 2 } else { value };
                 Entry { says, kind, flow: FlowId(flow), number: 1, fingerprint, value }
             };

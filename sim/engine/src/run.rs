@@ -134,10 +134,13 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         programs_code(|| build(&mut world))?;
         world.check_heal()?;
         world.check_queues()?;
-        let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
-        let healed_at = world.heal.as_ref().map(|heal| heal.at);
-        let within = crate::budget::check(&world.budgets, &world.faults, healed_at, &node_names);
-        within.map_err(|exceeded| exceeded.message)?;
+        // Most worlds have none, and names to copy.
+        if !world.budgets.is_empty() {
+            let node_names: Vec<String> = world.node_names().map(str::to_string).collect();
+            let healed_at = world.heal.as_ref().map(|heal| heal.at);
+            let within = crate::budget::check(&world.budgets, &world.faults, healed_at, &node_names);
+            within.map_err(|exceeded| exceeded.message)?;
+        }
         let swarm = world.is_swarm.then(|| Swarm::of_seed(plan.seed));
         let swarmed = swarm.map_or_else(Vec::new, |swarm| crate::swarm::shape(&mut world, &swarm));
         let World {

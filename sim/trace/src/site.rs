@@ -74,6 +74,13 @@ impl SiteKind {
         SiteKind::Knob,
     ];
 
+    /// Whether its values are 1, it happens, and 0, it doesn't.
+    #[must_use]
+    pub fn is_yes_or_no(self) -> bool {
+        use SiteKind::{Buggify, DiskFailure, Fault, Loss, Operation, Point};
+        matches!(self, Loss | Fault | Point | Operation | DiskFailure | Buggify)
+    }
+
     /// The index into a table by kind.
     #[must_use]
     pub fn index(self) -> usize {
