@@ -134,10 +134,15 @@ impl Kernel {
         }
     }
 
-    /// Whether a sleep's instant on the run's time may have changed since it was last asked about.
+    /// Whether nothing has been wrong with any node's clock so far.
     #[inline]
+    pub(crate) fn all_clocks_run_true(&self) -> bool {
+        self.clocks.is_empty()
+    }
+
+    /// Whether a sleep's instant on the run's time may have changed since it was last asked about.
     pub(crate) fn has_own_clock(&self) -> bool {
-        !self.clocks.is_empty() && self.own_clock().is_some()
+        self.own_clock().is_some()
     }
 
     /// By how much the running node's wall clock is wrong beyond its monotonic one.

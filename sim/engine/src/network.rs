@@ -687,7 +687,14 @@ impl Network {
         index
     }
 
+    #[inline]
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
+        let all_links_alike = self.rules_of_world == 1 && self.changed.is_empty() && self.rules_on_messages.is_empty();
+        if all_links_alike { self.weather_made_of([0; 9], false) } else { self.weather_by_rules(from, to, nodes) }
+    }
+
+    #[cold]
+    fn weather_by_rules(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let nodes_at = (from, to);
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
         let mut made_of = [0usize; 9];
@@ -728,6 +735,11 @@ impl Network {
             }
         }
         let has_rules = self.rules_on_messages.concern(from, to);
+        self.weather_made_of(made_of, has_rules)
+    }
+
+    /// The weather for which these rules say what it is like: latency, loss and so on.
+    fn weather_made_of(&mut self, made_of: [usize; 9], has_rules: bool) -> u32 {
         let is_that = |weather: &Weather| weather.made_of == made_of && weather.has_rules == has_rules;
         if let Some(index) = self.weathers.iter().position(is_that) {
             return index as u32;

@@ -463,6 +463,10 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether one of them may concern what one node sends to another, by their names.
     pub(crate) fn concern(&self, from: &str, to: &str) -> bool {
         self.all.iter().any(|running| running.rule.is_between(from, to))

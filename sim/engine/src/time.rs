@@ -264,6 +264,19 @@ impl Sleep {
         }
     }
 
+    /// When it is over on the run's time, and no timer that it may have been given for another one: a clock that ran otherwise meanwhile shows
+    /// the deadline at another time than was thought.
+    #[cold]
+    fn ask_own_clock(&mut self, kernel: &mut kernel::Kernel) -> u64 {
+        if kernel.has_own_clock()
+            && let Some(timer) = self.timer.take()
+        {
+            kernel.stop_timer(timer);
+        }
+        let deadline_ns = self.deadline.run_ns();
+        if self.is_of_run { deadline_ns } else { kernel.shows_at_ns(deadline_ns) }
+    }
+
     fn stop(&mut self) {
         if let Some(timer) = self.timer.take() {
             let _ = kernel::try_with(|kernel| kernel.stop_timer(timer));
@@ -280,18 +293,12 @@ impl Future for Sleep {
         let deadline_ns = this.deadline.run_ns();
         let other = kernel::other_waker(context);
         kernel::with("squall::time::sleep", |kernel| {
-            let due_ns = if this.is_of_run { deadline_ns } else { kernel.shows_at_ns(deadline_ns) };
+            let due_ns = if kernel.all_clocks_run_true() { deadline_ns } else { this.ask_own_clock(kernel) };
             if kernel.now_ns >= due_ns {
                 if let Some(timer) = this.timer.take() {
                     kernel.stop_timer(timer);
                 }
                 return Poll::Ready(());
-            }
-            // A clock that ran otherwise meanwhile shows the deadline at another time than was thought.
-            if kernel.has_own_clock()
-                && let Some(timer) = this.timer.take()
-            {
-                kernel.stop_timer(timer);
             }
             let wake = kernel.wake_ref(other);
             match this.timer {
