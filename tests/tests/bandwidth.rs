@@ -145,6 +145,37 @@ fn other_links_know_nothing_of_it() {
     );
 }
 
+/// A queue that can't fill up, as its sender has all the bandwidth there is, is a mistake of the world.
+#[test]
+fn a_queue_in_which_nothing_waits_is_refused() {
+    for (more, whose) in [
+        (
+            (|world: &mut World| {
+                world.uplink("a").queue_bytes(1_000);
+                world.link_one_way("b", "a").bandwidth_bits_per_second(1);
+            }) as fn(&mut World),
+            "the uplink of a",
+        ),
+        (
+            |world| {
+                world.link_one_way("a", "b").queue_bytes(1_000);
+                world.uplink("b").bandwidth_bits_per_second(1);
+            },
+            "the links from a to b",
+        ),
+    ] {
+        let called = std::panic::catch_unwind(|| {
+            run(move |world| {
+                sends(world, "a", &[(0, 3)]);
+                sink(world, "b");
+                more(world);
+            })
+        });
+        let text = called.expect_err("refused").downcast_ref::<String>().cloned().expect("a text");
+        assert!(text.contains(&format!("the queue of {whose} is limited, but nothing ever waits there")), "{text}");
+    }
+}
+
 /// Exactly as much as is said may wait, beside what is being sent; a byte more is dropped, at the tail.
 #[test]
 fn a_full_queue_drops_its_tail() {

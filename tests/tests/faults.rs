@@ -846,6 +846,31 @@ fn a_crash_comes_at_a_point_of_the_code() {
     assert_eq!(told, ["the crash of counter at the point \"beside a number\""]);
 }
 
+/// A fault that comes several times and has a name is one flow: no single time of it is said as if it were that of all.
+#[test]
+fn a_named_fault_that_comes_again_is_said_without_one_time() {
+    let said = |name: Option<&'static str>, times: u32| -> Vec<String> {
+        let outcome = run(move |world| {
+            world.client("a", || sleep(100.ms()));
+            let mut fault = pause("a").at(10.ms()).lasts(1.ms());
+            if times > 1 {
+                fault = fault.every(20.ms()).times(times);
+            }
+            world.fault(match name {
+                Some(name) => fault.named(name),
+                None => fault,
+            });
+        });
+        outcome.perturbations.iter().map(|one| one.sentence(&outcome.names)).collect()
+    };
+    assert_eq!(said(Some("nap"), 1), ["nap (the pause of a at 10 ms, for 1 ms) happens"]);
+    assert_eq!(said(None, 2), ["the pause of a at 10 ms happens", "the pause of a at 30 ms happens"]);
+    let again = said(Some("nap"), 3);
+    assert_eq!(again.len(), 3);
+    let name = "nap (the pause of a, for 1 ms)";
+    assert!(again.iter().all(|said| said.starts_with(name) && !said.contains("10 ms")), "{again:?}");
+}
+
 /// A tenth of all times, in each boot anew, and none once the storm is over.
 #[test]
 fn crashes_at_points_come_as_often_as_they_are_to() {

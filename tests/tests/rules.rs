@@ -323,6 +323,16 @@ fn what_a_rule_does_is_a_decision() {
     }
 }
 
+/// A sweep may begin at no share at all: the rule is there, and does nothing.
+#[test]
+fn a_rule_for_no_share_does_nothing() {
+    let (messages, outcome) = talk(|world| world.rule(rule::drop("a", "b").share(Ratio::ZERO)));
+    let (all, without) = talk(|_| {});
+    assert_eq!(messages, all);
+    assert_eq!((outcome.digest, outcome.perturbations.len()), (without.digest, 0));
+    assert!(outcome.unreached_faults.is_empty(), "{:?}", outcome.unreached_faults);
+}
+
 /// A share is drawn message by message: as many as it says, independent of the weather and of another rule's.
 #[test]
 fn a_share_of_the_messages_is_drawn() {
@@ -481,14 +491,13 @@ fn impossible_rules_are_refused() {
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
     };
     type Makes = fn() -> Rule;
-    let cases: [(Makes, &str); 11] = [
+    let cases: [(Makes, &str); 10] = [
         (|| rule::drop("a", "c"), "names \"c\", but the nodes are a, b"),
         (|| rule::drop("a", "a"), "names one node alone"),
         (|| rule::drop("b", "a"), "there are two rules"),
         (|| rule::hold("a", "b").named("taken"), "there are two rules \"taken\""),
         (|| rule::hold("a", "b").lasts(Duration::ZERO), "lasts no time"),
         (|| rule::drop("a", "b").times(0), "from 1 on"),
-        (|| rule::drop("a", "b").share(Ratio::ZERO), "no share"),
         (|| rule::pass("a", "b").share(Ratio::new(1, 2)), "leave out `share`"),
         (|| rule::drop("a", "b").calls().tag(1), "only datagrams have a tag"),
         (|| rule::drop("a", "b").datagrams().method("Put"), "datagrams are of no method"),

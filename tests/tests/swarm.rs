@@ -229,6 +229,173 @@ fn the_rates_of_every_class_are_scaled() {
     }
 }
 
+/// What is counted of the runs of a world with some exponent: how often something came, of how many times that it could.
+type Counted = BTreeMap<Option<i8>, (f64, f64)>;
+
+/// Runs a swarm, and counts by the exponent of a class.
+fn count(
+    class: FaultClass,
+    seeds: u64,
+    world: impl Fn(&mut World) + Send + Sync + 'static,
+    of_run: impl Fn(&Outcome) -> (usize, usize),
+) -> Counted {
+    let simulation = Simulation::new(move |described: &mut World| {
+        world(described);
+        described.swarm(true);
+    });
+    let mut counted = Counted::new();
+    for seed in 0..seeds {
+        let (came, of) = of_run(&simulation.run_plan(&plan(seed), Record::Full));
+        let entry = counted.entry(Swarm::of_seed(Seed(seed)).of(class).exponent).or_default();
+        *entry = (entry.0 + came as f64, entry.1 + of as f64);
+    }
+    assert_eq!(counted.len(), 6, "each exponent, and none");
+    counted
+}
+
+fn of_kind(outcome: &Outcome, kind: SiteKind) -> usize {
+    outcome.perturbations.iter().filter(|one| one.site.kind == kind).count()
+}
+
+/// Each count is within four and a half deviations of a binomial distribution, `spread` times as wide.
+fn assert_shares(counted: &Counted, what: &str, spread: f64, share: impl Fn(Option<i8>) -> f64) {
+    for (exponent, (came, of)) in counted {
+        let share = share(*exponent);
+        let deviation = (of * share * (1.0 - share)).sqrt() * spread;
+        assert!((came - of * share).abs() <= 4.5 * deviation, "{what} {exponent:?}: {came} of {of}, not {share}");
+    }
+}
+
+fn scaled(share: f64, exponent: Option<i8>) -> f64 {
+    exponent.map_or(0.0, |exponent| (share * f64::from(exponent).exp2()).min(1.0))
+}
+
+/// A burst lasts longer or less long, and so more or less of all time is bad. What is lost comes in clumps: of exponential good and bad times g and b the
+/// share of bad time has the variance 2 g² b² / ((g + b)³ T), which is as if each burst were a few tosses of a coin.
+#[test]
+fn the_lengths_of_bursts_are_scaled() {
+    let world = |world: &mut World| {
+        world.node("to", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            while endpoint.recv_from(1, &mut [0; 8]).await.is_ok() {}
+        });
+        world.client("from", || async {
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            for _ in 0..2_000 {
+                endpoint.send_to("to:80", 1, &[7]).await.unwrap();
+                sleep(1.ms()).await;
+            }
+        });
+        world.network().bursts(Bursts::new(20.ms(), 2.ms()));
+    };
+    let lost = |outcome: &Outcome| (outcome.messages.lost as usize, outcome.messages.sent as usize);
+    let counted = count(FaultClass::Bursts, 120, world, lost);
+    for (exponent, (lost, of)) in counted {
+        let Some(exponent) = exponent else {
+            assert_eq!(lost, 0.0);
+            continue;
+        };
+        // In milliseconds, and a message each.
+        let (good, bad) = (20.0, 2.0 * f64::from(exponent).exp2());
+        let (share, both) = (bad / (good + bad), good + bad);
+        let clumped = 2.0 * (good * bad).powi(2) / (both.powi(3) * of);
+        let deviation = (clumped + share * (1.0 - share) / of).sqrt();
+        assert!((lost / of - share).abs() <= 4.5 * deviation, "{exponent}: {lost} of {of}, not {share}");
+    }
+}
+
+/// Eight knobs are at another value than their default in an eighth of the runs each, by the exponent more or less often.
+#[test]
+fn the_share_of_changed_knobs_is_scaled() {
+    let world = |world: &mut World| {
+        world.client("a", || async {
+            let _ = (squall::knob!("swarmed 1", 1, [2]), squall::knob!("swarmed 2", 1, [2, 3]));
+            let _ = (squall::knob!("swarmed 3", 1, [2]), squall::knob!("swarmed 4", 1, [2, 3]));
+            let _ = (squall::knob!("swarmed 5", 1, [2]), squall::knob!("swarmed 6", 1, [2, 3]));
+            let _ = (squall::knob!("swarmed 7", 1, [2]), squall::knob!("swarmed 8", 1, [2, 3]));
+        });
+        world.buggify().knobs(Ratio::new(1, 8));
+    };
+    let counted = count(FaultClass::Knob, 600, world, |outcome| (of_kind(outcome, SiteKind::Knob), 8));
+    assert_shares(&counted, "knobs", 1.0, |exponent| scaled(0.125, exponent));
+}
+
+/// A node crashes at one pass of a point in twenty, by the exponent of crashes more or less often.
+#[test]
+fn the_share_of_crashes_at_points_is_scaled() {
+    let world = |world: &mut World| {
+        world.node("a", || async {
+            loop {
+                publish("passed", ());
+                squall::point!("swarmed");
+                sleep(1.ms()).await;
+            }
+        });
+        world.client("ends", || sleep(300.ms()));
+        world.fault(crash("a").at_point("swarmed", percent(5)).restart_after(1.us()));
+    };
+    let counted = count(FaultClass::Crash, 120, world, |outcome| {
+        (of_kind(outcome, SiteKind::Point), facts(outcome, "passed").len())
+    });
+    assert_shares(&counted, "crashes", 1.0, |exponent| scaled(0.05, exponent));
+}
+
+/// A crash loses one write in ten of those that weren't synced, and tears one in twenty of the others, by the exponent of lost writes more or less.
+#[test]
+fn the_share_of_lost_writes_is_scaled() {
+    let world = |world: &mut World| {
+        world.client("a", || async {
+            let Ok(file) = squall::fs::File::options().write(true).create_new(true).open("/file").await else { return };
+            squall::fs::File::open("/").await.unwrap().sync_all().await.unwrap();
+            for place in 0..200 {
+                file.write_all_at(&[7; 1_536], place * 1_536).await.unwrap();
+            }
+            publish("written", ());
+            std::future::pending::<()>().await;
+        });
+        world.fault(crash("a").at(500.ms()).restart_after(1.us()));
+        world.end_at(1.secs());
+        world.storage().crash_loss(percent(10)).torn(percent(5));
+    };
+    // Runs without a crash say nothing.
+    let crashed =
+        |outcome: &Outcome| outcome.trace.as_ref().unwrap().events.iter().any(|one| one.kind == EventKind::Crash);
+    let losses = |outcome: &Outcome, is_it: fn(u64) -> bool| {
+        let losses =
+            outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::DiskCrash && is_it(one.value));
+        (losses.count(), if crashed(outcome) { 200 } else { 0 })
+    };
+    let lost = count(FaultClass::DiskCrash, 200, world, move |outcome| losses(outcome, |sectors| sectors == 3));
+    assert_shares(&lost, "lost", 1.0, |exponent| scaled(0.1, exponent));
+    let torn = count(FaultClass::DiskCrash, 200, world, move |outcome| losses(outcome, |sectors| sectors < 3));
+    assert_shares(&torn, "torn", 1.0, |exponent| (1.0 - scaled(0.1, exponent)) * scaled(0.05, exponent));
+}
+
+/// What a swarm leaves out is left out for every strategy, also for the one that chooses the worst.
+#[test]
+fn the_worst_crash_loses_nothing_where_lost_writes_are_left_out() {
+    let simulation = Simulation::new(|world: &mut World| {
+        world.client("a", || async {
+            if squall::fs::write("/file", "text").await.is_ok() {
+                sleep(100.ms()).await;
+            }
+        });
+        world.fault(crash("a").at(50.ms()).restart_after(1.us()));
+        world.swarm(true);
+    });
+    let (mut lost, mut kept) = (0, 0);
+    for seed in 0..200 {
+        let worst = Plan { strategy: StrategyChoice::WorstCrash, ..plan(seed) };
+        let outcome = simulation.run_plan(&worst, Record::Full);
+        let crashed = outcome.trace.as_ref().unwrap().events.iter().any(|one| one.kind == EventKind::Crash);
+        let loses = of_kind(&outcome, SiteKind::DiskCrash) > 0;
+        let is_on = Swarm::of_seed(Seed(seed)).of(FaultClass::DiskCrash).exponent.is_some();
+        assert_eq!(loses, crashed && is_on, "seed {seed}");
+        (lost, kept) = (lost + u32::from(loses), kept + u32::from(crashed && !is_on));
+    }
+    assert!(lost > 5 && kept > 5, "{lost} and {kept}");
+}
+
 /// Half of the planned faults of a class with exponent -1 come, a quarter with -2, and all of those of the others.
 #[test]
 fn planned_faults_are_thinned() {

@@ -466,11 +466,6 @@ impl Fault {
                     .to_string(),
             );
         }
-        if let Some((point, share)) = &self.point
-            && share.threshold().is_never()
-        {
-            return Err(format!("a crash at the point {point:?} in no share of all times never comes"));
-        }
         if self.is_swizzle() {
             if self.lasts.is_none() {
                 return Err(

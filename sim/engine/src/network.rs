@@ -1933,6 +1933,23 @@ impl Kernel {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
+
+    /// Weather that comes again and again takes no more memory than the first time, and each time ends by itself.
+    #[test]
+    fn weather_that_comes_again_is_one_rule() {
+        let links = vec![LinkRule { loss: Some(Ratio::ONE), ..LinkRule::default() }];
+        let mut network = Network::new(LinkRule::default(), links, Vec::new(), None);
+        let slow = |ms| LinkRule { latency: Some(Latency::fixed(Duration::from_millis(ms))), ..LinkRule::default() };
+        for round in 0..1_000 {
+            let (first, second) = (network.start_weather(slow(1), &[]), network.start_weather(slow(2), &[]));
+            let again = network.start_weather(slow(1), &[]);
+            assert!(network.end_weather(first, &[]) && !network.end_weather(first, &[]));
+            assert_eq!(network.changed.len(), 2, "round {round}");
+            assert!(network.end_weather(second, &[]) && network.end_weather(again, &[]));
+        }
+        assert_eq!((network.rules.len(), network.tables.len(), network.changed.len()), (4, 4, 0));
+    }
 
     proptest! {
         /// Mail of each tag is received in the order of its arrival, whatever else waits, and by several waiters too.

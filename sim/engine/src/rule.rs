@@ -331,7 +331,7 @@ impl Rule {
         self
     }
 
-    /// Only that share of the messages that fit; which ones is drawn.
+    /// Only that share of the messages that fit; which ones is drawn. A share of zero is none of them, from which a sweep may begin.
     pub fn share(mut self, share: Ratio) -> Rule {
         self.share = share;
         self
@@ -348,9 +348,6 @@ impl Rule {
         }
         if self.times == Some(0) {
             return wrong("a rule for 0 messages concerns none: `times` is from 1 on");
-        }
-        if self.share.threshold().is_never() {
-            return wrong("a rule for no share of all messages concerns none");
         }
         if self.tag.is_some()
             && (self.method.is_some() || self.messages.is_some_and(|only| only != Messages::Datagrams))

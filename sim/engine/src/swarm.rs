@@ -98,7 +98,7 @@ pub(crate) fn shape_fault(fault: &mut Fault, swarm: &Swarm) {
     if let (Some((_, share)), Swarmed { exponent: Some(exponent), .. }) =
         (&mut fault.point, swarm.of(FaultClass::Crash))
     {
-        // In no share of all times it would be no fault.
+        // What is on is on, however seldom it comes.
         let scaled = share.times_power_of_two(exponent);
         *share = if scaled.threshold().is_never() { *share } else { scaled };
     }

@@ -213,6 +213,11 @@ impl LinkRule {
         let LinkRule { from, to, both_ways, .. } = self;
         *self == LinkRule { from: from.clone(), to: to.clone(), both_ways: *both_ways, ..LinkRule::default() }
     }
+
+    /// Whether what a node sends may pass it.
+    fn is_of_sender(&self, node: &str) -> bool {
+        matches(&self.from, node) || self.both_ways && matches(&self.to, node)
+    }
 }
 
 /// Losses that come in bursts: the model of Gilbert ("Capacity of a burst-noise channel", BSTJ 39 (1960)) and Elliott ("Estimates of error
@@ -649,11 +654,20 @@ impl World {
         Loopback(&mut self.loopback)
     }
 
-    /// Whether anything that is said so far limits the bandwidth of some link or uplink, now or for a time.
+    /// Whether anything that is said so far limits the bandwidth of the node's uplink or of one of its links, now or for a time.
     #[must_use]
-    pub fn limits_bandwidth(&self) -> bool {
-        self.link_rules().any(|rule| rule.bandwidth_bits_per_second.is_some())
-            || self.uplinks.iter().any(|rule| rule.limits.bandwidth_bits_per_second.is_some())
+    pub fn limits_bandwidth_of(&self, node: &str) -> bool {
+        self.link_rules().any(|rule| rule.bandwidth_bits_per_second.is_some() && rule.is_of_sender(node))
+            || self
+                .uplinks
+                .iter()
+                .any(|rule| rule.limits.bandwidth_bits_per_second.is_some() && matches(&rule.node, node))
+    }
+
+    /// Whether anything that is said so far makes messages arrive twice, now or for a time.
+    #[must_use]
+    pub fn duplicates(&self) -> bool {
+        self.link_rules().filter_map(|rule| rule.duplicate).any(|share| !share.is_zero())
     }
 
     fn link_rules(&self) -> impl Iterator<Item = &LinkRule> {
@@ -665,15 +679,30 @@ impl World {
     }
 
     /// # Errors
-    /// In words, if a queue is limited and nothing ever waits.
+    /// In words, if a queue is limited in which nothing ever waits.
     pub(crate) fn check_queues(&self) -> Result<(), String> {
-        let of_uplinks = self.uplinks.iter().any(|rule| rule.limits.queue_bytes.is_some());
-        if !self.limits_bandwidth() && (of_uplinks || self.link_rules().any(|rule| rule.queue_bytes.is_some())) {
-            return Err(
-                "a queue is limited, but nothing ever waits: no link and no uplink has a limited bandwidth".to_string()
-            );
+        // A control task may limit bandwidths while the run goes on.
+        if self.nodes.iter().any(|node| node.control) {
+            return Ok(());
         }
-        Ok(())
+        let nothing_waits = |is_of_sender: &dyn Fn(&str) -> bool| {
+            !self.node_names().any(|node| is_of_sender(node) && self.limits_bandwidth_of(node))
+        };
+        let of_links = self
+            .link_rules()
+            .filter(|rule| rule.queue_bytes.is_some() && nothing_waits(&|node| rule.is_of_sender(node)))
+            .map(|rule| format!("the links from {} to {}", rule.from, rule.to));
+        let of_uplinks = self
+            .uplinks
+            .iter()
+            .filter(|rule| rule.limits.queue_bytes.is_some() && nothing_waits(&|node| matches(&rule.node, node)))
+            .map(|rule| format!("the uplink of {}", rule.node));
+        of_links.chain(of_uplinks).next().map_or(Ok(()), |whose| {
+            Err(format!(
+                "the queue of {whose} is limited, but nothing ever waits there: neither the sender's uplink nor one of its links has a \
+                 limited bandwidth"
+            ))
+        })
     }
 
     /// How every node's disk behaves, unless [`World::disk`] says otherwise.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::Draft;
 use super::reader::{Fields, Reader, Value, shortened};
-use super::sections::{GivenNames, NamePlace, Queues, Weather, read_ends, read_ways};
+use super::sections::{GivenNames, LinkSettings, NamePlace, Weather, read_ends, read_ways};
 use super::units::nearest;
 
 const NODE: &str = "the name of a node, or a pattern such as \"store-*\"";
@@ -25,7 +25,8 @@ pub(super) struct FaultSettings {
     /// Whether no node may be in two of them.
     is_partition: bool,
     span: Range<usize>,
-    pub queues: Queues,
+    /// The weather that it brings to a link.
+    pub link: Option<LinkSettings>,
 }
 
 impl FaultSettings {
@@ -94,12 +95,12 @@ struct OfKind {
     fault: Fault,
     groups: Vec<Vec<NamePlace>>,
     is_partition: bool,
-    queues: Queues,
+    link: Option<LinkSettings>,
 }
 
 impl OfKind {
     fn new(fault: Fault, groups: Vec<Vec<NamePlace>>) -> OfKind {
-        OfKind { fault, groups, is_partition: false, queues: Queues::default() }
+        OfKind { fault, groups, is_partition: false, link: None }
     }
 }
 
@@ -287,7 +288,7 @@ fn read_fault(
         .map(|value| reader.positive_duration("stagger", "it would come to all at once; leave it out for that", value));
     let together = get("together").map(|value| reader.boolean("together", value));
     let of_kind = (kind.read)(reader, &fields);
-    let ((at, at_span), OfKind { mut fault, groups, is_partition, queues }) = (at?, of_kind?);
+    let ((at, at_span), OfKind { mut fault, groups, is_partition, link }) = (at?, of_kind?);
     fault = fault.at(at);
     if let Some(name) = name {
         fault = fault.named(name);
@@ -322,7 +323,7 @@ fn read_fault(
         reader.note(Draft::new(place, format!("the fault can't be: {error}")).label("here"));
         return None;
     }
-    Some(FaultSettings { fault, at, at_span, groups, is_partition, span, queues })
+    Some(FaultSettings { fault, at, at_span, groups, is_partition, span, link })
 }
 
 /// A fault of nodes: `make` makes it of their names.
@@ -470,7 +471,8 @@ fn read_link(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
         true => fault::link(a, b, |link| weather.apply(link)),
         false => fault::link_one_way(a, b, |link| weather.apply(link)),
     };
-    Some(OfKind { queues: weather.queues, ..OfKind::new(fault, vec![vec![from], vec![to]]) })
+    let groups = vec![vec![from.clone()], vec![to.clone()]];
+    Some(OfKind { link: Some(LinkSettings { from, to, both_ways, weather }), ..OfKind::new(fault, groups) })
 }
 
 fn read_hold(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {

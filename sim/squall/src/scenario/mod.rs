@@ -478,7 +478,7 @@ fn read(reader: &mut Reader, path: &Path, text: &str, programs: &[Program], set:
     let goals = goals_of(reader, &settings, program, programs, &world);
     check_roles(reader, &settings, &world);
     check_names(reader, &settings, &world, &node_names);
-    settings.check_queues(reader, world.limits_bandwidth());
+    settings.check_effects(reader, &world, &node_names);
     check_budgets(reader, &settings, &world, &node_names, &top.key_span("program"));
     check_times(reader, &settings, world);
     if let Some((name, span)) = expect.clone() {

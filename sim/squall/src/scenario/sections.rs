@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use squall_engine::knob::{self, Fixed};
 use squall_engine::latency::Latency;
-use squall_engine::{AtMost, Budget, Buggify, Bursts, CAPACITY_BYTES_MAX, Disk, Link, World};
+use squall_engine::{AtMost, Budget, Buggify, Bursts, CAPACITY_BYTES_MAX, Disk, Link, World, matches};
 use squall_trace::Ratio;
 use toml::de::DeValue;
 use toml::value::Datetime;
@@ -75,9 +75,10 @@ pub(super) struct Weather {
     reorder: Option<Ratio>,
     duplicate: Option<Ratio>,
     duplicate_latency: Option<Latency>,
+    duplicate_latency_span: Option<Range<usize>>,
     corruption: Option<Ratio>,
     bursts: Option<Bursts>,
-    pub queues: Queues,
+    queues: Queues,
 }
 
 /// How fast something sends, and how much waits there, as far as it is said.
@@ -195,8 +196,16 @@ pub(super) struct BudgetSettings {
 pub(super) struct LinkSettings {
     pub from: NamePlace,
     pub to: NamePlace,
-    both_ways: bool,
-    weather: Weather,
+    pub both_ways: bool,
+    pub weather: Weather,
+}
+
+impl LinkSettings {
+    /// The patterns of those who send what passes it.
+    fn senders(&self) -> Vec<&str> {
+        let back = self.both_ways.then_some(self.to.name.as_str());
+        std::iter::once(self.from.name.as_str()).chain(back).collect()
+    }
 }
 
 /// How disks behave, as far as it is said.
@@ -327,6 +336,7 @@ impl Weather {
             duplicate_latency: fields
                 .get("duplicate_latency")
                 .and_then(|value| reader.latency("duplicate_latency", value)),
+            duplicate_latency_span: fields.get("duplicate_latency").map(Value::span),
             corruption: fields.get("corruption").and_then(|value| reader.share("corruption", value)),
             bursts: fields.get("bursts").and_then(|value| reader.bursts("bursts", value)),
             queues: Queues::read(reader, fields),
@@ -460,19 +470,38 @@ impl Settings {
         })
     }
 
-    /// A queue in which nothing ever waits is a mistake. `is_limited` says whether the program limits some bandwidth.
-    pub(super) fn check_queues(&self, reader: &mut Reader, is_limited: bool) {
-        let of_links = self.links.iter().map(|link| &link.weather.queues);
-        let of_uplinks = self.uplinks.iter().map(|uplink| &uplink.queues);
-        let of_faults = self.faults.iter().map(|fault| &fault.queues);
-        let all: Vec<&Queues> =
-            std::iter::once(&self.network.queues).chain(of_links).chain(of_uplinks).chain(of_faults).collect();
-        if is_limited || all.iter().any(|queues| queues.bandwidth_bits_per_second.is_some()) {
+    /// The weather that it tells of, each with the patterns of those who send what passes it.
+    fn weathers(&self) -> impl Iterator<Item = (Vec<&str>, &Weather)> {
+        let links = self.links.iter().chain(self.faults.iter().filter_map(|fault| fault.link.as_ref()));
+        std::iter::once((vec!["*"], &self.network)).chain(links.map(|link| (link.senders(), &link.weather)))
+    }
+
+    /// A queue in which nothing ever waits is a mistake, and so is the latency of copies that are never made.
+    pub(super) fn check_effects(&self, reader: &mut Reader, world: &World, node_names: &[String]) {
+        let of_uplinks = self.uplinks.iter().map(|uplink| (vec![uplink.node.name.as_str()], &uplink.queues));
+        let queues: Vec<(Vec<&str>, &Queues)> =
+            self.weathers().map(|(senders, weather)| (senders, &weather.queues)).chain(of_uplinks).collect();
+        let sends = |senders: &[&str], node: &str| senders.iter().any(|sender| matches(sender, node));
+        let is_limited = |node: &str| {
+            let in_file = |(senders, queues): &(Vec<&str>, &Queues)| {
+                queues.bandwidth_bits_per_second.is_some() && sends(senders, node)
+            };
+            world.limits_bandwidth_of(node) || queues.iter().any(in_file)
+        };
+        for (senders, queue) in &queues {
+            let Some(span) = &queue.queue_span else { continue };
+            if !node_names.iter().any(|node| sends(senders, node) && is_limited(node)) {
+                let message =
+                    "`queue`: nothing ever waits there, as no link and no uplink of the sender has a `bandwidth`";
+                reader.note(Draft::new(span.clone(), message).label("expected a bandwidth, here or elsewhere"));
+            }
+        }
+        if world.duplicates() || self.weathers().any(|(_, weather)| weather.duplicate.is_some()) {
             return;
         }
-        for span in all.into_iter().filter_map(|queues| queues.queue_span.clone()) {
-            let message = "`queue`: nothing ever waits, as no link and no uplink has a `bandwidth`";
-            reader.note(Draft::new(span, message).label("expected a bandwidth, here or elsewhere"));
+        for span in self.weathers().filter_map(|(_, weather)| weather.duplicate_latency_span.clone()) {
+            let message = "`duplicate_latency`: nothing arrives twice, as no link has a share of `duplicate`";
+            reader.note(Draft::new(span, message).label("expected `duplicate`, here or elsewhere"));
         }
     }
 
