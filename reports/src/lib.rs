@@ -4,6 +4,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`scene`] | a run as a picture has it: messages, and times at which something was wrong |
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
 //! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
@@ -16,6 +17,7 @@ pub mod github;
 pub mod junit;
 pub mod paint;
 pub mod printable;
+pub mod scene;
 pub mod timeline;
 pub mod weather;
 

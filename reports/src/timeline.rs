@@ -106,7 +106,7 @@ fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
 }
 
 /// The event that a failure points at: of those with its step, the one that is no log line.
-fn marked_event(trace: &Trace, failure: &Failure) -> Option<usize> {
+pub(crate) fn marked_event(trace: &Trace, failure: &Failure) -> Option<usize> {
     let is_log = |event: &Event<'_>| matches!(event.kind, EventKind::Log { .. });
     trace.events.iter().position(|event| event.step == failure.step && !is_log(event))
 }
@@ -233,8 +233,8 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
             let message = message_name(names, *flow, *number);
             format!(".. {} {message}{} is still under way", sender(names, *flow), copy_in_words(*copy))
         }
-        EventKind::Fault { what } => format!("fault: {what}"),
-        EventKind::Heal { what } => format!("heal: {what}"),
+        EventKind::Fault { what, .. } => format!("fault: {what}"),
+        EventKind::Heal { what, .. } => format!("heal: {what}"),
         EventKind::Disk { what, .. } => format!("disk: {what}"),
         EventKind::Publish { topic, value } => format!("publishes {topic}: {value}"),
         EventKind::Panic { message } => format!("panics: {message}"),

@@ -2,8 +2,8 @@
 
 use squall_reports::{Style, event_in_words, render_timeline};
 use squall_trace::{
-    Digest, Event, EventKind, Failure, FlowId, FlowInfo, FlowRole, LossReason, Names, NodeId, NodeInfo, OwnedEvent,
-    Plan, Seed, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
+    Digest, Event, EventKind, Failure, FaultPart, FlowId, FlowInfo, FlowRole, LossReason, Names, NodeId, NodeInfo,
+    OwnedEvent, Plan, Seed, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
 };
 
 const ALICE: NodeId = NodeId(0);
@@ -103,7 +103,12 @@ fn paid_twice() -> Trace {
                 TaskId::NONE,
                 EventKind::Lose { flow: NOTES, number: 1, copy: 0, reason: LossReason::NodeDown },
             ),
-            (3_000_000, NodeId::WORLD, TaskId::NONE, EventKind::Fault { what: "crash of bank-0".into() }),
+            (
+                3_000_000,
+                NodeId::WORLD,
+                TaskId::NONE,
+                EventKind::Fault { what: "crash of bank-0".into(), part: FaultPart::Whole },
+            ),
             (3_000_000, BANK, TaskId::NONE, EventKind::Crash),
             (3_000_000, BANK, TaskId::NONE, EventKind::Boot { boot: 1 }),
             (

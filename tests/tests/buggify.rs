@@ -167,7 +167,7 @@ fn each_time_is_a_decision_with_an_address() {
         "{said:#?}"
     );
     assert!(said.iter().any(|said| said.starts_with("buggify \"second\" in one#1 (time ")), "{said:#?}");
-    let is_said = |event: &squall::trace::OwnedEvent| matches!(&event.kind, EventKind::Fault { what } if what == "buggify \"first\" is true");
+    let is_said = |event: &squall::trace::OwnedEvent| matches!(&event.kind, EventKind::Fault { what, .. } if what == "buggify \"first\" is true");
     let events = &outcome.trace.as_ref().unwrap().events;
     let of_first = said.iter().filter(|said| said.starts_with("buggify \"first\"")).count();
     assert_eq!(events.iter().filter(|event| is_said(event)).count(), of_first);
@@ -364,7 +364,7 @@ fn a_turned_knob_is_seen() {
     });
     let events = &outcome.trace.as_ref().unwrap().events;
     let said = |event: &squall::trace::OwnedEvent| match &event.kind {
-        EventKind::Fault { what } => Some(what.to_string()),
+        EventKind::Fault { what, .. } => Some(what.to_string()),
         _ => None,
     };
     let said: Vec<String> = events.iter().filter_map(said).filter(|what| what.contains("flag")).collect();

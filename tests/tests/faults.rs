@@ -24,7 +24,7 @@ fn run(build: impl Fn(&mut World) + Send + Sync + 'static) -> Outcome {
 fn said_faults(outcome: &Outcome) -> Vec<String> {
     let events = &outcome.trace.as_ref().unwrap().events;
     let said = |event: &squall::trace::OwnedEvent| match &event.kind {
-        EventKind::Fault { what } => Some(format!("{}: {what}", event.at_ns / 1_000)),
+        EventKind::Fault { what, .. } => Some(format!("{}: {what}", event.at_ns / 1_000)),
         _ => None,
     };
     events.iter().filter_map(said).collect()

@@ -778,7 +778,7 @@ fn who_listens_for_the_heal_hears_it_once() {
             world.check(always("heals", 0).on_events(EventMask::HEAL, |heals, event| {
                 *heals += 1;
                 ensure!(*heals == 1 && event.at_ns == HEAL_NS);
-                let EventKind::Heal { what } = &event.kind else { return Err("it is another event".to_string()) };
+                let EventKind::Heal { what, .. } = &event.kind else { return Err("it is another event".to_string()) };
                 ensure!(what == "faults stop for server, client-0, and stay for all others", "{what}");
                 Ok(())
             }));

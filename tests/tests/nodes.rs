@@ -287,7 +287,7 @@ fn a_node_that_stands_still_does_late_what_came_meanwhile() {
 fn said_faults(outcome: &Outcome) -> Vec<String> {
     let events = &outcome.trace.as_ref().unwrap().events;
     let said = |event: &squall::trace::OwnedEvent| match &event.kind {
-        EventKind::Fault { what } => Some(format!("{}: {what}", event.at_ns)),
+        EventKind::Fault { what, .. } => Some(format!("{}: {what}", event.at_ns)),
         _ => None,
     };
     events.iter().filter_map(said).collect()

@@ -406,7 +406,7 @@ fn random_partitions_are_uniform() {
         }
 
         fn on_event(&mut self, event: &Event<'_>) {
-            if let EventKind::Fault { what } = &event.kind
+            if let EventKind::Fault { what, .. } = &event.kind
                 && let Some((_, cut)) = what.split_once(": ")
                 && !what.ends_with(" is healed")
             {

@@ -11,7 +11,7 @@ pub use linkme::distributed_slice;
 
 use squall_trace::id::hash_parts;
 use squall_trace::swarm::FaultClass;
-use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind, TaskId};
+use squall_trace::{EventKind, FaultPart, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind, TaskId};
 
 use crate::kernel::{self, Kernel};
 
@@ -121,7 +121,7 @@ impl Kernel {
             let what = format!("buggify {name:?} in {}", self.current_label());
             let role = FlowRole::Fault { what };
             self.journal.name_flow(site.flow, || FlowInfo { from: id, to: id, role, operation: None });
-            self.emit(EventKind::Fault { what: format!("buggify {name:?} is true").into() });
+            self.emit(EventKind::Fault { what: format!("buggify {name:?} is true").into(), part: FaultPart::Whole });
         }
         is_rare
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use squall_trace::swarm::FaultClass;
 use squall_trace::target::Unreached;
-use squall_trace::{EventKind, NodeId, SiteKind};
+use squall_trace::{EventKind, FaultPart, NodeId, SiteKind};
 
 use crate::fault::{Fault, NodeChange};
 use crate::kernel;
@@ -128,7 +128,9 @@ impl Cluster {
             if !kernel.is_live() || is_left_out || !kernel.stands_still(id) {
                 return false;
             }
-            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("all pauses of {node} are over").into() });
+            let part = FaultPart::AllEnd { class: FaultClass::Pause, nodes: vec![id] };
+            let what = format!("all pauses of {node} are over").into();
+            kernel.emit_on(NodeId::WORLD, EventKind::Fault { what, part });
             kernel.end_pauses(id)
         })
     }
@@ -178,7 +180,8 @@ impl Cluster {
     pub fn heal(&self) {
         kernel::with("Cluster::heal", |kernel| {
             if kernel.is_live() && !kernel.is_after_the_storm() && kernel.network.heal() {
-                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into() });
+                let part = FaultPart::AllEnd { class: FaultClass::Partition, nodes: Vec::new() };
+                kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into(), part });
             }
         });
     }
@@ -202,7 +205,8 @@ fn happens(kernel: &mut kernel::Kernel, what: &str, class: FaultClass, effect: O
     if !kernel.decide_fault_at(site, u64::from(drawn), &what) {
         return false;
     }
-    kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into() });
+    let part = effect.map_or(FaultPart::Whole, |effect| kernel.beginning_of(effect, class));
+    kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: what.into(), part });
     true
 }
 

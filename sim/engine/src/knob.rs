@@ -15,7 +15,7 @@ pub use linkme;
 pub use linkme::distributed_slice;
 use squall_trace::id::hash_parts;
 use squall_trace::trace::format_ns;
-use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
+use squall_trace::{EventKind, FaultPart, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
 
 use crate::kernel::{self, Kernel};
 
@@ -332,7 +332,7 @@ impl Kernel {
         let what = format!("the knob {name:?} is {} (default {})", value(number), value(calm));
         let role = FlowRole::Fault { what: what.clone() };
         self.journal.name_flow(flow, || FlowInfo { from: NodeId::WORLD, to: NodeId::WORLD, role, operation: None });
-        self.emit(EventKind::Fault { what: what.into() });
+        self.emit(EventKind::Fault { what: what.into(), part: FaultPart::Whole });
         Told::Number(number)
     }
 }

@@ -430,6 +430,24 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
+    /// Of these nodes those between which it is: the groups of a partition, all of a ring, or the two ends.
+    pub(crate) fn groups(&self, nodes: impl Iterator<Item = NodeId>) -> Vec<Vec<NodeId>> {
+        let mut groups: BTreeMap<u32, Vec<NodeId>> = BTreeMap::new();
+        for node in nodes {
+            let index = node.index();
+            let is_in = |side: &Vec<bool>| side.get(index).copied().unwrap_or_default();
+            let of = match self {
+                Cut::Groups { group_of, .. } => [group_of.get(index).copied().unwrap_or_default().into(), 0],
+                Cut::Ring { place_of, .. } => [place_of.get(index).copied().unwrap_or_default().min(1), 0],
+                Cut::Between { from, to, .. } => [u32::from(is_in(from)), 2 * u32::from(is_in(to))],
+            };
+            for group in of.into_iter().filter(|group| *group != 0) {
+                groups.entry(group).or_default().push(node);
+            }
+        }
+        groups.into_values().collect()
+    }
+
     fn stops(&self, from: NodeId, to: NodeId) -> bool {
         fn of<T: Copy + Default>(table: &[T], node: NodeId) -> T {
             table.get(node.index()).copied().unwrap_or_default()

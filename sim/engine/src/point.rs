@@ -7,7 +7,7 @@ pub use linkme;
 pub use linkme::distributed_slice;
 
 use squall_trace::ratio::Threshold;
-use squall_trace::{EventKind, NodeId, SiteKind};
+use squall_trace::{EventKind, FaultPart, NodeId, SiteKind};
 
 use crate::kernel::{self, Kernel};
 use crate::world::matches;
@@ -88,7 +88,7 @@ impl Kernel {
             let [word, _] = self.decisions.key(self.now_ns).words(site.flow, site.number, SiteKind::Point as u16);
             let drawn = u64::from(crash_point.share.hit(word));
             if self.decide_fault_at(site, drawn, &said) {
-                self.emit_on(NodeId::WORLD, EventKind::Fault { what: said.clone().into() });
+                self.emit_on(NodeId::WORLD, EventKind::Fault { what: said.clone().into(), part: FaultPart::Whole });
                 self.crash_for(id, said, &crash_point);
                 return;
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use squall_trace::swarm::FaultClass;
 use squall_trace::target::{Unreached, UnreachedFault};
 use squall_trace::trace::format_ns;
-use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
+use squall_trace::{EventKind, FaultPart, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
 
 use crate::clock::Change;
 use crate::fault::{Fault, NodeChange, Split, What};
@@ -93,6 +93,8 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {
     sentence: String,
+    /// Of the event with which it began.
+    step: u64,
     what: BegunWhat,
 }
 
@@ -366,7 +368,8 @@ impl Kernel {
         if let Some(after_ns) = restart_after_ns {
             let what = BegunWhat::Crashes(vec![(node, self.nodes[node.index()].boot)]);
             let at_ns = self.now_ns.saturating_add(after_ns);
-            self.schedule_act(at_ns, Act::End(Box::new(Begun { sentence, what })));
+            let step = self.journal.step();
+            self.schedule_act(at_ns, Act::End(Box::new(Begun { sentence, step, what })));
         }
     }
 
@@ -472,10 +475,12 @@ impl Kernel {
                 effect
             }
         };
-        self.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into() });
+        let part = self.beginning_of(&effect, class);
+        self.emit_on(NodeId::WORLD, EventKind::Fault { what: sentence.clone().into(), part });
+        let step = self.journal.step();
         let what = self.begin(effect, lasts_ns.is_some());
         if let Some(lasts_ns) = lasts_ns {
-            let end = Act::End(Box::new(Begun { sentence, what }));
+            let end = Act::End(Box::new(Begun { sentence, step, what }));
             self.schedule_act(self.now_ns.saturating_add(lasts_ns), end);
         }
         true
@@ -522,6 +527,24 @@ impl Kernel {
             any = true;
         }
         any
+    }
+
+    /// Of which part of a fault its beginning is an event. Of a crash it is all: that the node starts again is told there.
+    pub(crate) fn beginning_of(&self, effect: &Effect, class: FaultClass) -> FaultPart {
+        if class == FaultClass::Crash {
+            return FaultPart::Whole;
+        }
+        let all = || (0..self.nodes.len() as u32).map(NodeId);
+        let groups = match effect {
+            Effect::Nodes { nodes, .. } => vec![nodes.clone()],
+            Effect::Cut(cut) | Effect::Hold(cut) => cut.groups(all()),
+            Effect::Weather(rule) => {
+                let end = |pattern| all().filter(|node| matches(pattern, &self.nodes[node.index()].name)).collect();
+                vec![end(&rule.from), end(&rule.to)]
+            }
+            Effect::RandomCut { .. } | Effect::Swizzle { .. } => unreachable!("it was drawn before"),
+        };
+        FaultPart::Begins { class, groups }
     }
 
     fn begin(&mut self, effect: Effect, is_to_end: bool) -> BegunWhat {
@@ -577,7 +600,8 @@ impl Kernel {
     }
 
     fn end_fault(&mut self, begun: Begun) {
-        let Begun { sentence, what } = begun;
+        let Begun { sentence, step, what } = begun;
+        let part = FaultPart::Ends { begun: step };
         // What the heal left is there for good.
         let is_left_out = |kernel: &Kernel, node: NodeId| kernel.nodes[node.index()].is_left_out;
         let is_over = match what {
@@ -614,7 +638,10 @@ impl Kernel {
             BegunWhat::Cut(id) => {
                 let is_over = !self.is_after_the_storm() && self.end_cut(id);
                 if is_over {
-                    self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is healed").into() });
+                    self.emit_on(
+                        NodeId::WORLD,
+                        EventKind::Fault { what: format!("{sentence} is healed").into(), part },
+                    );
                 }
                 return;
             }
@@ -626,7 +653,7 @@ impl Kernel {
             }
         };
         if is_over {
-            self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into() });
+            self.emit_on(NodeId::WORLD, EventKind::Fault { what: format!("{sentence} is over").into(), part });
         }
     }
 }

@@ -4,7 +4,7 @@
 //! of a swarm is shrunk and replayed as any other.
 
 use squall_trace::swarm::{FaultClass, InWords, Swarm, Swarmed};
-use squall_trace::{EventKind, NodeId, Ratio, Site, SiteKind};
+use squall_trace::{EventKind, FaultPart, NodeId, Ratio, Site, SiteKind};
 
 use crate::fault::{Fault, What};
 use crate::kernel::Kernel;
@@ -136,7 +136,7 @@ impl Kernel {
         let said = format!("swarm: {}", InWords(&swarmed));
         self.swarm = Some(swarm);
         self.swarmed = swarmed;
-        self.emit_on(NodeId::WORLD, EventKind::Fault { what: said.into() });
+        self.emit_on(NodeId::WORLD, EventKind::Fault { what: said.into(), part: FaultPart::Whole });
     }
 
     /// Whether a fault of that class that has no rate is drawn to happen.

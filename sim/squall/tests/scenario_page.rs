@@ -122,7 +122,7 @@ fn every_fault_of_an_example_happens() {
         assert!(faults >= at_times + times, "{text}");
         let events = &outcome.trace.expect("it was recorded").events;
         let said = |end: &str| {
-            let is_said = |kind: &EventKind<'_>| matches!(kind, EventKind::Fault { what } if what.ends_with(end));
+            let is_said = |kind: &EventKind<'_>| matches!(kind, EventKind::Fault { what, .. } if what.ends_with(end));
             events.iter().filter(|event| is_said(&event.kind)).count()
         };
         // Of a swizzle each node's part is over by itself.

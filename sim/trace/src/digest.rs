@@ -215,7 +215,7 @@ mod tests {
     fn digest_of(texts: &[&str]) -> Digest {
         let mut digester = Digester::new(true);
         for text in texts {
-            let kind = EventKind::Fault { what: (*text).into() };
+            let kind = EventKind::Fault { what: (*text).into(), part: crate::event::FaultPart::Whole };
             digester.add(&Event { step: 0, at_ns: 0, node: NodeId(0), task: TaskId(0), kind });
         }
         digester.finish().0

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{FlowId, NodeId, TaskId};
+use crate::swarm::FaultClass;
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub enum EventKind<'a> {
     Fault {
         /// What, in plain words.
         what: Cow<'a, str>,
+        /// Of which part of it that is told. The digest covers the text alone, which says as much.
+        #[serde(default, skip_serializing_if = "FaultPart::is_whole")]
+        part: FaultPart,
     } = 11,
     /// A program made a fact known: to properties, to control tasks, to the trace.
     Publish {
@@ -139,6 +143,9 @@ pub enum EventKind<'a> {
     Heal {
         /// For whom, in plain words.
         what: Cow<'a, str>,
+        /// For whom: for all nodes, if it is empty. As the text says it, which alone the digest covers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<NodeId>,
     } = 16,
     /// The network flipped a bit of a message, which arrives so.
     Corrupt {
@@ -156,6 +163,42 @@ pub enum EventKind<'a> {
         /// Of the bytes that were written, a hash; else 0.
         print: u64,
     } = 18,
+}
+
+/// Which part of a fault an event tells of, and what it is of: for whoever draws it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultPart {
+    /// All of it: a crash, a place that asked.
+    #[default]
+    Whole,
+    /// It begins, and stands until it ends, the heal comes or the run is over.
+    Begins {
+        /// What kind of fault it is.
+        class: FaultClass,
+        /// The nodes that it speaks of: the groups of a partition, the two ends of a link, or one group of nodes.
+        groups: Vec<Vec<NodeId>>,
+    },
+    /// One is over.
+    Ends {
+        /// The step of the event with which it began.
+        begun: u64,
+    },
+    /// All of a class are over.
+    AllEnd {
+        /// Of which class.
+        class: FaultClass,
+        /// Of which nodes; of all, if it is empty.
+        nodes: Vec<NodeId>,
+    },
+}
+
+impl FaultPart {
+    /// Whether it happens at an instant.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        *self == FaultPart::Whole
+    }
 }
 
 /// How a task ended.
@@ -302,8 +345,8 @@ impl EventKind<'_> {
             EventKind::Deliver { flow, number, copy } => EventKind::Deliver { flow, number, copy },
             EventKind::Lose { flow, number, copy, reason } => EventKind::Lose { flow, number, copy, reason },
             EventKind::InFlight { flow, number, copy } => EventKind::InFlight { flow, number, copy },
-            EventKind::Fault { what } => EventKind::Fault { what: text(what) },
-            EventKind::Heal { what } => EventKind::Heal { what: text(what) },
+            EventKind::Fault { what, part } => EventKind::Fault { what: text(what), part },
+            EventKind::Heal { what, nodes } => EventKind::Heal { what: text(what), nodes },
             EventKind::Disk { what, print } => EventKind::Disk { what: text(what), print },
             EventKind::Publish { topic, value } => EventKind::Publish { topic: text(topic), value: text(value) },
             EventKind::Panic { message } => EventKind::Panic { message: text(message) },
@@ -492,8 +535,8 @@ pub mod canonical {
             }
             EventKind::InFlight { flow, number, copy } => message(out, (*flow, *number, *copy), 0),
             EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),
-            EventKind::Fault { what }
-            | EventKind::Heal { what }
+            EventKind::Fault { what, part: _ }
+            | EventKind::Heal { what, nodes: _ }
             | EventKind::Panic { message: what }
             | EventKind::Escape { what } => {
                 text(out, what);

@@ -34,7 +34,7 @@ pub mod trace;
 pub mod verdict;
 
 pub use digest::{Checkpoint, Digest, Digester};
-pub use event::{Event, EventKind, EventMask, LossReason, OwnedEvent, TaskEnd};
+pub use event::{Event, EventKind, EventMask, FaultPart, LossReason, OwnedEvent, TaskEnd};
 pub use id::{FlowId, NodeId, Seed, TaskId};
 pub use plan::{Base, Override, Parameters, Perturbation, Plan, Redraw};
 pub use ratio::Ratio;

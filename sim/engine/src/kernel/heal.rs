@@ -154,7 +154,10 @@ impl Kernel {
             None => "all faults stop".to_string(),
             Some(core) => format!("faults stop for {}, and stay for all others", core.join(", ")),
         };
-        self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into() });
+        let is_of_all = heal.core.is_none();
+        let healed = (0u32..).zip(&is_healed).filter(|(_, is_healed)| **is_healed && !is_of_all);
+        let nodes = healed.map(|(node, _)| NodeId(node)).collect();
+        self.emit_on(NodeId::WORLD, EventKind::Heal { what: what.into(), nodes });
         self.pending_heal = None;
         self.network.heal_among(is_healed.clone(), &self.nodes);
         self.change_send_limits();

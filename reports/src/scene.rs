@@ -1,0 +1,183 @@
+//! A run as a picture has it: lanes, messages, times at which something was wrong, and marks. All pictures are drawn from this: the page's
+//! diagram, the text with its lanes, the SVG, Perfetto's tracks.
+
+use std::collections::BTreeMap;
+
+use squall_trace::event::{EventKind, FaultPart, LossReason};
+use squall_trace::swarm::FaultClass;
+use squall_trace::{FlowId, NodeId, Trace, Verdict};
+
+use crate::timeline::marked_event;
+
+/// A run, ready to be drawn. Places of events are their indices in [`Trace::events`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scene {
+    /// What was sent, in the order of the sending.
+    pub messages: Vec<Message>,
+    /// Nodes that were down, and faults that stood, in the order in which they began.
+    pub spans: Vec<Span>,
+    /// The event at which a property failed, if it did at one.
+    pub failed: Option<usize>,
+    /// When the run was over: the time of its last event.
+    pub end_ns: u64,
+}
+
+/// A message, or its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its flow.
+    pub flow: FlowId,
+    /// Its number in the flow.
+    pub number: u64,
+    /// The sender.
+    pub from: NodeId,
+    /// The receiver.
+    pub to: NodeId,
+    /// The event of its sending; of a copy, that of its making.
+    pub sent: usize,
+    /// Whether it is the network's copy.
+    pub is_copy: bool,
+    /// Whether the network flipped a bit of it.
+    pub is_corrupted: bool,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrived, with that event.
+    Delivered {
+        /// The event.
+        event: usize,
+    },
+    /// It came to nothing, with that event.
+    Lost {
+        /// The event: on the sender's node, or on the receiver's.
+        event: usize,
+        /// Why.
+        reason: LossReason,
+    },
+    /// It was under way when the run ended, or when its trace was cut off.
+    UnderWay,
+}
+
+/// A time in which something was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// What it is.
+    pub what: SpanKind,
+    /// Whom it concerns: the groups of a partition, the two ends of a link, or one group of nodes.
+    pub groups: Vec<Vec<NodeId>>,
+    /// The event with which it began.
+    pub begun: usize,
+    /// The event with which it was over. `None`: it wasn't before the end of the run.
+    pub ended: Option<usize>,
+}
+
+/// What a span is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanKind {
+    /// A node that is down.
+    Down,
+    /// A fault. Its text is that of the event with which it began.
+    Fault(FaultClass),
+}
+
+impl Scene {
+    /// What a run looks like.
+    #[must_use]
+    pub fn of(trace: &Trace) -> Scene {
+        let mut scene = Scene { end_ns: trace.events.last().map_or(0, |event| event.at_ns), ..Scene::default() };
+        let mut known: BTreeMap<(FlowId, u64, u8), usize> = BTreeMap::new();
+        // By step: where the span stands that began with it.
+        let mut begun: BTreeMap<u64, usize> = BTreeMap::new();
+        for (index, event) in trace.events.iter().enumerate() {
+            match &event.kind {
+                EventKind::Send { flow, number, to, .. } => {
+                    known.insert((*flow, *number, 0), scene.messages.len());
+                    scene.messages.push(Message {
+                        flow: *flow,
+                        number: *number,
+                        from: event.node,
+                        to: *to,
+                        sent: index,
+                        is_copy: false,
+                        is_corrupted: false,
+                        fate: Fate::UnderWay,
+                    });
+                }
+                EventKind::Duplicate { flow, number } => {
+                    let Some(&first) = known.get(&(*flow, *number, 0)) else { continue };
+                    known.insert((*flow, *number, 1), scene.messages.len());
+                    let first = scene.messages[first];
+                    // The copy is whole, and travels from where the message is sent: as from its sending on.
+                    let fate = Fate::UnderWay;
+                    scene.messages.push(Message { sent: index, is_copy: true, is_corrupted: false, fate, ..first });
+                }
+                EventKind::Corrupt { flow, number, .. } => {
+                    if let Some(&place) = known.get(&(*flow, *number, 0)) {
+                        scene.messages[place].is_corrupted = true;
+                    }
+                }
+                EventKind::Deliver { flow, number, copy } => {
+                    if let Some(&place) = known.get(&(*flow, *number, *copy)) {
+                        scene.messages[place].fate = Fate::Delivered { event: index };
+                    }
+                }
+                EventKind::Lose { flow, number, copy, reason } => {
+                    if let Some(&place) = known.get(&(*flow, *number, *copy)) {
+                        scene.messages[place].fate = Fate::Lost { event: index, reason: *reason };
+                    }
+                }
+                EventKind::Crash => scene.begin(SpanKind::Down, vec![vec![event.node]], index),
+                EventKind::Boot { .. } => {
+                    scene.end(index, |span| span.what == SpanKind::Down && span.is_among(&[event.node]));
+                }
+                EventKind::Fault { part, .. } => match part {
+                    FaultPart::Whole => {}
+                    FaultPart::Begins { class, groups } => {
+                        begun.insert(event.step, scene.spans.len());
+                        scene.begin(SpanKind::Fault(*class), groups.clone(), index);
+                    }
+                    FaultPart::Ends { begun: step } => {
+                        if let Some(&place) = begun.get(step) {
+                            scene.spans[place].ended.get_or_insert(index);
+                        }
+                    }
+                    FaultPart::AllEnd { class, nodes } => {
+                        scene.end(index, |span| span.what == SpanKind::Fault(*class) && span.is_among(nodes));
+                    }
+                },
+                EventKind::Heal { nodes, .. } => {
+                    // A node that is down says itself when it starts again.
+                    scene.end(index, |span| span.what != SpanKind::Down && span.is_among(nodes));
+                }
+                _ => {}
+            }
+        }
+        if let Verdict::Fail(failure) = &trace.verdict
+            && failure.node.is_some()
+        {
+            scene.failed = marked_event(trace, failure);
+        }
+        scene
+    }
+
+    fn begin(&mut self, what: SpanKind, groups: Vec<Vec<NodeId>>, begun: usize) {
+        self.spans.push(Span { what, groups, begun, ended: None });
+    }
+
+    fn end(&mut self, event: usize, ends: impl Fn(&Span) -> bool) {
+        for span in self.spans.iter_mut().filter(|span| span.ended.is_none() && ends(span)) {
+            span.ended = Some(event);
+        }
+    }
+}
+
+impl Span {
+    /// Whether it concerns only these nodes; all, if there are none.
+    fn is_among(&self, nodes: &[NodeId]) -> bool {
+        nodes.is_empty() || self.groups.iter().flatten().all(|node| nodes.contains(node))
+    }
+}
