@@ -420,7 +420,7 @@ pub fn any_plan() -> impl Strategy<Value = Plan> {
     (any::<u64>(), any_strategy(), calm, redraw).prop_map(|(seed, strategy, calm, redraw)| {
         let plan = Plan::seeded("random world", Seed(seed));
         let bases = calm.map_or(plan.bases, |kind| plan.bases.with(kind, Base::Calm));
-        Plan { strategy, bases, redraw: redraw.map(|(from_ns, salt)| Redraw { from_ns, salt }), ..plan }
+        Plan { strategy, bases, redraw: redraw.map(|(from_ns, salt)| Redraw { from_ns, salt, bases: None }), ..plan }
     })
 }
 

@@ -203,7 +203,7 @@ fn a_redraw_leaves_what_came_before() {
                 (before, events.len())
             };
             let plain = Plan { redraw: None, ..plan };
-            let redrawn = Plan { redraw: Some(Redraw { from_ns, salt: 7 }), ..plain.clone() };
+            let redrawn = Plan { redraw: Some(Redraw { from_ns, salt: 7, bases: None }), ..plain.clone() };
             let (first, second) = (subject.run(&plain, Record::Full)?, subject.run(&redrawn, Record::Full)?);
             prop_assert_eq!(before(&first).0, before(&second).0);
             later.set(later.get() + u32::from(first.digest != second.digest));

@@ -7,6 +7,7 @@
 //! | [`crash_states`](mod@crash_states) | all states in which crashes can leave disks |
 //! | [`explain`](mod@explain) | the nearest run that passes, and where it parts from the failing one |
 //! | [`failure_file`] | a failing plan in a file that a person can read and edit |
+//! | [`likelihood`](mod@likelihood) | how likely a failure is from each moment of a run on |
 //! | [`seeds`] | ranges of seeds |
 //! | [`shard`] | parts of a range, their files, and what they come to together |
 //! | [`shrink`](mod@shrink) | from a failing plan to the few perturbations that cause the failure |
@@ -18,6 +19,7 @@
 pub mod crash_states;
 pub mod explain;
 pub mod failure_file;
+pub mod likelihood;
 pub mod seeds;
 pub mod shard;
 pub mod shrink;

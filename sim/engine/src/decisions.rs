@@ -77,9 +77,20 @@ impl Decisions {
         }
     }
 
+    /// What answers for decisions of that kind where nothing else does.
+    fn base(&self, kind: SiteKind, now_ns: u64) -> Base {
+        match &self.redraw {
+            Some((Redraw { from_ns, bases: Some(bases), .. }, _)) if now_ns >= *from_ns => bases.get(kind),
+            _ => self.bases.get(kind),
+        }
+    }
+
     /// From now on the decisions of that kind come out calm, but where the plan says otherwise.
     pub(crate) fn switch_off(&mut self, kind: SiteKind) {
         self.bases = self.bases.with(kind, Base::Calm);
+        if let Some((Redraw { bases: Some(bases), .. }, _)) = &mut self.redraw {
+            *bases = bases.with(kind, Base::Calm);
+        }
         self.switched_off.push(kind);
         self.plain = false;
     }
@@ -112,7 +123,7 @@ impl Decisions {
     ) -> u64 {
         let overridden = self.planned_value(site, &fingerprint);
         let value = overridden.unwrap_or_else(|| {
-            let drawn = match self.bases.get(site.kind) {
+            let drawn = match self.base(site.kind, now_ns) {
                 Base::Calm => calm,
                 Base::Drawn => drawn,
             };

@@ -215,6 +215,10 @@ pub struct Redraw {
     pub from_ns: u64,
     /// Which of the other streams; 0 is the run's own.
     pub salt: u64,
+    /// What answers from then on, for each class of decision. `None`: as before. Whether the strategy orders what is due at one instant
+    /// follows from the plan's own bases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bases: Option<Bases>,
 }
 
 /// In a plan that is tried in search of a failure whose messages may have changed. What is found is said by its own perturbations, which
