@@ -156,9 +156,11 @@ fn render_event(
 
 fn tone(event: &Event<'_>) -> Option<Tone> {
     match &event.kind {
-        EventKind::Crash | EventKind::Lose { .. } | EventKind::Fault { .. } | EventKind::Escape { .. } => {
-            Some(Tone::Wary)
-        }
+        EventKind::Crash
+        | EventKind::Lose { .. }
+        | EventKind::Hold { .. }
+        | EventKind::Fault { .. }
+        | EventKind::Escape { .. } => Some(Tone::Wary),
         EventKind::Panic { .. } => Some(Tone::Bad),
         EventKind::Poll | EventKind::Spawn { .. } | EventKind::TaskEnd { .. } | EventKind::Log { .. } => {
             Some(Tone::Faint)
@@ -228,6 +230,14 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
                 format!("x- {}", sender(names, *flow))
             };
             format!("{whither} {message}{}: {reason}", copy_in_words(*copy))
+        }
+        EventKind::Hold { flow, number, copy } => {
+            let message = message_name(names, *flow, *number);
+            let whither = match names.flows.get(flow).is_some_and(|info| info.from == event.node) {
+                true => format!("-| {}", receiver(names, *flow)),
+                false => format!("|- {}", sender(names, *flow)),
+            };
+            format!("{whither} {message}{} is held", copy_in_words(*copy))
         }
         EventKind::InFlight { flow, number, copy } => {
             let message = message_name(names, *flow, *number);

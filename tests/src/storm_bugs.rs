@@ -85,7 +85,195 @@ pub const STORM_BUGS: &[Bug] = &[
         property: "one-answers",
         causes: &[&[SiteKind::Partition, SiteKind::Partition]],
     },
+    Bug {
+        name: "both replicas are held back for a moment",
+        build: both_held,
+        property: "one-answers",
+        causes: &[&[SiteKind::Partition, SiteKind::Partition]],
+    },
+    Bug { name: "a request that a rule delays", build: delayed_request, property: "never-given-up", causes: RULE },
+    Bug { name: "a request that a rule holds", build: held_request, property: "never-given-up", causes: RULE },
+    Bug { name: "a request that a rule copies", build: copied_request, property: "counted-once", causes: RULE },
+    Bug { name: "a request that a rule changes", build: changed_request, property: "twins-are-alike", causes: RULE },
+    Bug { name: "a cut that stops answers alone", build: one_way_cut, property: "never-given-up", causes: FAULT },
+    Bug {
+        name: "a disk that is lost with its node",
+        build: lost_disk,
+        property: "nothing-is-forgotten",
+        causes: FAULT,
+    },
+    Bug { name: "a wall clock that is set back", build: clock_back, property: "stamps-rise", causes: FAULT },
+    Bug { name: "a failed read taken for nothing there", build: failed_read, property: "found", causes: DISK_FAILURE },
+    Bug {
+        name: "a failed write that nobody looks at",
+        build: failed_write,
+        property: "as-written",
+        causes: DISK_FAILURE,
+    },
 ];
+
+/// What a rule does to one message.
+const RULE: &[&[SiteKind]] = &[&[SiteKind::Rule]];
+
+/// One operation of a disk that fails.
+const DISK_FAILURE: &[&[SiteKind]] = &[&[SiteKind::DiskFailure]];
+
+/// Somebody asks a counter twenty times, with each number twice in the request, and gives a request up when there is no answer for 60 ms.
+fn counting(world: &mut World, rules: [rule::Rule; 2]) {
+    world.node("counter", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        let mut pair = [0; 2];
+        while let Ok((_, from)) = endpoint.recv_from(1, &mut pair).await {
+            publish("counted", pair);
+            let _ = endpoint.send_to(from, 2, &pair).await;
+        }
+    });
+    world.client("asks", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:90").await.unwrap();
+        for number in 0..20 {
+            endpoint.send_to("counter:80", 1, &[number, number]).await.unwrap();
+            if timeout(60.ms(), endpoint.recv_from(2, &mut [0; 2])).await.is_err() {
+                publish("given-up", number);
+            }
+            sleep(5.ms()).await;
+        }
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    rules.into_iter().for_each(|rule| world.rule(rule));
+    world.check(
+        always("never-given-up", ()).on("given-up", |(), number: u8| Err(format!("{number} is given up").into())),
+    );
+    world.check(always("counted-once", std::collections::BTreeSet::new()).on("counted", |seen, pair: [u8; 2]| {
+        ensure!(seen.insert(pair), "{} is counted twice", pair[0]);
+        Ok(())
+    }));
+    world.check(always("twins-are-alike", ()).on("counted", |(), [one, other]: [u8; 2]| {
+        ensure!(one == other, "{one} and {other} were sent as the same number");
+        Ok(())
+    }));
+}
+
+/// Too late by then; 20 ms more is late, and soon enough.
+fn delayed_request(world: &mut World) {
+    let late = |to, after: Duration| rule::deliver_after("asks", to, after).share(percent(10));
+    counting(world, [late("counter", 90.ms()), rule::deliver_after("counter", "asks", 20.ms()).share(percent(10))]);
+}
+
+/// For longer than anybody waits. What of others is held does no harm.
+fn held_request(world: &mut World) {
+    counting(world, ["asks", "chatter-*"].map(|from| rule::hold(from, "*").share(percent(10))));
+}
+
+/// Nobody looks whether a request has been here before. A copy of an answer does no harm.
+fn copied_request(world: &mut World) {
+    let copies = |from, to| rule::duplicate(from, to, 3.ms()).share(percent(10));
+    counting(world, [copies("asks", "counter"), copies("counter", "asks")]);
+}
+
+/// Nobody looks whether a request came as it was sent.
+fn changed_request(world: &mut World) {
+    let changes = |from, to| rule::corrupt(from, to).share(percent(10));
+    counting(world, [changes("asks", "counter"), changes("counter", "asks")]);
+}
+
+/// Requests come, and answers don't: that counts as much. The other cuts are elsewhere, or short.
+fn one_way_cut(world: &mut World) {
+    counting(world, [rule::pass("counter", "asks").times(1), rule::pass("asks", "counter").times(1)]);
+    world.fault(fault::partition_one_way(["chatter-0"], ["counter"]).at(20.ms()).lasts(100.ms()));
+    world.fault(fault::partition_one_way(["counter"], ["asks"]).at(80.ms()).lasts(100.ms()));
+    world.fault(fault::partition_one_way(["counter"], ["chatter-0"]).at(200.ms()).lasts(50.ms()));
+}
+
+/// What is synced is there after a crash, as its author thinks, but not on a new disk.
+fn lost_disk(world: &mut World) {
+    world.node("vault", || async {
+        let is_known = squall::fs::try_exists("/kept").await.unwrap();
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        if !is_known {
+            let file = squall::fs::File::create("/kept").await.unwrap();
+            file.sync_all().await.unwrap();
+            squall::fs::File::open("/").await.unwrap().sync_all().await.unwrap();
+        }
+        publish("begins", is_known);
+        while endpoint.recv_from(1, &mut []).await.is_ok() {}
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.fault(crash("vault").at(60.ms()).restart_after(10.ms()));
+    world.fault(crash("vault").wipes_disk().at(120.ms()).restart_after(10.ms()));
+    world.fault(crash("chatter-0").wipes_disk().at(150.ms()).restart_after(10.ms()));
+    world.fault(crash("vault").at(180.ms()).restart_after(10.ms()));
+    world.check(always("nothing-is-forgotten", false).on("begins", |was_there: &mut bool, is_known: bool| {
+        ensure!(is_known || !std::mem::replace(was_there, true), "the vault is empty again");
+        Ok(())
+    }));
+}
+
+/// Entries are stamped with the wall clock, and whoever reads them takes the greatest stamp for the last.
+fn clock_back(world: &mut World) {
+    world.client("log", || async {
+        let start = Instant::now();
+        while start.elapsed() < 300.ms() {
+            publish("stamped", wall_ms());
+            sleep(10.ms()).await;
+        }
+    });
+    chatter(world, 1, 300.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.fault(fault::clock_jump_back("log", 3.ms()).at(50.ms()));
+    world.fault(fault::clock_jump_back("chatter-0", 1.secs()).at(100.ms()).lasts(10.ms()));
+    world.fault(fault::clock_jump_back("log", 1.secs()).at(150.ms()));
+    world.check(always("stamps-rise", 0u64).on("stamped", |last: &mut u64, stamp: u64| {
+        ensure!(stamp > std::mem::replace(last, stamp), "{stamp} ms is stamped behind a later time");
+        Ok(())
+    }));
+}
+
+/// A disk on which operations fail, for a program that makes a file and then looks at it again and again.
+fn failing_disk<Fut: Future<Output = ()> + 'static>(world: &mut World, program: fn(squall::fs::File) -> Fut) {
+    world.client("keeper", move || async move {
+        let Ok(file) = squall::fs::File::options().read(true).write(true).create(true).open("/file").await else {
+            return;
+        };
+        while file.write_all_at(b"text", 0).await.is_err() {}
+        program(file).await;
+    });
+    chatter(world, 1, 200.ms());
+    world.network().latency(uniform(1.ms(), 10.ms()));
+    world.storage().read_failure(percent(5)).write_failure(percent(5)).sync_failure(percent(5));
+}
+
+/// Whoever can't read takes it for empty.
+fn failed_read(world: &mut World) {
+    failing_disk(world, |file| async move {
+        for _ in 0..40 {
+            let mut bytes = [0; 4];
+            let _ = file.sync_data().await;
+            publish("found", file.read_at(&mut bytes, 0).await.unwrap_or(0));
+        }
+    });
+    world.check(always("found", ()).on("found", |(), bytes: usize| {
+        ensure!(bytes == 4, "there are {bytes} bytes in place of 4");
+        Ok(())
+    }));
+}
+
+/// Whoever writes doesn't look whether that went well; whoever reads tries again.
+fn failed_write(world: &mut World) {
+    failing_disk(world, |file| async move {
+        for number in 0..40u8 {
+            let _ = file.write_at(&[number], 0).await;
+            let mut byte = [0];
+            while file.read_exact_at(&mut byte, 0).await.is_err() {}
+            publish("written", (number, byte[0]));
+        }
+    });
+    world.check(always("as-written", ()).on("written", |(), (written, found): (u8, u8)| {
+        ensure!(written == found, "{found} is there where {written} was written");
+        Ok(())
+    }));
+}
 
 /// Beside the bug: who talks, and weather that draws.
 fn weather(world: &mut World, lasts: Duration) {
@@ -745,8 +933,17 @@ fn long_interval(world: &mut World) {
     }));
 }
 
-/// One of two replicas is enough to be answered, within two calls to each.
 fn both_replicas(world: &mut World) {
+    two_replicas(world, fault::swizzle("store-*"));
+}
+
+/// What is held is there later, but not in time.
+fn both_held(world: &mut World) {
+    two_replicas(world, fault::swizzle("store-*").holds_messages());
+}
+
+/// One of two replicas is enough to be answered, within two calls to each.
+fn two_replicas(world: &mut World, swizzle: fault::Fault) {
     for store in 0..5 {
         world.node(format!("store-{store}"), || async {
             let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
@@ -767,7 +964,7 @@ fn both_replicas(world: &mut World) {
     });
     chatter(world, 1, 300.ms());
     world.network().latency(uniform(1.ms(), 10.ms())).loss(percent(1));
-    world.fault(fault::swizzle("store-*").at(200.ms()).stagger(40.ms()).lasts(100.ms()));
+    world.fault(swizzle.at(200.ms()).stagger(40.ms()).lasts(100.ms()));
     world.check(always("one-answers", ()).on("answers", |(), answers: usize| {
         ensure!(answers > 0, "neither replica answers");
         Ok(())

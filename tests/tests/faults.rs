@@ -871,6 +871,30 @@ fn a_named_fault_that_comes_again_is_said_without_one_time() {
     assert!(again.iter().all(|said| said.starts_with(name) && !said.contains("10 ms")), "{again:?}");
 }
 
+/// Of a staggered fault each part is said with the time at which it comes, by a name of its own or not.
+#[test]
+fn a_staggered_fault_is_said_with_its_times() {
+    for (name, expected) in [(None, "the pause of *"), (Some("roll"), "roll")] {
+        let outcome = run(move |world| {
+            for node in ["a", "b", "c"] {
+                world.client(node, || sleep(100.ms()));
+            }
+            let fault = pause("*").at(10.ms()).lasts(1.ms()).stagger(20.ms());
+            world.fault(match name {
+                Some(name) => fault.named(name),
+                None => fault,
+            });
+        });
+        let begun: Vec<String> = said_faults(&outcome).into_iter().filter(|said| !said.ends_with("is over")).collect();
+        let parts = [("a", 10), ("b", 30), ("c", 50)];
+        assert_eq!(begun, parts.map(|(node, ms)| format!("{ms}000: {expected} at {ms} ms ({node})")));
+        for (perturbation, (node, ms)) in outcome.perturbations.iter().zip(parts) {
+            let said = perturbation.sentence(&outcome.names);
+            assert!(said.contains(&format!("at {ms} ms")) && said.contains(&format!("({node})")), "{said}");
+        }
+    }
+}
+
 /// A tenth of all times, in each boot anew, and none once the storm is over.
 #[test]
 fn crashes_at_points_come_as_often_as_they_are_to() {

@@ -162,7 +162,8 @@ fn rules_come_before_the_weather() {
     // The copy comes when the rule says, the message doesn't.
     let late: Vec<[u64; 2]> = (0..10).map(|number| [number, number + 5]).collect();
     assert_eq!(losing(Some(rule::duplicate("a", "b", 5.ms()))), late);
-    assert_eq!(losing(Some(rule::hold("a", "b").lasts(30.ms()))), in_time_but(&[]), "what is lost isn't held");
+    // What is lost isn't held, and a copy doesn't go by the rule.
+    assert_eq!(losing(Some(rule::hold("a", "b").lasts(30.ms()))), [[0u64; 2]; 0]);
 }
 
 /// Partitions and holds come on top; the heal ends what a rule does; what it holds for good is under way at the end.
@@ -331,6 +332,28 @@ fn a_rule_for_no_share_does_nothing() {
     assert_eq!(messages, all);
     assert_eq!((outcome.digest, outcome.perturbations.len()), (without.digest, 0));
     assert!(outcome.unreached_faults.is_empty(), "{:?}", outcome.unreached_faults);
+}
+
+/// What is held has no copies that get through, and it is told that it is held, at its sender.
+#[test]
+fn nothing_gets_through_a_hold() {
+    let (messages, outcome) = talk(|world| {
+        world.network().duplicate(Ratio::ONE);
+        world.rule(rule::hold("a", "b").at(2_500.us()));
+    });
+    let mut numbers: Vec<u64> = messages.iter().map(|[number, _]| *number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 0, 1, 1, 2, 2]);
+    let events = &outcome.trace.as_ref().unwrap().events;
+    let held: Vec<u64> = events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::Hold { copy: 0, .. }))
+        .map(|event| {
+            assert_eq!(outcome.names.node(event.node), "a");
+            event.at_ns / 1_000_000
+        })
+        .collect();
+    assert_eq!(held, [3, 4, 5, 6, 7, 8, 9]);
 }
 
 /// A share is drawn message by message: as many as it says, independent of the weather and of another rule's.

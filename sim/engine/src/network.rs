@@ -1589,6 +1589,7 @@ impl Kernel {
                 if fate.flipped > 0 {
                     self.corrupt(index, fate.flipped - 1, task);
                 }
+                self.tell_held(index, from);
                 self.hold_by_rule(index, rule, fate.latency_ns);
             }
             Ruling::Drop => self.lose(index, from, LossReason::Rule),
@@ -1745,7 +1746,7 @@ impl Kernel {
             _ => decisions.decide(site(SiteKind::Latency), now_ns, median_ns, drawn.latency_ns, print),
         };
         let copy_ns = match ruling {
-            Ruling::Pass | Ruling::Duplicate => drawn.copy_ns,
+            Ruling::Pass | Ruling::Duplicate | Ruling::Hold { .. } => drawn.copy_ns,
             _ => decisions.decide(site(SiteKind::Duplicate), now_ns, 0, drawn.copy_ns, print),
         };
         let is_empty = network.messages[index as usize].payload.as_slice().is_empty();
@@ -1765,6 +1766,13 @@ impl Kernel {
     #[inline]
     pub(crate) fn launch(&mut self, index: u32, latency_ns: u64) {
         self.agenda.schedule(self.now_ns.saturating_add(latency_ns), Due::Delivery { message: index });
+    }
+
+    fn tell_held(&mut self, index: u32, node: NodeId) {
+        let message = &self.network.messages[index as usize];
+        let (number, copy) = (u64::from(message.number), message.copy);
+        let flow = self.network.flows[message.flow as usize].id;
+        self.emit_on(node, EventKind::Hold { flow, number, copy });
     }
 
     fn lose(&mut self, index: u32, node: NodeId, reason: LossReason) {
@@ -1860,6 +1868,7 @@ impl Kernel {
     fn not_delivered(&mut self, index: u32, from: NodeId, to: NodeId) {
         if self.network.meets_obstacle(from, to, true) {
             self.network.held.push(index);
+            self.tell_held(index, to);
             return;
         }
         let reason = if self.network.stopped(from, to) {

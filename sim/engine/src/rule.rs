@@ -563,7 +563,8 @@ impl Kernel {
                 }
                 // Beyond its bytes, as a plan may say, it is counted from the first again.
                 Does::Corrupt => (drawn.flipped, drawn.ruling) = (bit % bits + 1, Ruling::Corrupt),
-                Does::Hold => drawn.ruling = Ruling::Hold { rule: at as u32 },
+                // A copy would go by.
+                Does::Hold => (drawn.copy_ns, drawn.ruling) = (0, Ruling::Hold { rule: at as u32 }),
             }
             return;
         }

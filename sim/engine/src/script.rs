@@ -241,8 +241,14 @@ impl Kernel {
             let address = fault.name.clone().unwrap_or_else(|| sentence.clone());
             let said = fault.said_at(at);
             let (effect, class) = (effect.clone(), fault.class());
-            let planned = Planned { sentence, address, said, effect, class, lasts_ns, is_decided: false };
-            for (place, planned) in (0..).zip(self.one_each(planned, fault.together)) {
+            let planned =
+                Planned { sentence, address: address.clone(), said, effect, class, lasts_ns, is_decided: false };
+            for (place, mut planned) in (0..).zip(self.one_each(planned, fault.together)) {
+                let at = at.saturating_add(fault.stagger.unwrap_or_default().saturating_mul(place));
+                // What is staggered is said with the time at which it comes; its address is as that of the first.
+                let of_node = &planned.address[address.len()..];
+                planned.sentence = fault.sentence_at(at) + of_node;
+                planned.said = fault.said_at(at) + of_node;
                 if let Some(name) = &fault.name {
                     let whose = self.script.named.entry(planned.address.clone()).or_insert_with(|| name.clone());
                     if whose != name {
@@ -252,8 +258,7 @@ impl Kernel {
                         ));
                     }
                 }
-                let behind = fault.stagger.unwrap_or_default().saturating_mul(place);
-                self.schedule_act(duration_ns(at.saturating_add(behind)), Act::Begin(Box::new(planned)));
+                self.schedule_act(duration_ns(at), Act::Begin(Box::new(planned)));
             }
         }
         Ok(())

@@ -163,6 +163,15 @@ pub enum EventKind<'a> {
         /// Of the bytes that were written, a hash; else 0.
         print: u64,
     } = 18,
+    /// A message is held: by a rule before it leaves its sender, or by a fault where it would have arrived.
+    Hold {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+        /// 0 for the message itself, 1 for its duplicate.
+        copy: u8,
+    } = 19,
 }
 
 /// Which part of a fault an event tells of, and what it is of: for whoever draws it.
@@ -265,8 +274,8 @@ impl EventMask {
     pub const ALL: EventMask = EventMask(u32::MAX);
     /// Facts that programs publish.
     pub const PUBLISH: EventMask = EventMask(1 << 12);
-    /// Sent, duplicated, corrupted, delivered, lost, in flight.
-    pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 17);
+    /// Sent, duplicated, corrupted, held, delivered, lost, in flight.
+    pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 17 | 1 << 19);
     /// What happens on disks.
     pub const DISK: EventMask = EventMask(1 << 18);
     /// Boots, crashes and other faults.
@@ -322,6 +331,7 @@ impl EventKind<'_> {
             EventKind::Heal { .. } => 16,
             EventKind::Corrupt { .. } => 17,
             EventKind::Disk { .. } => 18,
+            EventKind::Hold { .. } => 19,
         }
     }
 
@@ -345,6 +355,7 @@ impl EventKind<'_> {
             EventKind::Deliver { flow, number, copy } => EventKind::Deliver { flow, number, copy },
             EventKind::Lose { flow, number, copy, reason } => EventKind::Lose { flow, number, copy, reason },
             EventKind::InFlight { flow, number, copy } => EventKind::InFlight { flow, number, copy },
+            EventKind::Hold { flow, number, copy } => EventKind::Hold { flow, number, copy },
             EventKind::Fault { what, part } => EventKind::Fault { what: text(what), part },
             EventKind::Heal { what, nodes } => EventKind::Heal { what: text(what), nodes },
             EventKind::Disk { what, print } => EventKind::Disk { what: text(what), print },
@@ -533,7 +544,9 @@ pub mod canonical {
                 message(out, (*flow, *number, 0), 0);
                 out.extend_from_slice(&bit.to_le_bytes());
             }
-            EventKind::InFlight { flow, number, copy } => message(out, (*flow, *number, *copy), 0),
+            EventKind::InFlight { flow, number, copy } | EventKind::Hold { flow, number, copy } => {
+                message(out, (*flow, *number, *copy), 0);
+            }
             EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),
             EventKind::Fault { what, part: _ }
             | EventKind::Heal { what, nodes: _ }
