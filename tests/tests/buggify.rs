@@ -272,6 +272,27 @@ fn a_world_fixes_a_knob() {
     assert_eq!(facts(&outcome, "flag"), ["false"; 3]);
 }
 
+/// A value for a knob that nothing reads does nothing, of whatever type it is: that is told.
+#[test]
+fn a_value_for_a_knob_that_nothing_reads_is_told() {
+    let told = |is_read: bool| {
+        let outcome = run(1, Record::Digest, move |world| {
+            world.client("client", move || async move {
+                if is_read {
+                    assert_eq!(knob!("seldom", 1, [2]), 2);
+                }
+            });
+            match is_read {
+                true => world.knob("seldom", 2),
+                false => world.knob("seldom", 1.ms()),
+            }
+        });
+        outcome.unreached_faults.iter().map(|told| format!("{}: {}", told.fault, told.why)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(true), [""; 0]);
+    assert_eq!(told(false), ["the knob \"seldom\" at 1 ms: nothing read it"]);
+}
+
 /// What can't be is told, whether it is seen before the run or when the knob is read.
 #[test]
 fn a_knob_that_cannot_be_is_refused() {

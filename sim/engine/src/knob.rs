@@ -6,7 +6,7 @@
 //! Every knob of a program is in [`KNOBS`], whether a run reads it or not: the linker collects them. So a world that fixes one that isn't there is a mistake
 //! that can be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use linkme;
 pub use linkme::distributed_slice;
 use squall_trace::id::hash_parts;
+use squall_trace::target::{Unreached, UnreachedFault};
 use squall_trace::trace::format_ns;
 use squall_trace::{EventKind, FaultPart, FlowId, FlowInfo, FlowRole, NodeId, Site, SiteKind};
 
@@ -216,7 +217,21 @@ impl<T: Ordinal> Alternatives<T> for RangeInclusive<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Knobs {
     pub fixed: BTreeMap<String, Fixed>,
+    /// Those of them that were read.
+    fixed_read: BTreeSet<&'static str>,
     known: BTreeMap<&'static str, Known>,
+}
+
+impl Knobs {
+    /// Those that the world gives a value that nothing has read, as they are told.
+    pub(crate) fn unread(&self) -> Vec<UnreachedFault> {
+        let unread = self.fixed.iter().filter(|(name, _)| !self.fixed_read.contains(name.as_str()));
+        let told = |(name, fixed): (&String, &Fixed)| UnreachedFault {
+            fault: format!("the knob {name:?} at {fixed}"),
+            why: Unreached::Unread,
+        };
+        unread.map(told).collect()
+    }
 }
 
 /// What is known of a knob that was read.
@@ -293,6 +308,7 @@ impl Kernel {
     #[cold]
     fn read_knob(&mut self, name: &'static str, count: u64, calm: u64, value: impl Fn(u64) -> Fixed) -> Told {
         if let Some(fixed) = self.knobs.fixed.get(name) {
+            self.knobs.fixed_read.insert(name);
             return Told::Fixed(*fixed);
         }
         let of_place = |number: Option<u64>| Known {

@@ -1946,6 +1946,7 @@ impl Kernel {
         let unreached = not_passed.map(|crash_point| crash_point.sentence.clone());
         self.unreached_faults.extend(unreached.map(|fault| UnreachedFault { fault, why: Unreached::Ended }));
         self.unreached_faults.extend(self.rules_that_met_nothing());
+        self.unreached_faults.extend(self.knobs.unread());
         for index in messages {
             let message = &self.network.messages[index as usize];
             let (number, copy) = (u64::from(message.number), message.copy);

@@ -349,6 +349,9 @@ impl Rule {
         if self.times == Some(0) {
             return wrong("a rule for 0 messages concerns none: `times` is from 1 on");
         }
+        if self.method.as_deref() == Some("") {
+            return wrong("no method has an empty name: leave out `method`, or say one");
+        }
         if self.tag.is_some()
             && (self.method.is_some() || self.messages.is_some_and(|only| only != Messages::Datagrams))
         {

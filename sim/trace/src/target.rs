@@ -172,6 +172,8 @@ pub enum Unreached {
     Healed,
     /// Of a rule: no message was one of those that it is for.
     NoMessage,
+    /// Of a knob: nothing read it.
+    Unread,
     /// More nodes (or partitions) at once than the world's budget allows.
     Budget,
 }
@@ -183,6 +185,7 @@ impl fmt::Display for Unreached {
             Unreached::Down => "the node was down already",
             Unreached::Healed => "the heal came before it",
             Unreached::NoMessage => "no message was one of those",
+            Unreached::Unread => "nothing read it",
             Unreached::Budget => "it would have gone beyond the budget",
         })
     }

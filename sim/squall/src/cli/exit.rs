@@ -87,7 +87,7 @@ impl From<ScenarioError> for Stop {
 impl From<WorldError> for Stop {
     fn from(error: WorldError) -> Stop {
         match error {
-            WorldError::Described(message) => Stop::Input(miette::miette!("the world can't be built: {message}")),
+            WorldError::Described(message) => Stop::Input(miette::miette!("the world can't be run: {message}")),
             WorldError::NoThread(_) | WorldError::Broken(_) | WorldError::NoProcess(_) => Stop::Own(error.to_string()),
         }
     }
