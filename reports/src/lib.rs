@@ -5,6 +5,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`scene`] | a run as a picture has it: messages, and times at which something was wrong |
+//! | [`window`] | which part of a run is shown |
+//! | [`lanes`] | a run as text with lanes for nodes and arrows for messages |
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
 //! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
@@ -15,11 +17,13 @@
 
 pub mod github;
 pub mod junit;
+pub mod lanes;
 pub mod paint;
 pub mod printable;
 pub mod scene;
 pub mod timeline;
 pub mod weather;
+pub mod window;
 
 pub use junit::render_junit;
 pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};

@@ -9,13 +9,15 @@ use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::whole_file::WholeFile;
 use squall_check::history::write_event;
 use squall_check::property::of_trace;
+use squall_reports::lanes::Glyphs;
+use squall_reports::window::{Window, WindowError};
 use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
 use squall_trace::swarm::{InWords, Swarmed};
 use squall_trace::target::{Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
-use super::arguments::{Replay, Run, Shown, World, Written};
+use super::arguments::{Around, Characters, Replay, Run, Shown, World, Written};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
@@ -31,6 +33,9 @@ use crate::trace_file::TraceFile;
 
 /// How many decisions that weren't calm are put in words where a run doesn't pass.
 const PERTURBATIONS_IN_WORDS: usize = 8;
+
+/// How many events `--around` shows on each side, if nothing is said.
+const CONTEXT_EVENTS: usize = 10;
 
 #[derive(Serialize)]
 struct Finished<'f> {
@@ -247,7 +252,7 @@ impl Once {
         replayed: Option<&Replayed>,
         output: &mut Output,
     ) -> Result<(), Stop> {
-        let style = output.style(Some(shown.lines).filter(|&lines| lines > 0), shown.tasks);
+        let style = style(outcome, shown, output)?;
         let Plan { seed, strategy, .. } = &self.plan;
         output.text(&format!("{}, seed {seed}, strategy {strategy}", self.scenario.name()))?;
         for (key, value) in self.scenario.parameters() {
@@ -304,6 +309,43 @@ impl Once {
     }
 }
 
+/// How a run is shown, and which part of it.
+fn style(outcome: &Outcome, shown: &Shown, output: &Output) -> Result<Style, Stop> {
+    let mut style = output.style(Some(shown.lines).filter(|&lines| lines > 0), shown.tasks);
+    style.lanes = shown.lanes.map(|characters| match characters {
+        Characters::Unicode => Glyphs::Unicode,
+        Characters::Ascii => Glyphs::Ascii,
+        Characters::Auto if output::is_utf8() => Glyphs::Unicode,
+        Characters::Auto => Glyphs::Ascii,
+    });
+    if shown.until.is_none() && shown.around.is_none() {
+        return Ok(style);
+    }
+    let Some(trace) = &outcome.trace else {
+        let property = outcome.verdict.property().unwrap_or("unknown");
+        return Err(Stop::Own(format!("the run ({property}) leaves no trace: no step of it can be shown")));
+    };
+    let window = match (shown.until, shown.around) {
+        (Some(step), _) => Window::until(trace, step),
+        (None, Some(around)) => {
+            let step = match around {
+                Around::Failure => None,
+                Around::Step(step) => Some(step),
+            };
+            Window::around(trace, step, shown.context.unwrap_or(CONTEXT_EVENTS), style)
+        }
+        (None, None) => return Ok(style),
+    };
+    style.window = window.map_err(|error| {
+        let help = match error {
+            WindowError::NoSuchStep { .. } => "--lanes and --around show the numbers of steps",
+            WindowError::NoFailure { .. } => "say around which step, as --around=STEP",
+        };
+        Stop::Input(miette::miette!(help = help, "{error}"))
+    })?;
+    Ok(style)
+}
+
 /// What of a run is to be written: shown to be writable before anything runs.
 struct Files {
     trace: Option<TraceFile>,
@@ -312,7 +354,7 @@ struct Files {
 
 impl Files {
     fn open(written: &Written) -> Result<Files, Stop> {
-        let Written { trace, history } = written;
+        let Written { trace, history, .. } = written;
         let open_trace = |path: &PathBuf| TraceFile::create(path).map_err(|error| unwritable(path, &error));
         let open_history = |path: &PathBuf| match WholeFile::create(path) {
             Ok(file) => Ok((path.clone(), file)),
