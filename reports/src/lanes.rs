@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use squall_trace::event::LossReason;
 use squall_trace::swarm::FaultClass;
 use squall_trace::trace::format_ns;
-use squall_trace::{EventKind, Names, NodeId, Trace};
+use squall_trace::{Event, EventKind, Names, NodeId, Trace};
 use unicode_width::UnicodeWidthStr;
 
 use crate::paint::{Tone, paint};
@@ -214,13 +214,7 @@ impl Picture<'_> {
         let mut rows: Vec<Row> = Vec::new();
         for (index, event) in events.iter().enumerate() {
             let is_failure = self.scene.failed == Some(index);
-            let is_told_elsewhere = match event.kind {
-                // All nodes begin; what never arrives is told where it is sent.
-                EventKind::Boot { boot: 0 } => true,
-                EventKind::InFlight { .. } => true,
-                _ => false,
-            };
-            let is_shown = is_failure || (!is_told_elsewhere && is_of_interest(event, &self.trace.names, self.style));
+            let is_shown = is_failure || is_in_picture(event, &self.trace.names, self.style);
             if !is_shown || !self.style.window.contains(event.step) {
                 continue;
             }
@@ -559,7 +553,7 @@ impl Picture<'_> {
             (EventKind::Lose { flow, number, copy, reason }, _) => {
                 format!("{}{}: {reason}", message_name(names, *flow, *number), copy_in_words(*copy))
             }
-            _ => in_words(event, names, &SentMessages::new()),
+            _ => event_in_short(event, names),
         };
         // Who it is can't be seen there.
         match message {
@@ -574,8 +568,38 @@ impl Picture<'_> {
 
     fn age(&self, message: &Message, arrival: usize) -> String {
         let at_ns = |event: usize| self.trace.events[event].at_ns;
-        format_ns(at_ns(arrival).saturating_sub(at_ns(message.sent)))
+        short_ns(at_ns(arrival).saturating_sub(at_ns(message.sent)))
     }
+}
+
+/// A time to four digits, for where there is little room: it is rounded down.
+pub(crate) fn short_ns(ns: u64) -> String {
+    let digits = ns.checked_ilog10().unwrap_or(0) + 1;
+    let unit = 10u64.pow(digits.saturating_sub(4));
+    format_ns(ns / unit * unit)
+}
+
+/// What an event says, an operation of a history as one reads it.
+pub(crate) fn event_in_short(event: &Event<'_>, names: &Names) -> String {
+    let said = match &event.kind {
+        EventKind::Publish { topic, value } if topic == "history" => operation_in_short(value),
+        _ => None,
+    };
+    said.unwrap_or_else(|| in_words(event, names, &SentMessages::new()))
+}
+
+/// `append 1 "a" …` where it is invoked, `get 1: ok "a"` where there is an answer. `None`: it is no operation.
+fn operation_in_short(json: &str) -> Option<String> {
+    let operation: serde_json::Value = serde_json::from_str(json).ok()?;
+    let text = |key: &str| operation.get(key).and_then(|value| value.as_str());
+    let (kind, function) = (text("type")?, text("f")?);
+    let value = |key: &str| operation.get(key).filter(|value| !value.is_null()).map(|value| format!(" {value}"));
+    let (key, value) = (value("key").unwrap_or_default(), value("value").unwrap_or_default());
+    Some(match kind {
+        "invoke" => format!("{function}{key}{value} …"),
+        "ok" | "fail" | "info" => format!("{function}{key}: {kind}{value}"),
+        _ => return None,
+    })
 }
 
 /// Mark, step, time, and the bars of faults, with the spaces behind them.
@@ -584,8 +608,17 @@ fn head_columns(step_columns: usize, bars: usize) -> usize {
 }
 
 /// To the microsecond: the list has it to the nanosecond.
-fn seconds(at_ns: u64) -> String {
+pub(crate) fn seconds(at_ns: u64) -> String {
     format!("{}.{:06}", at_ns / 1_000_000_000, at_ns % 1_000_000_000 / 1_000)
+}
+
+/// Whether an event is a line of the picture, if it isn't the failing one.
+pub(crate) fn is_in_picture(event: &Event<'_>, names: &Names, style: Style) -> bool {
+    match event.kind {
+        // All nodes begin; what never arrives is told where it is sent.
+        EventKind::Boot { boot: 0 } | EventKind::InFlight { .. } => false,
+        _ => is_of_interest(event, names, style),
+    }
 }
 
 /// What stands for longer than an instant, and isn't seen at a node's lane.

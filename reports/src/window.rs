@@ -2,6 +2,7 @@
 
 use squall_trace::{Trace, Verdict};
 
+use crate::lanes::is_in_picture;
 use crate::timeline::{Style, is_of_interest, marked_event};
 
 /// The steps of a run that are shown.
@@ -87,7 +88,10 @@ impl Window {
             (None, _) => return Err(WindowError::NoFailure { last: last_step(trace) }),
         };
         check(trace, step)?;
-        let is_shown = |index: &usize| is_of_interest(&trace.events[*index], &trace.names, style);
+        let is_shown = |index: &usize| match style.lanes {
+            Some(_) => is_in_picture(&trace.events[*index], &trace.names, style),
+            None => is_of_interest(&trace.events[*index], &trace.names, style),
+        };
         let centre = trace.events.partition_point(|event| event.step < step);
         let behind = trace.events.partition_point(|event| event.step <= step);
         let before = (0..centre).rev().filter(is_shown).take(context).last();
