@@ -4,6 +4,8 @@
 //! commands write: each of their lines fits, and one that lacks something, or has a key or an event that isn't there, doesn't.
 
 use serde_json::{Map, Value, json};
+use squall_trace::plan::Bases;
+use squall_trace::site::SiteKind;
 use squall_trace::swarm::FaultClass;
 
 /// An object of these keys and no others; those whose name ends in `?` may be left out.
@@ -106,12 +108,13 @@ fn definitions() -> Value {
         ),
     );
     define("output", either(outputs()));
-    for (name, value) in words() {
+    for (name, value) in words().into_iter().chain(parts()) {
         define(name, value);
     }
     Value::Object(all)
 }
 
+/// A line with the keys of an object.
 fn line_of(mut object: Value, line: &str) -> Value {
     object["properties"]["line"] = is(line);
     if let Some(required) = object["required"].as_array_mut() {
@@ -361,7 +364,7 @@ fn outputs() -> Vec<Value> {
         (
             "operations",
             object(&[
-                ("of", or_null(choice(&["histories", "calls"]))),
+                ("of", or_null(choice(&["history", "calls"]))),
                 ("count", whole()),
                 ("answered", whole()),
                 ("unanswered", whole()),
@@ -399,7 +402,7 @@ fn outputs() -> Vec<Value> {
                 ("goals?", map(whole())),
                 ("swarm?", swarmed),
                 // Of a replay alone.
-                ("outcome?", found()),
+                ("outcome?", choice(&["same", "differs", "gone", "unknown", "stale"])),
             ],
         ),
         output(
@@ -412,7 +415,7 @@ fn outputs() -> Vec<Value> {
             &[("file", text()), ("property", text()), ("outcome", found()), ("verdict", of("verdict"))],
         ),
         // Of `regressions refresh`.
-        output("regression", &[("file", text()), ("outcome", choice(&REFRESHED))]),
+        output("regression", &[("file", text()), ("outcome", choice(&["same", "differs", "gone", "unknown", "refreshed", "stale"]))]),
         output(
             "failure",
             &[

@@ -55,8 +55,8 @@ pub fn list(programs: &Programs, arguments: &List, output: &mut Output) -> Resul
 }
 
 /// The schema is JSON, whoever reads it.
-pub fn schema(_arguments: &Schema, output: &mut Output) -> Result<u8, Stop> {
-    let schema = crate::scenario::schema();
+pub fn schema(arguments: &Schema, output: &mut Output) -> Result<u8, Stop> {
+    let schema = if arguments.lines { crate::lines::schema() } else { crate::scenario::schema() };
     match output.is_json() {
         true => output.json(&schema)?,
         false => output.text(&format!("{schema:#}\n"))?,
