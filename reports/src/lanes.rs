@@ -118,6 +118,9 @@ const WORDS_COLUMNS_MIN: usize = 28;
 /// Of one event so many lines of words at the most.
 const WORDS_LINES_MAX: usize = 3;
 
+/// Of what is said above the lanes.
+const NOTE_LINES_MAX: usize = 6;
+
 /// So many bars for faults; what stands beside them has the last one in common.
 const BARS_MAX: usize = 4;
 
@@ -310,7 +313,7 @@ impl Picture<'_> {
         let Style { colour, columns, .. } = self.style;
         let mut note = |words: String| {
             let words = self.glyphs.words(words);
-            text.extend(paragraph(&words, columns, WORDS_LINES_MAX).iter().map(|said| paint(colour, Tone::Faint, said)));
+            text.extend(paragraph(&words, columns, NOTE_LINES_MAX).iter().map(|said| paint(colour, Tone::Faint, said)));
         };
         if !lanes.folded.is_empty() {
             note(format!("share the last lane: {}", self.named(&lanes.folded)));

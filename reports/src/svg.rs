@@ -202,11 +202,12 @@ impl Drawing<'_> {
     fn left_out_in_words(&self) -> String {
         let mut said = Vec::new();
         if self.left_out > 0 {
-            said.push(format!("{} earlier events left out", self.left_out));
+            let plural = if self.left_out == 1 { "event" } else { "events" };
+            said.push(format!("{} earlier {plural} left out", self.left_out));
         }
         if self.left_out_nodes > 0 {
             let plural = if self.left_out_nodes == 1 { "node" } else { "nodes" };
-            said.push(format!("{} {plural} without a part in this left out", self.left_out_nodes));
+            said.push(format!("{} {plural} left out", self.left_out_nodes));
         }
         said.join("; ")
     }

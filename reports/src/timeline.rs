@@ -110,7 +110,7 @@ fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
     text.push(paint(
         style.colour,
         Tone::Faint,
-        &format!("{}{:>13}  {} what happened", titled("step", step_columns), "seconds", padded("node", node_columns)),
+        &format!("{}{:>13}  {} what happened", titled(" step", step_columns), "seconds", padded("node", node_columns)),
     ));
     if left_out > 0 {
         let plural = if left_out == 1 { "event" } else { "events" };

@@ -132,8 +132,7 @@ const LANES: &str = "have no part in this: idle-0
    18  0.007000   │        ║  fault: pause of bank-0
 >  19  0.008000   ◆        ║  publishes paid: 2
    19             ·        ║  INFO b: so it is
-   20  0.009000   ●┄┄┄┄┄┄┄▷║  call 2 Pay (7 bytes), never arrives before the
-                  │        ║  end";
+   20  0.009000   ●┄┄┄┄┄┄┄▷║  call 2 Pay (7 bytes), never arrives before the end";
 
 #[test]
 fn a_run_has_lanes_in_80_columns() {
@@ -207,7 +206,7 @@ fn as_many_lanes_as_fit_and_one_for_all_others() {
     assert!(eight.lines().any(|line| line.starts_with('>') && line.contains("  publishes bad: 1")), "{eight}");
     assert!(eight.contains("server-with-a-long-name-6 to"), "{eight}");
     let hundreds = render_lanes(&many(300), Style::default(), Glyphs::Unicode);
-    assert!(hundreds.contains("and 282 more"), "{}", &hundreds[..400]);
+    assert!(hundreds.contains("and 282 more"), "{}", hundreds.lines().take(9).collect::<Vec<_>>().join("\n"));
     for text in [seven, eight, hundreds] {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
@@ -237,14 +236,14 @@ fn a_part_is_what_was_asked_for() {
     };
     assert_eq!(shown(Window::until(&trace, 8).unwrap()), [4, 6, 8]);
     // The log lines with it as well.
-    assert_eq!(shown(Window::until(&trace, 19).unwrap()).len(), 14);
+    assert_eq!(shown(Window::until(&trace, 19).unwrap()).len(), 15);
     // What it isn't yet, it doesn't say: the message comes later.
     assert_eq!(shown(Window::until(&trace, 4).unwrap()), [4]);
     let lanes = Style { lanes: Some(Glyphs::Unicode), ..Style::default() };
     assert_eq!(shown(Window::around(&trace, None, 2, lanes).unwrap()), [17, 18, 19, 19, 20]);
-    assert_eq!(shown(Window::around(&trace, Some(1), 0, lanes).unwrap()), []);
+    assert!(shown(Window::around(&trace, Some(1), 0, lanes).unwrap()).is_empty());
     assert_eq!(shown(Window::around(&trace, Some(12), 0, lanes).unwrap()), [12]);
-    assert_eq!(shown(Window::around(&trace, Some(12), 999, lanes).unwrap()).len(), 18);
+    assert_eq!(shown(Window::around(&trace, Some(12), 999, lanes).unwrap()).len(), 16);
     // There is a first step and a last one.
     for step in [0, 23, u64::MAX] {
         let error = WindowError::NoSuchStep { step, last: 22 };
@@ -270,7 +269,7 @@ fn the_list_has_the_steps_where_a_part_is_shown() {
     let trace = eventful();
     let window = Window::until(&trace, 5).unwrap();
     let text = render_timeline(&trace, Style { window, ..Style::default() });
-    assert!(text.contains("\n   5    0.001500000  bank-0  <- alice-0 call 1 Pay after 1.5 ms\n\nat step 5, 1.5 ms:\n"), "{text}");
+    assert!(text.contains("\n    5   0.001500000  bank-0  <- alice-0 call 1 Pay after 1.5 ms\n\nat step 5, 1.5 ms:\n"), "{text}");
     assert!(text.contains("FAIL paid-once"), "{text}");
 }
 
@@ -371,7 +370,7 @@ fn elements(svg: &str) -> Vec<&str> {
         } else {
             // Attributes in pairs of quotes, none of which refers to anything.
             assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
-            for bad in ["href", "onload", "style=", "url(", "src"] {
+            for bad in ["href", "onload", " style=", "url(", "src"] {
                 assert!(!tag.contains(bad), "{tag}");
             }
             all.push(tag);
@@ -433,7 +432,7 @@ fn a_picture_of_much_shows_the_last_of_it_and_says_so() {
         let kinds = (0..events).map(|at| (at, ALICE, publish("a", "1"))).collect();
         render_svg(&trace(names(&["alice-0", "bank-0"]), kinds, Some(events)), Style::default())
     };
-    assert!(!of(100).contains("left out"));
+    assert!(!of(100).contains("earlier"));
     assert!(of(101).contains("1 earlier event left out"), "{}", &of(101)[..600]);
     assert_eq!(elements(&of(101)).iter().filter(|tag| tag.contains("r=\"4\"")).count(), 100);
     assert!(of(100_000).len() < 40_000);

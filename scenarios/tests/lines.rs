@@ -71,8 +71,8 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     let payments = std::fs::read_to_string(root().join("scenarios/payments.toml")).unwrap();
     std::fs::write(directory.path().join("payments.toml"), &payments).unwrap();
     let stormy = format!(
-        "swarm = true\n{payments}\n[[fault]]\npartition = [[\"bank\"], [\"alice\"]]\nat = \"1ms\"\nlasts = \"20ms\"\n\
-         [[fault]]\npause = \"bank\"\nat = \"30ms\"\n[[fault]]\ncrash = \"bank\"\nat = \"60ms\"\nrestart_after = \"5ms\"\n\
+        "swarm = true\n{payments}\n[[fault]]\nkind = \"partition\"\ngroups = [[\"bank\"], [\"alice\"]]\nat = \"1ms\"\nfor = \"20ms\"\n\
+         [[fault]]\nkind = \"pause\"\nnode = \"bank\"\nat = \"30ms\"\n[[fault]]\nkind = \"crash\"\nnode = \"bank\"\nat = \"60ms\"\nrestart_after = \"5ms\"\n\
          [heal]\nat = \"90ms\"\n"
     );
     std::fs::write(directory.path().join("stormy.toml"), stormy).unwrap();
@@ -114,7 +114,7 @@ fn every_command_writes_lines_of_the_schema() {
         check(&validator, &at(&["explore", "payments.toml", "--seeds", "0..20", "--shard", part, "--out", "parts"]));
     }
     let shards: Vec<String> = walk(&folder.join("parts")).iter().map(|path| path.display().to_string()).collect();
-    let shards: Vec<&str> = shards.iter().map(String::as_str).filter(|path| path.contains("shard")).collect();
+    let shards: Vec<&str> = shards.iter().map(String::as_str).filter(|path| path.ends_with(".jsonl.zst")).collect();
     check(&validator, &at(&[&["merge"], &shards[..], &["--out", "merged"]].concat()));
 
     let swept = at(&["sweep", "payments.toml", "--seeds", "0..10", "--vary", "network.loss=0%,50%"]);
