@@ -15,7 +15,7 @@ use crate::paint::{Tone, paint};
 use crate::printable::{line, padded, paragraph};
 use crate::scene::{Fate, Message, Scene, Span, SpanKind};
 use crate::timeline::{
-    Style, copy_in_words, in_words, is_of_interest, message_name, payload_in_words, tone, SentMessages,
+    SentMessages, Style, copy_in_words, in_words, is_of_interest, message_name, payload_in_words, tone,
 };
 
 /// With which characters lanes and arrows are drawn.
@@ -375,7 +375,8 @@ impl Picture<'_> {
     ) {
         let event = &self.trace.events[row.event];
         let is_marked = self.scene.failed.is_some_and(|failed| failed == row.event || Some(failed) == row.arrival);
-        let is_lost = row.arrival.is_some_and(|arrival| matches!(self.trace.events[arrival].kind, EventKind::Lose { .. }));
+        let is_lost =
+            row.arrival.is_some_and(|arrival| matches!(self.trace.events[arrival].kind, EventKind::Lose { .. }));
         let tone = match (is_marked, is_lost) {
             (true, _) => Some(Tone::Bad),
             (false, true) => Some(Tone::Wary),
@@ -384,7 +385,8 @@ impl Picture<'_> {
         let set = self.glyphs.set();
         let mut cells = self.empty_cells(lanes, states, &set);
         self.draw(row, lanes, &set, &mut cells);
-        let columns = self.style.columns.saturating_sub(head_columns(lanes.step_columns, lanes.bars) + lanes.width() + 2);
+        let columns =
+            self.style.columns.saturating_sub(head_columns(lanes.step_columns, lanes.bars) + lanes.width() + 2);
         let words = self.glyphs.words(line(&self.words(row, lanes), columns.max(10) * 6));
         let said = paragraph(&words, columns.max(10), WORDS_LINES_MAX);
         let colour = self.style.colour;
@@ -507,12 +509,17 @@ impl Picture<'_> {
                     cells[start] = set.end;
                 }
                 let (cross, free) = match reason {
-                    LossReason::Loss | LossReason::PartitionOnSending | LossReason::QueueFull
-                    | LossReason::SenderDown | LossReason::Rule => {
+                    LossReason::Loss
+                    | LossReason::PartitionOnSending
+                    | LossReason::QueueFull
+                    | LossReason::SenderDown
+                    | LossReason::Rule => {
                         let middle = usize::midpoint(low, high);
                         (middle, if is_right { middle + 1..high } else { low + 1..middle })
                     }
-                    LossReason::PartitionOnArrival | LossReason::NodeDown | LossReason::NoListener => (before_end, 0..0),
+                    LossReason::PartitionOnArrival | LossReason::NodeDown | LossReason::NoListener => {
+                        (before_end, 0..0)
+                    }
                 };
                 // It comes no further.
                 for column in free {
@@ -545,12 +552,15 @@ impl Picture<'_> {
                 };
                 format!("{} {payload}{become_}", message_name(names, *flow, *number))
             }
-            (EventKind::Duplicate { flow, number }, _) => format!("{} is duplicated", message_name(names, *flow, *number)),
+            (EventKind::Duplicate { flow, number }, _) => {
+                format!("{} is duplicated", message_name(names, *flow, *number))
+            }
             (EventKind::Corrupt { flow, number, bit }, _) => {
                 format!("{}: bit {bit} is flipped", message_name(names, *flow, *number))
             }
             (EventKind::Deliver { flow, number, copy }, message) => {
-                let age = message.map_or_else(String::new, |message| format!(" after {}", self.age(message, row.event)));
+                let age =
+                    message.map_or_else(String::new, |message| format!(" after {}", self.age(message, row.event)));
                 format!("{}{}{age}", message_name(names, *flow, *number), copy_in_words(*copy))
             }
             (EventKind::Lose { flow, number, copy, reason }, _) => {
@@ -723,7 +733,9 @@ pub fn render_state(trace: &Trace, step: u64, style: Style) -> String {
         let node = NodeId(u32::try_from(index).unwrap_or(u32::MAX));
         let span = states.standing.iter().map(|&span| &scene.spans[span]).find(|span| {
             let is_open = span.ended.is_none_or(|end| end > last);
-            is_open && !has_bar(span) && span.groups.iter().flatten().any(|member| *member == node)
+            is_open
+                && !has_bar(span)
+                && span.groups.iter().flatten().any(|member| *member == node)
                 && (span.what == SpanKind::Down) == (states.nodes[index] == NodeState::Down)
         });
         let name = line(&info.name, 24);

@@ -138,14 +138,9 @@ fn messages(trace: &Trace, scene: &Scene, lines: &mut Vec<String>) {
         };
         match message.fate {
             Fate::Delivered { event } => {
-                lines.push(format!(
-                    r#"{{"ph":"s","cat":"message","name":{name},"id":{id},{}}}"#,
-                    place(message.sent)
-                ));
-                lines.push(format!(
-                    r#"{{"ph":"f","bp":"e","cat":"message","name":{name},"id":{id},{}}}"#,
-                    place(event)
-                ));
+                lines.push(format!(r#"{{"ph":"s","cat":"message","name":{name},"id":{id},{}}}"#, place(message.sent)));
+                lines
+                    .push(format!(r#"{{"ph":"f","bp":"e","cat":"message","name":{name},"id":{id},{}}}"#, place(event)));
             }
             Fate::Lost { event, reason } => lines.push(format!(
                 r#"{{"ph":"i","s":"t","cat":"loss","name":{},{},"args":{{"sent_step":{}}}}}"#,

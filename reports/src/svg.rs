@@ -266,12 +266,14 @@ impl Drawing<'_> {
             self.text((x, top - 8), INK, "font-weight=\"bold\" text-anchor=\"middle\"", &name, columns);
             // While it is down it has no line.
             let mut from = top;
-            let is_down = |span: &&Span| span.what == SpanKind::Down && span.groups.iter().flatten().any(|&of| of == node);
+            let is_down =
+                |span: &&Span| span.what == SpanKind::Down && span.groups.iter().flatten().any(|&of| of == node);
             let downs: Vec<(usize, Option<usize>)> =
                 self.scene.spans.iter().filter(is_down).map(|span| (span.begun, span.ended)).collect();
             let mut lines = Vec::new();
             for (begun, ended) in downs {
-                let begun = if self.rows.first().is_some_and(|first| begun < *first) { top } else { self.height(begun) };
+                let begun =
+                    if self.rows.first().is_some_and(|first| begun < *first) { top } else { self.height(begun) };
                 lines.push((from, begun));
                 from = ended.map_or(bottom, |end| {
                     if self.rows.first().is_some_and(|first| end < *first) { top } else { self.height(end) }
@@ -298,7 +300,14 @@ impl Drawing<'_> {
                 let _ = writeln!(
                     self.svg,
                     "<path d=\"M{} {}L{} {}L{} {}L{} {}\" fill=\"none\" stroke=\"{FAINT}\"/>",
-                    x - 8, y + 3, x - 3, y - 4, x + 3, y + 4, x + 8, y - 3
+                    x - 8,
+                    y + 3,
+                    x - 3,
+                    y - 4,
+                    x + 3,
+                    y + 4,
+                    x + 8,
+                    y - 3
                 );
             }
             let said = format!("{} later", short_ns(long_ns));
@@ -395,7 +404,8 @@ impl Drawing<'_> {
 
     /// Dots, labels, steps and times.
     fn rows(&mut self) {
-        let sent: BTreeMap<usize, Message> = self.scene.messages.iter().map(|message| (message.sent, *message)).collect();
+        let sent: BTreeMap<usize, Message> =
+            self.scene.messages.iter().map(|message| (message.sent, *message)).collect();
         let arrived: BTreeSet<usize> = self
             .scene
             .messages
@@ -458,7 +468,13 @@ impl Drawing<'_> {
             // Left of the lane where the arrow goes to the left: above its own beginning, which falls away from it.
             match to {
                 Some(to) if to < x => {
-                    self.label((x - 8, y - 4), colour, &format!(" text-anchor=\"end\"{weight}"), &words, self.columns(x));
+                    self.label(
+                        (x - 8, y - 4),
+                        colour,
+                        &format!(" text-anchor=\"end\"{weight}"),
+                        &words,
+                        self.columns(x),
+                    );
                 }
                 Some(_) => self.label((x + 8, y - 4), colour, weight, &words, 36),
                 None => {

@@ -114,7 +114,11 @@ fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
     ));
     if left_out > 0 {
         let plural = if left_out == 1 { "event" } else { "events" };
-        text.push(paint(style.colour, Tone::Faint, &format!("{}{:>13}  {left_out} earlier {plural} left out", titled("", step_columns), "…")));
+        text.push(paint(
+            style.colour,
+            Tone::Faint,
+            &format!("{}{:>13}  {left_out} earlier {plural} left out", titled("", step_columns), "…"),
+        ));
     }
     for (index, is_marked) in lines {
         text.push(render_event(&trace.events[index], names, &sent, (step_columns, node_columns), is_marked, style));

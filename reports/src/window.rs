@@ -73,12 +73,7 @@ impl Window {
     ///
     /// # Errors
     /// [`WindowError`]
-    pub fn around(
-        trace: &Trace,
-        step: Option<u64>,
-        context: usize,
-        style: Style,
-    ) -> Result<Window, WindowError> {
+    pub fn around(trace: &Trace, step: Option<u64>, context: usize, style: Style) -> Result<Window, WindowError> {
         let step = match (step, &trace.verdict) {
             (Some(step), _) => step,
             (None, Verdict::Fail(failure)) => match marked_event(trace, failure).filter(|_| failure.node.is_some()) {
@@ -97,11 +92,7 @@ impl Window {
         let before = (0..centre).rev().filter(is_shown).take(context).last();
         let after = (behind..trace.events.len()).filter(is_shown).take(context).last();
         let step_of = |index: usize| trace.events[index].step;
-        Ok(Window {
-            first_step: before.map_or(step, step_of),
-            last_step: after.map_or(step, step_of),
-            state_at: None,
-        })
+        Ok(Window { first_step: before.map_or(step, step_of), last_step: after.map_or(step, step_of), state_at: None })
     }
 
     /// Whether an event with that step is shown.

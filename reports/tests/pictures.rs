@@ -96,7 +96,11 @@ fn eventful() -> Trace {
             (2_000, ALICE, send(NOTES, 1, BANK, b"by the way")),
             (2_000, ALICE, EventKind::Duplicate { flow: NOTES, number }),
             (2_000, ALICE, EventKind::Corrupt { flow: NOTES, number, bit: 9 }),
-            (2_500, world, fault("partition of alice-0 from bank-0", begins(FaultClass::Partition, &[&[ALICE], &[BANK]]))),
+            (
+                2_500,
+                world,
+                fault("partition of alice-0 from bank-0", begins(FaultClass::Partition, &[&[ALICE], &[BANK]])),
+            ),
             (3_000, BANK, EventKind::Deliver { flow: NOTES, number, copy: 1 }),
             (3_100, BANK, EventKind::Lose { flow: NOTES, number, copy: 0, reason: LossReason::PartitionOnArrival }),
             (4_000, BANK, EventKind::Crash),
@@ -269,7 +273,10 @@ fn the_list_has_the_steps_where_a_part_is_shown() {
     let trace = eventful();
     let window = Window::until(&trace, 5).unwrap();
     let text = render_timeline(&trace, Style { window, ..Style::default() });
-    assert!(text.contains("\n    5   0.001500000  bank-0  <- alice-0 call 1 Pay after 1.5 ms\n\nat step 5, 1.5 ms:\n"), "{text}");
+    assert!(
+        text.contains("\n    5   0.001500000  bank-0  <- alice-0 call 1 Pay after 1.5 ms\n\nat step 5, 1.5 ms:\n"),
+        "{text}"
+    );
     assert!(text.contains("FAIL paid-once"), "{text}");
 }
 
@@ -402,7 +409,8 @@ fn a_picture_has_everything_that_happened() {
     assert_eq!(count(&|tag| tag.starts_with("path") && tag.contains('Z')), 2);
     // The partition at both lanes, the pause and the crash at one.
     assert_eq!(count(&|tag| tag.starts_with("rect") && tag.contains("fill-opacity")), 4);
-    for expected in ["alice-0", "bank-0", "payments, seed 0x7", "▶ 19", "publishes paid: 2", "FAIL paid-once at 8 ms", "get 1 …"]
+    for expected in
+        ["alice-0", "bank-0", "payments, seed 0x7", "▶ 19", "publishes paid: 2", "FAIL paid-once at 8 ms", "get 1 …"]
     {
         assert!(svg.contains(expected), "no {expected:?}");
     }
@@ -512,12 +520,16 @@ fn perfetto_gets_tracks_flows_and_faults() {
     // The call and the note's copy arrive.
     let flows: Vec<_> = of("f").map(|event| (event["name"].as_str().unwrap(), ns(&event["ts"]))).collect();
     assert_eq!(flows, [("call 1 Pay", 1_500_000), ("datagram 1 tag 7 (the copy)", 3_000_000)]);
-    let instants: Vec<_> =
-        of("i").map(|event| (event["cat"].as_str().unwrap(), event["tid"].as_u64().unwrap(), ns(&event["ts"]))).collect();
+    let instants: Vec<_> = of("i")
+        .map(|event| (event["cat"].as_str().unwrap(), event["tid"].as_u64().unwrap(), ns(&event["ts"])))
+        .collect();
     assert_eq!(instants, [("loss", 2, 1_500_000), ("loss", 2, 3_100_000), ("failure", 1, 8_000_000)]);
     let spans: Vec<_> = of("b").map(|event| (event["name"].as_str().unwrap(), ns(&event["ts"]))).collect();
-    let expected =
-        [("partition of alice-0 from bank-0", 2_500_000), ("bank-0 is down", 4_000_000), ("pause of bank-0", 7_000_000)];
+    let expected = [
+        ("partition of alice-0 from bank-0", 2_500_000),
+        ("bank-0 is down", 4_000_000),
+        ("pause of bank-0", 7_000_000),
+    ];
     assert_eq!(spans, expected);
     let ends: Vec<_> = of("e").map(|event| ns(&event["ts"])).collect();
     assert_eq!(ends, [6_000_000, 5_000_000, 9_000_000]);
@@ -533,7 +545,9 @@ fn perfettos_times_are_exact_and_slices_as_short_as_they_must() {
     trace.events[1].at_ns = 1;
     trace.events[2].at_ns = u64::MAX;
     let text = render_perfetto(&trace);
-    for expected in ["\"ts\":0.000,\"dur\":0.001", "\"ts\":0.001,\"dur\":1.000", "\"ts\":18446744073709551.615,\"dur\":1.000"] {
+    for expected in
+        ["\"ts\":0.000,\"dur\":0.001", "\"ts\":0.001,\"dur\":1.000", "\"ts\":18446744073709551.615,\"dur\":1.000"]
+    {
         assert!(text.contains(expected), "no {expected} in {text}");
     }
 }

@@ -66,12 +66,22 @@ fn a_fault_stands_from_its_beginning_to_its_end() {
     begins(|| fault::hold("a", "b"), "hold a|b");
     begins(|| fault::hold_one_way("b", "a"), "hold b|a");
     begins(|| fault::ring(["a", "b", "c", "d"], 1), "partition a+b+c+d");
-    begins(|| fault::link("a", "b", |link| {
-        link.loss(percent(10));
-    }), "link a|b");
-    begins(|| fault::link_one_way("b", "c", |link| {
-        link.loss(percent(10));
-    }), "link b|c");
+    begins(
+        || {
+            fault::link("a", "b", |link| {
+                link.loss(percent(10));
+            })
+        },
+        "link a|b",
+    );
+    begins(
+        || {
+            fault::link_one_way("b", "c", |link| {
+                link.loss(percent(10));
+            })
+        },
+        "link b|c",
+    );
 }
 
 #[test]
@@ -254,19 +264,31 @@ fn fates(at_ms: &'static [u64], more: impl Fn(&mut World) + Send + Sync + 'stati
 fn each_message_has_its_fate() {
     assert_eq!(fates(&[1, 5], |_| {}), ["message 1000..3000", "message 5000..7000"]);
     let all = percent(100);
-    assert_eq!(fates(&[1], move |world| {
-        world.network().loss(all);
-    }), ["message 1000..1000 Loss"]);
-    assert_eq!(fates(&[1], move |world| {
-        world.network().duplicate(all);
-    }), ["message 1000..3000", "copy 1000..3000"]);
-    assert_eq!(fates(&[1], move |world| {
-        world.network().corruption(all);
-    }), ["message corrupted 1000..3000"]);
+    assert_eq!(
+        fates(&[1], move |world| {
+            world.network().loss(all);
+        }),
+        ["message 1000..1000 Loss"]
+    );
+    assert_eq!(
+        fates(&[1], move |world| {
+            world.network().duplicate(all);
+        }),
+        ["message 1000..3000", "copy 1000..3000"]
+    );
+    assert_eq!(
+        fates(&[1], move |world| {
+            world.network().corruption(all);
+        }),
+        ["message corrupted 1000..3000"]
+    );
     // Just before the end there is no time to arrive.
-    assert_eq!(fates(&[1, 10], |world| {
-        world.end_at(11.ms());
-    }), ["message 1000..3000", "message 10000.."]);
+    assert_eq!(
+        fates(&[1, 10], |world| {
+            world.end_at(11.ms());
+        }),
+        ["message 1000..3000", "message 10000.."]
+    );
 }
 
 #[test]
@@ -274,9 +296,13 @@ fn each_reason_of_a_loss_is_told_where_it_is_lost() {
     let lost = |more: fn(&mut World), expected: &str, reason: LossReason| {
         assert_eq!(fates(&[5], more), [format!("message {expected} {reason:?}")]);
     };
-    lost(|world| {
-        world.network().loss(percent(100));
-    }, "5000..5000", LossReason::Loss);
+    lost(
+        |world| {
+            world.network().loss(percent(100));
+        },
+        "5000..5000",
+        LossReason::Loss,
+    );
     lost(
         |world| world.fault(fault::partition([["a"], ["b"]]).at(4.ms())),
         "5000..5000",
@@ -329,8 +355,12 @@ fn nobody_listens() {
         });
     });
     let scene = Scene::of(outcome.trace.as_ref().unwrap());
-    assert!(matches!(scene.messages[..], [squall_reports::scene::Message {
-        fate: Fate::Lost { reason: LossReason::NoListener, .. },
-        ..
-    }]), "{:?}", scene.messages);
+    assert!(
+        matches!(
+            scene.messages[..],
+            [squall_reports::scene::Message { fate: Fate::Lost { reason: LossReason::NoListener, .. }, .. }]
+        ),
+        "{:?}",
+        scene.messages
+    );
 }

@@ -126,7 +126,8 @@ fn line_of(mut object: Value, line: &str) -> Value {
 /// What several lines have in common.
 fn words() -> Vec<(&'static str, Value)> {
     let hex = |digits: u32| json!({ "type": "string", "pattern": format!("^[0-9a-f]{{{digits}}}$") });
-    let classes: Vec<Value> = FaultClass::ALL.iter().map(|class| serde_json::to_value(class).unwrap_or_default()).collect();
+    let classes: Vec<Value> =
+        FaultClass::ALL.iter().map(|class| serde_json::to_value(class).unwrap_or_default()).collect();
     let node = up_to(u32::MAX.into());
     let groups = list(list(of("node")));
     vec![
@@ -135,11 +136,17 @@ fn words() -> Vec<(&'static str, Value)> {
         ("seed", described(json!({ "type": "string", "pattern": "^0x[0-9a-f]+$" }), "A seed, hexadecimal.")),
         ("node", described(node, "A node's place among the names; 4294967295 is the world.")),
         ("class", described(json!({ "enum": classes }), "A class of faults.")),
-        ("part", described(either(vec![
-            object(&[("begins", object(&[("class", of("class")), ("groups", groups)]))]),
-            object(&[("ends", object(&[("begun", whole())]))]),
-            object(&[("all-end", object(&[("class", of("class")), ("nodes", list(of("node")))]))]),
-        ]), "Of which part of a fault an event tells; left out where it is all of it.")),
+        (
+            "part",
+            described(
+                either(vec![
+                    object(&[("begins", object(&[("class", of("class")), ("groups", groups)]))]),
+                    object(&[("ends", object(&[("begun", whole())]))]),
+                    object(&[("all-end", object(&[("class", of("class")), ("nodes", list(of("node")))]))]),
+                ]),
+                "Of which part of a fault an event tells; left out where it is all of it.",
+            ),
+        ),
         ("verdict", choice(&["pass", "fail", "unknown"])),
         ("strategy", described(text(), "fifo, random, worst-crash, or pct:DEPTH:STEPS.")),
         ("replay", described(text(), "The command that repeats it.")),
@@ -148,10 +155,7 @@ fn words() -> Vec<(&'static str, Value)> {
 
 fn header() -> Value {
     let names = object(&[
-        (
-            "nodes",
-            list(object(&[("name", text()), ("address", text()), ("client", boolean())])),
-        ),
+        ("nodes", list(object(&[("name", text()), ("address", text()), ("client", boolean())]))),
         ("tasks", by_id(object(&[("label", text()), ("node", of("node")), ("spawned_at", text())]))),
         (
             "flows",
@@ -243,20 +247,23 @@ fn parts() -> Vec<(&'static str, Value)> {
 }
 
 fn perturbation() -> Value {
-    object(&[
-        ("site", of("site")),
-        ("fingerprint", whole()),
-        ("value", whole()),
-        ("calm", whole()),
-        ("at_ns", whole()),
-    ])
+    object(&[("site", of("site")), ("fingerprint", whole()), ("value", whole()), ("calm", whole()), ("at_ns", whole())])
 }
 
 /// One for each kind of event.
 fn events() -> Vec<Value> {
     let message: [(&str, Value); 2] = [("flow", of("id")), ("number", whole())];
     let copy = || [message.as_slice(), &[("copy", up_to(1))]].concat();
-    let reasons = ["loss", "partition-on-sending", "partition-on-arrival", "node-down", "no-listener", "queue-full", "sender-down", "rule"];
+    let reasons = [
+        "loss",
+        "partition-on-sending",
+        "partition-on-arrival",
+        "node-down",
+        "no-listener",
+        "queue-full",
+        "sender-down",
+        "rule",
+    ];
     let port = || up_to(u16::MAX.into());
     let kinds: Vec<(&'static str, Vec<(&'static str, Value)>)> = vec![
         ("boot", vec![("boot", up_to(u32::MAX.into()))]),
@@ -310,7 +317,10 @@ fn outputs() -> Vec<Value> {
     let output = |event: &'static str, own: &[(&'static str, Value)]| with(&[("event", is(event))], own);
     let settings = || map(text());
     let shard = || json!({ "type": "string", "pattern": "^[0-9]+/[0-9]+$" });
-    let swarmed = list(object(&[("class", of("class")), ("exponent", or_null(json!({ "type": "integer", "minimum": -2, "maximum": 2 })))]));
+    let swarmed = list(object(&[
+        ("class", of("class")),
+        ("exponent", or_null(json!({ "type": "integer", "minimum": -2, "maximum": 2 }))),
+    ]));
     let listed = object(&[
         ("name", text()),
         ("file", text()),
@@ -319,12 +329,8 @@ fn outputs() -> Vec<Value> {
         ("goals", list(text())),
     ]);
     let found = || choice(&["same", "differs", "gone", "unknown", "stale"]);
-    let failure = object(&[
-        ("seed", of("seed")),
-        ("property", text()),
-        ("file", or_null(text())),
-        ("perturbations", whole()),
-    ]);
+    let failure =
+        object(&[("seed", of("seed")), ("property", text()), ("file", or_null(text())), ("perturbations", whole())]);
     let side = or_null(object(&[
         ("value", text()),
         ("runs", whole()),
@@ -407,7 +413,13 @@ fn outputs() -> Vec<Value> {
         ),
         output(
             "explore-started",
-            &[("scenario", text()), ("seeds", text()), ("shard?", shard()), ("jobs", whole()), ("strategy", of("strategy"))],
+            &[
+                ("scenario", text()),
+                ("seeds", text()),
+                ("shard?", shard()),
+                ("jobs", whole()),
+                ("strategy", of("strategy")),
+            ],
         ),
         output("merge-started", &[("scenario", text()), ("seeds", text()), ("shards", whole())]),
         output(
@@ -415,7 +427,10 @@ fn outputs() -> Vec<Value> {
             &[("file", text()), ("property", text()), ("outcome", found()), ("verdict", of("verdict"))],
         ),
         // Of `regressions refresh`.
-        output("regression", &[("file", text()), ("outcome", choice(&["same", "differs", "gone", "unknown", "refreshed", "stale"]))]),
+        output(
+            "regression",
+            &[("file", text()), ("outcome", choice(&["same", "differs", "gone", "unknown", "refreshed", "stale"]))],
+        ),
         output(
             "failure",
             &[
@@ -428,13 +443,7 @@ fn outputs() -> Vec<Value> {
         ),
         output(
             "nondeterminism",
-            &[
-                ("seed", of("seed")),
-                ("circumstance", text()),
-                ("step", whole()),
-                ("first", text()),
-                ("second", text()),
-            ],
+            &[("seed", of("seed")), ("circumstance", text()), ("step", whole()), ("first", text()), ("second", text())],
         ),
         output(
             "goal",
@@ -458,10 +467,7 @@ fn outputs() -> Vec<Value> {
                 ("unseen?", number()),
             ],
         ),
-        output(
-            "shard-written",
-            &[("shard", shard()), ("seeds", text()), ("ran", text()), ("file", text())],
-        ),
+        output("shard-written", &[("shard", shard()), ("seeds", text()), ("ran", text()), ("file", text())]),
         output(
             "shrink-finished",
             &[
@@ -511,12 +517,7 @@ fn outputs() -> Vec<Value> {
         output("sweep-finished", &[("cells", whole()), ("runs", whole()), ("seconds", number())]),
         output(
             "diff-finished",
-            &[
-                ("same", boolean()),
-                ("step", or_null(whole())),
-                ("first", or_null(text())),
-                ("second", or_null(text())),
-            ],
+            &[("same", boolean()), ("step", or_null(whole())), ("first", or_null(text())), ("second", or_null(text()))],
         ),
         output(
             "check-finished",

@@ -18,7 +18,10 @@ fn validator() -> jsonschema::Validator {
 #[test]
 fn the_schema_is_the_committed_one() {
     let schema = format!("{:#}\n", squall::lines::schema());
-    assert!(schema == SCHEMA, "docs/lines.schema.json is another one: `squall schema --lines > docs/lines.schema.json`");
+    assert!(
+        schema == SCHEMA,
+        "docs/lines.schema.json is another one: `squall schema --lines > docs/lines.schema.json`"
+    );
 }
 
 #[test]
@@ -81,7 +84,8 @@ fn each_kind_of_event_is_in_it() {
     for class in FaultClass::ALL {
         let part = FaultPart::Begins { class, groups: vec![] };
         let kind = EventKind::Fault { what: "x".into(), part };
-        let mut line = serde_json::to_value(Event { step: 1, at_ns: 0, node: NodeId(0), task: TaskId(0), kind }).unwrap();
+        let mut line =
+            serde_json::to_value(Event { step: 1, at_ns: 0, node: NodeId(0), task: TaskId(0), kind }).unwrap();
         line["line"] = json!("event");
         assert!(validator.is_valid(&line), "{line}");
     }
@@ -113,7 +117,8 @@ fn trace() -> Trace {
     let flow = |role| FlowInfo { from: NodeId(0), to: NodeId::WORLD, role, operation: Some(3) };
     let method = || "Pay".to_string();
     let call = FlowRole::Call { method: method() };
-    let losses = [(1, squall::trace::trace::DiskLoss { what: "w".into(), sectors: 2, by: "in the crash".into() })].into();
+    let losses =
+        [(1, squall::trace::trace::DiskLoss { what: "w".into(), sectors: 2, by: "in the crash".into() })].into();
     let operation = squall::trace::trace::DiskOperation::LookUp;
     let roles = vec![
         FlowRole::Datagram { tag: u64::MAX },

@@ -106,9 +106,7 @@ impl Command {
     pub fn saves(&self) -> bool {
         match self {
             Command::Explore(_) | Command::Sweep(_) | Command::Shrink(_) | Command::Regressions(_) => true,
-            Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => {
-                written.is_any()
-            }
+            Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => written.is_any(),
             Command::List(_) | Command::Schema(_) | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
         }
     }
@@ -208,9 +206,10 @@ impl std::str::FromStr for Around {
     fn from_str(text: &str) -> Result<Around, String> {
         match text {
             Around::FAILURE => Ok(Around::Failure),
-            _ => text.parse().map(Around::Step).map_err(|_| {
-                format!("expected the number of a step, or nothing for the failure's, found {text:?}")
-            }),
+            _ => text
+                .parse()
+                .map(Around::Step)
+                .map_err(|_| format!("expected the number of a step, or nothing for the failure's, found {text:?}")),
         }
     }
 }

@@ -132,3 +132,18 @@ pub fn without_controls(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| squall_reports::printable::line(line, usize::MAX)).collect();
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locale_is_utf8_by_its_charset() {
+        for locale in ["en_US.UTF-8", "C.utf8", "de_DE.UTF-8@euro"] {
+            assert!(locale_is_utf8(locale), "{locale}");
+        }
+        for locale in ["C", "POSIX", "de_DE", "de_DE.ISO-8859-1", "utf-8", "ru_RU.KOI8-R", ""] {
+            assert!(!locale_is_utf8(locale), "{locale}");
+        }
+    }
+}
