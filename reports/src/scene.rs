@@ -90,7 +90,7 @@ impl Scene {
     pub fn of(trace: &Trace) -> Scene {
         let mut scene = Scene { end_ns: trace.events.last().map_or(0, |event| event.at_ns), ..Scene::default() };
         let mut known: BTreeMap<(FlowId, u64, u8), usize> = BTreeMap::new();
-        // By step: where the span stands that began with it.
+        // By step: the event with which a fault began.
         let mut begun: BTreeMap<u64, usize> = BTreeMap::new();
         for (index, event) in trace.events.iter().enumerate() {
             match &event.kind {
@@ -137,21 +137,21 @@ impl Scene {
                 EventKind::Fault { part, .. } => match part {
                     FaultPart::Whole => {}
                     FaultPart::Begins { class, groups } => {
-                        begun.insert(event.step, scene.spans.len());
+                        begun.insert(event.step, index);
                         scene.begin(SpanKind::Fault(*class), groups.clone(), index);
                     }
                     FaultPart::Ends { begun: step } => {
-                        if let Some(&place) = begun.get(step) {
-                            scene.spans[place].ended.get_or_insert(index);
+                        if let Some(&begun) = begun.get(step) {
+                            scene.end(index, |span| span.begun == begun && span.what != SpanKind::Down);
                         }
                     }
                     FaultPart::AllEnd { class, nodes } => {
-                        scene.end(index, |span| span.what == SpanKind::Fault(*class) && span.is_among(nodes));
+                        scene.end_of(nodes, index, |what| what == SpanKind::Fault(*class));
                     }
                 },
                 EventKind::Heal { nodes, .. } => {
                     // A node that is down says itself when it starts again.
-                    scene.end(index, |span| span.what != SpanKind::Down && span.is_among(nodes));
+                    scene.end_of(nodes, index, |what| what != SpanKind::Down);
                 }
                 _ => {}
             }
@@ -166,6 +166,33 @@ impl Scene {
 
     fn begin(&mut self, what: SpanKind, groups: Vec<Vec<NodeId>>, begun: usize) {
         self.spans.push(Span { what, groups, begun, ended: None });
+    }
+
+    /// Ends what concerns only these nodes; all, if there are none. What nodes have each for itself ends for these, and stands for the others.
+    fn end_of(&mut self, nodes: &[NodeId], event: usize, ends: impl Fn(SpanKind) -> bool) {
+        let mut still = Vec::new();
+        for (place, span) in self.spans.iter().enumerate().filter(|(_, span)| span.ended.is_none() && ends(span.what)) {
+            let is_of_each = matches!(
+                span.what,
+                SpanKind::Fault(FaultClass::Pause | FaultClass::Slow | FaultClass::Clock) | SpanKind::Down
+            );
+            let others = |group: &Vec<NodeId>| -> Vec<NodeId> {
+                group.iter().copied().filter(|node| !nodes.contains(node)).collect()
+            };
+            let stands: Vec<Vec<NodeId>> = span.groups.iter().map(others).collect();
+            let is_some = |groups: &[Vec<NodeId>]| groups.iter().any(|group| !group.is_empty());
+            if is_of_each && !nodes.is_empty() && is_some(&stands) && stands != span.groups {
+                still.push((place, stands));
+            }
+        }
+        for (place, stands) in still.into_iter().rev() {
+            let span = &mut self.spans[place];
+            let goes_on = Span { groups: stands, ..span.clone() };
+            span.groups.iter_mut().for_each(|group| group.retain(|node| nodes.contains(node)));
+            // Behind it: spans stay in the order of their beginnings.
+            self.spans.insert(place + 1, goes_on);
+        }
+        self.end(event, |span| ends(span.what) && span.is_among(nodes));
     }
 
     fn end(&mut self, event: usize, ends: impl Fn(&Span) -> bool) {

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use squall_trace::trace::format_ns;
 use squall_trace::{Event, EventKind, Failure, FlowId, FlowRole, Names, NodeId, TaskEnd, Trace, Verdict};
 
+use crate::lanes::{Glyphs, render_lanes, render_state};
 use crate::paint::{Tone, paint};
 use crate::printable::{as_text, line, padded, paragraph};
+use crate::window::Window;
 
 /// How a timeline looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +24,15 @@ pub struct Style {
     pub lines_max: Option<usize>,
     /// Also polls, spawns, and the ends of tasks.
     pub tasks: bool,
+    /// Which steps.
+    pub window: Window,
+    /// Lanes and arrows drawn with these characters, in place of a list.
+    pub lanes: Option<Glyphs>,
 }
 
 impl Default for Style {
     fn default() -> Style {
-        Style { colour: false, columns: 80, lines_max: None, tasks: false }
+        Style { colour: false, columns: 80, lines_max: None, tasks: false, window: Window::WHOLE, lanes: None }
     }
 }
 
@@ -39,28 +45,34 @@ const TIME_COLUMNS: usize = 17;
 /// How many lines a verdict's message may have.
 const MESSAGE_LINES_MAX: usize = 60;
 
-/// A run: its events of interest, one a line, then [`render_verdict`].
+/// A run: its events of interest, one a line, the nodes' states where they are wanted, then [`render_verdict`].
 #[must_use]
 pub fn render_timeline(trace: &Trace, style: Style) -> String {
-    let mut lines = event_lines(trace, style);
-    lines.extend([String::new(), String::new()]);
-    let mut text = lines.join("\n");
+    let mut text = render_events(trace, style);
+    text.push_str("\n\n");
+    if let Some(step) = style.window.state_at {
+        text.push_str(&render_state(trace, step, style));
+        text.push('\n');
+    }
     text.push_str(&render_verdict(&trace.verdict, &trace.names, style));
     text
 }
 
 /// A message's sending, remembered until its copies have arrived.
 #[derive(Clone, Copy)]
-struct Sent {
+pub(crate) struct Sent {
     at_ns: u64,
 }
 
-type SentMessages = BTreeMap<(FlowId, u64), Sent>;
+pub(crate) type SentMessages = BTreeMap<(FlowId, u64), Sent>;
 
 /// A run's events of interest, one a line, without its verdict.
 #[must_use]
 pub fn render_events(trace: &Trace, style: Style) -> String {
-    event_lines(trace, style).join("\n")
+    match style.lanes {
+        Some(glyphs) => render_lanes(trace, style, glyphs),
+        None => event_lines(trace, style).join("\n"),
+    }
 }
 
 fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
@@ -71,6 +83,11 @@ fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
     };
     let names = &trace.names;
     let node_columns = node_columns(names);
+    // Whoever asked by steps wants to see them.
+    let step_columns = match style.window.is_whole() {
+        true => 0,
+        false => trace.events.last().map_or(0, |event| event.step).to_string().len().max("step".len()) + 1,
+    };
     let mut sent = SentMessages::new();
     let marked = failure.and_then(|failure| marked_event(trace, failure));
     let mut lines = std::collections::VecDeque::new();
@@ -80,7 +97,7 @@ fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
             sent.insert((flow, number), Sent { at_ns: event.at_ns });
         }
         let is_marked = marked == Some(index);
-        if !is_marked && !is_of_interest(event, names, style) {
+        if !style.window.contains(event.step) || (!is_marked && !is_of_interest(event, names, style)) {
             continue;
         }
         if style.lines_max.is_some_and(|max| lines.len() >= max) {
@@ -93,16 +110,28 @@ fn event_lines(trace: &Trace, style: Style) -> Vec<String> {
     text.push(paint(
         style.colour,
         Tone::Faint,
-        &format!("{:>13}  {} what happened", "seconds", padded("node", node_columns)),
+        &format!("{}{:>13}  {} what happened", titled(" step", step_columns), "seconds", padded("node", node_columns)),
     ));
     if left_out > 0 {
         let plural = if left_out == 1 { "event" } else { "events" };
-        text.push(paint(style.colour, Tone::Faint, &format!("{:>13}  {left_out} earlier {plural} left out", "…")));
+        text.push(paint(
+            style.colour,
+            Tone::Faint,
+            &format!("{}{:>13}  {left_out} earlier {plural} left out", titled("", step_columns), "…"),
+        ));
     }
     for (index, is_marked) in lines {
-        text.push(render_event(&trace.events[index], names, &sent, node_columns, is_marked, style));
+        text.push(render_event(&trace.events[index], names, &sent, (step_columns, node_columns), is_marked, style));
     }
     text
+}
+
+/// A step, or what stands above them, where they are shown.
+fn titled(text: &str, columns: usize) -> String {
+    match columns {
+        0 => String::new(),
+        columns => format!("{text:>width$} ", width = columns - 1),
+    }
 }
 
 /// The event that a failure points at: of those with its step, the one that is no log line.
@@ -116,7 +145,7 @@ fn node_columns(names: &Names) -> usize {
     widest.unwrap_or(0).max("world".len())
 }
 
-fn is_of_interest(event: &Event<'_>, names: &Names, style: Style) -> bool {
+pub(crate) fn is_of_interest(event: &Event<'_>, names: &Names, style: Style) -> bool {
     match &event.kind {
         EventKind::Poll | EventKind::Spawn { .. } => style.tasks,
         EventKind::TaskEnd { end } => style.tasks || (*end == TaskEnd::Returned && is_clients_root(event, names)),
@@ -134,14 +163,15 @@ fn render_event(
     event: &Event<'_>,
     names: &Names,
     sent: &SentMessages,
-    node_columns: usize,
+    (step_columns, node_columns): (usize, usize),
     is_marked: bool,
     style: Style,
 ) -> String {
     let mark = if is_marked { ">" } else { " " };
-    let time = format!("{:>3}.{:09}", event.at_ns / 1_000_000_000, event.at_ns % 1_000_000_000);
+    let step = titled(&event.step.to_string(), step_columns);
+    let time = format!("{step}{:>3}.{:09}", event.at_ns / 1_000_000_000, event.at_ns % 1_000_000_000);
     let node = padded(&line(&names.node(event.node), NODE_COLUMNS_MAX), node_columns);
-    let columns = style.columns.saturating_sub(TIME_COLUMNS + node_columns).max(20);
+    let columns = style.columns.saturating_sub(TIME_COLUMNS + step_columns + node_columns).max(20);
     let words = line(&in_words(event, names, sent), columns);
     if is_marked {
         return paint(style.colour, Tone::Bad, format!("{mark}{time}  {node} {words}").trim_end());
@@ -154,7 +184,7 @@ fn render_event(
     format!("{mark}{time}  {} {words}", paint(style.colour, Tone::Name, &node))
 }
 
-fn tone(event: &Event<'_>) -> Option<Tone> {
+pub(crate) fn tone(event: &Event<'_>) -> Option<Tone> {
     match &event.kind {
         EventKind::Crash
         | EventKind::Lose { .. }
@@ -183,7 +213,7 @@ pub fn event_in_words(event: &Event<'_>, names: &Names) -> String {
     line(&format!("{} {whose}: {words}", format_ns(event.at_ns)), 400)
 }
 
-fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
+pub(crate) fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
     match &event.kind {
         EventKind::Boot { boot: 0 } => "starts".to_string(),
         EventKind::Boot { boot } => format!("starts again (boot {boot})"),
@@ -254,7 +284,7 @@ fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
     }
 }
 
-fn copy_in_words(copy: u8) -> &'static str {
+pub(crate) fn copy_in_words(copy: u8) -> &'static str {
     if copy == 0 { "" } else { " (the copy)" }
 }
 
@@ -267,7 +297,7 @@ fn receiver(names: &Names, flow: FlowId) -> String {
 }
 
 /// `call 3 Pay`, `answer 3 Pay`, `datagram 3 tag 1`.
-fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
+pub(crate) fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
     match names.flows.get(&flow).map(|info| &info.role) {
         Some(FlowRole::Datagram { tag }) => format!("datagram {number} tag {tag}"),
         Some(FlowRole::Call { method }) => format!("call {number} {}", short_type_name(method)),
@@ -290,7 +320,7 @@ fn short_type_name(path: &str) -> &str {
 /// Texts in calls that are shorter are taken for numbers.
 const TEXT_BYTES_MIN: usize = 3;
 
-fn payload_in_words(payload: &[u8]) -> String {
+pub(crate) fn payload_in_words(payload: &[u8]) -> String {
     // A length and that many bytes: how a text is encoded in a call. Two small numbers often look like a text of a letter.
     let unwrapped = match payload {
         [length, rest @ ..] if usize::from(*length) == rest.len() && rest.len() >= TEXT_BYTES_MIN => rest,

@@ -68,6 +68,7 @@ mod failures;
 pub mod harness;
 pub mod history;
 pub mod isolation;
+pub mod lines;
 pub mod prelude;
 pub mod process;
 pub mod property;

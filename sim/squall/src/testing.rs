@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_engine::World;
+use squall_reports::window::Window;
 use squall_reports::{Style, render_events, render_perturbations, render_timeline};
 use squall_trace::swarm::InWords;
 use squall_trace::trace::format_ns;
@@ -67,7 +68,8 @@ pub(crate) const SHRINK_FOR: Duration = Duration::from_secs(20);
 const ISOLATION_PARAMETER: &str = "isolation";
 
 /// Plain text: a panic's message goes anywhere.
-pub(crate) const STYLE: Style = Style { colour: false, columns: 120, lines_max: None, tasks: false };
+pub(crate) const STYLE: Style =
+    Style { colour: false, columns: 120, lines_max: None, tasks: false, window: Window::WHOLE, lanes: None };
 
 /// How many perturbations a failing test's message puts in words.
 const PERTURBATIONS_IN_WORDS: usize = 8;

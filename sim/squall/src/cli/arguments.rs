@@ -31,6 +31,8 @@ Examples:
   squall replay squall-regressions/payments/paid-once-0x2.toml
                                                     a saved failure: does it still fail?
   squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
+  squall replay FAILURE --around --lanes            what happened around the failure, with a lane for each node
+  squall replay FAILURE --svg failure.svg           the same as a picture, for a bug report
 
 Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
   4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
@@ -76,8 +78,8 @@ pub struct Waiting {
 pub enum Command {
     /// Scenarios and their properties.
     List(List),
-    /// The JSON schema of scenario files, for editors.
-    Schema,
+    /// The JSON schema of scenario files, for editors; or that of JSON lines.
+    Schema(Schema),
     /// One run: its timeline and verdict.
     Run(Run),
     /// Many runs: what fails is shrunk to its cause and saved.
@@ -104,10 +106,8 @@ impl Command {
     pub fn saves(&self) -> bool {
         match self {
             Command::Explore(_) | Command::Sweep(_) | Command::Shrink(_) | Command::Regressions(_) => true,
-            Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => {
-                written.trace.is_some() || written.history.is_some()
-            }
-            Command::List(_) | Command::Schema | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
+            Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => written.is_any(),
+            Command::List(_) | Command::Schema(_) | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
         }
     }
 }
@@ -122,6 +122,14 @@ pub struct List {
     /// A world's description may hang as well.
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// `squall schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// The schema of a line of a trace, and of a line of standard output with --message-format json.
+    #[arg(long)]
+    pub lines: bool,
 }
 
 /// Which world.
@@ -150,6 +158,60 @@ pub struct Shown {
     /// Also show polls, spawns and the ends of tasks.
     #[arg(long)]
     pub tasks: bool,
+
+    /// Draw a lane for each node and an arrow for each message, with these characters [default: as the locale says].
+    #[arg(long, value_name = "CHARACTERS", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub lanes: Option<Characters>,
+
+    /// Show what happened up to this step, the step included, and how each node is there.
+    #[arg(long, value_name = "STEP", conflicts_with = "around", allow_negative_numbers = true)]
+    pub until: Option<u64>,
+
+    /// Show what happened around this step [default: around the failure].
+    #[arg(long, value_name = "STEP", num_args = 0..=1, require_equals = true, default_missing_value = Around::FAILURE)]
+    pub around: Option<Around>,
+
+    /// With --around: how many events to show before the step, and how many after it [default: 10].
+    #[arg(long, value_name = "N", requires = "around")]
+    pub context: Option<usize>,
+}
+
+/// With which characters lanes are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Characters {
+    /// Unicode's, if the locale is one of UTF-8.
+    Auto,
+    /// Unicode's.
+    Unicode,
+    /// ASCII's alone.
+    Ascii,
+}
+
+/// Around what a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Around {
+    /// The event at which it fails, or its end.
+    Failure,
+    /// A step.
+    Step(u64),
+}
+
+impl Around {
+    const FAILURE: &str = "failure";
+}
+
+impl std::str::FromStr for Around {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Around, String> {
+        match text {
+            Around::FAILURE => Ok(Around::Failure),
+            _ => text
+                .parse()
+                .map(Around::Step)
+                .map_err(|_| format!("expected the number of a step, or nothing for the failure's, found {text:?}")),
+        }
+    }
 }
 
 /// What of a run is written to files.
@@ -162,6 +224,22 @@ pub struct Written {
     /// Write what the clients recorded of their operations here: JSON lines, as `check` reads them.
     #[arg(long, value_name = "OUT", value_parser = parse_out)]
     pub history: Option<PathBuf>,
+
+    /// Write a picture of what is shown here, for a bug report.
+    #[arg(long, value_name = "OUT.svg", value_parser = parse_out)]
+    pub svg: Option<PathBuf>,
+
+    /// Write all that happened here, for Perfetto: <https://ui.perfetto.dev>.
+    #[arg(long, value_name = "OUT.json", value_parser = parse_out)]
+    pub perfetto: Option<PathBuf>,
+}
+
+impl Written {
+    /// Whether there is something to write.
+    fn is_any(&self) -> bool {
+        let Written { trace, history, svg, perfetto } = self;
+        [trace, history, svg, perfetto].into_iter().any(Option::is_some)
+    }
 }
 
 /// `squall run`

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::arguments::List;
+use super::arguments::{List, Schema};
 use super::exit::{self, Stop};
 use super::output::{self, Output};
 use super::programs::Programs;
@@ -55,8 +55,8 @@ pub fn list(programs: &Programs, arguments: &List, output: &mut Output) -> Resul
 }
 
 /// The schema is JSON, whoever reads it.
-pub fn schema(output: &mut Output) -> Result<u8, Stop> {
-    let schema = crate::scenario::schema();
+pub fn schema(arguments: &Schema, output: &mut Output) -> Result<u8, Stop> {
+    let schema = if arguments.lines { crate::lines::schema() } else { crate::scenario::schema() };
     match output.is_json() {
         true => output.json(&schema)?,
         false => output.text(&format!("{schema:#}\n"))?,

@@ -54,7 +54,7 @@ impl Output {
 
     /// How a timeline is to look.
     pub fn style(&self, lines_max: Option<usize>, tasks: bool) -> Style {
-        Style { colour: self.colour, columns: self.columns, lines_max, tasks }
+        Style { colour: self.colour, columns: self.columns, lines_max, tasks, ..Style::default() }
     }
 
     /// Text with a line's end, for people only.
@@ -80,6 +80,21 @@ impl Output {
     pub fn flush(&mut self) -> Result<(), Stop> {
         Ok(self.out.flush()?)
     }
+}
+
+/// Whether the locale has more characters than ASCII's: that of the first variable that is set, in the order in which systems look.
+pub fn is_utf8() -> bool {
+    let said = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    match said {
+        Some(locale) => locale_is_utf8(&locale.to_string_lossy()),
+        None => cfg!(windows),
+    }
+}
+
+fn locale_is_utf8(locale: &str) -> bool {
+    let charset = locale.split_once('.').map_or("", |(_, charset)| charset).to_ascii_lowercase();
+    let charset = charset.split('@').next().unwrap_or("");
+    charset == "utf-8" || charset == "utf8"
 }
 
 /// A line on standard error. Whether anybody reads it doesn't matter.
@@ -116,4 +131,19 @@ fn columns_of_stdout() -> Option<usize> {
 pub fn without_controls(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| squall_reports::printable::line(line, usize::MAX)).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locale_is_utf8_by_its_charset() {
+        for locale in ["en_US.UTF-8", "C.utf8", "de_DE.UTF-8@euro"] {
+            assert!(locale_is_utf8(locale), "{locale}");
+        }
+        for locale in ["C", "POSIX", "de_DE", "de_DE.ISO-8859-1", "utf-8", "ru_RU.KOI8-R", ""] {
+            assert!(!locale_is_utf8(locale), "{locale}");
+        }
+    }
 }

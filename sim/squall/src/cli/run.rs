@@ -9,13 +9,15 @@ use squall_campaign::failure_file::{FailureFile, Found};
 use squall_campaign::whole_file::WholeFile;
 use squall_check::history::write_event;
 use squall_check::property::of_trace;
-use squall_reports::{Style, render_perturbations, render_timeline, render_verdict};
+use squall_reports::lanes::Glyphs;
+use squall_reports::window::{Window, WindowError};
+use squall_reports::{Style, render_perfetto, render_perturbations, render_svg, render_timeline, render_verdict};
 use squall_trace::swarm::{InWords, Swarmed};
 use squall_trace::target::{Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
-use super::arguments::{Replay, Run, Shown, World, Written};
+use super::arguments::{Around, Characters, Replay, Run, Shown, World, Written};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
@@ -31,6 +33,9 @@ use crate::trace_file::TraceFile;
 
 /// How many decisions that weren't calm are put in words where a run doesn't pass.
 const PERTURBATIONS_IN_WORDS: usize = 8;
+
+/// How many events `--around` shows on each side, if nothing is said.
+const CONTEXT_EVENTS: usize = 10;
 
 #[derive(Serialize)]
 struct Finished<'f> {
@@ -60,7 +65,7 @@ pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<
     let shown = &arguments.shown;
     let outcome = once.run()?;
     once.tell(&outcome, shown, None, output)?;
-    once.save(&outcome)?;
+    once.save(&outcome, shown, output)?;
     Ok(exit_code(&outcome.verdict, None))
 }
 
@@ -87,7 +92,7 @@ pub fn replay(programs: &Programs, arguments: &Replay, output: &mut Output) -> R
     let (once, first, compared) = once.run_twice()?;
     let more = Replayed { before: String::new(), after: compared_in_words(&compared), word: compared.word() };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
-    once.save(&first)?;
+    once.save(&first, &arguments.shown, output)?;
     Ok(exit_code(&first.verdict, Some(&compared)))
 }
 
@@ -134,7 +139,7 @@ fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) ->
         },
     };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
-    once.save(&first)?;
+    once.save(&first, &arguments.shown, output)?;
     match (&compared, found) {
         (Compared::Same, found) if found.is_stale() && !interrupt::requested() => Ok(exit::STALE),
         _ => Ok(exit_code(&first.verdict, Some(&compared))),
@@ -247,7 +252,7 @@ impl Once {
         replayed: Option<&Replayed>,
         output: &mut Output,
     ) -> Result<(), Stop> {
-        let style = output.style(Some(shown.lines).filter(|&lines| lines > 0), shown.tasks);
+        let style = style(outcome, shown, output)?;
         let Plan { seed, strategy, .. } = &self.plan;
         output.text(&format!("{}, seed {seed}, strategy {strategy}", self.scenario.name()))?;
         for (key, value) in self.scenario.parameters() {
@@ -299,49 +304,105 @@ impl Once {
         output.flush()
     }
 
-    fn save(self, outcome: &Outcome) -> Result<(), Stop> {
-        self.files.write(outcome)
+    fn save(self, outcome: &Outcome, shown: &Shown, output: &Output) -> Result<(), Stop> {
+        let style = style(outcome, shown, output)?;
+        self.files.write(outcome, style)
     }
+}
+
+/// How a run is shown, and which part of it.
+fn style(outcome: &Outcome, shown: &Shown, output: &Output) -> Result<Style, Stop> {
+    let mut style = output.style(Some(shown.lines).filter(|&lines| lines > 0), shown.tasks);
+    style.lanes = shown.lanes.map(|characters| match characters {
+        Characters::Unicode => Glyphs::Unicode,
+        Characters::Ascii => Glyphs::Ascii,
+        Characters::Auto if output::is_utf8() => Glyphs::Unicode,
+        Characters::Auto => Glyphs::Ascii,
+    });
+    if shown.until.is_none() && shown.around.is_none() {
+        return Ok(style);
+    }
+    let Some(trace) = &outcome.trace else {
+        let property = outcome.verdict.property().unwrap_or("unknown");
+        return Err(Stop::Own(format!("the run ({property}) leaves no trace: no step of it can be shown")));
+    };
+    let window = match (shown.until, shown.around) {
+        (Some(step), _) => Window::until(trace, step),
+        (None, Some(around)) => {
+            let step = match around {
+                Around::Failure => None,
+                Around::Step(step) => Some(step),
+            };
+            Window::around(trace, step, shown.context.unwrap_or(CONTEXT_EVENTS), style)
+        }
+        (None, None) => return Ok(style),
+    };
+    style.window = window.map_err(|error| {
+        let help = match error {
+            WindowError::NoSuchStep { .. } => "--lanes and --around show the numbers of steps",
+            WindowError::NoFailure { .. } => "say around which step, as --around=STEP",
+        };
+        Stop::Input(miette::miette!(help = help, "{error}"))
+    })?;
+    Ok(style)
 }
 
 /// What of a run is to be written: shown to be writable before anything runs.
 struct Files {
     trace: Option<TraceFile>,
     history: Option<(PathBuf, WholeFile)>,
+    svg: Option<(PathBuf, WholeFile)>,
+    perfetto: Option<(PathBuf, WholeFile)>,
 }
 
 impl Files {
     fn open(written: &Written) -> Result<Files, Stop> {
-        let Written { trace, history } = written;
+        let Written { trace, history, svg, perfetto } = written;
         let open_trace = |path: &PathBuf| TraceFile::create(path).map_err(|error| unwritable(path, &error));
-        let open_history = |path: &PathBuf| match WholeFile::create(path) {
-            Ok(file) => Ok((path.clone(), file)),
-            Err(error) => Err(unwritable(path, &error)),
+        let open = |path: &Option<PathBuf>| match path {
+            None => Ok(None),
+            Some(path) => match WholeFile::create(path) {
+                Ok(file) => Ok(Some((path.clone(), file))),
+                Err(error) => Err(unwritable(path, &error)),
+            },
         };
         Ok(Files {
             trace: trace.as_ref().map(open_trace).transpose()?,
-            history: history.as_ref().map(open_history).transpose()?,
+            history: open(history)?,
+            svg: open(svg)?,
+            perfetto: open(perfetto)?,
         })
     }
 
-    fn write(self, outcome: &Outcome) -> Result<(), Stop> {
+    /// `style` says which part the picture shows.
+    fn write(self, outcome: &Outcome, style: Style) -> Result<(), Stop> {
         let trace_of = |path: &Path| {
             outcome.trace.as_ref().ok_or_else(|| {
                 let property = outcome.verdict.property().unwrap_or("unknown");
                 Stop::Own(format!("{} can't be written: the run ({property}) leaves no trace", path.display()))
             })
         };
+        let write = |path: &Path, mut file: WholeFile, text: &[u8]| {
+            let written = file.file().write_all(text).and_then(|()| file.finish());
+            written.map_err(|error| unwritable(path, &error))
+        };
         if let Some(file) = self.trace {
             let path = file.path().to_path_buf();
             file.write(trace_of(&path)?).map_err(|error| unwritable(&path, &error))?;
         }
-        if let Some((path, mut file)) = self.history {
+        if let Some((path, file)) = self.history {
             let events = of_trace(trace_of(&path)?)
                 .map_err(|problem| Stop::Own(format!("{} can't be written: {problem}", path.display())))?;
             let mut text = Vec::new();
-            let written = events.iter().try_for_each(|event| write_event(&mut text, event));
-            let written = written.and_then(|()| file.file().write_all(&text)).and_then(|()| file.finish());
-            written.map_err(|error| unwritable(&path, &error))?;
+            let told = events.iter().try_for_each(|event| write_event(&mut text, event));
+            told.map_err(|error| unwritable(&path, &error))?;
+            write(&path, file, &text)?;
+        }
+        if let Some((path, file)) = self.svg {
+            write(&path, file, render_svg(trace_of(&path)?, style).as_bytes())?;
+        }
+        if let Some((path, file)) = self.perfetto {
+            write(&path, file, render_perfetto(trace_of(&path)?).as_bytes())?;
         }
         Ok(())
     }
