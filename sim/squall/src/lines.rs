@@ -213,6 +213,7 @@ fn parts() -> Vec<(&'static str, Value)> {
     ]);
     vec![
         ("site", object(&[("kind", json!({ "enum": kinds })), ("flow", of("id")), ("number", whole())])),
+        ("bases", described(bases, "What answers for each class of decision.")),
         (
             "plan",
             object(&[
@@ -220,8 +221,8 @@ fn parts() -> Vec<(&'static str, Value)> {
                 ("parameters", map(text())),
                 ("seed", of("seed")),
                 ("strategy", of("strategy")),
-                ("bases", bases),
-                ("redraw?", object(&[("from_ns", whole()), ("salt", whole())])),
+                ("bases", of("bases")),
+                ("redraw?", object(&[("from_ns", whole()), ("salt", whole()), ("bases?", of("bases"))])),
                 ("horizon_ns?", whole()),
                 ("overrides", list(object(&[("site", of("site")), ("fingerprint", whole()), ("value", whole())]))),
             ]),
@@ -290,6 +291,7 @@ fn events() -> Vec<Value> {
         ("deliver", copy()),
         ("lose", [copy().as_slice(), &[("reason", choice(&reasons))]].concat()),
         ("in-flight", copy()),
+        ("hold", copy()),
         ("fault", vec![("what", text()), ("part?", of("part"))]),
         ("heal", vec![("what", text()), ("nodes?", list(of("node")))]),
         ("disk", vec![("what", text()), ("print", whole())]),

@@ -59,6 +59,7 @@ fn kinds() -> Vec<EventKind<'static>> {
         EventKind::Log { level: "INFO".into(), target: "t".into(), message: "m".into() },
         EventKind::Heal { what: "x".into(), nodes: vec![] },
         EventKind::Corrupt { flow, number, bit: 3 },
+        EventKind::Hold { flow, number, copy: 1 },
         EventKind::Disk { what: "x".into(), print: u64::MAX },
         fault(FaultPart::Begins { class: FaultClass::Partition, groups: vec![vec![NodeId(0)], vec![NodeId(1)]] }),
         fault(FaultPart::Ends { begun: 7 }),
@@ -71,7 +72,7 @@ fn kinds() -> Vec<EventKind<'static>> {
 fn each_kind_of_event_is_in_it() {
     let validator = validator();
     let codes: std::collections::BTreeSet<u8> = kinds().iter().map(EventKind::code).collect();
-    assert_eq!(codes, (1..=18).collect(), "each has its example");
+    assert_eq!(codes, (1..=19).collect(), "each has its example");
     for kind in kinds() {
         let event = Event { step: 1, at_ns: u64::MAX, node: NodeId::WORLD, task: TaskId::NONE, kind };
         let mut line = serde_json::to_value(&event).unwrap();
@@ -134,7 +135,8 @@ fn trace() -> Trace {
     let perturbation = Perturbation { site, fingerprint: u64::MAX, value: 1, calm: 0, at_ns: 5 };
     let mut plan = Plan::seeded("payments", Seed(u64::MAX));
     plan.horizon_ns = Some(1);
-    plan.redraw = Some(squall::trace::plan::Redraw { from_ns: 1, salt: 2 });
+    plan.redraw =
+        Some(squall::trace::plan::Redraw { from_ns: 1, salt: 2, bases: Some(squall::trace::plan::Bases::calm()) });
     plan.parameters.insert("network.loss".into(), "1%".into());
     plan.overrides.push(perturbation.to_override());
     Trace {
