@@ -1,4 +1,4 @@
-//! Draws runs: text now, pages later.
+//! Draws runs: as text, and as pages.
 //!
 //! A report sees a recorded run ([`squall_trace::Trace`]) and nothing else: never the engine, never a file.
 //!
@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`scene`] | a run as a picture has it: messages, and times at which something was wrong |
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
+//! | [`page`] | a run as a page of HTML, in one file |
 //! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
 //! | [`junit`] | what came of an exploration, as JUnit's XML |
@@ -15,6 +16,7 @@
 
 pub mod github;
 pub mod junit;
+pub mod page;
 pub mod paint;
 pub mod printable;
 pub mod scene;
@@ -22,5 +24,6 @@ pub mod timeline;
 pub mod weather;
 
 pub use junit::render_junit;
+pub use page::{RunPage, render_page};
 pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};
 pub use weather::render_perturbations;
