@@ -7,7 +7,7 @@ use squall_trace::swarm::FaultClass;
 use squall_trace::trace::format_ns;
 use squall_trace::{EventKind, NodeId, OwnedEvent, Perturbation, SiteKind, TaskId, Trace, Verdict};
 
-use super::{OperationEnd, OperationPart, Passing, RunPage};
+use super::{Operation, OperationEnd, OperationPart, Passing, RunPage};
 use crate::printable::line;
 use crate::scene::{Fate, Scene, SpanKind};
 use crate::timeline::{is_of_tasks, what_happened};
@@ -31,14 +31,20 @@ const TEXTS_BYTES_MAX: usize = 16 << 20;
 /// How long a message of the verdict may be.
 const MESSAGE_CHARACTERS_MAX: usize = 100_000;
 
-/// How many causes are told.
+/// How many causes of a shrunk failure are told.
 const CAUSES_MAX: usize = 20;
 
+/// How many of the decisions that weren't calm are told of a run that isn't shrunk: those that say most.
+const UNSHRUNK_MAX: usize = 8;
+
 /// How many events of the two runs are shown side by side from where they part.
-const PARTED_EVENTS_MAX: usize = 60;
+const PARTED_EVENTS_MAX: usize = 16;
 
 /// And how many before that, which they share.
 const SHARED_EVENTS_MAX: usize = 4;
+
+/// Of so many events before that, for each that is shown, one is of interest.
+const SHARED_LOOKED_AT: usize = 16;
 
 /// How many points of latencies there are.
 const LATENCIES_MAX: usize = 20_000;
@@ -193,7 +199,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
     let events = events(page, &kept, &mut texts);
     let causes = match page.shrinking {
         Some(_) => trace.perturbations.iter().take(CAUSES_MAX).collect(),
-        None => worst(&trace.perturbations, CAUSES_MAX),
+        None => worst(&trace.perturbations, UNSHRUNK_MAX),
     };
     let causes = causes.into_iter().map(|cause| Cause {
         words: line(&cause.sentence(names), TEXT_COLUMNS_MAX),
@@ -233,7 +239,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         ended_ns: span.ended.map(|ended| trace.events[ended].at_ns),
         event: place(span.begun),
     });
-    let verdict = verdict(trace, failed.and_then(place));
+    let verdict = verdict(trace, stuck, failed.and_then(place));
     let scenario = line(page.scenario, TEXT_COLUMNS_MAX_LATE);
     Data {
         title: format!("{} · {scenario} · seed {}", verdict.sentence, trace.plan.seed),
@@ -250,7 +256,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         spans: spans.collect(),
         latencies: latencies(page, &scene, &operations),
         operations,
-        passing: page.passing.as_ref().map(|passing| parted(trace, passing, &place)),
+        passing: page.passing.as_ref().map(|passing| parted(page, passing, &place)),
         not_checked: page.not_checked.iter().map(|said| line(said, TEXT_COLUMNS_MAX)).collect(),
         left_out,
         texts: texts.list,
@@ -319,14 +325,7 @@ impl Texts {
 fn events(page: &RunPage<'_>, kept: &[usize], texts: &mut Texts) -> Events {
     let trace = page.trace;
     let names = &trace.names;
-    // What is published of the history is JSON, and says less than the operation does.
-    let mut said: BTreeMap<usize, String> = BTreeMap::new();
-    for operation in &page.operations {
-        said.insert(operation.begun, format!("begins {}", operation.asked));
-        if let Some(ended) = operation.ended {
-            said.insert(ended, format!("ends {} {}", operation.asked, operation.answered));
-        }
-    }
+    let mut said = said_of(&page.operations);
     let mut columns = Events::default();
     let (mut at_ns, mut step) = (0, 0);
     let mut labels: BTreeMap<TaskId, i64> = BTreeMap::from([(TaskId::NONE, -1)]);
@@ -344,6 +343,18 @@ fn events(page: &RunPage<'_>, kept: &[usize], texts: &mut Texts) -> Events {
         columns.task.push(*label);
     }
     columns
+}
+
+/// In words what events say of the history, by their places: what is published of it is JSON, and says less.
+fn said_of(operations: &[Operation]) -> BTreeMap<usize, String> {
+    let mut said = BTreeMap::new();
+    for operation in operations {
+        said.insert(operation.begun, format!("begins {}", operation.asked));
+        if let Some(ended) = operation.ended {
+            said.insert(ended, format!("ends {} {}", operation.asked, operation.answered));
+        }
+    }
+    said
 }
 
 fn messages(scene: &Scene, kept: &[usize]) -> Messages {
@@ -378,9 +389,13 @@ fn nodes(trace: &Trace) -> Vec<NodeData> {
     nodes.collect()
 }
 
-fn verdict(trace: &Trace, event: Option<usize>) -> VerdictData {
+fn verdict(trace: &Trace, stuck: Option<&Operation>, event: Option<usize>) -> VerdictData {
     let message = trace.verdict.message().unwrap_or_default();
-    let first = line(message.lines().next().unwrap_or_default(), 300);
+    let mut first = message.lines().next().unwrap_or_default().to_string();
+    if let Some(Operation { process, asked, answered, .. }) = stuck {
+        first.push_str(&format!(" {process}: {asked} {answered}"));
+    }
+    let first = line(&first, 300);
     let (sentence, place, at_ns) = match &trace.verdict {
         Verdict::Pass => ("Every property holds".to_string(), String::new(), None),
         Verdict::Unknown { .. } => (format!("Nobody can say: {first}"), String::new(), None),
@@ -487,42 +502,51 @@ fn latencies(page: &RunPage<'_>, scene: &Scene, operations: &[OperationData]) ->
     Latencies { what, at, ns, in_all }
 }
 
-fn parted(trace: &Trace, passing: &Passing<'_>, place: &dyn Fn(usize) -> Option<usize>) -> PassingData {
-    let shared = passing.events_shared;
-    let rows = |trace: &Trace, from: usize, to: usize, place: &dyn Fn(usize) -> Option<usize>| -> Vec<Row> {
+/// The two runs from where they part, and what they share just before.
+fn parted(page: &RunPage<'_>, passing: &Passing<'_>, place: &dyn Fn(usize) -> Option<usize>) -> PassingData {
+    let (trace, shared) = (page.trace, passing.events_shared);
+    let (failing_says, passing_says) = (said_of(&page.operations), said_of(&passing.operations));
+    let nowhere = |_: usize| None;
+    let failing = Side { trace, says: &failing_says, place };
+    let other = Side { trace: passing.trace, says: &passing_says, place: &nowhere };
+    let mut before = failing.rows(shared.saturating_sub(SHARED_EVENTS_MAX * SHARED_LOOKED_AT)..shared);
+    let before = before.split_off(before.len().saturating_sub(SHARED_EVENTS_MAX));
+    let (mut fails, mut passes) = (failing.rows(shared..usize::MAX), other.rows(shared..usize::MAX));
+    fails.truncate(PARTED_EVENTS_MAX);
+    passes.truncate(PARTED_EVENTS_MAX);
+    let cause = trace.perturbations.get(passing.left_out);
+    let cause = cause.map_or_else(String::new, |cause| line(&cause.sentence(&trace.names), 300));
+    let verdict = if passing.trace.verdict == Verdict::Pass { "passes" } else { "doesn't fail" };
+    let number = passing.left_out + 1;
+    PassingData {
+        sentence: format!("Without {number}. ({cause}) the run {verdict}. The two share their first {shared} events."),
+        shared: before,
+        failing: fails,
+        passing: passes,
+        verdict: passing.trace.verdict.word().to_string(),
+    }
+}
+
+/// One of two runs that are shown side by side.
+struct Side<'s> {
+    trace: &'s Trace,
+    says: &'s BTreeMap<usize, String>,
+    place: &'s dyn Fn(usize) -> Option<usize>,
+}
+
+impl Side<'_> {
+    /// Of those of its events that count, by their order, those of interest: not more than can be shown, but for what is just before the end.
+    fn rows(&self, range: std::ops::Range<usize>) -> Vec<Row> {
+        let Side { trace, says, place } = self;
         let counted = trace.events.iter().enumerate().filter(|(_, event)| !matches!(event.kind, EventKind::Log { .. }));
-        let shown = counted.skip(from).take(to - from).filter(|(_, event)| !is_of_tasks(event, &trace.names));
+        let in_range = counted.skip(range.start).take(range.len());
+        let shown = in_range.filter(|(_, event)| !is_of_tasks(event, &trace.names));
         let row = |(index, event): (usize, &OwnedEvent)| Row {
             at_ns: event.at_ns,
             node: line(&trace.names.node(event.node), TEXT_COLUMNS_MAX_LATE),
-            words: line(&what_happened(event, &trace.names), 300),
+            words: line(says.get(&index).unwrap_or(&what_happened(event, &trace.names)), 300),
             event: place(index),
         };
-        shown.map(row).take(PARTED_EVENTS_MAX).collect()
-    };
-    let mut before = rows(trace, 0, shared, place);
-    // The first ones are as many as fit; those just before are wanted.
-    if shared > 0 {
-        let mut from = shared;
-        loop {
-            from = from.saturating_sub(SHARED_EVENTS_MAX * 4);
-            before = rows(trace, from, shared, place);
-            if from == 0 || before.len() >= SHARED_EVENTS_MAX || shared - from > PARTED_EVENTS_MAX {
-                break;
-            }
-        }
-    }
-    let before = before.split_off(before.len().saturating_sub(SHARED_EVENTS_MAX));
-    let nowhere = |_: usize| None;
-    let cause = trace.perturbations.get(passing.left_out);
-    let cause = cause.map_or_else(String::new, |cause| line(&cause.sentence(&trace.names), 300));
-    let passes = if passing.trace.verdict == Verdict::Pass { "passes" } else { "doesn't fail" };
-    let number = passing.left_out + 1;
-    PassingData {
-        sentence: format!("Without {number}. ({cause}) the run {passes}. The two share their first {shared} events."),
-        shared: before,
-        failing: rows(trace, shared, trace.events.len().max(shared), place),
-        passing: rows(passing.trace, shared, passing.trace.events.len().max(shared), &nowhere),
-        verdict: passing.trace.verdict.word().to_string(),
+        shown.map(row).take(SHARED_EVENTS_MAX * SHARED_LOOKED_AT).collect()
     }
 }

@@ -62,6 +62,8 @@ pub struct Passing<'r> {
     pub left_out: usize,
     /// How many events the two share, log lines left out.
     pub events_shared: usize,
+    /// What clients did in it.
+    pub operations: Vec<Operation>,
 }
 
 /// An operation of a client, from its history.

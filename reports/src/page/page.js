@@ -85,7 +85,7 @@
   const placeOfTime = (ns) => (state.toScale ? ns : firstAt(ns));
   const bounds = () => {
     const last = drawn.length > 0 ? place(drawn[drawn.length - 1]) : 1;
-    if (!state.toScale) return [-0.7, Math.max(last + 0.7, 3)];
+    if (!state.toScale) return [-0.7, Math.max(last + (isAtEnd ? 1.5 : 0.7), 3)];
     const first = drawn.length > 0 ? at[drawn[0]] : 0;
     const margin = Math.max(last - first, 1000) * 0.03;
     return [first - margin, last + margin];
@@ -212,9 +212,9 @@
   let shape = null;
   const measure = (width, height) => {
     const lanes = Math.max(run.nodes.length, 1);
-    const gutter = width < 560 ? 64 : 92;
+    const gutter = width < 560 ? 72 : 92;
     const left = STRIP + gutter;
-    let words = width >= 640 ? Math.max(260, width - left - lanes * 150) : 0;
+    let words = width >= 640 ? Math.max(260, width - left - lanes * (lanes <= 3 ? 150 : 105)) : 0;
     let lane = (width - left - words) / lanes;
     if (words > 0 && lane < LANE_MIN) { words = 0; lane = (width - left) / lanes; }
     return { width, height, gutter, left, lane, words, right: left + lane * lanes };
@@ -254,6 +254,7 @@
     if (state.kinds[0]) drawMessages(ink);
     drawEvents(ink, first, last);
     drawTexts(ink, first, last);
+    drawEnd(ink);
     drawHead(ink);
     drawStrip(ink);
     frames.push(performance.now() - started);
@@ -308,6 +309,19 @@
       });
     }
   };
+  // A failure that is of the whole run shows when that has ended.
+  const isAtEnd = run.verdict.word === 'fail' && failure < 0;
+  const endPlace = () => (state.toScale ? run.end_ns : drawn.length - 0.5);
+  const drawEnd = (ink) => {
+    const y = toY(endPlace());
+    if (!isAtEnd || y < HEAD || y > shape.height + 2) return;
+    ink.fillStyle = colours.bad; ink.fillRect(STRIP, y - 1, shape.width, 2);
+    ink.font = `bold ${FONT}`;
+    const said = fitted(ink, `the run has ended: ${run.verdict.property} fails`, shape.width - shape.left - 12);
+    ink.fillRect(shape.left, y + 1, ink.measureText(said).width + 12, 18);
+    ink.fillStyle = colours.ground; ink.fillText(said, shape.left + 6, y + 10.5);
+    ink.font = FONT;
+  };
   const drawLanes = (ink) => {
     ink.strokeStyle = colours['faint-line']; ink.lineWidth = shape.lane > 20 ? 2 : 1;
     ink.beginPath();
@@ -337,13 +351,15 @@
     const bins = new Set();
     const chosen = state.chosen >= 0 ? messageOf[state.chosen] : -1;
     for (const m of seen) {
-      const [x0, y0, x1, y1, target] = line(m);
-      if (isBinned && fate[m] !== LOST) {
-        const key = ((node[sent[m]] * 64 + to[m]) * 2048 + Math.round(y0 / 3)) * 2048 + Math.round(y1 / 3);
+      if (isBinned) {
+        // Numbers that a double holds exactly: up to 4,096 nodes and pixels.
+        const begins = Math.round(toY(place(sent[m])) / 4) & 4095, ending = ends[m] < 0 ? 0 : Math.round(toY(place(ends[m])) / 4) & 4095;
+        const key = (((fate[m] * 4096 + node[sent[m]]) * 4096 + to[m]) * 4096 + begins) * 4096 + ending;
         if (bins.has(key)) continue;
         bins.add(key);
         if (bins.size > IN_FULL_MAX) break;
       }
+      const [x0, y0, x1, y1, target] = line(m);
       if (m === chosen) continue;
       const style = !isShown(m) ? 'faint' : fate[m] === LOST ? 'lost' : flags[m] & COPY ? 'copy' : flags[m] & CORRUPTED ? 'corrupted' : 'usual';
       styles[style].push(x0, y0, x1, y1, fate[m], target);
@@ -379,13 +395,15 @@
   const drawEvents = (ink, first, last) => {
     const many = last - first > 1500;
     if (many) {
-      const bins = new Set();
+      const places = Math.ceil(shape.height / 2) + 2, seen = new Uint8Array(run.nodes.length * places);
       ink.fillStyle = colours.ink;
       for (let i = first; i < last; i++) {
-        const event = drawn[i], y = Math.round(toY(place(event)) / 2) * 2;
-        if (node[event] < 0 || bins.has(node[event] * 4096 + y)) continue;
-        bins.add(node[event] * 4096 + y);
-        ink.fillRect(laneX(node[event]) - 2, y, 4, 2);
+        const event = drawn[i];
+        if (node[event] < 0) continue;
+        const half = Math.max(0, Math.round(toY(place(event)) / 2)), bin = node[event] * places + half;
+        if (seen[bin] === 1) continue;
+        seen[bin] = 1;
+        ink.fillRect(laneX(node[event]) - 2, half * 2, 4, 2);
       }
     } else {
       for (let i = first; i < last; i++) drawEvent(ink, drawn[i]);
@@ -480,7 +498,7 @@
       write(drawn[i], false);
     }
   };
-  const shortTime = (ns) => (ns >= 1e9 ? `${Number((ns / 1e9).toFixed(6))} s` : ns >= 1e6 ? `${Number((ns / 1e6).toFixed(3))} ms` : duration(ns));
+  const shortTime = (ns) => (ns >= 1e11 ? `${(ns / 1e9).toFixed(3)} s` : ns >= 1e9 ? `${Number((ns / 1e9).toFixed(6))} s` : ns >= 1e6 ? `${Number((ns / 1e6).toFixed(3))} ms` : duration(ns));
   const drawTicks = (ink) => {
     const wanted = (state.view[1] - state.view[0]) / Math.max((shape.height - HEAD) / 70, 1);
     const power = 10 ** Math.floor(Math.log10(Math.max(wanted, 1)));
@@ -518,7 +536,7 @@
     ink.strokeStyle = colours.accent; ink.lineWidth = 1; ink.strokeRect(0.5, top + 0.5, STRIP - 1, Math.max(bottom - top, 3) - 1);
     ink.fillStyle = colours.wary;
     for (const event of causeAt.keys()) { ink.beginPath(); ink.arc(STRIP / 2, stripY(place(event)), 4, 0, 7); ink.fill(); }
-    if (failure >= 0) { ink.fillStyle = colours.bad; ink.fillRect(0, stripY(place(failure)) - 2, STRIP, 4); }
+    if (failure >= 0 || isAtEnd) { ink.fillStyle = colours.bad; ink.fillRect(0, stripY(failure >= 0 ? place(failure) : endPlace()) - 2, STRIP, 4); }
   };
 
   let isWaiting = false;
@@ -547,7 +565,7 @@
   };
   const rows = () => Math.max((canvas.clientHeight - HEAD) / ROW, 4);
   const all = () => setView(...bounds());
-  // So that it can be read: the failure is at three quarters of the height, with what led to it above.
+  // So that it can be read: the failure is below the middle, with what led to it above.
   const show = (event) => {
     const [least, most] = bounds();
     if (state.toScale) {
@@ -558,7 +576,7 @@
       return setView(from - margin, until + margin);
     }
     if (most - least <= rows() + 1) return all();
-    setView(row[event] - rows() * 0.75, row[event] + rows() * 0.25);
+    setView(row[event] - rows() * 0.62, row[event] + rows() * 0.38);
   };
   const reveal = (event) => {
     const [low, high] = state.view, margin = (high - low) * 0.06, where = place(event);
@@ -644,7 +662,7 @@
     if (event === state.chosen) { made.classList.add('chosen'); made.setAttribute('aria-current', 'true'); }
     else if (state.chosen >= 0 && otherEnd(state.chosen) === event) made.classList.add('other');
     const marks = `${event === failure ? '✗ fails here: ' : ''}${causeAt.has(event) ? `(${causeAt.get(event)}) ` : ''}`;
-    const cells = [isoTime(at[event]), nodeName(node[event]), WORDS[kindOf[kind[event]]], marks + textOf(event)];
+    const cells = [innerWidth < 640 ? shortTime(at[event]) : isoTime(at[event]), nodeName(node[event]), WORDS[kindOf[kind[event]]], marks + textOf(event)];
     COLUMNS.forEach(([name], column) => {
       const cell = make('span', { className: `cell ${name}`, textContent: cells[column], dir: 'ltr' });
       cell.setAttribute('role', 'cell');
@@ -799,10 +817,15 @@
   };
   const showPast = () => {
     const event = pastTarget();
-    if (count === 0 || event < 0) { $('past-section').hidden = true; return; }
+    if (count === 0) { $('past-section').hidden = true; return; }
+    if (state.chosen < 0 && failure < 0) {
+      $('past-words').textContent = `${run.verdict.word === 'fail' ? 'The failure is one of the whole run, seen when it had ended, and no single event’s. ' : ''}Select an event to see what can have led to it.`;
+      $('past-list').replaceChildren();
+      return;
+    }
     const past = pastOf(event);
     const latest = new Map();
-    let size = 0, senders = 0;
+    let size = 0;
     for (let i = 0; i < count; i++) {
       if (!past[i] || i === event) continue;
       size++;
@@ -813,7 +836,6 @@
     const items = [...latest].filter(([one]) => one >= 0).sort((one, other) => other[1] - one[1]).slice(0, 30).map(([one, last]) =>
       make('li', {}, make('span', { className: 'when', textContent: shortTime(at[last]) }), make('strong', { className: 'text', textContent: nodeName(one) }), jump(textOf(last).slice(0, 200), last)));
     $('past-list').replaceChildren(...items);
-    void senders;
   };
   const showHistory = () => {
     const operations = run.operations, MAX = 400;
@@ -840,6 +862,8 @@
       return make('tr', { className: one.part === 0 ? 'stuck' : '' }, ...cells.map((cell) => make('td', {}, cell)), make('td', {}, make('div', { className: 'track' }, bar)));
     });
     $('history').append(make('thead', {}, headings), make('tbody', {}, ...rowsMade));
+    const marked = document.querySelector('#history tr.stuck');
+    if (marked) marked.closest('.scroll').scrollTop = marked.offsetTop - 300;
     if (stuck >= 0) { $('counterexample').textContent = run.verdict.message; $('counterexample').hidden = false; }
   };
   const showFaults = () => {
@@ -883,7 +907,12 @@
     ink.strokeStyle = colours.line; ink.lineWidth = 1;
     ink.strokeRect(left + 0.5, top + 0.5, right - left, bottom - top);
     ink.fillStyle = colours.faint; ink.textAlign = 'right';
-    for (const value of [known[0], known[Math.floor(known.length / 2)], known[known.length - 1]]) if (value !== undefined) ink.fillText(shortTime(value), left - 6, y(value));
+    let labelled = -100;
+    for (const value of [known[0], known[known.length - 1], known[Math.floor(known.length / 2)]]) {
+      if (value === undefined || Math.abs(y(value) - labelled) < 13 || (labelled > 0 && Math.abs(y(value) - y(known[0])) < 13)) continue;
+      labelled = y(value);
+      ink.fillText(shortTime(value), left - 6, labelled);
+    }
     ink.textAlign = 'left'; ink.fillText('0', left, height - 10); ink.textAlign = 'right'; ink.fillText(shortTime(high), right, height - 10);
     ink.fillStyle = colours.accent; ink.strokeStyle = colours.bad; ink.lineWidth = 1.5;
     ink.beginPath();
@@ -1036,7 +1065,7 @@
   // As high as the run needs, and as the window allows.
   const size = () => {
     const wanted = HEAD + (drawn.length + 1.4) * ROW;
-    const most = Math.max(320, Math.min(innerHeight * (innerWidth < 640 ? 0.6 : 0.72), 900));
+    const most = Math.max(320, Math.min(innerHeight * (innerWidth < 640 ? 0.6 : 0.62), 900));
     canvas.style.height = `${Math.round(Math.min(Math.max(wanted, 200), most))}px`;
   };
 

@@ -50,7 +50,7 @@ impl Paged<'_> {
         let passing = explanation.and_then(|explanation| {
             let trace = explanation.passing.trace.as_ref()?;
             let Explanation { left_out, events_shared, .. } = *explanation;
-            Some(Passing { trace, left_out, events_shared })
+            Some(Passing { trace, left_out, events_shared, operations: operations(trace) })
         });
         Ok(page::render_page(&RunPage {
             scenario: scenario.name(),
