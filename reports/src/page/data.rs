@@ -35,7 +35,7 @@ const MESSAGE_CHARACTERS_MAX: usize = 100_000;
 const CAUSES_MAX: usize = 20;
 
 /// How many of the decisions that weren't calm are told of a run that isn't shrunk: those that say most.
-const UNSHRUNK_MAX: usize = 8;
+const UNSHRUNK_MAX: usize = 5;
 
 /// How many events of the two runs are shown side by side from where they part.
 const PARTED_EVENTS_MAX: usize = 16;

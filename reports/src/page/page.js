@@ -688,7 +688,9 @@
     body.replaceChildren(...made);
   };
   const scrollTable = (event) => {
-    if (event < 0) return;
+    if (event < 0 || isPrinting) return;
+    // It scrolls only as far as it is high.
+    body.style.height = `${listed.length * HEIGHT}px`;
     const index = lowerBound(listed.length, (i) => listed[i] < event);
     const top = index * HEIGHT, seen = table.clientHeight - 2 * HEIGHT;
     if (top < table.scrollTop || top > table.scrollTop + seen) table.scrollTop = Math.max(0, top - seen / 2);
