@@ -205,6 +205,13 @@
     return low === 0 ? '' : `${words.slice(0, low)}…`;
   };
 
+  // What tells nodes apart is mostly at the end of their names.
+  const ending = (ink, words, width) => {
+    let shown = words, from = 0;
+    while (ink.measureText(shown).width > width && from < words.length) shown = `…${words.slice(++from)}`;
+    return shown;
+  };
+
   // ---- Diagram ---------------------------------------------------------------------------------------------------------------
 
   const canvas = $('diagram');
@@ -247,8 +254,7 @@
     shape = measure(width, height);
     ink.font = FONT;
     const [first, last] = inView();
-    const spacing = (height - HEAD) / Math.max(last - first, 1);
-    drawRows(ink, first, last, spacing);
+    drawRows(ink);
     drawSpans(ink);
     drawLanes(ink);
     if (state.kinds[0]) drawMessages(ink);
@@ -295,7 +301,7 @@
           const half = Math.min(shape.lane * 0.42, 44);
           ink.fillRect(laneX(one) - half, y0, half * 2, y1 - y0);
           if (shape.lane > 60 && y1 - y0 > 26) {
-            const said = span.class === 'partition' && groups.length > 1 ? `${words}, side ${index + 1}` : words;
+            const said = span.class === 'partition' && groups.length > 1 ? `${words} (${index + 1})` : words;
             const shown = fitted(ink, said, half * 2 - 4);
             ink.save();
             ink.textAlign = 'center';
@@ -518,7 +524,7 @@
     ink.strokeStyle = colours.line; ink.lineWidth = 1; ink.beginPath(); ink.moveTo(0, HEAD - 0.5); ink.lineTo(shape.width, HEAD - 0.5); ink.stroke();
     ink.font = `bold ${FONT}`; ink.fillStyle = colours.ink; ink.textAlign = 'center';
     const every = Math.ceil(24 / shape.lane);
-    run.nodes.forEach((one, index) => { if (index % every === 0) ink.fillText(fitted(ink, one.name, shape.lane * every - 6), laneX(index), HEAD / 2); });
+    run.nodes.forEach((one, index) => { if (index % every === 0) ink.fillText(ending(ink, one.name, shape.lane * every - 6), laneX(index), HEAD / 2); });
     ink.font = FONT; ink.textAlign = 'right'; ink.fillStyle = colours.faint;
     ink.fillText('time', STRIP + shape.gutter - 6, HEAD / 2);
     ink.textAlign = 'left';
