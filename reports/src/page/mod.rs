@@ -105,7 +105,7 @@ pub enum OperationEnd {
     Unknown,
 }
 
-/// The page of a run, as HTML in UTF-8: about 10 bytes for each event, and 50 kilobytes.
+/// The page of a run, as HTML in UTF-8: about 10 bytes for each event, and 70 kilobytes.
 #[must_use]
 pub fn render_page(page: &RunPage<'_>) -> String {
     let data = data::of(page);
