@@ -1,4 +1,4 @@
-//! Draws runs: text now, pages later.
+//! Draws runs: as text, and as pages.
 //!
 //! A report sees a recorded run ([`squall_trace::Trace`]) and nothing else: never the engine, never a file.
 //!
@@ -10,6 +10,7 @@
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
 //! | [`svg`] | the same as a picture for a bug report |
 //! | [`perfetto`] | a run for Perfetto, and other viewers of Chrome's trace events |
+//! | [`page`] | a run as a page of HTML, in one file |
 //! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
 //! | [`junit`] | what came of an exploration, as JUnit's XML |
@@ -20,6 +21,7 @@
 pub mod github;
 pub mod junit;
 pub mod lanes;
+pub mod page;
 pub mod paint;
 pub mod perfetto;
 pub mod printable;
@@ -31,6 +33,7 @@ pub mod window;
 
 pub use junit::render_junit;
 pub use lanes::render_lanes;
+pub use page::{RunPage, render_page};
 pub use perfetto::render_perfetto;
 pub use svg::render_svg;
 pub use timeline::{Style, event_in_words, render_events, render_timeline, render_verdict};

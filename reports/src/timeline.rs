@@ -213,6 +213,16 @@ pub fn event_in_words(event: &Event<'_>, names: &Names) -> String {
     line(&format!("{} {whose}: {words}", format_ns(event.at_ns)), 400)
 }
 
+/// What one event says, without its time and node, as the program has it: nothing is escaped.
+pub(crate) fn what_happened(event: &Event<'_>, names: &Names) -> String {
+    in_words(event, names, &SentMessages::new())
+}
+
+/// Whether an event is about tasks alone, which is left out unless asked for.
+pub(crate) fn is_of_tasks(event: &Event<'_>, names: &Names) -> bool {
+    !is_of_interest(event, names, Style::default())
+}
+
 pub(crate) fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) -> String {
     match &event.kind {
         EventKind::Boot { boot: 0 } => "starts".to_string(),

@@ -26,7 +26,7 @@ pub fn render_perturbations(perturbations: &[Perturbation], names: &Names, shown
 
 /// Faults, losses, duplicates, and delays of more than twice the calm ones; the other delays where there is none of these,
 /// and mere order where there is nothing else: too many lines hide the one that matters.
-fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation> {
+pub(crate) fn worst(perturbations: &[Perturbation], shown_max: usize) -> Vec<&Perturbation> {
     let mut all: Vec<&Perturbation> = perturbations.iter().collect();
     all.sort_by_key(|perturbation| match perturbation.site.kind {
         SiteKind::Latency | SiteKind::DiskLatency => {

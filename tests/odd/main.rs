@@ -26,6 +26,7 @@ fn programs() -> Vec<Program> {
         Program::new("calm", "Nothing happens", calm),
         Program::new("asking-rarely", "A client asks whether to do something rare, and reads a knob", asking_rarely),
         Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
+        Program::new("hostile", "Logs, sends and fails with what would run or mislead in a page", hostile),
         Program::new("counting", "A static outlives the run", counting),
         Program::new("failing-once", "Fails in the first run of its process", failing_once),
         Program::new("addressed", "An address is made known", addressed),
@@ -122,6 +123,36 @@ fn silent(world: &mut World, _: &NoArgs) {
     world.check(always("is said", ()).on("word", |(), _: u32| Ok(())));
     world.check(always("is never said", ()).on("sentence", |(), _: u32| Ok(())));
     world.check(eventually("is said late", Duration::from_secs(1)).on("sentence", |_: u32| true));
+}
+
+/// What is no text to show: markup, escape sequences, marks that turn the reading direction, a line of ten megabytes, bytes that are no
+/// UTF-8.
+fn hostile(world: &mut World, _: &NoArgs) {
+    const MARKUP: &str = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>";
+    world.node("<!--&<b>", || async {
+        let endpoint = squall::net::Endpoint::bind("0.0.0.0:80").await?;
+        let mut buffer = [0; 128];
+        loop {
+            endpoint.recv_from(1, &mut buffer).await?;
+        }
+        #[allow(unreachable_code)]
+        Ok::<_, std::io::Error>(())
+    });
+    world.client("client", || async {
+        tracing::info!("{MARKUP}");
+        tracing::warn!("\u{1b}[2J\u{1b}]0;title\u{7} and {{{{data}}}}");
+        tracing::info!("\u{202e}detrevni\u{2066} \u{200b}\0");
+        tracing::info!("{}", "long ".repeat(2 << 20));
+        let endpoint = squall::net::Endpoint::bind("0.0.0.0:0").await?;
+        endpoint.send_to("<!--&<b>:80", 1, &[0xff, 0xfe, b'<', b'/', 0xc0]).await?;
+        endpoint.send_to("<!--&<b>:80", 1, MARKUP.as_bytes()).await?;
+        squall::time::sleep(Duration::from_millis(50)).await;
+        squall::publish("hostile", MARKUP);
+        Ok::<_, std::io::Error>(())
+    });
+    world.check(
+        always("<i>hostile</i>", ()).on("hostile", |_, said: String| Err(format!("{said}\u{202e}\nsecond line"))),
+    );
 }
 
 fn chatty(world: &mut World, _: &NoArgs) {

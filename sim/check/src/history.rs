@@ -259,10 +259,17 @@ impl History {
         History { clients: clients.into_iter().collect(), ..self }
     }
 
+    /// Whose an operation is by name, where the history is [of clients](History::of_clients).
+    #[must_use]
+    pub fn client(&self, operation: &Operation) -> Option<&str> {
+        let process = usize::try_from(operation.process).ok()?;
+        self.clients.get(process).map(|client| &**client)
+    }
+
     /// An operation in a line: `process 3: write k 7 -> null`, with the lines that say so, or in a run with the client and the virtual times.
     #[must_use]
     pub fn sentence(&self, operation: &Operation) -> String {
-        let client = usize::try_from(operation.process).ok().and_then(|process| self.clients.get(process));
+        let client = self.client(operation);
         let time = |time: Option<u64>| format_ns(time.unwrap_or_default());
         let who = client.map_or_else(String::new, |client| format!(" ({client})"));
         let mut text = format!("process {}{who}: {}", operation.process, self.name(operation));

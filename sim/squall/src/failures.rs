@@ -234,6 +234,14 @@ pub fn shrink_and_explain(simulation: &Simulation, plan: &Plan, budget: &mut dyn
     Ok(Told { shrunk, explanation, seconds })
 }
 
+/// Looks for the nearest run that passes, of a failure that was shrunk before and was run again, recorded in full.
+pub fn explain_saved(simulation: &Simulation, file: &FailureFile, outcome: &Outcome) -> Option<Explanation> {
+    let attempts = Attempts { simulation, failed: RefCell::new(None) };
+    let before = file.perturbations();
+    let shrunk = Shrunk { plan: file.plan(), outcome: outcome.clone(), before, runs: 1, minimal: file.minimal };
+    explain(&attempts, &shrunk).filter(|_| attempts.failed.borrow().is_none())
+}
+
 /// Why a failure isn't shrunk.
 #[derive(Debug, thiserror::Error)]
 pub enum NotShrunk {
@@ -316,7 +324,8 @@ impl Told {
     }
 }
 
-fn minimal_in_words(minimal: Minimal, left: usize) -> String {
+/// What is known of how small what is left is.
+pub fn minimal_in_words(minimal: Minimal, left: usize) -> String {
     match (minimal, left) {
         (Minimal::Unproved, _) => "not minimal: the search was cut short, and fewer may do".to_string(),
         (_, 0) => "minimal".to_string(),

@@ -33,12 +33,14 @@ Examples:
   squall replay scenarios/payments.toml --seed 0x7  one run twice: does it repeat itself?
   squall replay FAILURE --around --lanes            what happened around the failure, with a lane for each node
   squall replay FAILURE --svg failure.svg           the same as a picture, for a bug report
+  squall report squall-regressions/payments/paid-once-0x2.toml --out page.html
+                                                    a saved failure as a page: see why it fails
 
 Exit codes: 0 pass, 1 squall's own error, 2 wrong arguments or input,
   4 nothing ran, 100 a property failed, 110 a run didn't repeat itself,
   120 inconclusive, 125 a saved failure is stale, 130 interrupted.
   check: 0 there is such an order, 100 there is none.
-  sweep: 0 whatever its cells say.
+  sweep: 0 whatever its cells say. report: 0 the page shows the failure.
   diff: 0 the same, 1 different, 2 a trace can't be read.";
 
 /// Runs simulated distributed systems: the same seed brings the same run back, event for event.
@@ -93,6 +95,8 @@ pub enum Command {
     Replay(Replay),
     /// A saved failure with fewer and smaller perturbations.
     Shrink(Shrink),
+    /// A saved failure as a page of HTML: what failed and why, as a diagram, a table, and beside the nearest run that passes.
+    Report(Report),
     /// The failures that are kept.
     Regressions(Regressions),
     /// Two traces: the first event in which they differ.
@@ -105,8 +109,13 @@ impl Command {
     /// Whether it comes by something that would be lost if it ended in the midst of it: failures, or a file that was asked for.
     pub fn saves(&self) -> bool {
         match self {
-            Command::Explore(_) | Command::Sweep(_) | Command::Shrink(_) | Command::Regressions(_) => true,
-            Command::Run(Run { written, .. }) | Command::Replay(Replay { written, .. }) => written.is_any(),
+            Command::Explore(_)
+            | Command::Sweep(_)
+            | Command::Shrink(_)
+            | Command::Report(_)
+            | Command::Regressions(_) => true,
+            Command::Run(Run { written, report, .. }) => written.is_any() || report.is_some(),
+            Command::Replay(Replay { written, .. }) => written.is_any(),
             Command::List(_) | Command::Schema(_) | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
         }
     }
@@ -257,6 +266,10 @@ pub struct Run {
     #[command(flatten)]
     pub written: Written,
 
+    /// Also write the run here as a page of HTML, in one file that needs no other.
+    #[arg(long, value_name = "OUT.html", value_parser = parse_out)]
+    pub report: Option<PathBuf>,
+
     /// How the timeline is shown.
     #[command(flatten)]
     pub shown: Shown,
@@ -304,6 +317,22 @@ pub struct Shrink {
     /// How hard to try.
     #[command(flatten)]
     pub patience: Patience,
+
+    /// How long to wait.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// `squall report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// A failure file.
+    #[arg(value_name = "FAILURE")]
+    pub file: PathBuf,
+
+    /// Where the page goes: one file of HTML that needs no other. What is there already is replaced.
+    #[arg(long, value_name = "OUT.html", value_parser = parse_out)]
+    pub out: PathBuf,
 
     /// How long to wait.
     #[command(flatten)]
@@ -450,8 +479,13 @@ pub struct Explore {
     #[arg(long, value_name = "OUT.xml", value_parser = parse_out)]
     pub junit: Option<PathBuf>,
 
+    /// Also write a page of HTML into this directory for each failure that is shrunk: SCENARIO-PROPERTY-SEED.html. What is there already
+    /// is replaced.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+
     /// Neither shrink nor save what fails.
-    #[arg(long, conflicts_with_all = ["shrink_for", "shrink_runs"])]
+    #[arg(long, conflicts_with_all = ["shrink_for", "shrink_runs", "report"])]
     pub no_shrink: bool,
 
     /// How hard to try to shrink.

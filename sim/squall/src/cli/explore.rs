@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
+use squall_campaign::explain::Explanation;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_campaign::shrink::Unshrinkable;
-use squall_campaign::whole_file;
+use squall_campaign::whole_file::{self, WholeFile};
+use squall_reports::page::Shrinking;
 use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
@@ -21,6 +23,7 @@ use super::campaign::{Campaign, PROCESSES, SavedAs, tell_kept};
 use super::exit::Stop;
 use super::interrupt;
 use super::output::{self, Output, without_controls};
+use super::page::{Paged, shrinking_of};
 use super::programs::Programs;
 use super::run::{run_in_words, unwritable};
 use super::saved::{self, Saved};
@@ -86,7 +89,8 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
         Some(choice) => Some(Place::new(arguments.out.as_deref(), scenario.name(), shard::choose(choice, arguments)?)),
         None => None,
     };
-    for directory in arguments.out.as_deref().into_iter().chain(place.as_ref().map(Place::directory)) {
+    let directories = [arguments.out.as_deref(), arguments.report.as_deref(), place.as_ref().map(Place::directory)];
+    for directory in directories.into_iter().flatten() {
         prove_writable(directory)?;
     }
     if let Some(path) = &arguments.junit {
@@ -611,39 +615,79 @@ impl<'w> Watcher<'w> {
         let PatienceArguments { shrink_for, shrink_runs } = self.arguments.patience;
         self.progress.set_message(format!("shrinking seed {seed}"));
         let mut patience = Patience::new(shrink_for, shrink_runs, interrupt::flag());
-        let (file, outcome, words) = match failures::shrink_and_explain(self.simulation, &plan, &mut patience) {
-            Ok(shrunk) => {
-                let words = shrunk.in_words();
-                (FailureFile::shrunk(self.origin(), &shrunk.shrunk), shrunk.shrunk.outcome, words)
-            }
-            // What was found is saved as it was found, and why it is no more is told at the end.
-            Err(NotShrunk::NoRun(error)) => {
-                let words = format!("seed {seed} can't be shrunk: {error}");
-                let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
-                self.keep(seed, file)?;
-                self.unsaved.get_or_insert(error.into());
-                return Ok(Told { shrunk: None, words });
-            }
-            // Another run would be cut off as well, perhaps.
-            Err(NotShrunk::Unshrinkable(reason @ Unshrinkable::CutOff(_))) => {
-                let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
-                self.keep(seed, file)?;
-                return Ok(Told { shrunk: None, words: format!("seed {seed} can't be shrunk: {reason}") });
-            }
-            Err(NotShrunk::Unshrinkable(reason)) => {
-                let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
-                let file = FailureFile::whole(self.origin(), &plan, outcome.digest, &outcome.verdict);
-                (file, outcome, format!("seed {seed} can't be shrunk: {reason}"))
-            }
-        };
+        let (file, outcome, words, explained) =
+            match failures::shrink_and_explain(self.simulation, &plan, &mut patience) {
+                Ok(told) => {
+                    let (words, shrinking) = (told.in_words(), shrinking_of(&told));
+                    let failures::Told { shrunk, explanation, .. } = told;
+                    let file = FailureFile::shrunk(self.origin(), &shrunk);
+                    (file, shrunk.outcome, words, Some((shrunk.plan, shrinking, explanation)))
+                }
+                // What was found is saved as it was found, and why it is no more is told at the end.
+                Err(NotShrunk::NoRun(error)) => {
+                    let words = format!("seed {seed} can't be shrunk: {error}");
+                    let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
+                    self.keep(seed, file)?;
+                    self.unsaved.get_or_insert(error.into());
+                    return Ok(Told { shrunk: None, words });
+                }
+                // Another run would be cut off as well, perhaps.
+                Err(NotShrunk::Unshrinkable(reason @ Unshrinkable::CutOff(_))) => {
+                    let file = FailureFile::whole(self.origin(), &plan, counted.digest, &counted.verdict);
+                    self.keep(seed, file)?;
+                    return Ok(Told { shrunk: None, words: format!("seed {seed} can't be shrunk: {reason}") });
+                }
+                Err(NotShrunk::Unshrinkable(reason)) => {
+                    let outcome = self.simulation.try_run_plan(&plan, Record::Full)?;
+                    let file = FailureFile::whole(self.origin(), &plan, outcome.digest, &outcome.verdict);
+                    (file, outcome, format!("seed {seed} can't be shrunk: {reason}"), None)
+                }
+            };
+        let page = failures::file_name(&file);
+        let mut repeats = false;
         if let Some(path) = self.keep(seed, file)? {
             let again = FailureFile::read(&path).map_err(|error| Stop::Own(error.to_string()))?;
             let repeated = self.simulation.try_run_plan(&again.plan(), Record::Digest)?;
-            if Found::new(&again, &repeated) != Found::Same {
+            repeats = Found::new(&again, &repeated) == Found::Same;
+            if !repeats {
                 output::complain(&format!("note: {} doesn't repeat the run that it was made of", path.display()));
             }
         }
+        if let Some(directory) = &self.arguments.report {
+            let name = format!("{}-{}", failures::file_name_of(self.scenario.name()), page);
+            let path = directory.join(name).with_extension("html");
+            if let Err(unwritten) = self.write_page(seed, &path, (&plan, &outcome), explained, repeats) {
+                self.unsaved.get_or_insert(unwritten);
+            }
+        }
         Ok(Told { shrunk: Some(outcome), words })
+    }
+
+    /// Writes the page of a failure, with the plan that is left of it where it was shrunk.
+    fn write_page(
+        &mut self,
+        seed: Seed,
+        path: &Path,
+        (whole, outcome): (&Plan, &Outcome),
+        explained: Option<(Plan, Shrinking, Option<Explanation>)>,
+        repeats: bool,
+    ) -> Result<(), Stop> {
+        let (plan, shrinking, explanation) = match explained {
+            Some((plan, shrinking, explanation)) => (plan, Some(shrinking), explanation),
+            None => (whole.clone(), None, None),
+        };
+        let replay = match self.saved.get(&seed) {
+            Some(saved) => super::replay_saved_command(&saved.path),
+            None => replay_command(self.arguments, seed),
+        };
+        let repeats = repeats.then(|| "a second run, from its file, gave the same digest".to_string());
+        let explanation = explanation.as_ref();
+        let paged =
+            Paged { scenario: self.scenario, plan: &plan, outcome, replay: &replay, repeats, shrinking, explanation };
+        let file = WholeFile::create(path).map_err(|error| unwritable(path, &error))?;
+        paged.write(path, file)?;
+        self.progress.suspend(|| output::complain(&format!("page: {}", without_controls(&path.display().to_string()))));
+        Ok(())
     }
 
     fn origin(&self) -> Origin<'_> {

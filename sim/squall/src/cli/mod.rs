@@ -1,4 +1,4 @@
-//! The command line: `squall list`, `schema`, `run`, `explore`, `merge`, `sweep`, `replay`, `shrink`, `diff`, `regressions`, `check`.
+//! The command line: `squall list`, `schema`, `run`, `explore`, `merge`, `sweep`, `replay`, `shrink`, `report`, `diff`, `regressions`, `check`.
 //!
 //! A program becomes the whole command line by [`main`]; a project's test target by `squall::main!`, under `cargo squall`. Data goes to
 //! standard output (text,
@@ -15,8 +15,10 @@ mod interrupt;
 mod list;
 mod merge;
 pub(crate) mod output;
+mod page;
 mod programs;
 mod regressions;
+mod report;
 mod run;
 mod saved;
 mod shard;
@@ -95,6 +97,7 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
             regressions::refresh(&programs(arguments.waiting), &arguments, &mut output)
         }
         Command::Shrink(arguments) => shrink::shrink(&programs(arguments.waiting), &arguments, &mut output),
+        Command::Report(arguments) => report::report(&programs(arguments.waiting), &arguments, &mut output),
         Command::Explore(arguments) => explore::explore(&programs(arguments.waiting), &arguments, &mut output),
         Command::Sweep(arguments) => sweep::sweep(&programs(arguments.waiting), &arguments, &mut output),
         Command::Merge(arguments) => merge::merge(&arguments, &mut output),

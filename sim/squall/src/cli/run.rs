@@ -21,6 +21,7 @@ use super::arguments::{Around, Characters, Replay, Run, Shown, World, Written};
 use super::exit::{self, Stop};
 use super::interrupt;
 use super::output::{self, Output};
+use super::page::Paged;
 use super::programs::Programs;
 use super::saved::Saved;
 use crate::determinism::{cut_off, is_cut_off};
@@ -62,9 +63,19 @@ struct Finished<'f> {
 
 pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<u8, Stop> {
     let once = Once::prepare(programs, &arguments.world, arguments.seed, &arguments.written)?;
+    let page = match &arguments.report {
+        Some(path) => Some((path, WholeFile::create(path).map_err(|error| unwritable(path, &error))?)),
+        None => None,
+    };
     let shown = &arguments.shown;
     let outcome = once.run()?;
     once.tell(&outcome, shown, None, output)?;
+    if let Some((path, file)) = page {
+        let Once { scenario, plan, replay, .. } = &once;
+        let outcome = &outcome;
+        Paged { scenario, plan, outcome, replay, repeats: None, shrinking: None, explanation: None }
+            .write(path, file)?;
+    }
     once.save(&outcome, shown, output)?;
     Ok(exit_code(&outcome.verdict, None))
 }
