@@ -141,9 +141,7 @@ fn counting(world: &mut World, rules: [rule::Rule; 2]) {
     chatter(world, 1, 300.ms());
     world.network().latency(uniform(1.ms(), 10.ms()));
     rules.into_iter().for_each(|rule| world.rule(rule));
-    world.check(
-        always("never-given-up", ()).on("given-up", |(), number: u8| Err(format!("{number} is given up").into())),
-    );
+    world.check(always("never-given-up", ()).on("given-up", |(), number: u8| Err(format!("{number} is given up"))));
     world.check(always("counted-once", std::collections::BTreeSet::new()).on("counted", |seen, pair: [u8; 2]| {
         ensure!(seen.insert(pair), "{} is counted twice", pair[0]);
         Ok(())
