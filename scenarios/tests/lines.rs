@@ -104,6 +104,9 @@ fn every_command_writes_lines_of_the_schema() {
     check(&validator, &at(&["replay", failure]));
     check(&validator, &at(&["replay", "payments.toml", "--seed", "1"]));
     check(&validator, &at(&["shrink", failure, "--out", "again.toml"]));
+    let reported = at(&["report", failure, "--out", "page.html"]);
+    assert_eq!(events(&reported), ["report-finished"].into());
+    check(&validator, &reported);
     let refreshed = at(&["regressions", "refresh", failure]);
     assert_eq!(events(&refreshed), ["regression", "regressions-finished"].into());
     check(&validator, &refreshed);

@@ -483,6 +483,16 @@ fn outputs() -> Vec<Value> {
             ],
         ),
         output(
+            "report-finished",
+            &[
+                ("outcome", text()),
+                ("verdict", of("verdict")),
+                ("property", or_null(text())),
+                ("explained", boolean()),
+                ("page", text()),
+            ],
+        ),
+        output(
             "regressions-finished",
             &[
                 ("files", whole()),
