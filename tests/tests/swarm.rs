@@ -129,14 +129,19 @@ fn a_class_that_is_off_does_nothing() {
     }
 }
 
+/// Somebody to whom messages go.
+fn hears(world: &mut World) {
+    world.node("to", || async {
+        let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+        while endpoint.recv_from(1, &mut [0; 8]).await.is_ok() {}
+    });
+}
+
 /// Losses come as often as the exponent says; and without a swarm as the world says.
 #[test]
 fn rates_are_scaled() {
     fn lossy(world: &mut World) {
-        world.node("to", || async {
-            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
-            while endpoint.recv_from(1, &mut [0; 8]).await.is_ok() {}
-        });
+        hears(world);
         world.client("from", || async {
             let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
             for _ in 0..1_000 {
@@ -275,10 +280,7 @@ fn scaled(share: f64, exponent: Option<i8>) -> f64 {
 #[test]
 fn the_lengths_of_bursts_are_scaled() {
     let world = |world: &mut World| {
-        world.node("to", || async {
-            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
-            while endpoint.recv_from(1, &mut [0; 8]).await.is_ok() {}
-        });
+        hears(world);
         world.client("from", || async {
             let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
             for _ in 0..2_000 {

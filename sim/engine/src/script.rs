@@ -244,11 +244,14 @@ impl Kernel {
             let planned =
                 Planned { sentence, address: address.clone(), said, effect, class, lasts_ns, is_decided: false };
             for (place, mut planned) in (0..).zip(self.one_each(planned, fault.together)) {
-                let at = at.saturating_add(fault.stagger.unwrap_or_default().saturating_mul(place));
-                // What is staggered is said with the time at which it comes; its address is as that of the first.
-                let of_node = &planned.address[address.len()..];
-                planned.sentence = fault.sentence_at(at) + of_node;
-                planned.said = fault.said_at(at) + of_node;
+                let behind = fault.stagger.unwrap_or_default().saturating_mul(place);
+                let at = at.saturating_add(behind);
+                if !behind.is_zero() {
+                    // It is said with the time at which it comes; its address is as that of the first.
+                    let of_node = &planned.address[address.len()..];
+                    planned.sentence = fault.sentence_at(at) + of_node;
+                    planned.said = fault.said_at(at) + of_node;
+                }
                 if let Some(name) = &fault.name {
                     let whose = self.script.named.entry(planned.address.clone()).or_insert_with(|| name.clone());
                     if whose != name {
