@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use squall_reports::page::{Operation, OperationEnd, OperationPart, RunPage, Shrinking, render_page};
 use squall_trace::{
     Digest, Event, EventKind, Failure, FlowId, FlowInfo, FlowRole, LossReason, Names, NodeId, NodeInfo, OwnedEvent,
-    Perturbation, Plan, Seed, Site, SiteKind, TaskId, Trace, Verdict,
+    Perturbation, Plan, Seed, Site, SiteKind, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
 };
 
 const ALICE: NodeId = NodeId(0);
@@ -133,6 +133,34 @@ fn all_that_happened_is_in_it() {
         format!("{} is lost", "datagram 3 from alice to </script><script>alert(1)</script>\\u{202e} (tag 1)")
     );
     assert_eq!(data["left_out"], serde_json::json!([]));
+}
+
+/// Each kind of event has a filter, in one place alone; and what a client's return has isn't any other's.
+#[test]
+fn each_kind_of_event_has_its_filter() {
+    let html = render_page(&page(&trace(1)));
+    let kinds = between(&html, "const KINDS = [", "];");
+    let mut codes: Vec<u8> =
+        kinds.split(|one: char| !one.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+    codes.sort_unstable();
+    let last = EventKind::Hold { flow: FLOW, number: 1, copy: 0 }.code();
+    assert_eq!(codes, (0..=last).collect::<Vec<u8>>(), "0 is a client's return");
+
+    let mut trace = trace(1);
+    let root = TaskId(9);
+    trace.names.nodes[0].client = true;
+    trace.names.tasks.insert(root, TaskInfo { label: "alice".into(), node: ALICE, spawned_at: String::new() });
+    let step = trace.events.len() as u64;
+    for (behind, task, kind) in [
+        (1, TaskId::NONE, EventKind::Hold { flow: FLOW, number: 1, copy: 0 }),
+        (2, root, EventKind::TaskEnd { end: TaskEnd::Returned }),
+        (3, TaskId::NONE, EventKind::TaskEnd { end: TaskEnd::Returned }),
+    ] {
+        trace.events.push(Event { step: step + behind, at_ns: 9_000_000, node: ALICE, task, kind });
+    }
+    let data = data_of(&render_page(&page(&trace)));
+    let kinds = data["events"]["kind"].as_array().expect("a column");
+    assert_eq!(kinds[kinds.len() - 3..], [19, 0, 5]);
 }
 
 #[test]

@@ -49,8 +49,8 @@ const SHARED_LOOKED_AT: usize = 16;
 /// How many points of latencies there are.
 const LATENCIES_MAX: usize = 20_000;
 
-/// The code of a client's return, which is of interest where other ends of tasks aren't. Events have those of [`EventKind::code`].
-const RETURN_CODE: u8 = 19;
+/// The code of a client's return, which is of interest where other ends of tasks aren't. Events have those of [`EventKind::code`], from 1.
+const RETURN_CODE: u8 = 0;
 
 /// All that the page knows.
 #[derive(Serialize)]

@@ -44,8 +44,8 @@
 
   // By the codes of events: which box shows them.
   const KINDS = [
-    ['messages', [6, 7, 8, 9, 10, 17]], ['nodes and faults', [1, 2, 11, 16]], ['facts', [12]], ['logs', [15]], ['disks', [18]],
-    ['panics and returns', [13, 14, 19]], ['tasks', [3, 4, 5]],
+    ['messages', [6, 7, 8, 9, 10, 17, 19]], ['nodes and faults', [1, 2, 11, 16]], ['facts', [12]], ['logs', [15]], ['disks', [18]],
+    ['panics and returns', [0, 13, 14]], ['tasks', [3, 4, 5]],
   ];
   const TASKS = 6;
   const kindOf = new Uint8Array(32);
