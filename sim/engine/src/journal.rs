@@ -171,9 +171,10 @@ impl Journal {
         !self.passing.is_empty()
     }
 
-    /// The events to be seen.
-    pub(crate) fn take_passing(&mut self) -> Vec<OwnedEvent> {
-        std::mem::take(&mut self.passing)
+    /// Gives the events to be seen, and takes an empty list for those that come, whose memory is used again.
+    pub(crate) fn swap_passing(&mut self, passing: &mut Vec<OwnedEvent>) {
+        debug_assert!(passing.is_empty(), "whoever took events has seen them");
+        std::mem::swap(&mut self.passing, passing);
     }
 
     pub(crate) fn name_node(&mut self, info: NodeInfo) {

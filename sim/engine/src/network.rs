@@ -513,6 +513,8 @@ pub(crate) struct Network {
     rules_of_world: usize,
     tables: Vec<Option<Arc<InverseTable>>>,
     weathers: Vec<Weather>,
+    /// The weather of every link where all are alike, once a flow has asked.
+    weather_of_all: Option<u32>,
     flows: Vec<Flow>,
     flow_table: FlowTable,
     messages: Vec<Message>,
@@ -601,6 +603,7 @@ impl Network {
             rules,
             tables,
             weathers: Vec::new(),
+            weather_of_all: None,
             flows: Vec::new(),
             flow_table: FlowTable::default(),
             messages: Vec::new(),
@@ -632,6 +635,7 @@ impl Network {
     pub(crate) fn make_room(&mut self, nodes: usize) {
         self.name_hashes.reserve_exact(nodes);
         self.sockets.reserve(nodes);
+        self.free_sockets.reserve(nodes);
         self.messages.reserve(nodes);
         self.free_messages.reserve(nodes);
         // There and back.
@@ -708,7 +712,15 @@ impl Network {
     #[inline]
     fn weather_between(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let all_links_alike = self.rules_of_world == 1 && self.changed.is_empty() && self.rules_on_messages.is_empty();
-        if all_links_alike { self.weather_made_of([0; 9], false) } else { self.weather_by_rules(from, to, nodes) }
+        if !all_links_alike {
+            return self.weather_by_rules(from, to, nodes);
+        }
+        if let Some(weather) = self.weather_of_all {
+            return weather;
+        }
+        let weather = self.weather_made_of([0; 9], false);
+        self.weather_of_all = Some(weather);
+        weather
     }
 
     #[cold]

@@ -313,12 +313,17 @@ struct Audience<'o> {
 impl Audience<'_> {
     /// Calls and drops what waits for the world not to be borrowed, until nothing does.
     fn settle(&mut self) {
+        let mut passing = Vec::new();
         loop {
-            let (outbox, passing) = with(|kernel| (kernel.take_outbox(), kernel.journal.take_passing()));
+            let outbox = with(|kernel| {
+                kernel.journal.swap_passing(&mut passing);
+                kernel.take_outbox()
+            });
             if outbox.is_empty() && passing.is_empty() {
                 return;
             }
             self.show(&passing);
+            passing.clear();
             outbox.settle();
         }
     }

@@ -109,6 +109,8 @@ impl Digester {
             _ => {
                 let mut bytes = std::mem::take(&mut self.scratch);
                 bytes.clear();
+                // What most events take, so that it doesn't grow in steps.
+                bytes.reserve(256);
                 event.write_canonical(&mut bytes);
                 self.put(&bytes);
                 self.scratch = bytes;

@@ -412,6 +412,7 @@ impl Kernel {
         self.nodes.reserve_exact(nodes);
         self.tasks.reserve_exact(nodes);
         self.details.reserve_exact(nodes);
+        self.free_tasks.reserve(nodes);
         self.agenda.make_room(nodes);
         self.network.make_room(nodes);
     }
