@@ -60,7 +60,8 @@ impl Output {
     /// Text with a line's end, for people only.
     pub fn text(&mut self, text: &str) -> Result<(), Stop> {
         if !self.is_json() {
-            writeln!(self.out, "{}", text.trim_end_matches('\n'))?;
+            // In one piece: what is said on standard error meanwhile doesn't come between a long text and its line's end.
+            self.out.write_all(format!("{}\n", text.trim_end_matches('\n')).as_bytes())?;
         }
         Ok(())
     }
