@@ -768,6 +768,8 @@
     if (isView) setView(view[0], view[1]);
     else if (state.chosen >= 0) show(state.chosen);
     else if (failure >= 0) { state.chosen = failure; show(failure); }
+    // A run that holds is read from its start; of another the end says why it came to that.
+    else if (run.verdict.word === 'pass') setView(bounds()[0], Math.min(bounds()[0] + Math.max(rows(), 4), bounds()[1]));
     else setView(bounds()[1] - Math.max(rows(), 4), bounds()[1]);
     showSelection();
     showCount();
@@ -780,6 +782,7 @@
 
   const showTop = () => {
     document.title = run.title;
+    if (run.verdict.word !== 'fail') $('to-failure').textContent = 'End';
     const { word, sentence, place: where, message } = run.verdict;
     $('word').textContent = word.toUpperCase();
     $('word').className = `word ${word}`;
@@ -810,7 +813,7 @@
       $('shrinking').textContent = `${run.shrinking[0]} ${run.shrinking[1]}${more > 0 ? ` ${more} more of them aren't told here.` : ''}`;
     } else {
       $('causes-title').textContent = run.verdict.word === 'fail' ? 'What was not calm' : 'What was not calm in the run';
-      const whole = run.causes_in_all === 0 ? 'No decision came out other than usual.' : `${run.causes_in_all} decisions weren't calm${more > 0 ? `; these ${run.causes.length} say most` : ''}.`;
+      const whole = run.causes_in_all === 0 ? 'No decision came out other than usual.' : `${run.causes_in_all === 1 ? "1 decision wasn't" : `${run.causes_in_all} decisions weren't`} calm${more > 0 ? `; ${run.causes.length === 1 ? 'this one says' : `these ${run.causes.length} say`} most` : ''}.`;
       $('shrinking').textContent = run.verdict.word === 'fail' ? `${whole} The run isn't shrunk: most of this has nothing to do with the failure.` : whole;
     }
   };
@@ -917,7 +920,7 @@
     ink.fillStyle = colours.faint; ink.textAlign = 'right';
     let labelled = -100;
     for (const value of [known[0], known[known.length - 1], known[Math.floor(known.length / 2)]]) {
-      if (value === undefined || Math.abs(y(value) - labelled) < 13 || (labelled > 0 && Math.abs(y(value) - y(known[0])) < 13)) continue;
+      if (value === undefined || Math.abs(y(value) - labelled) < 16 || (labelled > 0 && Math.abs(y(value) - y(known[0])) < 16)) continue;
       labelled = y(value);
       ink.fillText(shortTime(value), left - 6, labelled);
     }
