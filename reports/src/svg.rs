@@ -40,6 +40,10 @@ const LABEL_COLUMNS_MAX: usize = 64;
 /// Lines of the verdict.
 const VERDICT_LINES_MAX: usize = 14;
 
+/// Who is on which side of what parts them, if that are no more: a node of each shade has the letter of its side.
+const SIDES_MAX: usize = 8;
+const SIDES: [&str; SIDES_MAX] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+
 const INK: &str = "#1b1f24";
 const FAINT: &str = "#59636e";
 const BAD: &str = "#c1121f";
@@ -244,9 +248,15 @@ impl Drawing<'_> {
         };
         let begin = &self.trace.events[span.begun];
         let said = format!("{}: {}", self.trace.names.node(begin.node), event_in_short(begin, &self.trace.names));
+        let sides: &[&str] = match span.groups.len() {
+            2..=SIDES_MAX => &SIDES,
+            _ => &[],
+        };
         let mut seen = BTreeSet::new();
-        for node in span.groups.iter().flatten().filter(|node| seen.insert(**node)) {
-            let Some(x) = self.x(*node) else { continue };
+        let members =
+            span.groups.iter().enumerate().flat_map(|(side, group)| group.iter().map(move |node| (side, *node)));
+        for (side, node) in members.filter(|(_, node)| seen.insert(*node)).collect::<Vec<_>>() {
+            let Some(x) = self.x(node) else { continue };
             let _ = writeln!(
                 self.svg,
                 "<rect x=\"{}\" y=\"{from}\" width=\"24\" height=\"{}\" fill=\"{fill}\" fill-opacity=\"0.22\"><title>{}</title></rect>",
@@ -254,6 +264,9 @@ impl Drawing<'_> {
                 to - from,
                 escaped(&said, 200)
             );
+            if let Some(side) = sides.get(side) {
+                self.label((x - 10, from + 16), WARY, "", side, 1);
+            }
         }
     }
 

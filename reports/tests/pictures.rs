@@ -409,6 +409,8 @@ fn a_picture_has_everything_that_happened() {
     assert_eq!(count(&|tag| tag.starts_with("path") && tag.contains('Z')), 2);
     // The partition at both lanes, the pause and the crash at one.
     assert_eq!(count(&|tag| tag.starts_with("rect") && tag.contains("fill-opacity")), 4);
+    // The two sides of the partition are told apart; of a pause there are no sides.
+    assert_eq!(svg.matches(">A</text>").count() + svg.matches(">B</text>").count(), 2);
     for expected in
         ["alice-0", "bank-0", "payments, seed 0x7", "▶ 19", "publishes paid: 2", "FAIL paid-once at 8 ms", "get 1 …"]
     {
