@@ -188,6 +188,34 @@ test('wheel and dragging move the view, and the failure brings it back', async (
   });
 });
 
+test('two fingers zoom', async () => {
+  await visit('kv', {}, async (page) => {
+    const whole = (await state(page)).view;
+    await page.locator('#diagram').scrollIntoViewIfNeeded();
+    const box = await page.locator('#diagram').boundingBox();
+    const client = await page.context().newCDPSession(page);
+    const touch = async (type, ...heights) => {
+      const touchPoints = heights.map((height, id) => ({ id, x: box.x + 200, y: box.y + height }));
+      await client.send('Input.dispatchTouchEvent', { type, touchPoints });
+    };
+    await touch('touchStart', 190);
+    await touch('touchStart', 190, 210);
+    await touch('touchMove', 170, 230);
+    await touch('touchMove', 140, 260);
+    await touch('touchEnd');
+    await page.waitForTimeout(50);
+    const near = (await state(page)).view;
+    assert.ok(near[1] - near[0] < (whole[1] - whole[0]) / 3, `from ${whole} to ${near}`);
+    assert.equal((await state(page)).chosen, (await state(page)).failure, 'no click came of it');
+    // One finger moves it.
+    await touch('touchStart', 150);
+    await touch('touchMove', 200);
+    await touch('touchEnd');
+    const moved = (await state(page)).view;
+    assert.ok(moved[0] < near[0] && Math.abs(moved[1] - moved[0] - (near[1] - near[0])) < 1e-6, `from ${near} to ${moved}`);
+  });
+});
+
 test('search, nodes and kinds leave rows out, and say how many', async () => {
   await visit('payments', {}, async (page) => {
     await page.locator('#search').fill('TIMED out');
@@ -349,33 +377,21 @@ test('without scripts it says so', async () => {
   await context.close();
 });
 
-test('a hundred thousand events: small, soon there, and quick to move in', async () => {
+// How long it takes is measured by ./measure.mjs: a test on a busy machine would tell of the machine.
+test('a hundred thousand events: a small file, in which one can move', async () => {
   const { size } = statSync(join(directory, 'large.html'));
   assert.ok(size <= 2_000_000, `${size} bytes`);
-  let ready_ms = Infinity;
-  for (const _ of [1, 2, 3]) {
-    await visit('large', {}, async (page) => {
-      assert.ok((await state(page)).count >= 100_000);
-      ready_ms = Math.min(ready_ms, await page.evaluate(() => window.squallPage.ready_ms));
-    });
-  }
-  assert.ok(ready_ms <= 1000, `ready after ${ready_ms} ms`);
   await visit('large', {}, async (page) => {
-    const slow = await page.evaluate(async () => {
-      const painted = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-      const press = async (id) => { document.getElementById(id).click(); await painted(); };
-      for (const isToScale of [false, true]) {
-        if (document.getElementById('to-scale').checked !== isToScale) await press('to-scale');
-        await press('fit');
-        for (let i = 0; i < 50; i++) await press(i < 25 ? 'zoom-in' : 'zoom-out');
-        await press('fit');
-      }
-      return window.squallPage.frames().sort((one, other) => one - other);
-    });
-    assert.ok(slow.length > 100);
-    // Another process may hold one up: of a hundred frames five may be late.
-    const late = slow[Math.floor(slow.length * 0.95)];
-    assert.ok(late <= 33, `of a hundred frames five took ${late} ms or more`);
+    const { count } = await state(page);
+    assert.ok(count >= 100_000);
+    await page.locator('#diagram').focus();
+    await page.keyboard.press('0');
+    const whole = (await state(page)).view;
+    assert.ok(whole[1] > 50_000, 'all rows are in view');
+    for (let i = 0; i < 20; i++) await page.keyboard.press('+');
+    await page.waitForTimeout(50);
+    const near = (await state(page)).view;
+    assert.ok(near[1] - near[0] < 1_000, `${near}`);
   });
 });
 

@@ -996,11 +996,23 @@
       event.preventDefault();
       if (event.shiftKey) { const by = ((event.deltaY || event.deltaX) / 400) * (high - low); setView(low + by, high + by); } else zoom(1.2 ** Math.sign(event.deltaY), toPosition(event.offsetY));
     }, { passive: false });
+    // Two fingers zoom by how far they are apart, about the middle between them.
+    const fingers = new Map();
+    const apart = () => { const [one, other] = fingers.values(); return Math.max(Math.hypot(one[0] - other[0], one[1] - other[1]), 20); };
+    const lift = (event) => { fingers.delete(event.pointerId); };
     canvas.addEventListener('pointerdown', (event) => {
+      fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
+      if (fingers.size > 1) { drag = null; return; }
       drag = { y: event.offsetY, view: state.view, moved: false, isStrip: event.offsetX < STRIP };
       canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener('pointermove', (event) => {
+      if (fingers.size === 2 && fingers.has(event.pointerId)) {
+        const before = apart();
+        fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
+        const [one, other] = fingers.values();
+        zoom(before / apart(), toPosition((one[1] + other[1]) / 2));
+      }
       if (drag === null) return;
       const by = event.offsetY - drag.y, size = drag.view[1] - drag.view[0];
       if (Math.abs(by) > 3) drag.moved = true;
@@ -1008,8 +1020,9 @@
       const shift = (by / (shape.height - HEAD)) * size;
       setView(drag.view[0] - shift, drag.view[1] - shift);
     });
-    canvas.addEventListener('pointercancel', () => { drag = null; });
+    canvas.addEventListener('pointercancel', (event) => { lift(event); drag = null; });
     canvas.addEventListener('pointerup', (event) => {
+      lift(event);
       const done = drag;
       drag = null;
       if (done === null) return;
