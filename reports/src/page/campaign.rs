@@ -479,6 +479,8 @@ fn saturation(page: &CampaignPage, out: &mut Markup) {
         };
         let (runs, distinct) = curve.points.last().copied().unwrap_or_default();
         let said = match (distinct == runs, curve.is_estimate) {
+            _ if distinct == 1 && runs > 1 => format!("{}, and in all of them the same happens.", counted(runs, "run")),
+            (true, false) if runs == 1 => "One run says nothing of this.".to_string(),
             (true, false) => format!("{}, and each differs from all others in what happens.", counted(runs, "run")),
             (_, is_estimate) => format!(
                 "{}{} of {} differ from each other in what happens ({}).",
