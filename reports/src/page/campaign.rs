@@ -287,7 +287,7 @@ fn head(page: &CampaignPage, out: &mut Markup) {
 pub(super) fn clock(clock: &[String], out: &mut Markup) {
     out.within("p", &[("id", "clock")], |out| {
         out.element("span", &[("class", "label")], "Time on this machine (no part of the results)");
-        out.text(&clock.join(", "));
+        out.text(&format!(" {}", clock.join(", ")));
     });
 }
 
@@ -357,6 +357,7 @@ fn failure_group(page: &CampaignPage, group: &FailureGroup, out: &mut Markup) {
     let plural = if group.failures == 1 { "Seed" } else { "Smallest seeds" };
     out.within("p", &[], |out| {
         out.element("span", &[("class", "label")], plural);
+        out.text(" ");
         out.element("code", &[], &format!("{}{more}", group.seeds.join(", ")));
     });
     out.command("Replay", &group.replay);
@@ -510,6 +511,7 @@ fn firsts(curve: Option<&SaturationCurve>, out: &mut Markup) {
         for (run, what) in firsts {
             out.within("li", &[], |out| {
                 out.element("span", &[("class", "label")], &format!("run {}", grouped(*run)));
+                out.text(" ");
                 out.element("span", &[("class", "text")], what);
             });
         }

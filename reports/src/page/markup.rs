@@ -90,6 +90,7 @@ impl Markup {
     pub(super) fn command(&mut self, label: &'static str, command: &str) {
         self.within("p", &[("class", "command")], |out| {
             out.element("span", &[("class", "label")], label);
+            out.text(" ");
             out.element("code", &[], command);
             // The script shows it, which it works by.
             out.element("button", &[("type", "button"), ("class", "copy"), ("hidden", "")], "Copy");
