@@ -121,6 +121,47 @@ fn a_page_without_failures_says_how_many_runs_were_another() {
     assert!(place.json(&["explore", &file]).expect(0).summary().get("page").is_none());
 }
 
+/// The verdict on the page goes by what the exit code goes by.
+#[test]
+fn the_verdict_is_that_of_the_exit_code() {
+    let place = Place::new();
+    for (program, more, code, word, said) in [
+        ("calm", "", 0, "PASS", "Every property held in all of 100 runs"),
+        ("two-faults", "expect = \"panic\"\n", 100, "FAIL", "error fails, in 9 of 100 runs"),
+        ("calm", "expect = \"panic\"\n", 100, "FAIL", "panic is there to fail, but in 100 runs it didn&#39;t"),
+        (
+            "careless",
+            "expect = \"careful\"\n",
+            0,
+            "AS EXPECTED",
+            "careful fails in 100 of 100 runs, as it is to, and nothing else does",
+        ),
+        ("silent", "", 120, "UNKNOWN", "No property failed in 100 runs; nobody can say what 100 of them come to"),
+        ("counting", "", 110, "FAIL", "Not deterministic: a second run of seed 0x0 was another one"),
+        ("calm", "seeds = \"0..0\"\n", 4, "UNKNOWN", "Nothing ran"),
+    ] {
+        let text = format!("program = \"{program}\"\n{more}");
+        let text = if more.contains("seeds") { text } else { format!("{text}seeds = \"0..100\"\n") };
+        place.write("world.toml", &text);
+        place.squall(&["explore", "world.toml", "--report", "pages", "--no-shrink"]).expect(code);
+        let page = place.page("pages/index.html");
+        assert!(
+            page.contains(&format!(">{word}</span> <bdi>{said}</bdi>")),
+            "{program}: {}",
+            &page[page.find("<h1>").expect("a heading")..][..300]
+        );
+    }
+    let page = place.page("pages/index.html");
+    assert!(text(&page, "failures").contains("Nothing ran."));
+    place.write("world.toml", "program = \"silent\"\nseeds = \"0..100\"\n");
+    place.squall(&["explore", "world.toml", "--report", "pages"]).expect(120);
+    let unchecked = text(&place.page("pages/index.html"), "unchecked");
+    assert!(
+        unchecked.contains("Property is never said was left open in some runs, first in that of seed 0x0"),
+        "{unchecked}"
+    );
+}
+
 #[test]
 fn all_but_the_clock_is_the_same_for_any_number_of_jobs() {
     let place = Place::new();

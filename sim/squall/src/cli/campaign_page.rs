@@ -235,13 +235,13 @@ impl Index {
     fn determinism(&self, campaign: &Campaign) -> Vec<String> {
         let mut said = Vec::new();
         let first = Seed(part(campaign).start());
-        match (campaign.diverged, &self.checked) {
-            (Some(seed), _) => {
-                said.push(format!("NOT DETERMINISTIC: seed {seed} was run again, and that run was another one."))
+        said.push(match (&self.checked, campaign.diverged) {
+            (Some(checked), _) => checked.clone(),
+            (None, Some(seed)) => {
+                format!("NOT DETERMINISTIC: seed {seed} was run again, and that run was another one.")
             }
-            (None, Some(checked)) => said.push(checked.clone()),
-            (None, None) => said.push(format!("Of the first seed, {first}, no run that differs is told of.")),
-        }
+            (None, None) => format!("Of the first seed, {first}, no run that differs is told of."),
+        });
         match (campaign.explored.first_unrepeated, &self.measures) {
             (Some(seed), _) => said.push(format!(
                 "NOT DETERMINISTIC: seed {seed} was run a second time, and that run had another digest."
@@ -472,7 +472,7 @@ fn not_checked(campaign: &Campaign) -> Vec<String> {
     if let Some((seed, message)) = &explored.first_unknown {
         let message = message.lines().next().unwrap_or_default();
         said.push(format!(
-            "Nobody can say what {} of {} come to, first that of seed {seed}: {message}. To see it: {}",
+            "Nobody can say what {} of {} come to, the first with seed {seed} ({}): {message}",
             explored.unknown,
             counted_runs(explored.runs),
             super::as_called(&campaign.replay_command(*seed))
