@@ -340,6 +340,14 @@ impl Measure {
         }
     }
 
+    /// The name of its part of the page, and its heading.
+    fn heading(self) -> (&'static str, &'static str) {
+        match self {
+            Measure::Verdict => ("verdict", "How many seeds fail"),
+            Measure::Latency(_) => ("latency", "Latency: what 99 of 100 operations don’t take longer than (p99)"),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Measure::Verdict => "Seeds that fail",
@@ -507,10 +515,7 @@ fn maps(page: &SweepPage, places: &Places<'_>, out: &mut Markup) {
     }
     let bins = TimeBins::of(&page.cells);
     for measure in [Measure::Verdict, Measure::Latency(bins)] {
-        let (name, heading) = match measure {
-            Measure::Verdict => ("verdict", "How many seeds fail"),
-            Measure::Latency(_) => ("latency", "Latency: what 99 of 100 operations don’t take longer than (p99)"),
-        };
+        let (name, heading) = measure.heading();
         out.section(name, heading, |out| {
             legend(measure, out);
             if !left_out.is_empty() {
@@ -541,21 +546,13 @@ fn of_one_axis(page: &SweepPage, axis: &Axis, places: &Places<'_>, out: &mut Mar
         out.element(
             "p",
             &[("class", "faint")],
-            "Each value that was run has a column of the same width. A solid line stands between none and some that fail, a dashed one between less than half and more. A hatched bar: nobody can say.",
+            "Each value that was run has a column of the same width. A solid line stands between none and some that fail, a dashed \
+             one between less than half and more. A hatched bar: nobody can say.",
         );
     });
     let columns = all.len().min(MAP_COLUMNS_MAX);
-    let map = Map {
-        caption: axis.key.clone(),
-        corner: axis.key.clone(),
-        columns: axis.values.iter().take(columns).map(String::as_str).collect(),
-        rows: vec![(String::new(), all[..columns].to_vec())],
-    };
     for measure in [Measure::Verdict, Measure::Latency(TimeBins::of(&page.cells))] {
-        let (name, heading) = match measure {
-            Measure::Verdict => ("verdict", "How many seeds fail"),
-            Measure::Latency(_) => ("latency", "Latency: what 99 of 100 operations don’t take longer than (p99)"),
-        };
+        let (name, heading) = measure.heading();
         out.section(name, heading, |out| {
             legend(measure, out);
             if all.len() > columns {
@@ -565,10 +562,10 @@ fn of_one_axis(page: &SweepPage, axis: &Axis, places: &Places<'_>, out: &mut Mar
             }
             let row = if matches!(measure, Measure::Verdict) { "seeds that fail" } else { "p99" };
             let map = Map {
-                rows: vec![(row.to_string(), map.rows[0].1.clone())],
-                caption: map.caption.clone(),
-                corner: map.corner.clone(),
-                columns: map.columns.clone(),
+                caption: axis.key.clone(),
+                corner: axis.key.clone(),
+                columns: axis.values.iter().take(columns).map(String::as_str).collect(),
+                rows: vec![(row.to_string(), all[..columns].to_vec())],
             };
             draw_map(page, &map, measure, out);
         });
@@ -646,6 +643,7 @@ fn draw_chart(axis: &Axis, cells: &[Option<&SweepCell>], out: &mut Markup) {
             free = y + 14.0;
             label(out, "start", (field.right() + 8.0, y + 4.0), name);
         }
+        let mut is_said = false;
         for place in 1..cells.len() {
             let found = edge(cells[place - 1], cells[place]);
             let at = x(place as f64);
@@ -659,8 +657,7 @@ fn draw_chart(axis: &Axis, cells: &[Option<&SweepCell>], out: &mut Markup) {
             let class = if found == Edge::Half { "threshold half" } else { "threshold" };
             line(out, class, (at, shares.top - 8.0), (at, field.bottom()));
             // Where there is room for words, and only of the first.
-            if place == (1..cells.len()).find(|place| edge(cells[place - 1], cells[*place]) != Edge::None).unwrap_or(0)
-            {
+            if !std::mem::replace(&mut is_said, true) {
                 let (anchor, at) = if at > field.x(0.7) { ("end", at - 6.0) } else { ("start", at + 6.0) };
                 let values = format!("{} → {}", short(&axis.values[place - 1]), short(&axis.values[place]));
                 label(out, anchor, (at, shares.top - 14.0), &format!("{said}: {values}"));
