@@ -1,6 +1,6 @@
-//! Draws runs: as text, and as pages.
+//! Draws runs: as text, and as pages; one, or what many came to.
 //!
-//! A report sees a recorded run ([`squall_trace::Trace`]) and nothing else: never the engine, never a file.
+//! A report sees a recorded run ([`squall_trace::Trace`]), or plain data about many, and nothing else: never the engine, never a file.
 //!
 //! | module | holds |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
 //! | [`svg`] | the same as a picture for a bug report |
 //! | [`perfetto`] | a run for Perfetto, and other viewers of Chrome's trace events |
-//! | [`page`] | a run as a page of HTML, in one file |
+//! | [`page`] | a run, a campaign or a sweep as a page of HTML, in one file |
 //! | [`weather`] | what was not calm in a run, in words |
 //! | [`printable`] | text from outside, made safe for a terminal |
 //! | [`junit`] | what came of an exploration, as JUnit's XML |

@@ -24,6 +24,26 @@ pub fn line(text: &str, columns_max: usize) -> String {
     shown
 }
 
+/// One line of text as HTML and XML have it, between tags and in the value of an attribute: what isn't printable is escaped as for a terminal first, so that all of it is allowed there.
+pub(crate) fn markup(text: &str, columns_max: usize) -> String {
+    let mut out = String::new();
+    let shown = line(text, columns_max);
+    debug_assert!(shown.width() <= columns_max, "it was cut");
+    for character in shown.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // Printable for Rust, and not a character for XML.
+            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
 /// Takes characters away until `…` fits too.
 fn with_ellipsis(mut shown: String, columns_max: usize) -> String {
     if columns_max == 0 {
@@ -99,6 +119,28 @@ pub fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
+/// Three significant digits.
+#[must_use]
+pub fn three_digits(number: f64) -> String {
+    match number {
+        n if n >= 100.0 => format!("{n:.0}"),
+        n if n >= 10.0 => format!("{n:.1}"),
+        n => format!("{n:.2}"),
+    }
+}
+
+/// A time in nanoseconds, with three significant digits and a unit.
+#[must_use]
+pub fn short_time(ns: u64) -> String {
+    let (unit, name) = match ns {
+        0..1_000 => return format!("{ns} ns"),
+        1_000..999_500 => (1e3, "µs"),
+        999_500..999_500_000 => (1e6, "ms"),
+        _ => (1e9, "s"),
+    };
+    format!("{} {name}", three_digits(ns as f64 / unit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +186,20 @@ mod tests {
         assert_eq!(paragraph("  one two three", 8, 9), ["  one", "  two", "  three"]);
         assert_eq!(paragraph("abcdefghij", 4, 9), ["abcd", "efgh", "ij"]);
         assert_eq!(paragraph("a\nb\nc\nd", 4, 3), ["a", "b", "… and 2 more lines"]);
+    }
+
+    #[test]
+    fn times_have_three_digits() {
+        for (ns, shown) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (43_210_000, "43.2 ms"),
+            (999_499_999, "999 ms"),
+            (999_500_000, "1.00 s"),
+            (90_000_000_000, "90.0 s"),
+        ] {
+            assert_eq!(short_time(ns), shown);
+        }
     }
 }

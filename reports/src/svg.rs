@@ -9,10 +9,9 @@ use std::fmt::Write;
 
 use squall_trace::swarm::FaultClass;
 use squall_trace::{EventKind, NodeId, Trace};
-use unicode_width::UnicodeWidthStr;
 
 use crate::lanes::{event_in_short, is_in_picture, seconds, short_ns};
-use crate::printable::{line, paragraph};
+use crate::printable::{markup, paragraph};
 use crate::scene::{Fate, Message, Scene, Span, SpanKind};
 use crate::timeline::{Style, message_name, payload_in_words, render_verdict};
 
@@ -177,8 +176,8 @@ impl Drawing<'_> {
              role=\"img\" aria-labelledby=\"t d\" font-family=\"ui-monospace,Menlo,Consolas,monospace\" font-size=\"12\">\n\
              <title id=\"t\">{}</title>\n<desc id=\"d\">{}</desc>\n\
              <rect width=\"{width}\" height=\"{height}\" rx=\"6\" fill=\"#ffffff\" stroke=\"#d0d7de\"/>\n",
-            escaped(&title, 200),
-            escaped(description.trim(), 2_000)
+            markup(&title, 200),
+            markup(description.trim(), 2_000)
         );
         self.text((12, 22), INK, "font-weight=\"bold\"", &title, columns);
         if !said.is_empty() {
@@ -222,7 +221,7 @@ impl Drawing<'_> {
         let _ = writeln!(
             self.svg,
             "<text x=\"{x}\" y=\"{y}\" fill=\"{colour}\" xml:space=\"preserve\"{space}{more}>{}</text>",
-            escaped(said, columns_max)
+            markup(said, columns_max)
         );
     }
 
@@ -262,7 +261,7 @@ impl Drawing<'_> {
                 "<rect x=\"{}\" y=\"{from}\" width=\"24\" height=\"{}\" fill=\"{fill}\" fill-opacity=\"0.22\"><title>{}</title></rect>",
                 x - 12,
                 to - from,
-                escaped(&said, 200)
+                markup(&said, 200)
             );
             if let Some(side) = sides.get(side) {
                 self.label((x - 10, from + 16), WARY, "", side, 1);
@@ -517,24 +516,4 @@ fn label_colour(kind: &EventKind<'_>) -> &'static str {
         EventKind::Log { .. } => FAINT,
         _ => INK,
     }
-}
-
-/// One line of text as XML has it: what isn't printable is escaped as for a terminal first, so that all of it is allowed there.
-fn escaped(text: &str, columns_max: usize) -> String {
-    let mut out = String::new();
-    let shown = line(text, columns_max);
-    debug_assert!(shown.width() <= columns_max, "it was cut");
-    for character in shown.chars() {
-        match character {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // Printable for Rust, and not a character for XML.
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            _ => out.push(character),
-        }
-    }
-    out
 }

@@ -28,8 +28,8 @@ fn validator() -> jsonschema::Validator {
 }
 
 /// What may be left out of some line.
-const OPTIONAL: [&str; 11] =
-    ["goals", "swarm", "outcome", "shard", "file", "unseen", "message", "part", "nodes", "property", "verdict"];
+const OPTIONAL: [&str; 12] =
+    ["page", "goals", "swarm", "outcome", "shard", "file", "unseen", "message", "part", "nodes", "property", "verdict"];
 
 /// That they fit, and don't without one of their keys, or with another name.
 #[track_caller]
@@ -93,8 +93,9 @@ fn every_command_writes_lines_of_the_schema() {
     check(&validator, &stormy);
     check(&validator, &at(&["list", "payments.toml"]));
 
-    let explored = at(&["explore", "payments.toml", "--seeds", "0..20", "--out", "found"]);
+    let explored = at(&["explore", "payments.toml", "--seeds", "0..20", "--out", "found", "--report", "pages"]);
     check(&validator, &explored);
+    assert_eq!(explored.last().expect("a summary")["page"], "pages/index.html");
     let expected: BTreeSet<&str> = ["explore-started", "failure", "goal", "explore-finished"].into();
     assert_eq!(events(&explored), expected);
     let failure = explored.iter().find_map(|line| line["file"].as_str()).expect("one is saved");
@@ -118,10 +119,12 @@ fn every_command_writes_lines_of_the_schema() {
     }
     let shards: Vec<String> = walk(&folder.join("parts")).iter().map(|path| path.display().to_string()).collect();
     let shards: Vec<&str> = shards.iter().map(String::as_str).filter(|path| path.ends_with(".jsonl.zst")).collect();
-    check(&validator, &at(&[&["merge"], &shards[..], &["--out", "merged"]].concat()));
+    check(&validator, &at(&[&["merge"], &shards[..], &["--out", "merged", "--report", "pages"]].concat()));
 
-    let swept = at(&["sweep", "payments.toml", "--seeds", "0..10", "--vary", "network.loss=0%,50%"]);
+    let swept =
+        at(&["sweep", "payments.toml", "--seeds", "0..10", "--vary", "network.loss=0%,50%", "--report", "s.html"]);
     check(&validator, &swept);
+    assert_eq!(swept.last().expect("a summary")["page"], "s.html");
     assert_eq!(events(&swept), ["sweep-started", "cell", "sweep-finished"].into());
     let found = at(&["sweep", "payments.toml", "--seeds", "0..10", "--find", "network.loss=0%..=50%"]);
     check(&validator, &found);

@@ -11,7 +11,9 @@ import { chromium } from 'playwright-core';
 const directory = fileURLToPath(new URL('./pages/', import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const address = (name) => pathToFileURL(join(directory, `${name}.html`)).href;
-const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'large', 'huge'];
+const CAMPAIGNS = ['campaign/index', 'passing/index', 'hostile/index'];
+const SWEEPS = ['sweep-find', 'sweep', 'sweep-maps', 'sweep-hostile'];
+const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'large', 'huge', ...CAMPAIGNS, ...SWEEPS];
 
 let browser;
 let profile;
@@ -402,4 +404,124 @@ test('a million events: it opens, and says what it left out', async () => {
     assert.match(said, /Of the run's 1\d{6} events, \d+ about tasks .* are left out .*\d+ earlier events are left out/);
     assert.ok((await page.locator('#unchecked').innerText()).includes(said.split('. ')[0]));
   });
+});
+
+test('the page of a campaign says what came of it, and leads to the page of each failure', async () => {
+  await visit('campaign/index', {}, async (page) => {
+    assert.match(await page.title(), /^paid-once fails in \d+ of 200 runs, as it is to, and nothing else does · payments · campaign$/);
+    assert.match(await page.locator('h1').innerText(), /^AS EXPECTED\s+paid-once fails in/);
+    const [runs, passed, failed, unknown] = (await page.locator('#counts dd').allInnerTexts()).map(Number);
+    assert.ok(runs === 200 && failed > 0 && runs === passed + failed + unknown);
+    assert.match(await page.locator('#clock').innerText(), /no part of the results.*seeds a second.*jobs?$/);
+    assert.deepEqual(await page.locator('#failures .causes .grow').allInnerTexts(), ['the answer to call 1 (Pay) from bank to alice is lost']);
+    assert.match(await page.locator('#kept').innerText(), /✗ still fails, the same run/);
+    assert.match(await page.locator('#goals').innerText(), /✓ reached\s+a payment is asked for again/);
+    assert.match(await page.locator('#saturation').innerText(), /200 runs[\s\S]*run 2\s+fails: paid-once/);
+    assert.match(await page.locator('#latency').innerText(), /calls of clients[\s\S]*never answered/);
+    assert.match(await page.locator('#determinism').innerText(), /Seed 0x0, the first, repeats itself[\s\S]*a second time/);
+    assert.match(await page.locator('#unchecked').innerText(), /not shrunk/);
+    assert.equal(await page.locator('button.copy:visible').count(), await page.locator('button.copy').count());
+  });
+  // In a page of its own: another file is asked for.
+  const page = await browser.newPage();
+  await page.goto(address('campaign/index'));
+  await page.locator('#failures a').click();
+  await page.waitForFunction(() => document.documentElement.dataset.ready === 'true');
+  assert.match(await page.locator('h1').innerText(), /FAIL\s+paid-once fails: payment 1 was debited twice/);
+  await page.close();
+});
+
+test('a campaign in which nothing fails says so, with its latencies', async () => {
+  await visit('passing/index', {}, async (page) => {
+    assert.match(await page.locator('h1').innerText(), /^PASS\s+Every property held in all of 200 runs$/);
+    assert.equal(await page.locator('#failures a, .group').count(), 0);
+    const times = await page.locator('#latency dd').allInnerTexts();
+    assert.ok(times.slice(0, 4).every((time) => /^[\d.]+ ms$/.test(time)) && times[4] === '0', times.join());
+    const said = await page.locator('#latency svg').getAttribute('aria-label');
+    assert.ok(said.includes(`p50 ${times[0]}, p99 ${times[1]}, p99.9 ${times[2]}, max ${times[3]}`), said);
+  });
+});
+
+test('a sweep of one key has a chart, and the threshold with its bounds', async () => {
+  await visit('sweep-find', {}, async (page) => {
+    assert.match(await page.locator('#thresholds').innerText(), /fails at 4\d\.\d+ms .*at least .*95 % confidence.*in none of 40 \(fewer than/);
+    assert.equal(await page.locator('#chart svg .threshold').count(), 1);
+    assert.match(await page.locator('#chart svg').innerHTML(), /failures begin: 4\d\.?\d*ms → 4\d\.?\d*ms/);
+    const cells = await page.locator('#verdict td').allInnerTexts();
+    const first = cells.findIndex((cell) => cell.startsWith('✗'));
+    assert.ok(first > 0 && cells.slice(0, first).every((cell) => cell === '✓ 0 %'), cells.join());
+    assert.match(await page.locator('#verdict td').nth(first).getAttribute('class'), /left-(first|both)/);
+  });
+});
+
+test('a map of two keys: shares and times in its cells, lines between them, all of it as a table', async () => {
+  await visit('sweep', {}, async (page) => {
+    assert.deepEqual(await page.locator('#verdict thead th').allInnerTexts(), ['network.latency ↓ network.loss →', '0%', '5%', '30%']);
+    const rows = await page.locator('#verdict tbody tr').evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText)));
+    assert.deepEqual(rows.map((row) => row[0]), ['1ms', '3.915ms', '15.33ms', '60ms']);
+    assert.deepEqual(rows[0].slice(1, 2), ['✓ 0 %']);
+    assert.deepEqual(rows[3].slice(1), ['✗ 100 %', '✗ 100 %', '✗ 100 %']);
+    const lines = await page.locator('#verdict td[class*=left-], #verdict td[class*=top-]').count();
+    assert.ok(lines >= 5);
+    assert.equal(await page.locator('#latency td.never').first().innerText(), 'never');
+    assert.equal(await page.locator('#table tbody tr').count(), 12);
+    assert.deepEqual((await page.locator('#table th').allInnerTexts()).slice(-5), ['answered/s', 'p50', 'p99', 'p99.9', 'max']);
+  });
+  await visit('sweep-maps', {}, async (page) => {
+    assert.equal(await page.locator('#verdict .map').count(), 4);
+    assert.deepEqual(await page.locator('#latency figcaption').allInnerTexts(), ['1ms', '3.915ms', '15.33ms', '60ms'].map((value) => `network.latency=${value}`));
+  });
+});
+
+test('a cell is told where it is pointed at, and reached by the keyboard', async () => {
+  await visit('sweep', {}, async (page) => {
+    const map = page.locator('#verdict .measure').first(), told = map.locator('.told');
+    await map.locator('td').nth(4).hover();
+    assert.match(await told.innerText(), /^network\.latency=3\.915ms network\.loss=5%: of 40 runs .*p50 .*p99 .*p99\.9 .*max .*never;.*a virtual second$/);
+    // One stop of the tab key for the whole map; then the arrows.
+    assert.equal(await map.locator('td[tabindex="0"]').count(), 1);
+    await map.locator('td').first().focus();
+    for (const [key, place] of [['ArrowRight', 1], ['ArrowDown', 4], ['ArrowLeft', 3], ['End', 5], ['ArrowRight', 5], ['ArrowUp', 2], ['Home', 0], ['ArrowUp', 0]]) {
+      await page.keyboard.press(key);
+      const now = await map.locator('td').evaluateAll((all) => all.indexOf(document.activeElement));
+      assert.equal(now, place, key);
+    }
+    assert.match(await told.innerText(), /^network\.latency=1ms network\.loss=0%/);
+    assert.notEqual(await map.locator('td').first().evaluate((cell) => getComputedStyle(cell).outlineStyle), 'none', 'the focus shows');
+  });
+});
+
+test('what is named in a campaign or a sweep neither runs nor misleads', async () => {
+  for (const [name, wanted] of [['hostile/index', '<i>hostile</i>'], ['sweep-hostile', '</script><script>window.hacked=7</script>']]) {
+    await visit(name, {}, async (page) => {
+      await page.waitForTimeout(100);
+      assert.equal(await page.evaluate(() => window.hacked), undefined);
+      assert.equal(await page.locator('img, b, i, iframe, script[src]').count(), 0);
+      assert.equal(await page.locator('script').count(), 1);
+      const said = await page.locator('body').innerText();
+      assert.ok(said.includes(wanted), `${name} shows ${wanted}`);
+      assert.doesNotMatch(said, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/);
+      for (const cell of await page.locator('.map td').all()) await cell.hover();
+      assert.equal(await page.evaluate(() => window.hacked), undefined);
+    });
+  }
+});
+
+test('pages of many runs are whole without scripts, dark where that is wished, and in print', async () => {
+  for (const name of ['campaign/index', 'sweep']) {
+    const shades = [];
+    for (const scheme of ['light', 'dark']) {
+      await visit(name, { scheme }, async (page) => {
+        shades.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+        await page.emulateMedia({ media: 'print', colorScheme: scheme });
+        assert.equal(await page.evaluate(() => getComputedStyle(document.body).color), 'rgb(0, 0, 0)');
+        assert.equal(await page.locator('button.copy:visible').count(), 0);
+        const cut = await page.locator('.scroll').evaluateAll((all) => all.filter((one) => one.scrollHeight > one.clientHeight + 1 && getComputedStyle(one).overflowY !== 'visible').length);
+        assert.equal(cut, 0, 'something is cut off in print');
+      });
+    }
+    assert.notEqual(shades[0], shades[1]);
+    const file = readFileSync(join(directory, `${name}.html`), 'utf8');
+    assert.match(file, /<h1>.*(paid-once|A property) fails/, 'what is said stands in the file');
+  }
 });

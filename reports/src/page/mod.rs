@@ -1,10 +1,16 @@
-//! The page of a run: one HTML file that needs nothing else, opened from disk.
+//! Pages: each one HTML file that needs nothing else, opened from disk. Here is that of a run; [`campaign`] has that of many runs, [`sweep`]
+//! that of a grid of settings.
 //!
 //! What is told of the run is data, compressed and in base64, which the page's script decodes and shows as text: nothing that a program
 //! named, sent or logged is ever markup. The one script and the one style are named by their hashes in the page's content security policy,
 //! which allows nothing else, and no request.
 
+pub mod campaign;
+mod chart;
 mod data;
+mod markup;
+mod shell;
+pub mod sweep;
 
 use std::io::Write;
 
@@ -12,13 +18,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest as _, Sha256};
 use squall_trace::Trace;
 use squall_trace::target::ClientCall;
 
-/// The page around the data: `{{policy}}`, `{{title}}`, `{{style}}`, `{{data}}` and `{{script}}` are put in.
-const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
+/// What is within the page: `{{data}}` is put in.
+const BODY: &str = include_str!("page.html");
+const STYLE: &str = concat!(include_str!("common.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
 
 /// What the page of a run is made of.
@@ -110,46 +115,12 @@ pub enum OperationEnd {
 pub fn render_page(page: &RunPage<'_>) -> String {
     let data = data::of(page);
     let json = serde_json::to_vec(&data).expect("names and numbers are JSON");
-    let policy = format!(
-        "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
-        hash_source(SCRIPT),
-        hash_source(STYLE)
-    );
-    fill(&[
-        ("{{policy}}", &policy),
-        ("{{title}}", &escaped(&data.title)),
-        ("{{style}}", STYLE),
-        ("{{data}}", &STANDARD.encode(compressed(&json))),
-        ("{{script}}", SCRIPT),
-    ])
-}
-
-/// Puts values into the page, each at its place, in order. What is put in is not looked through for places.
-fn fill(values: &[(&str, &str)]) -> String {
-    let mut filled = String::new();
-    let mut rest = PAGE;
-    for (place, value) in values {
-        let (before, after) = rest.split_once(place).expect("the page has a place for each value, in this order");
-        filled.push_str(before);
-        filled.push_str(value);
-        rest = after;
-    }
-    filled.push_str(rest);
-    filled
+    let body = shell::fill(BODY, &[("{{data}}", &STANDARD.encode(compressed(&json)))]);
+    shell::page(&data.title, STYLE, &body, SCRIPT)
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
     written.expect("memory takes what is written")
-}
-
-/// How a content security policy names an inline script or style.
-fn hash_source(text: &str) -> String {
-    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
-}
-
-/// A text as HTML has it between tags.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! What a sweep over settings is made of: the values that are tried, the latencies of a cell, the search for a threshold, and how sure it is.
+//! What a sweep over settings is made of: the values that are tried, the search for a threshold, and how sure it is.
 //!
 //! All values are whole numbers of some least unit (nanoseconds, millionths); what they are called is the caller's concern.
 
@@ -92,110 +92,6 @@ fn unit(value: u64, digits: u32) -> u64 {
 fn rounded(value: u64, digits: u32) -> u64 {
     let unit = unit(value, digits);
     (value / unit).saturating_add(u64::from(value % unit >= unit.div_ceil(2) && unit > 1)).saturating_mul(unit)
-}
-
-/// So many different latencies are kept one by one.
-const DIFFERENT_MAX: usize = 1 << 18;
-
-/// So many of its highest bits are kept of a latency, once there are too many different ones.
-const BITS_KEPT: u32 = 11;
-
-/// How long operations took, and how many of them were never answered: those took longer than all that were.
-///
-/// Exact as long as there are no more than 262,144 different latencies. Beyond that each is rounded up to 11 significant bits, which makes
-/// it longer by less than 0.1 %, so that memory stays bounded. What it comes to doesn't depend on the order in which they are added.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Latencies {
-    /// How many there are of each.
-    counts: BTreeMap<u64, u64>,
-    answered: u64,
-    unanswered: u64,
-    longest_ns: u64,
-    is_rounded: bool,
-}
-
-/// What a share of the operations took at the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Percentile {
-    /// That long.
-    Answered {
-        /// Nanoseconds.
-        ns: u64,
-    },
-    /// Nobody knows, but for this: longer than every operation that was answered.
-    Unanswered,
-}
-
-impl Latencies {
-    /// An operation was answered after that time.
-    pub fn answer(&mut self, ns: u64) {
-        self.answered += 1;
-        self.longest_ns = self.longest_ns.max(ns);
-        *self.counts.entry(if self.is_rounded { rounded_up(ns) } else { ns }).or_default() += 1;
-        if self.counts.len() > DIFFERENT_MAX && !self.is_rounded {
-            self.is_rounded = true;
-            for (ns, count) in std::mem::take(&mut self.counts) {
-                *self.counts.entry(rounded_up(ns)).or_default() += count;
-            }
-        }
-    }
-
-    /// An operation was never answered.
-    pub fn leave_unanswered(&mut self) {
-        self.unanswered += 1;
-    }
-
-    /// How many operations there were.
-    #[must_use]
-    pub fn operations(&self) -> u64 {
-        self.answered + self.unanswered
-    }
-
-    /// How many of them were answered.
-    #[must_use]
-    pub fn answered(&self) -> u64 {
-        self.answered
-    }
-
-    /// How many of them never were.
-    #[must_use]
-    pub fn unanswered(&self) -> u64 {
-        self.unanswered
-    }
-
-    /// Whether latencies were rounded.
-    #[must_use]
-    pub fn is_rounded(&self) -> bool {
-        self.is_rounded
-    }
-
-    /// The least time within which that share of the operations, in thousandths, was answered (nearest rank): 500 is the median, 1000 the
-    /// maximum. `None` if there were no operations.
-    ///
-    /// # Panics
-    /// If the share is 0 or more than 1000.
-    #[must_use]
-    pub fn percentile(&self, thousandths: u64) -> Option<Percentile> {
-        assert!((1..=1_000).contains(&thousandths), "{thousandths} thousandths are no share");
-        let all = self.operations();
-        let rank = (u128::from(all) * u128::from(thousandths)).div_ceil(1_000) as u64;
-        if rank == 0 {
-            return None;
-        }
-        let mut below = 0;
-        for (&ns, &count) in &self.counts {
-            below += count;
-            if below >= rank {
-                return Some(Percentile::Answered { ns: ns.min(self.longest_ns) });
-            }
-        }
-        Some(Percentile::Unanswered)
-    }
-}
-
-fn rounded_up(ns: u64) -> u64 {
-    let bits = u64::BITS - ns.leading_zeros();
-    ns | ((1 << bits.saturating_sub(BITS_KEPT)) - 1)
 }
 
 /// How near the two sides of a threshold have to be.
@@ -390,30 +286,6 @@ mod tests {
             }
         }
 
-        /// Against sorting all of them, with what was never answered behind everything.
-        #[test]
-        fn percentiles_are_those_of_the_sorted_list(
-            answered in proptest::collection::vec(0u64..50, 0..60),
-            unanswered in 0usize..20,
-            thousandths in 1u64..=1_000,
-        ) {
-            let mut latencies = Latencies::default();
-            answered.iter().for_each(|&ns| latencies.answer(ns));
-            (0..unanswered).for_each(|_| latencies.leave_unanswered());
-            let mut sorted: Vec<Option<u64>> = answered.iter().copied().map(Some).collect();
-            sorted.sort_unstable();
-            sorted.resize(answered.len() + unanswered, None);
-            // The first of the list that has the share at or before it.
-            let wanted = (0..sorted.len()).find(|&place| (place as u64 + 1) * 1_000 >= thousandths * sorted.len() as u64);
-            let wanted = wanted.map(|place| match sorted[place] {
-                Some(ns) => Percentile::Answered { ns },
-                None => Percentile::Unanswered,
-            });
-            prop_assert_eq!(latencies.percentile(thousandths), wanted);
-            prop_assert_eq!(latencies.operations(), sorted.len() as u64);
-            prop_assert!(!latencies.is_rounded());
-        }
-
         /// With one threshold the search ends on both sides of it, however it lies.
         #[test]
         fn a_threshold_is_found(low in 0u64..1 << 40, span in 2u64..1 << 40, at in 0u64..1 << 41, scan in 2usize..12) {
@@ -447,29 +319,6 @@ mod tests {
         assert_eq!(Threshold::of(&BTreeMap::new()), Threshold::default());
         let broken = find_threshold(&[1, 2], Resolution::Absolute(1), &mut tried, |_| Err("enough"));
         assert_eq!(broken, Err("enough"));
-    }
-
-    #[test]
-    fn too_many_latencies_are_rounded_up_by_less_than_a_thousandth() {
-        let all = DIFFERENT_MAX as u64 + 1;
-        let value = |number: u64| 1_000_000_007 + number * 7_919;
-        let (mut upwards, mut downwards) = (Latencies::default(), Latencies::default());
-        for number in 0..all {
-            upwards.answer(value(number));
-            downwards.answer(value(all - 1 - number));
-        }
-        assert_eq!(upwards, downwards, "whatever the order");
-        assert!(upwards.is_rounded() && upwards.counts.len() < 5_000, "{}", upwards.counts.len());
-        for thousandths in [1, 500, 990, 999, 1_000] {
-            let exact = value((all * thousandths).div_ceil(1_000) - 1);
-            let Some(Percentile::Answered { ns }) = upwards.percentile(thousandths) else { panic!("it was answered") };
-            assert!(ns >= exact && ns - exact < exact / 1_000, "{thousandths}: {ns} for {exact}");
-        }
-        assert_eq!(
-            upwards.percentile(1_000),
-            Some(Percentile::Answered { ns: value(all - 1) }),
-            "the longest is exact"
-        );
     }
 
     /// From tables of exact (Clopper-Pearson) one-sided 95 % bounds.

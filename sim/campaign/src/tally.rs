@@ -37,6 +37,8 @@ pub struct Counted {
     pub open: Vec<Open>,
     /// Of a failure that was run again: how many decisions weren't calm.
     pub perturbations: Option<usize>,
+    /// Whether it was made again.
+    pub is_repeated: bool,
     /// Of a run that was made again: false if the digest was another.
     pub repeats: bool,
 }

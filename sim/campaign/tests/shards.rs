@@ -51,6 +51,7 @@ fn counted(seed: u64, run: &Run) -> Counted {
             _ => vec![],
         },
         perturbations: Some(usize::from(run.kind) + (seed % 7) as usize),
+        is_repeated: true,
         repeats: run.repeats,
     }
 }

@@ -8,8 +8,10 @@ pub use squall_campaign::tally::{Counted, Explored, FAILURES_LISTED_MAX, Group, 
 use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
 
 use crate::determinism::cut_off;
+use crate::measure::{Heard, measured_of};
 use crate::runner::{HANG_PROPERTY, Simulation, WorldError};
 use crate::workers::{self, Work};
+use squall_campaign::latencies::Measured;
 use squall_campaign::seeds::SeedRange;
 
 /// Of so many seeds one that passes is run again.
@@ -43,6 +45,16 @@ pub trait Watch {
     fn on_counted(&mut self, counted: &Counted, so_far: &Explored) -> Result<(), WatchEnded> {
         let _ = (counted, so_far);
         Ok(())
+    }
+
+    /// Whether what clients' operations take is to be measured, which costs each run a little.
+    fn measures(&self) -> bool {
+        false
+    }
+
+    /// What was measured in a run that is counted next.
+    fn on_measured(&mut self, counted: &Counted, measured: &Measured) {
+        let _ = (counted, measured);
     }
 }
 
@@ -81,16 +93,20 @@ pub fn explore(
     let Settings { seeds, jobs, time_max, failures_max } = settings;
     let deadline = time_max.and_then(|time| Instant::now().checked_add(time));
     let listed_all = AtomicBool::new(false);
-    let run = |seed| run(simulation, &plan(seed), &listed_all);
+    let measures = watch.measures();
+    let run = |seed| run(simulation, &plan(seed), &listed_all, measures);
     let (mut explored, mut broken) = (Explored::default(), None);
     let mut take = |result| {
-        let counted = match result {
-            Ok(counted) => counted,
+        let (counted, measured): (Counted, Option<Measured>) = match result {
+            Ok(done) => done,
             Err(error) => {
                 broken = Some(error);
                 return ControlFlow::Break(());
             }
         };
+        if let Some(measured) = &measured {
+            watch.on_measured(&counted, measured);
+        }
         explored.count(&counted);
         if explored.failures.len() == FAILURES_LISTED_MAX {
             // Nobody asks how the ones after these came about.
@@ -122,9 +138,23 @@ pub(crate) fn in_midst(error: WorldError, seed: Seed) -> WorldError {
     }
 }
 
-/// The run of one plan, made again where it is to be seen whether it repeats itself, or what in it wasn't calm.
-fn run(simulation: &Simulation, plan: &Plan, listed_all: &AtomicBool) -> Result<Counted, WorldError> {
-    let outcome = simulation.try_run_plan(plan, Record::Digest)?;
+/// The run of one plan, made again where it is to be seen whether it repeats itself, or what in it wasn't calm; and what was measured in it,
+/// if that is wanted.
+fn run(
+    simulation: &Simulation,
+    plan: &Plan,
+    listed_all: &AtomicBool,
+    measures: bool,
+) -> Result<(Counted, Option<Measured>), WorldError> {
+    let (outcome, measured) = match measures {
+        false => (simulation.try_run_plan(plan, Record::Digest)?, None),
+        true => {
+            let mut heard = Heard::default();
+            let outcome = simulation.try_run(plan, Record::Perturbations, &mut heard)?;
+            let measured = measured_of(heard, &outcome);
+            (outcome, Some(measured))
+        }
+    };
     let (mut perturbations, mut again) = (None, None);
     match outcome.verdict.property() {
         None if outcome.verdict == Verdict::Pass && is_repeated(plan.seed) => {
@@ -140,7 +170,7 @@ fn run(simulation: &Simulation, plan: &Plan, listed_all: &AtomicBool) -> Result<
             again = Some(second);
         }
     }
-    Ok(counted(plan.seed, outcome, perturbations, again.as_ref()))
+    Ok((counted(plan.seed, outcome, perturbations, again.as_ref()), measured))
 }
 
 /// What is counted of a run, and of the same run `again`, if it was made again.
@@ -164,6 +194,7 @@ pub(crate) fn counted(seed: Seed, outcome: Outcome, perturbations: Option<usize>
         goals: outcome.goals,
         open: outcome.open,
         perturbations,
+        is_repeated: again.is_some(),
         repeats,
     }
 }

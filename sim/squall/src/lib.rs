@@ -69,6 +69,7 @@ pub mod harness;
 pub mod history;
 pub mod isolation;
 pub mod lines;
+mod measure;
 pub mod prelude;
 pub mod process;
 pub mod property;

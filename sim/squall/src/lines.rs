@@ -467,6 +467,7 @@ fn outputs() -> Vec<Value> {
                 ("seconds", number()),
                 ("failures", list(failure)),
                 ("unseen?", number()),
+                ("page?", text()),
             ],
         ),
         output("shard-written", &[("shard", shard()), ("seeds", text()), ("ran", text()), ("file", text())]),
@@ -526,7 +527,7 @@ fn outputs() -> Vec<Value> {
                 ("confidence", number()),
             ],
         ),
-        output("sweep-finished", &[("cells", whole()), ("runs", whole()), ("seconds", number())]),
+        output("sweep-finished", &[("cells", whole()), ("runs", whole()), ("seconds", number()), ("page?", text())]),
         output(
             "diff-finished",
             &[("same", boolean()), ("step", or_null(whole())), ("first", or_null(text())), ("second", or_null(text()))],

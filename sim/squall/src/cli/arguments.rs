@@ -479,13 +479,13 @@ pub struct Explore {
     #[arg(long, value_name = "OUT.xml", value_parser = parse_out)]
     pub junit: Option<PathBuf>,
 
-    /// Also write a page of HTML into this directory for each failure that is shrunk: SCENARIO-PROPERTY-SEED.html. What is there already
-    /// is replaced.
+    /// Also write pages of HTML into this directory: index.html of all that came of it (of a shard shard-M-of-N.html), and of each failure
+    /// that is shrunk SCENARIO-PROPERTY-SEED.html. What is there already is replaced.
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
 
     /// Neither shrink nor save what fails.
-    #[arg(long, conflicts_with_all = ["shrink_for", "shrink_runs", "report"])]
+    #[arg(long, conflicts_with_all = ["shrink_for", "shrink_runs"])]
     pub no_shrink: bool,
 
     /// How hard to try to shrink.
@@ -533,6 +533,11 @@ pub struct Sweep {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
+    /// Also write the result here as a page of HTML, in one file that needs no other: maps of verdicts and latencies. What is there already
+    /// is replaced.
+    #[arg(long, value_name = "OUT.html", value_parser = parse_out)]
+    pub report: Option<PathBuf>,
+
     /// How long to wait.
     #[command(flatten)]
     pub waiting: Waiting,
@@ -556,6 +561,10 @@ pub struct Merge {
     /// Also write the result here, as JUnit's XML. What is there already is replaced.
     #[arg(long, value_name = "OUT.xml", value_parser = parse_out)]
     pub junit: Option<PathBuf>,
+
+    /// Also write index.html into this directory, the page of all that came of it. Pages of failures that lie there already are linked to.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
 }
 
 impl Explore {

@@ -16,6 +16,7 @@ use squall_reports::junit::{Case, Problem, Status};
 use squall_reports::printable;
 use squall_trace::{Base, Seed, Verdict};
 
+use super::campaign_page::Index;
 use super::exit::{self, Stop};
 use super::output::{self, Output, without_controls};
 use super::run::unwritable;
@@ -24,7 +25,7 @@ use crate::explore::{Explored, Listed};
 use crate::failures::{self, entries_in_words};
 
 /// How many seeds are named for each property.
-const SEEDS_NAMED_MAX: usize = 5;
+pub const SEEDS_NAMED_MAX: usize = 5;
 
 /// The setting under which every run has a process.
 pub const PROCESSES: &str = "isolation=process";
@@ -41,6 +42,9 @@ struct Finished {
     /// Where there are goals: about the chance that the next run reaches one that none has reached (Good-Turing), 1 at the most.
     #[serde(skip_serializing_if = "Option::is_none")]
     unseen: Option<f64>,
+    /// Where its page is, if one was asked for and could be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 /// What is to come in some run.
@@ -134,19 +138,28 @@ impl SavedAs {
     }
 }
 
+/// What is to be written of it.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted<'w> {
+    /// Where traces were asked for.
+    pub out: Option<&'w Path>,
+    /// Where JUnit's XML was.
+    pub junit: Option<&'w Path>,
+    pub page: Option<&'w Index>,
+}
+
 impl Campaign {
-    /// Tells it all, and gives the exit code. `out` is where traces were asked for, and `junit` where JUnit's XML was. `unsaved` is the first
-    /// that was found and couldn't be saved, or what ended the search: that is told last, and decides the code.
-    pub fn conclude(
-        &self,
-        out: Option<&Path>,
-        junit: Option<&Path>,
-        unsaved: Option<Stop>,
-        output: &mut Output,
-    ) -> Result<u8, Stop> {
-        self.tell(out, output)?;
+    /// Tells it all, and gives the exit code. `unsaved` is the first that was found and couldn't be saved, or what ended the search: that
+    /// is told last, and decides the code.
+    pub fn conclude(&self, wanted: Wanted<'_>, mut unsaved: Option<Stop>, output: &mut Output) -> Result<u8, Stop> {
+        let written = wanted.page.map(|page| page.write(self, unsaved.is_some())).transpose();
+        let page = written.unwrap_or_else(|unwritten| {
+            unsaved.get_or_insert(unwritten);
+            None
+        });
+        self.tell(wanted.out, page.as_deref(), output)?;
         output.flush()?;
-        self.report(junit)?;
+        self.report(wanted.junit)?;
         match unsaved {
             Some(unsaved) => Err(unsaved),
             None => Ok(self.exit_code()),
@@ -154,15 +167,15 @@ impl Campaign {
     }
 
     /// The property that must fail.
-    fn expect(&self) -> Option<&str> {
+    pub fn expect(&self) -> Option<&str> {
         self.setup.expect.as_deref()
     }
 
-    fn seconds(&self) -> f64 {
+    pub fn seconds(&self) -> f64 {
         self.elapsed_ns as f64 / 1e9
     }
 
-    fn replay_command(&self, seed: Seed) -> String {
+    pub fn replay_command(&self, seed: Seed) -> String {
         let Setup { file, set, strategy, .. } = &self.setup;
         let mut set = set.clone();
         if self.left_threads {
@@ -172,7 +185,7 @@ impl Campaign {
     }
 
     /// The command that runs the failure of a seed again, whether it was saved or not.
-    fn replay_of(&self, seed: Seed) -> String {
+    pub fn replay_of(&self, seed: Seed) -> String {
         match self.saved.get(&seed) {
             Some(saved) => super::replay_saved_command(&saved.path),
             None => self.replay_command(seed),
@@ -217,7 +230,7 @@ impl Campaign {
     }
 
     /// The goals of these runs with what came of each, then those that were reached though nobody asked for it.
-    fn goals(&self) -> impl Iterator<Item = (&str, Count, Option<Seed>)> {
+    pub fn goals(&self) -> impl Iterator<Item = (&str, Count, Option<Seed>)> {
         let wanted = self.setup.goals.iter().map(|name| {
             let goal = self.explored.goals.iter().find(|goal| *goal.name == **name);
             (&**name, goal.map_or_else(Count::default, |goal| goal.count), goal.and_then(|goal| goal.first))
@@ -227,7 +240,7 @@ impl Campaign {
         wanted.chain(more.map(|goal| (&*goal.name, goal.count, goal.first)))
     }
 
-    fn is_wanted(&self, goal: &str) -> bool {
+    pub fn is_wanted(&self, goal: &str) -> bool {
         self.setup.goals.iter().any(|wanted| wanted == goal)
     }
 
@@ -237,7 +250,7 @@ impl Campaign {
     }
 
     /// The goals that no run reached.
-    fn unreached_goals(&self) -> impl Iterator<Item = &str> {
+    pub fn unreached_goals(&self) -> impl Iterator<Item = &str> {
         let judged = self.judges_goals();
         self.goals().filter(move |(_, count, _)| judged && count.runs == 0).map(|(goal, ..)| goal)
     }
@@ -250,14 +263,14 @@ impl Campaign {
     }
 
     /// Whether that property failed that was to fail, and nothing else did. In a part it needn't.
-    fn came_as_expected(&self) -> bool {
+    pub fn came_as_expected(&self) -> bool {
         let (failed, expected) = (self.failed(), self.expect().into_iter().collect::<BTreeSet<&str>>());
         failed == expected || self.shard.is_some() && failed.is_empty()
     }
 }
 
 impl Campaign {
-    fn tell(&self, out: Option<&Path>, output: &mut Output) -> Result<(), Stop> {
+    fn tell(&self, out: Option<&Path>, page: Option<&Path>, output: &mut Output) -> Result<(), Stop> {
         let Campaign { explored, saved, .. } = self;
         for (seed, note) in &explored.notes {
             output::complain(&format!("note: seed {seed}: {}", without_controls(note)));
@@ -269,6 +282,9 @@ impl Campaign {
             ));
         }
         output.text(&self.in_words(out))?;
+        if let Some(page) = page {
+            output.text(&without_controls(&format!("the page of all this: {}\n", page.display())))?;
+        }
         let of_seed = explored.failures.iter().map(|listed| {
             let saved = saved.get(&listed.seed);
             FinishedFailure {
@@ -292,6 +308,7 @@ impl Campaign {
             seconds: self.seconds(),
             failures: of_seed.collect(),
             unseen: self.unseen(),
+            page: page.map(|page| page.display().to_string()),
         })
     }
 
@@ -301,6 +318,20 @@ impl Campaign {
             output.json(&GoalTold { event: "goal", goal, runs, times, first_seed, is_wanted })?;
         }
         Ok(())
+    }
+
+    /// What the goals say of runs to come.
+    pub fn goals_outlook(&self) -> Option<String> {
+        let Explored { runs, .. } = self.explored;
+        let percent = self.unseen()? * 100.0;
+        let once = self.explored.goals_in_one_run();
+        // Of what came in none of so few runs, one in twenty may well be there (three over their number, with a confidence of 95 %).
+        let says_something = once < runs && (once > 0 || runs >= 60);
+        let next = match says_something {
+            true => format!("the next run reaches a new one with a chance of about {percent:.2} %"),
+            false => "so few runs say nothing of what the next one reaches".to_string(),
+        };
+        Some(format!("{next} (Good-Turing: {once} came in one run alone)"))
     }
 
     fn goals_in_words(&self) -> String {
@@ -321,14 +352,9 @@ impl Campaign {
                 counted_runs(runs)
             ));
         }
-        let (once, percent) = (self.explored.goals_in_one_run(), self.unseen().unwrap_or_default() * 100.0);
-        // Of what came in none of so few runs, one in twenty may well be there (three over their number, with a confidence of 95 %).
-        let says_something = once < runs && (once > 0 || runs >= 60);
-        let next = match says_something {
-            true => format!("the next run reaches a new one with a chance of about {percent:.2} %"),
-            false => "so few runs say nothing of what the next one reaches".to_string(),
-        };
-        text.push_str(&format!("    {next} (Good-Turing: {once} came in one run alone)\n"));
+        if let Some(outlook) = self.goals_outlook() {
+            text.push_str(&format!("    {outlook}\n"));
+        }
         for goal in self.unreached_goals() {
             text.push_str(&format!("NOT REACHED in {}: {}", counted_runs(runs), printable::line(goal, 60)));
             match places_of(goal) {
@@ -561,6 +587,6 @@ fn append(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::File::options().append(true).create(true).open(path)?.write_all(text.as_bytes())
 }
 
-fn counted_runs(runs: u64) -> String {
+pub fn counted_runs(runs: u64) -> String {
     if runs == 1 { "1 run".to_string() } else { format!("{runs} runs") }
 }

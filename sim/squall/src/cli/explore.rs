@@ -10,6 +10,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, P
 use serde::Serialize;
 use squall_campaign::explain::Explanation;
 use squall_campaign::failure_file::{FailureFile, Found, Origin};
+use squall_campaign::latencies::Measured;
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::shard::{Kept, Setup, ShardId};
 use squall_campaign::shrink::Unshrinkable;
@@ -19,7 +20,8 @@ use squall_reports::{printable, render_timeline};
 use squall_trace::{Outcome, Plan, Record, Seed, StrategyChoice, Trace, Verdict};
 
 use super::arguments::{Explore, Patience as PatienceArguments, Seeds, World};
-use super::campaign::{Campaign, PROCESSES, SavedAs, tell_kept};
+use super::campaign::{Campaign, PROCESSES, SavedAs, Wanted, tell_kept};
+use super::campaign_page::{Index, Measures, checked_in_words, index_name, page_name};
 use super::exit::Stop;
 use super::interrupt;
 use super::output::{self, Output, without_controls};
@@ -131,7 +133,7 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
             (search.run(output)?.expect("who has left threads doesn't leave them again"), true)
         }
     };
-    let Findings { explored, kept, saved, traces, diverged, mut unsaved } = findings;
+    let Findings { explored, kept, saved, traces, diverged, measures, checked, mut unsaved } = findings;
     let (elapsed_ns, interrupted) = (in_ns(begun.elapsed()), interrupt::requested());
     let shard = search.place.as_ref().map(Place::shard);
     let campaign =
@@ -144,7 +146,16 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
             unsaved = Some(unwritten);
         }
     }
-    campaign.conclude(arguments.out.as_deref(), arguments.junit.as_deref(), unsaved, output)
+    let index = arguments.report.as_ref().map(|directory| Index {
+        directory: directory.clone(),
+        name: index_name(shard),
+        measures,
+        checked: Some(checked),
+        jobs: Some(jobs),
+        shards: None,
+    });
+    let wanted = Wanted { out: arguments.out.as_deref(), junit: arguments.junit.as_deref(), page: index.as_ref() };
+    campaign.conclude(wanted, unsaved, output)
 }
 
 pub fn in_ns(time: Duration) -> u64 {
@@ -202,6 +213,10 @@ struct Findings {
     traces: usize,
     /// The first seed, if its runs differ.
     diverged: Option<Seed>,
+    /// What was measured for the page, if one was asked for.
+    measures: Option<Measures>,
+    /// What came of the first seed's check, in a sentence.
+    checked: String,
     /// The first failure that couldn't be saved, or what ended the search.
     unsaved: Option<Stop>,
 }
@@ -232,6 +247,7 @@ impl Search<'_> {
             _ => Some(check(&arguments.world, programs.hang_after, &simulation, &plan, first)?),
         };
         let diverged = tell_checked(checked.as_ref(), first, output)?.then_some(first);
+        let checked = checked_in_words(checked.as_ref(), first);
         tell_randomised(&simulation);
         if diverged.is_some() && may_leave_threads {
             return Ok(None);
@@ -252,6 +268,7 @@ impl Search<'_> {
             may_leave_threads,
             progress: progress_bar(*part, arguments),
             saved: BTreeMap::new(),
+            measures: arguments.report.as_ref().map(|_| Measures::default()),
             traces: 0,
             unsaved: None,
             problem: None,
@@ -265,7 +282,7 @@ impl Search<'_> {
         };
         let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
         watcher.progress.finish_and_clear();
-        let Watcher { saved, traces, unsaved, problem, .. } = watcher;
+        let Watcher { saved, measures, traces, unsaved, problem, .. } = watcher;
         // Whatever ended it, what was found before is told.
         let (explored, broken) = match explored {
             Ok(explored) => (explored, None),
@@ -276,7 +293,7 @@ impl Search<'_> {
         if may_leave_threads && explored.first_unrepeated.is_some() {
             return Ok(None);
         }
-        Ok(Some(Findings { explored, kept, saved, traces, diverged, unsaved }))
+        Ok(Some(Findings { explored, kept, saved, traces, diverged, measures, checked, unsaved }))
     }
 }
 
@@ -501,6 +518,8 @@ struct Watcher<'w> {
     may_leave_threads: bool,
     progress: ProgressBar,
     saved: BTreeMap<Seed, SavedAs>,
+    /// What is measured for the page, if one was asked for.
+    measures: Option<Measures>,
     traces: usize,
     /// The first failure, or trace of one, that couldn't be saved: it is told, and the search goes on.
     unsaved: Option<Stop>,
@@ -531,6 +550,16 @@ impl Watch for Watcher<'_> {
             }
         }
         Ok(())
+    }
+
+    fn measures(&self) -> bool {
+        self.measures.is_some()
+    }
+
+    fn on_measured(&mut self, counted: &Counted, measured: &Measured) {
+        if let Some(measures) = &mut self.measures {
+            measures.add(counted, measured);
+        }
     }
 }
 
@@ -643,7 +672,7 @@ impl<'w> Watcher<'w> {
                     (file, outcome, format!("seed {seed} can't be shrunk: {reason}"), None)
                 }
             };
-        let page = failures::file_name(&file);
+        let page = page_name(self.scenario.name(), &file);
         let mut repeats = false;
         if let Some(path) = self.keep(seed, file)? {
             let again = FailureFile::read(&path).map_err(|error| Stop::Own(error.to_string()))?;
@@ -654,8 +683,7 @@ impl<'w> Watcher<'w> {
             }
         }
         if let Some(directory) = &self.arguments.report {
-            let name = format!("{}-{}", failures::file_name_of(self.scenario.name()), page);
-            let path = directory.join(name).with_extension("html");
+            let path = directory.join(page);
             if let Err(unwritten) = self.write_page(seed, &path, (&plan, &outcome), explained, repeats) {
                 self.unsaved.get_or_insert(unwritten);
             }

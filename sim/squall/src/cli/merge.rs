@@ -6,7 +6,8 @@ use serde::Serialize;
 use squall_campaign::shard::{self, MergeError, Merged, Shard};
 
 use super::arguments::Merge;
-use super::campaign::{Campaign, SavedAs, tell_kept};
+use super::campaign::{Campaign, SavedAs, Wanted, tell_kept};
+use super::campaign_page::{Index, index_name};
 use super::exit::Stop;
 use super::explore::{prove_writable, prove_writable_beside};
 use super::output::{Output, without_controls};
@@ -39,7 +40,7 @@ fn remedy(error: &MergeError) -> &'static str {
 }
 
 pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
-    if let Some(directory) = &arguments.out {
+    for directory in arguments.out.iter().chain(&arguments.report) {
         prove_writable(directory)?;
     }
     if let Some(path) = &arguments.junit {
@@ -79,5 +80,15 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
         // Those aren't written.
         interrupted: false,
     };
-    campaign.conclude(None, arguments.junit.as_deref(), unsaved, output)
+    // What was measured in each run is in no shard.
+    let index = arguments.report.as_ref().map(|directory| Index {
+        directory: directory.clone(),
+        name: index_name(None),
+        measures: None,
+        checked: None,
+        jobs: None,
+        shards: Some(shards),
+    });
+    let wanted = Wanted { out: None, junit: arguments.junit.as_deref(), page: index.as_ref() };
+    campaign.conclude(wanted, unsaved, output)
 }

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod campaign;
+mod campaign_page;
 mod check;
 mod diff;
 pub mod exit;
@@ -24,6 +25,7 @@ mod saved;
 mod shard;
 mod shrink;
 mod sweep;
+mod sweep_page;
 mod swept;
 mod vary;
 

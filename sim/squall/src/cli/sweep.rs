@@ -10,35 +10,33 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use squall_campaign::latencies::{Measured, Operations as Measurements, OperationsOf};
 use squall_campaign::seeds::SeedRange;
-use squall_campaign::sweep::{
-    CONFIDENCE, Latencies, Percentile, Threshold, find_threshold, share_at_least, share_below,
-};
+use squall_campaign::sweep::{CONFIDENCE, Threshold, find_threshold, share_at_least, share_below};
 use squall_campaign::whole_file;
-use squall_check::history::EventType;
-use squall_check::property::Listener;
-use squall_trace::target::ClientCall;
 use squall_trace::verdict::BUILT_IN_PROPERTIES;
-use squall_trace::{Digest, Event, EventMask, Observer, Outcome, Record, Seed, StrategyChoice, Verdict};
+use squall_trace::{Digest, Record, Seed, StrategyChoice, Verdict};
 
 use super::arguments::{Seeds, Sweep, World};
 use super::campaign::PROCESSES;
 use super::exit::{self, Stop};
 use super::explore::{
-    FRESH_SEEDS, check, fresh_seeds, in_ns, processors, prove_writable, tell_checked, tell_randomised,
+    FRESH_SEEDS, check, fresh_seeds, in_ns, processors, prove_writable, prove_writable_beside, tell_checked,
+    tell_randomised,
 };
 use super::interrupt;
 use super::output::{self, Output, without_controls};
 use super::programs::Programs;
 use super::run::unwritable;
 use super::shard::in_hex;
+use super::sweep_page::SweptPaged;
 use super::swept::{
     Cell, Failures, Found, Operations, Percentiles, Settings, Side, Swept, Unknowns, counted_of, failed_of,
 };
 use super::vary::Varied;
 use crate::explore::{Counted, Explored, counted, in_midst, is_repeated};
-use crate::process::DEATH_PROPERTIES;
-use crate::runner::{HANG_PROPERTY, Simulation, WorldError, is_lost};
+use crate::measure::{Heard, measured_of};
+use crate::runner::{Simulation, WorldError};
 use crate::scenario::{Isolation, Scenario};
 use crate::workers::{self, Work};
 
@@ -49,11 +47,8 @@ const CELLS_MAX: u64 = 10_000;
 const REASONS_MAX: usize = 8;
 
 /// What latencies are of: said once.
-const COMPUTATION: &str = "computation takes no virtual time: latencies are of the network and of waiting alone, unless a program sleeps for \
+pub const COMPUTATION: &str = "computation takes no virtual time: latencies are of the network and of waiting alone, unless a program sleeps for \
                            what it computes";
-
-/// The percentiles that are told, in thousandths.
-const SHARES: [u64; 4] = [500, 990, 999, 1_000];
 
 #[derive(Serialize)]
 struct Started<'s> {
@@ -73,6 +68,9 @@ struct Finished {
     cells: u64,
     runs: u64,
     seconds: f64,
+    /// Where its page is, if one was asked for and could be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 /// All that is in `sweep.json`. It says nothing of time and of jobs: the same sweep leaves the same file.
@@ -123,6 +121,9 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
     if let Some(directory) = &arguments.out {
         prove_writable(directory)?;
     }
+    if let Some(path) = &arguments.report {
+        prove_writable_beside(path)?;
+    }
     let seeds = match arguments.seeds {
         Some(Seeds::Range(seeds)) => seeds,
         Some(Seeds::Fresh) => fresh_seeds(FRESH_SEEDS)?,
@@ -134,7 +135,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
     let jobs = arguments.jobs.map_or_else(processors, NonZeroUsize::get);
     grid.tell_started(&first, arguments, seeds, jobs, output)?;
     let mut may_leave_threads = first.isolation() == Isolation::Auto;
-    let (sweeper, halt) = loop {
+    let (sweeper, noted, halt) = loop {
         let mut sweeper = Sweeper {
             programs,
             arguments,
@@ -149,18 +150,18 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
             thresholds: Vec::new(),
             runs: 0,
             unrepeated: None,
-            noted: BTreeSet::new(),
+            noted: BTreeMap::new(),
         };
         let halt = sweeper.run(output).err();
         sweeper.progress.finish_and_clear();
-        let Sweeper { cells, thresholds, runs, unrepeated, .. } = sweeper;
+        let Sweeper { cells, thresholds, runs, unrepeated, noted, .. } = sweeper;
         match halt {
             Some(Halt::LeavesThreads) => {
                 output::complain(&format!("note: {}", crate::isolation::LEAVING_THREADS));
                 set.push(PROCESSES.to_string());
                 may_leave_threads = false;
             }
-            halt => break (Swept { cells, thresholds, runs, unrepeated }, halt),
+            halt => break (Swept { cells, thresholds, runs, unrepeated }, noted, halt),
         }
     };
     if may_leave_threads {
@@ -169,7 +170,29 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
         sweeper.thresholds.iter().try_for_each(|found| output.json(found))?;
     }
     output.text(&sweeper.in_words(&grid.keys()))?;
-    let seconds = in_ns(begun.elapsed()) as f64 / 1e9;
+    let elapsed_ns = in_ns(begun.elapsed());
+    let seconds = elapsed_ns as f64 / 1e9;
+    let notes: Vec<String> = noted.iter().map(|(note, settings)| format!("{settings}: {note}")).collect();
+    let paged = SweptPaged {
+        arguments,
+        set: &set,
+        scenario: first.name(),
+        build: first.build(),
+        seeds,
+        jobs,
+        elapsed_ns,
+        varied: &grid.varied,
+        find: grid.find.as_ref(),
+        places: &|number| grid.places(number),
+        swept: &sweeper,
+        notes: &notes,
+        ended: match &halt {
+            None => None,
+            Some(Halt::Interrupted) => Some("it was interrupted"),
+            Some(_) => Some("what the command said at its end says why"),
+        },
+    };
+    let written = arguments.report.as_deref().map(|path| write_page(path, &paged)).transpose();
     let cells = sweeper.cells.len() as u64;
     let interrupted = if halt.is_some() { "ended early: " } else { "" };
     output.text(&format!(
@@ -177,7 +200,11 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
         counted_of(cells, "cell"),
         counted_of(sweeper.runs, "run")
     ))?;
-    output.json(&Finished { event: "sweep-finished", cells, runs: sweeper.runs, seconds })?;
+    let page = written.as_ref().ok().cloned().flatten();
+    if let Some(page) = &page {
+        output.text(&without_controls(&format!("the page of all this: {page}")))?;
+    }
+    output.json(&Finished { event: "sweep-finished", cells, runs: sweeper.runs, seconds, page })?;
     output.flush()?;
     if let Some(directory) = &arguments.out {
         let file = File {
@@ -199,10 +226,18 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
     }
     match halt {
         Some(Halt::Stopped(stop)) => Err(stop),
+        _ if written.is_err() => written.map(|_| exit::OWN_ERROR),
         Some(Halt::Interrupted) => Ok(exit::INTERRUPTED),
         _ if sweeper.unrepeated.is_some() => Ok(exit::NONDETERMINISM),
         _ => Ok(exit::PASS),
     }
+}
+
+/// Writes the page. Where it is.
+fn write_page(path: &Path, paged: &SweptPaged<'_>) -> Result<String, Stop> {
+    let page = paged.render();
+    whole_file::write(path, |file| file.write_all(page.as_bytes())).map_err(|error| unwritable(path, &error))?;
+    Ok(path.display().to_string())
 }
 
 fn write(directory: &Path, file: &File<'_>, csv: &str, output: &mut Output) -> Result<(), Stop> {
@@ -423,8 +458,8 @@ struct Sweeper<'s> {
     runs: u64,
     /// The first seed whose runs differed.
     unrepeated: Option<Seed>,
-    /// What was told already.
-    noted: BTreeSet<String>,
+    /// What was told already, and of which cell.
+    noted: BTreeMap<String, String>,
 }
 
 impl Sweeper<'_> {
@@ -516,7 +551,7 @@ impl Sweeper<'_> {
             let record = if has_history.load(Ordering::Relaxed) { Record::Digest } else { Record::Perturbations };
             let mut heard = Heard::default();
             let outcome = simulation.try_run(&plan, record, &mut heard)?;
-            let measured = Measured::of(heard, &outcome);
+            let measured = measured_of(heard, &outcome);
             if !measured.history.is_empty() {
                 has_history.store(true, Ordering::Relaxed);
             }
@@ -530,7 +565,7 @@ impl Sweeper<'_> {
         let mut broken = None;
         let mut take = |result: Result<(Counted, Measured), WorldError>| match result {
             Ok((counted, measured)) => {
-                tally.add(&counted, measured);
+                tally.add(&counted, &measured);
                 self.progress.inc(1);
                 ControlFlow::Continue(())
             }
@@ -549,7 +584,8 @@ impl Sweeper<'_> {
 
     fn tell_notes(&mut self, settings: &Settings, explored: &Explored) {
         let mut note = |text: String| {
-            if self.noted.insert(text.clone()) {
+            if !self.noted.contains_key(&text) {
+                self.noted.insert(text.clone(), settings.in_words());
                 self.progress.suspend(|| {
                     output::complain(&format!("note: {}: {}", settings.in_words(), without_controls(&text)))
                 });
@@ -582,16 +618,9 @@ impl Sweeper<'_> {
             first_seed: *seed,
             replay: replay(*seed),
         });
-        let (of, latencies) = match (&tally.history, &tally.calls) {
-            (history, _) if history.operations() > 0 => (Some("history"), history),
-            (_, calls) if calls.operations() > 0 => (Some("calls"), calls),
-            (history, _) => (None, history),
-        };
-        let [p50, p99, p99_9, max] = SHARES.map(|share| match latencies.percentile(share) {
-            Some(Percentile::Answered { ns }) => Some(ns),
-            Some(Percentile::Unanswered) | None => None,
-        });
+        let (of, latencies) = tally.operations.latencies();
         let answered = latencies.answered();
+        let virtual_ns = tally.operations.virtual_ns;
         Cell {
             place,
             event: "cell",
@@ -604,15 +633,15 @@ impl Sweeper<'_> {
             failures: failures.collect(),
             unknowns: unknowns.collect(),
             operations: Operations {
-                of,
+                of: of.map(OperationsOf::word),
                 count: latencies.operations(),
                 answered,
                 unanswered: latencies.unanswered(),
-                unmeasured_runs: tally.unmeasured,
+                unmeasured_runs: tally.operations.unmeasured,
             },
-            answered_per_s: per_second(answered, tally.virtual_ns),
-            virtual_ns: tally.virtual_ns,
-            latency_ns: Percentiles { p50, p99, p99_9, max, rounded: latencies.is_rounded() },
+            answered_per_s: per_second(answered, virtual_ns),
+            virtual_ns,
+            latency_ns: Percentiles::of(latencies),
         }
     }
 
@@ -684,95 +713,21 @@ fn per_second(count: u64, ns: u128) -> Option<f64> {
     Some(thousandths as f64 / 1e3)
 }
 
-/// Hears what clients record of their operations.
-#[derive(Default)]
-struct Heard {
-    listener: Listener,
-    /// By process: when the operation began that it is in the midst of.
-    open: BTreeMap<u64, u64>,
-    /// How long each took that has ended; `None` if it has no answer.
-    ended: Vec<Option<u64>>,
-}
-
-impl Observer for Heard {
-    fn interest(&self) -> EventMask {
-        EventMask::PUBLISH
-    }
-
-    fn on_event(&mut self, event: &Event<'_>) {
-        // What is no history is what the program's own properties make of it.
-        let Ok(Some(said)) = self.listener.hear(event) else { return };
-        match said.kind {
-            EventType::Invoke => {
-                // One that goes on without an end to the last has left that without an answer.
-                if self.open.insert(said.process, event.at_ns).is_some() {
-                    self.ended.push(None);
-                }
-            }
-            EventType::Ok | EventType::Fail => {
-                if let Some(begun_ns) = self.open.remove(&said.process) {
-                    self.ended.push(Some(event.at_ns - begun_ns));
-                }
-            }
-            EventType::Info => {
-                if self.open.remove(&said.process).is_some() {
-                    self.ended.push(None);
-                }
-            }
-        }
-    }
-}
-
-/// What was measured in a run: of each operation how long it took, `None` where it has no answer.
-struct Measured {
-    history: Vec<Option<u64>>,
-    calls: Vec<Option<u64>>,
-    virtual_ns: u64,
-    /// Of a run that hung, or ended its process, nobody knows what was seen of it.
-    is_whole: bool,
-}
-
-impl Measured {
-    fn of(heard: Heard, outcome: &Outcome) -> Measured {
-        let virtual_ns = outcome.ending.at_ns;
-        let ends_process = |property: &str| property == HANG_PROPERTY || DEATH_PROPERTIES.contains(&property);
-        if outcome.verdict.property().is_some_and(ends_process) || is_lost(outcome) {
-            return Measured { history: Vec::new(), calls: Vec::new(), virtual_ns: 0, is_whole: false };
-        }
-        let Heard { open, ended: mut history, .. } = heard;
-        history.extend(open.values().map(|_| None));
-        let took = |call: &ClientCall| call.answered_ns.map(|answered_ns| answered_ns - call.begun_ns);
-        Measured { history, calls: outcome.calls.iter().map(took).collect(), virtual_ns, is_whole: true }
-    }
-}
-
 /// What the runs of a cell come to.
 #[derive(Default)]
 struct Tally {
     explored: Explored,
-    history: Latencies,
-    calls: Latencies,
-    virtual_ns: u128,
-    unmeasured: u64,
+    operations: Measurements,
     unknowns: Vec<(Option<String>, u64, Seed)>,
 }
 
 impl Tally {
-    fn add(&mut self, counted: &Counted, measured: Measured) {
+    fn add(&mut self, counted: &Counted, measured: &Measured) {
         self.explored.count(counted);
         if let Verdict::Unknown { message } = &counted.verdict {
             self.add_unknown(message.lines().next().unwrap_or_default(), counted.seed);
         }
-        self.virtual_ns += u128::from(measured.virtual_ns);
-        self.unmeasured += u64::from(!measured.is_whole);
-        for (latencies, operations) in [(&mut self.history, measured.history), (&mut self.calls, measured.calls)] {
-            for took in operations {
-                match took {
-                    Some(ns) => latencies.answer(ns),
-                    None => latencies.leave_unanswered(),
-                }
-            }
-        }
+        self.operations.add(measured);
     }
 
     fn add_unknown(&mut self, reason: &str, seed: Seed) {

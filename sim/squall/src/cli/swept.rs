@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use squall_campaign::latencies::{Latencies, Percentile};
 use squall_campaign::sweep::CONFIDENCE;
-use squall_reports::printable;
+use squall_reports::printable::{self, three_digits};
 use squall_trace::Seed;
 
 use super::output::without_controls;
@@ -100,7 +101,18 @@ pub struct Percentiles {
     pub rounded: bool,
 }
 
+/// The percentiles that are told, in thousandths.
+const SHARES: [u64; 4] = [500, 990, 999, 1_000];
+
 impl Percentiles {
+    pub fn of(latencies: &Latencies) -> Percentiles {
+        let [p50, p99, p99_9, max] = SHARES.map(|share| match latencies.percentile(share) {
+            Some(Percentile::Answered { ns }) => Some(ns),
+            Some(Percentile::Unanswered) | None => None,
+        });
+        Percentiles { p50, p99, p99_9, max, rounded: latencies.is_rounded() }
+    }
+
     fn all(&self) -> [Option<u64>; 4] {
         [self.p50, self.p99, self.p99_9, self.max]
     }
@@ -146,6 +158,15 @@ pub struct Side {
 
 pub fn counted_of(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// With a capital letter and a full stop.
+pub fn sentence(said: &str) -> String {
+    let mut said = format!("{said}.");
+    if let Some(first) = said.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    said
 }
 
 /// What a sweep came to.
@@ -226,7 +247,7 @@ impl Swept {
     }
 
     /// In the order of their values: those between the ones of a scan were tried after them.
-    fn sorted(&self) -> Vec<&Cell> {
+    pub fn sorted(&self) -> Vec<&Cell> {
         let mut cells: Vec<&Cell> = self.cells.iter().collect();
         cells.sort_by_key(|cell| cell.place);
         cells
@@ -264,7 +285,7 @@ impl Swept {
         aligned(&rows)
     }
 
-    fn legend(&self) -> Vec<String> {
+    pub fn legend(&self) -> Vec<String> {
         let of = |what: &str| self.cells.iter().any(|cell| cell.operations.of == Some(what));
         let mut lines = Vec::new();
         match (of("history"), of("calls")) {
@@ -349,7 +370,7 @@ fn csv_field(field: &str) -> String {
 }
 
 impl Found {
-    fn in_words(&self) -> String {
+    pub fn in_words(&self) -> String {
         let Found { settings, key, property, fails, passes, passes_above, .. } = self;
         let place = if settings.0.is_empty() { String::new() } else { format!("with {}: ", settings.in_words()) };
         let what = property.as_deref().map_or("a property".to_string(), |property| printable::line(property, 60));
@@ -414,24 +435,10 @@ fn in_percent(share: f64, up: bool) -> String {
     format!("{:.digits$} %", scaled / scale)
 }
 
-/// Three significant digits.
-fn three_digits(number: f64) -> String {
-    match number {
-        n if n >= 100.0 => format!("{n:.0}"),
-        n if n >= 10.0 => format!("{n:.1}"),
-        n => format!("{n:.2}"),
-    }
-}
-
-/// Three significant digits and a unit of two characters, so that units stand below each other.
+/// A time whose unit has two characters, so that units stand below each other.
 fn short_time(ns: u64) -> String {
-    let (unit, name) = match ns {
-        0..1_000 => return format!("{ns} ns"),
-        1_000..999_500 => (1e3, "us"),
-        999_500..999_500_000 => (1e6, "ms"),
-        _ => (1e9, "s "),
-    };
-    format!("{} {name}", three_digits(ns as f64 / unit))
+    let time = printable::short_time(ns);
+    if time.ends_with(" s") { time + " " } else { time }
 }
 
 /// Columns to the right, two spaces between them.
@@ -454,15 +461,7 @@ mod tests {
 
     #[test]
     fn times_and_shares_are_short_and_bounds_are_safe() {
-        for (ns, shown) in [
-            (0, "0 ns"),
-            (999, "999 ns"),
-            (1_000, "1.00 us"),
-            (43_210_000, "43.2 ms"),
-            (999_499_999, "999 ms"),
-            (999_500_000, "1.00 s "),
-            (90_000_000_000, "90.0 s "),
-        ] {
+        for (ns, shown) in [(999, "999 ns"), (43_210_000, "43.2 ms"), (999_500_000, "1.00 s ")] {
             assert_eq!(short_time(ns), shown);
         }
         for (share, below, above) in [
