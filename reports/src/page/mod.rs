@@ -16,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 use squall_trace::Trace;
 use squall_trace::target::ClientCall;
 
+use crate::likelihood::Likelihood;
+
 /// The page around the data: `{{policy}}`, `{{title}}`, `{{style}}`, `{{data}}` and `{{script}}` are put in.
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -36,6 +38,8 @@ pub struct RunPage<'r> {
     pub shrinking: Option<Shrinking>,
     /// The nearest run that doesn't fail, if one is known.
     pub passing: Option<Passing<'r>>,
+    /// How likely its failure is over time; or a sentence why that isn't said.
+    pub likelihood: Result<Likelihood, String>,
     /// What clients did, in the order in which it began.
     pub operations: Vec<Operation>,
     /// The calls of clients, for the latencies over time. Where there are none, those of operations are shown, or else those of messages.

@@ -8,6 +8,7 @@ use squall_campaign::whole_file::WholeFile;
 use squall_check::history::{Builder, End, History, Operation};
 use squall_check::property::{Recorded, TOPIC};
 use squall_check::value::Value;
+use squall_reports::likelihood::Likelihood;
 use squall_reports::page::{self, OperationEnd, OperationPart, Passing, RunPage, Shrinking};
 use squall_trace::swarm::InWords;
 use squall_trace::target::{Open, Reached, UnreachedFault};
@@ -31,6 +32,8 @@ pub struct Paged<'p> {
     pub repeats: Option<String>,
     pub shrinking: Option<Shrinking>,
     pub explanation: Option<&'p Explanation>,
+    /// How likely its failure is over time, or why that isn't said.
+    pub likelihood: Result<Likelihood, String>,
 }
 
 impl Paged<'_> {
@@ -59,6 +62,7 @@ impl Paged<'_> {
             facts: self.facts(),
             shrinking: shrinking.clone(),
             passing,
+            likelihood: self.likelihood.clone(),
             operations: operations(trace),
             calls: &outcome.calls,
             not_checked: not_checked(outcome),
