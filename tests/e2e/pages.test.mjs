@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { apart, PICTURE, take } from './picture.mjs';
 
 const directory = fileURLToPath(new URL('./pages/', import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -382,6 +383,21 @@ test('in print the table is whole, and the ink dark', async () => {
     assert.equal(await page.evaluate(() => getComputedStyle(document.body).color), 'rgb(0, 0, 0)');
     assert.ok((await page.pdf()).length > 20_000);
   });
+});
+
+test('the picture of the example is of the example', async () => {
+  const picture = readFileSync(PICTURE);
+  assert.ok(picture.length < 200_000, `${picture.length} bytes`);
+  const page = await browser.newPage();
+  const taken = await take(page);
+  const distance = await apart(page, picture, taken);
+  assert.ok(distance < 0.02, `${distance} of it is another: reports/examples/regenerate`);
+  // What is to be told apart is: the page a little further down, and in the dark.
+  await page.locator('#causes').evaluate((one) => one.remove());
+  await page.evaluate(() => dispatchEvent(new Event('resize')));
+  const other = await page.screenshot({ fullPage: true, clip: { x: 0, y: 0, width: picture.readUInt32BE(16), height: picture.readUInt32BE(20) } });
+  assert.ok(await apart(page, picture, other) > 0.05);
+  await page.close();
 });
 
 test('without scripts it says so', async () => {
