@@ -12,7 +12,7 @@ import { apart, PICTURE, take } from './picture.mjs';
 const directory = fileURLToPath(new URL('./pages/', import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const address = (name) => pathToFileURL(join(directory, `${name}.html`)).href;
-const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'large', 'huge'];
+const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'skewed', 'large', 'huge'];
 
 let browser;
 let profile;
@@ -309,6 +309,22 @@ test('the history shows where no order goes on, and the nearest run parts from t
     assert.match(await page.locator('#passing-words').innerText(), /Without 1\..*the run passes/);
     assert.match(await page.locator('.side.failing .parts').innerText(), /answer 1 Pay: lost by the link/);
     assert.match(await page.locator('.side.passing .parts').innerText(), /← bank answer 1 Pay/);
+  });
+});
+
+test('the transactions of a cycle are marked, in its order, and no others', async () => {
+  await visit('skewed', {}, async (page) => {
+    const marks = await page.locator('#history tbody tr td:first-child').allInnerTexts();
+    assert.deepEqual(marks.toSorted(), ['', '1', '2']);
+    assert.equal(await page.locator('#history tr.together').count(), 2);
+    assert.equal(await page.locator('#history tr.stuck').count(), 0);
+    assert.match(await page.locator('#history-words').innerText(), /the numbered ones don’t go together/);
+    const said = await page.locator('#counterexample').innerText();
+    assert.match(said, /^G2:[\s\S]*T1: [\s\S]*T2: /);
+    // T1 of the text is the row with that number.
+    const first = await page.locator('#history tr', { has: page.locator('td:first-child', { hasText: '1' }) }).first().innerText();
+    const process = /T1: process \d+ \((\S+)\)/.exec(said)[1];
+    assert.ok(first.includes(process), `${first}: ${said}`);
   });
 });
 

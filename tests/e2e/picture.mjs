@@ -31,7 +31,7 @@ const packed = async (page, picture) => {
   const rows = Buffer.alloc(height * (1 + width * 3));
   for (let y = 0, to = 0; y < height; y++) {
     to++;
-    for (let x = 0; x < width; x++) for (const channel of [0, 1, 2]) rows[to++] = Math.min(Math.round(pixels[(y * width + x) * 4 + channel] / 6) * 6, 255);
+    for (let x = 0; x < width; x++) for (const channel of [0, 1, 2]) rows[to++] = 255 - Math.round((255 - pixels[(y * width + x) * 4 + channel]) / 7) * 7;
   }
   const chunk = (name, data) => {
     const body = Buffer.concat([Buffer.from(name), data]), length = Buffer.alloc(4), sum = Buffer.alloc(4);

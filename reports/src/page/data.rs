@@ -183,7 +183,7 @@ struct OperationData {
     ended_ns: Option<u64>,
     event: Option<usize>,
     last: Option<usize>,
-    /// Its place in the order that the counterexample tells, from 1; 0 for the operation at which no order goes on.
+    /// Its place in the order that the counterexample tells, or in its cycle, from 1; 0 for the operation at which no order goes on.
     part: Option<usize>,
 }
 
@@ -263,7 +263,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         last: operation.ended.and_then(place),
         part: operation.part.map(|part| match part {
             OperationPart::Stuck => 0,
-            OperationPart::Ordered(place) => place,
+            OperationPart::Ordered(place) | OperationPart::Together(place) => place,
         }),
     });
     let operations: Vec<OperationData> = operations.collect();
@@ -476,7 +476,8 @@ fn verdict(trace: &Trace, stuck: Option<&Operation>, event: Option<usize>) -> Ve
     if let Some(Operation { process, asked, answered, .. }) = stuck {
         first.push_str(&format!(" {process}: {asked} {answered}"));
     }
-    let first = line(&first, 300);
+    // Where there is more than this line, the colon leads to that.
+    let first = line(first.trim_end_matches(':'), 300);
     let (sentence, place, at_ns) = match &trace.verdict {
         Verdict::Pass => ("Every property holds".to_string(), String::new(), None),
         Verdict::Unknown { .. } => (format!("Nobody can say: {first}"), String::new(), None),

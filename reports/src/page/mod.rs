@@ -94,8 +94,10 @@ pub struct Operation {
 pub enum OperationPart {
     /// No order goes on at it.
     Stuck,
-    /// In the longest order that was found it has that place, from 1, of those that are told.
+    /// In the longest order that was found it has that place, from 1.
     Ordered(usize),
+    /// It is one of those that don't go together: of a cycle, by its place, from 1.
+    Together(usize),
 }
 
 /// How an operation ended.

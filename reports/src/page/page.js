@@ -870,12 +870,16 @@
     if (operations.length === 0) return;
     $('history-section').hidden = false;
     const stuck = operations.findIndex((one) => one.part === 0);
-    let from = Math.max(0, Math.min((stuck < 0 ? operations.length : stuck) - MAX * 0.75, operations.length - MAX));
+    const last = operations.findLastIndex((one) => one.part !== null);
+    let from = Math.max(0, Math.min((stuck >= 0 ? stuck : last >= 0 ? last : operations.length) - MAX * 0.75, operations.length - MAX));
     from = Math.floor(from);
     const shown = operations.slice(from, from + MAX);
     const said = [`${operations.length} operations`];
     if (shown.length < operations.length) said.push(`${shown.length} of them are shown`);
-    if (stuck >= 0) said.push('✗ is where no order goes on; the numbers are the longest order that was found, as far as it is told');
+    if (stuck >= 0) said.push('✗ is where no order goes on; the numbers are the longest order that was found');
+    // Without such a place they are those that don't go together, of a cycle in its order.
+    const isTogether = stuck < 0 && operations.some((one) => one.part !== null);
+    if (isTogether) said.push('the numbered ones don’t go together; below it is said why');
     $('history-words').textContent = `${said.join('; ')}.`;
     const low = Math.min(...shown.map((one) => one.begun_ns)), high = Math.max(run.end_ns, low + 1);
     const headings = make('tr', {}, ...['', 'client', 'operation', 'came to', 'from', 'to'].map((words) => make('th', { textContent: words, scope: 'col' })), make('th', { textContent: 'when', scope: 'col' }));
@@ -887,12 +891,12 @@
       bar.style.width = `${((end - one.begun_ns) / (high - low)) * 100}%`;
       const mark = one.part === 0 ? '✗' : one.part === null ? '' : String(one.part);
       const cells = [text(mark), text(one.process), jump(one.asked, one.event), text(one.part === 0 ? `${one.answered} — no order goes on here` : one.answered), text(duration(one.begun_ns), ''), text(one.ended_ns === null ? '' : duration(one.ended_ns), '')];
-      return make('tr', { className: one.part === 0 ? 'stuck' : '' }, ...cells.map((cell) => make('td', {}, cell)), make('td', {}, make('div', { className: 'track' }, bar)));
+      return make('tr', { className: one.part === 0 ? 'stuck' : isTogether && one.part !== null ? 'together' : '' }, ...cells.map((cell) => make('td', {}, cell)), make('td', {}, make('div', { className: 'track' }, bar)));
     });
     $('history').append(make('thead', {}, headings), make('tbody', {}, ...rowsMade));
-    const marked = document.querySelector('#history tr.stuck');
+    const marked = document.querySelector('#history tr:is(.stuck, .together)');
     if (marked) marked.closest('.scroll').scrollTop = marked.offsetTop - 300;
-    if (stuck >= 0) { $('counterexample').textContent = run.verdict.message; $('counterexample').hidden = false; }
+    if (stuck >= 0 || isTogether) { $('counterexample').textContent = run.verdict.message; $('counterexample').hidden = false; }
   };
   const showFaults = () => {
     const MAX = 200, items = [];

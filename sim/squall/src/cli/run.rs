@@ -79,7 +79,7 @@ pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<
         let outcome = &outcome;
         let likelihood = Err(match outcome.verdict {
             Verdict::Fail(_) => {
-                "It wasn't drawn, as the run isn't saved: `explore` saves failures, and `report` draws it.".to_string()
+                "It wasn't drawn, as the run isn't saved: squall explore saves failures, and squall report draws it for those.".to_string()
             }
             _ => "There is none: this run doesn't fail.".to_string(),
         });
