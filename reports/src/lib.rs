@@ -7,6 +7,7 @@
 //! | [`scene`] | a run as a picture has it: messages, and times at which something was wrong |
 //! | [`window`] | which part of a run is shown |
 //! | [`lanes`] | a run as text with lanes for nodes and arrows for messages |
+//! | [`likelihood`] | how likely a failure is over a run, as text |
 //! | [`timeline`] | a run as text: one line an event, then the verdict |
 //! | [`svg`] | the same as a picture for a bug report |
 //! | [`perfetto`] | a run for Perfetto, and other viewers of Chrome's trace events |
@@ -21,6 +22,7 @@
 pub mod github;
 pub mod junit;
 pub mod lanes;
+pub mod likelihood;
 pub mod page;
 pub mod paint;
 pub mod perfetto;
@@ -33,6 +35,7 @@ pub mod window;
 
 pub use junit::render_junit;
 pub use lanes::render_lanes;
+pub use likelihood::render_likelihood;
 pub use page::{RunPage, render_page};
 pub use perfetto::render_perfetto;
 pub use svg::render_svg;

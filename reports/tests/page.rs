@@ -88,6 +88,7 @@ fn page(trace: &Trace) -> RunPage<'_> {
         facts: vec![("Seed".to_string(), "0x7".to_string())],
         shrinking: Some(Shrinking { taken: "Much.".to_string(), left: "Minimal.".to_string() }),
         passing: None,
+        likelihood: Err("It wasn't drawn.".to_string()),
         operations: Vec::new(),
         calls: &[],
         not_checked: vec!["nothing else".to_string()],

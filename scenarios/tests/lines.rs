@@ -104,6 +104,21 @@ fn every_command_writes_lines_of_the_schema() {
 
     check(&validator, &at(&["replay", failure]));
     check(&validator, &at(&["replay", "payments.toml", "--seed", "1"]));
+    for (of, is_drawn) in [
+        (&["replay", failure, "--likelihood=3"][..], true),
+        (&["replay", "payments.toml", "--seed", "0", "--likelihood"], false),
+    ] {
+        let likely = at(of);
+        check(&validator, &likely);
+        assert_eq!(events(&likely), ["likelihood", "run-finished"].into());
+        assert_eq!(
+            likely[0]["moments"].as_array().is_some_and(|moments| !moments.is_empty()),
+            is_drawn,
+            "{}",
+            likely[0]
+        );
+        assert_eq!(likely[0]["reason"].is_string(), !is_drawn, "{}", likely[0]);
+    }
     check(&validator, &at(&["shrink", failure, "--out", "again.toml"]));
     let reported = at(&["report", failure, "--out", "page.html"]);
     assert_eq!(events(&reported), ["report-finished"].into());

@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { apart, PICTURE, take } from './picture.mjs';
 
 const directory = fileURLToPath(new URL('./pages/', import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const address = (name) => pathToFileURL(join(directory, `${name}.html`)).href;
 const CAMPAIGNS = ['campaign/index', 'passing/index', 'hostile/index'];
 const SWEEPS = ['sweep-find', 'sweep', 'sweep-maps', 'sweep-hostile'];
-const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'large', 'huge', ...CAMPAIGNS, ...SWEEPS];
+const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'skewed', 'large', 'huge', ...CAMPAIGNS, ...SWEEPS];
 
 let browser;
 let profile;
@@ -279,6 +280,54 @@ test('the fragment keeps view and selection, and nonsense in it does no harm', a
   }
 });
 
+test('the likelihood shows from when on the failure is inevitable, and its moments select events', async () => {
+  const likelihood = (page) => page.evaluate(() => window.squallPage.likelihood());
+  await visit('report', {}, async (page) => {
+    const { moments, inevitable } = await likelihood(page);
+    assert.ok(moments.length > 10 && moments.every((moment) => moment.runs === 200));
+    assert.match(await page.locator('#likelihood-words').innerText(), /^From 10\.5 ms on, behind decision 1 \(the answer to call 1 \(Pay\) .* is lost\), every one of 200 redraws failed: at least 98\.5 % would \(95 % confidence\)\.$/);
+    assert.match(await page.locator('#likelihood-how').innerText(), /drawn again, 200 times\.$/);
+    assert.match(await page.locator('#inevitable').innerText(), /^Inevitable from 10\.5 ms on/);
+    // A click on the curve: behind the decision there is the loss, before it what came before.
+    const click = async (index) => {
+      const position = await page.evaluate((index) => window.squallPage.moment(index), index);
+      await page.locator('#likelihood').click({ position });
+      return words(page, (await state(page)).chosen);
+    };
+    assert.match(await click(inevitable), /answer 1 Pay: lost by the link/);
+    assert.match(await click(0), /starts$/);
+    assert.match(await click(moments.length - 1), /100 cents debited|debited: 1|WARN|call 2/);
+    // The line goes up by the step, and the band holds it.
+    const [before, since] = [await page.evaluate((index) => window.squallPage.moment(index), inevitable - 1), await page.evaluate((index) => window.squallPage.moment(index), inevitable)];
+    assert.ok(since.y < before.y - 100 && since.x > before.x);
+    assert.ok(moments.every((moment) => moment.at_least <= moment.share && moment.share <= moment.at_most));
+    // The same as text, and by keyboard.
+    await page.locator('#likelihood-details summary').click();
+    assert.equal(await page.locator('#likelihood-table tbody tr').count(), moments.length);
+    const row = page.locator('#likelihood-table tr.inevitable');
+    assert.match((await row.innerText()).replaceAll(/\s+/g, ' '), /^0\.010500000 s 100 % 98\.5 to 100 % 200 200 1\. the answer .* — inevitable from here on$/);
+    await row.locator('button').focus();
+    await page.keyboard.press('Enter');
+    assert.match(await words(page, (await state(page)).chosen), /answer 1 Pay: lost by the link/);
+  });
+  // Fewer in what an exploration writes.
+  await visit('kv', { width: 320 }, async (page) => {
+    const { moments } = await likelihood(page);
+    assert.ok(moments.every((moment) => moment.runs === moments[0].runs && moment.runs > 1 && moment.runs <= 50));
+    assert.match(await page.locator('#likelihood-words').innerText(), /^From \S+ ms on, .* every one of \d+ redraws failed: at least \S+ % would/);
+  });
+});
+
+test('where nothing is drawn again a sentence says why', async () => {
+  for (const [name, why] of [['large', /this run doesn't fail/], ['faults', /isn't saved/], ['undrawn', /--likelihood says 0/]]) {
+    await visit(name, {}, async (page) => {
+      assert.match(await page.locator('#likelihood-words').innerText(), why);
+      for (const hidden of ['#likelihood', '#likelihood-details', '#likelihood-how']) assert.equal(await page.locator(hidden).isVisible(), false, hidden);
+      assert.equal(await page.locator('#inevitable').count(), 0);
+    });
+  }
+});
+
 test('the history shows where no order goes on, and the nearest run parts from this one', async () => {
   await visit('kv', {}, async (page) => {
     assert.equal(await page.locator('#history tr.stuck').count(), 1);
@@ -290,6 +339,22 @@ test('the history shows where no order goes on, and the nearest run parts from t
     assert.match(await page.locator('#passing-words').innerText(), /Without 1\..*the run passes/);
     assert.match(await page.locator('.side.failing .parts').innerText(), /answer 1 Pay: lost by the link/);
     assert.match(await page.locator('.side.passing .parts').innerText(), /← bank answer 1 Pay/);
+  });
+});
+
+test('the transactions of a cycle are marked, in its order, and no others', async () => {
+  await visit('skewed', {}, async (page) => {
+    const marks = await page.locator('#history tbody tr td:first-child').allInnerTexts();
+    assert.deepEqual(marks.toSorted(), ['', '1', '2']);
+    assert.equal(await page.locator('#history tr.together').count(), 2);
+    assert.equal(await page.locator('#history tr.stuck').count(), 0);
+    assert.match(await page.locator('#history-words').innerText(), /the numbered ones don’t go together/);
+    const said = await page.locator('#counterexample').innerText();
+    assert.match(said, /^G2:[\s\S]*T1: [\s\S]*T2: /);
+    // T1 of the text is the row with that number.
+    const first = await page.locator('#history tr', { has: page.locator('td:first-child', { hasText: '1' }) }).first().innerText();
+    const process = /T1: process \d+ \((\S+)\)/.exec(said)[1];
+    assert.ok(first.includes(process), `${first}: ${said}`);
   });
 });
 
@@ -364,6 +429,21 @@ test('in print the table is whole, and the ink dark', async () => {
     assert.equal(await page.evaluate(() => getComputedStyle(document.body).color), 'rgb(0, 0, 0)');
     assert.ok((await page.pdf()).length > 20_000);
   });
+});
+
+test('the picture of the example is of the example', async () => {
+  const picture = readFileSync(PICTURE);
+  assert.ok(picture.length < 200_000, `${picture.length} bytes`);
+  const page = await browser.newPage();
+  const taken = await take(page);
+  const distance = await apart(page, picture, taken);
+  assert.ok(distance < 0.02, `${distance} of it is another: reports/examples/regenerate`);
+  // What is to be told apart is: the page a little further down, and in the dark.
+  await page.locator('#causes').evaluate((one) => one.remove());
+  await page.evaluate(() => dispatchEvent(new Event('resize')));
+  const other = await page.screenshot({ fullPage: true, clip: { x: 0, y: 0, width: picture.readUInt32BE(16), height: picture.readUInt32BE(20) } });
+  assert.ok(await apart(page, picture, other) > 0.05);
+  await page.close();
 });
 
 test('without scripts it says so', async () => {

@@ -27,6 +27,7 @@ fn programs() -> Vec<Program> {
         Program::new("asking-rarely", "A client asks whether to do something rare, and reads a knob", asking_rarely),
         Program::new("chatty", "Prints and logs, with characters that no terminal should get", chatty),
         Program::new("hostile", "Logs, sends and fails with what would run or mislead in a page", hostile),
+        Program::new("skewed", "Of two transactions neither sees what the other appends", skewed),
         Program::new("counting", "A static outlives the run", counting),
         Program::new("failing-once", "Fails in the first run of its process", failing_once),
         Program::new("addressed", "An address is made known", addressed),
@@ -601,6 +602,29 @@ impl Default for Copied {
     fn default() -> Copied {
         Copied { copied: true }
     }
+}
+
+/// Each of two clients appends to a list of its own while it reads the other's, which is empty still; then one reads both.
+fn skewed(world: &mut World, _: &NoArgs) {
+    use squall::check::Value;
+    use squall::history::Client;
+    use squall::prelude::*;
+    let append = |key: &str| Value::from(vec![Value::from("append"), key.into(), 1.into()]);
+    let read = |key: &str, list: Value| Value::from(vec![Value::from("r"), key.into(), list]);
+    world.clients("client", 2, move |number| async move {
+        let (own, other) = if number == 0 { ("x", "y") } else { ("y", "x") };
+        let mut client = Client::new();
+        squall::time::sleep((1 + u64::from(number)).ms()).await;
+        let both = |list: Value| vec![append(own), read(other, list)];
+        let open = client.invoke("txn", both(().into()));
+        squall::time::sleep(5.ms()).await;
+        open.ok(both(Vec::<Value>::new().into()));
+        if number == 0 {
+            squall::time::sleep(5.ms()).await;
+            let open = client.invoke("txn", vec![read("x", ().into()), read("y", ().into())]);
+            open.ok(vec![read("x", vec![1].into()), read("y", vec![1].into())]);
+        }
+    });
 }
 
 /// One client writes to the first node, which passes on what it has; the other reads from the second, or from the first as well.

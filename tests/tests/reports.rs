@@ -78,3 +78,18 @@ fn a_run_that_passes_has_a_page_too() {
     assert_eq!(pages.len(), 1, "nothing failed");
     assert_eq!(pages[0].file_name(), "index.html");
 }
+
+/// A run that takes its process with it is drawn again in others; one that hangs would take too long.
+#[test]
+fn a_run_that_ends_its_process_has_a_likelihood_and_one_that_hangs_says_why_it_has_none() {
+    for (program, said) in [
+        ("killing", "every one of 2 redraws failed"),
+        ("spinning", "likelihood: It can't be drawn: a run that hangs takes too long"),
+    ] {
+        let place = place(program);
+        let isolated = ["--set", "isolation=process", "--hang-after", "100ms"];
+        let replay = ["replay", "scenario.toml", "--seed", "0", "--likelihood=2"];
+        let (stdout, _) = squall(place.path(), &[&replay[..], &isolated].concat(), 100);
+        assert!(stdout.contains(said), "{stdout}");
+    }
+}

@@ -8,10 +8,10 @@ use squall_trace::trace::format_ns;
 use squall_trace::{EventKind, NodeId, OwnedEvent, Perturbation, SiteKind, TaskId, Trace, Verdict};
 
 use super::{Operation, OperationEnd, OperationPart, Passing, RunPage};
+use crate::likelihood::{Decided, Likelihood, told};
 use crate::printable::line;
 use crate::scene::{Fate, Scene, SpanKind};
 use crate::timeline::{is_of_tasks, what_happened};
-use crate::weather::worst;
 
 /// How many events a page holds. Of a longer run, those about tasks are left out first, then the earliest.
 const EVENTS_MAX: usize = 150_000;
@@ -30,12 +30,6 @@ const TEXTS_BYTES_MAX: usize = 16 << 20;
 
 /// How long a message of the verdict may be.
 const MESSAGE_CHARACTERS_MAX: usize = 100_000;
-
-/// How many causes of a shrunk failure are told.
-const CAUSES_MAX: usize = 20;
-
-/// How many of the decisions that weren't calm are told of a run that isn't shrunk: those that say most.
-const UNSHRUNK_MAX: usize = 5;
 
 /// How many events of the two runs are shown side by side from where they part.
 const PARTED_EVENTS_MAX: usize = 16;
@@ -64,6 +58,7 @@ pub(super) struct Data {
     /// How many decisions weren't calm, those that aren't told included.
     causes_in_all: usize,
     shrinking: Option<(String, String)>,
+    likelihood: LikelihoodData,
     nodes: Vec<NodeData>,
     /// What events refer to.
     texts: Vec<String>,
@@ -96,6 +91,40 @@ struct Cause {
     words: String,
     at_ns: u64,
     event: Option<usize>,
+}
+
+#[derive(Serialize, Default)]
+struct LikelihoodData {
+    /// None where it isn't known.
+    moments: Vec<MomentData>,
+    inevitable: Option<usize>,
+    /// From where on it is inevitable; or why nothing is known.
+    sentence: String,
+    /// Where it became likelier by most, if that is elsewhere.
+    step: String,
+    how: String,
+    /// How sure the bounds are, from 0 to 1.
+    confidence: f64,
+}
+
+#[derive(Serialize)]
+struct MomentData {
+    at_ns: u64,
+    /// As it is shown.
+    shown_ns: u64,
+    /// The last event of what stays.
+    event: Option<usize>,
+    runs: u64,
+    failed: u64,
+    failed_otherwise: u64,
+    unknown: u64,
+    share: Option<f64>,
+    at_least: f64,
+    at_most: f64,
+    /// The numbers of the causes just before it.
+    causes: Vec<usize>,
+    /// How many decisions lie just before it, those that aren't told included.
+    decisions: usize,
 }
 
 #[derive(Serialize)]
@@ -154,7 +183,7 @@ struct OperationData {
     ended_ns: Option<u64>,
     event: Option<usize>,
     last: Option<usize>,
-    /// Its place in the order that the counterexample tells, from 1; 0 for the operation at which no order goes on.
+    /// Its place in the order that the counterexample tells, or in its cycle, from 1; 0 for the operation at which no order goes on.
     part: Option<usize>,
 }
 
@@ -197,16 +226,24 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
     let place = |index: usize| kept.binary_search(&index).ok();
     let mut texts = Texts::default();
     let events = events(page, &kept, &mut texts);
-    let causes = match page.shrinking {
-        Some(_) => trace.perturbations.iter().take(CAUSES_MAX).collect(),
-        None => worst(&trace.perturbations, UNSHRUNK_MAX),
-    };
-    let causes = causes.into_iter().map(|cause| Cause {
+    let told = told(&trace.perturbations, page.shrinking.is_some());
+    let causes = told.iter().map(|cause| Cause {
         words: line(&cause.sentence(names), TEXT_COLUMNS_MAX),
         at_ns: cause.at_ns,
         event: event_of(cause, trace, &scene).and_then(place),
     });
     let causes: Vec<Cause> = causes.collect();
+    let likelihood = match &page.likelihood {
+        Ok(likelihood) => {
+            let decided = Decided { all: &trace.perturbations, told: &told, names };
+            likelihood_of(likelihood, &decided, &causes, &|before_ns| {
+                let events = trace.events.partition_point(|event| event.at_ns < before_ns);
+                let shown = |index: &usize| !is_of_tasks(&trace.events[*index], names);
+                (0..events).rev().find(shown).or_else(|| (!trace.events.is_empty()).then_some(0)).and_then(place)
+            })
+        }
+        Err(why) => LikelihoodData { sentence: line(why, TEXT_COLUMNS_MAX), ..LikelihoodData::default() },
+    };
     if texts.cut > 0 {
         let plural = if texts.cut == 1 { "text is" } else { "texts are" };
         left_out.push(format!("{} long {plural} cut; the run's trace has them in full.", texts.cut));
@@ -226,7 +263,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         last: operation.ended.and_then(place),
         part: operation.part.map(|part| match part {
             OperationPart::Stuck => 0,
-            OperationPart::Ordered(place) => place,
+            OperationPart::Ordered(place) | OperationPart::Together(place) => place,
         }),
     });
     let operations: Vec<OperationData> = operations.collect();
@@ -250,6 +287,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         causes,
         causes_in_all: trace.perturbations.len(),
         shrinking: page.shrinking.as_ref().map(|shrinking| (shrinking.taken.clone(), shrinking.left.clone())),
+        likelihood,
         nodes: nodes(trace),
         events,
         messages: messages(&scene, &kept),
@@ -261,6 +299,49 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         left_out,
         texts: texts.list,
         end_ns: scene.end_ns,
+    }
+}
+
+/// A share as closely as a page needs it: the last bits of a double may be another machine's.
+fn in_millionths(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
+}
+
+/// `last_before` finds the last event before a time.
+fn likelihood_of(
+    likelihood: &Likelihood,
+    decided: &Decided<'_>,
+    causes: &[Cause],
+    last_before: &dyn Fn(u64) -> Option<usize>,
+) -> LikelihoodData {
+    let moments = likelihood.moments.iter().enumerate().map(|(place, moment)| {
+        let behind = likelihood.behind(place, decided);
+        let numbers: Vec<usize> = behind.told.iter().map(|(number, _)| *number).collect();
+        // Right behind a cause, that is what it is about.
+        let shown_ns = likelihood.shown_ns(place, decided);
+        let cause = numbers.last().map(|number| &causes[number - 1]).filter(|cause| cause.at_ns == shown_ns);
+        MomentData {
+            at_ns: moment.at_ns,
+            shown_ns,
+            event: cause.and_then(|cause| cause.event).or_else(|| last_before(moment.at_ns)),
+            runs: moment.runs,
+            failed: moment.failed,
+            failed_otherwise: moment.failed_otherwise,
+            unknown: moment.unknown,
+            share: moment.share.map(in_millionths),
+            at_least: in_millionths(moment.at_least),
+            at_most: in_millionths(moment.at_most),
+            causes: numbers,
+            decisions: behind.count,
+        }
+    });
+    LikelihoodData {
+        moments: moments.collect(),
+        inevitable: likelihood.inevitable,
+        sentence: likelihood.sentence(decided),
+        step: likelihood.largest_step(decided),
+        how: likelihood.how(),
+        confidence: likelihood.confidence,
     }
 }
 
@@ -395,7 +476,8 @@ fn verdict(trace: &Trace, stuck: Option<&Operation>, event: Option<usize>) -> Ve
     if let Some(Operation { process, asked, answered, .. }) = stuck {
         first.push_str(&format!(" {process}: {asked} {answered}"));
     }
-    let first = line(&first, 300);
+    // Where there is more than this line, the colon leads to that.
+    let first = line(first.trim_end_matches(':'), 300);
     let (sentence, place, at_ns) = match &trace.verdict {
         Verdict::Pass => ("Every property holds".to_string(), String::new(), None),
         Verdict::Unknown { .. } => (format!("Nobody can say: {first}"), String::new(), None),

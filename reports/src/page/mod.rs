@@ -21,6 +21,8 @@ use flate2::write::GzEncoder;
 use squall_trace::Trace;
 use squall_trace::target::ClientCall;
 
+use crate::likelihood::Likelihood;
+
 /// What is within the page: `{{data}}` is put in.
 const BODY: &str = include_str!("page.html");
 const STYLE: &str = concat!(include_str!("common.css"), include_str!("page.css"));
@@ -41,6 +43,8 @@ pub struct RunPage<'r> {
     pub shrinking: Option<Shrinking>,
     /// The nearest run that doesn't fail, if one is known.
     pub passing: Option<Passing<'r>>,
+    /// How likely its failure is over time; or a sentence why that isn't said.
+    pub likelihood: Result<Likelihood, String>,
     /// What clients did, in the order in which it began.
     pub operations: Vec<Operation>,
     /// The calls of clients, for the latencies over time. Where there are none, those of operations are shown, or else those of messages.
@@ -95,8 +99,10 @@ pub struct Operation {
 pub enum OperationPart {
     /// No order goes on at it.
     Stuck,
-    /// In the longest order that was found it has that place, from 1, of those that are told.
+    /// In the longest order that was found it has that place, from 1.
     Ordered(usize),
+    /// It is one of those that don't go together: of a cycle, by its place, from 1.
+    Together(usize),
 }
 
 /// How an operation ended.

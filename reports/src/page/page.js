@@ -258,6 +258,7 @@
     drawSpans(ink);
     drawLanes(ink);
     if (state.kinds[0]) drawMessages(ink);
+    drawInevitable(ink);
     drawEvents(ink, first, last);
     drawTexts(ink, first, last);
     drawEnd(ink);
@@ -285,6 +286,19 @@
       const other = otherEnd(state.chosen);
       if (other >= 0) band(ink, other, colours.chosen);
     }
+  };
+  const drawInevitable = (ink) => {
+    const { moments, inevitable } = run.likelihood;
+    if (inevitable === null || inevitable === 0) return;
+    const at_ns = moments[inevitable].at_ns;
+    const y = toY(state.toScale ? at_ns : firstAt(at_ns) - 0.5);
+    if (y < HEAD || y > shape.height) return;
+    ink.strokeStyle = colours.bad; ink.lineWidth = 1.5; ink.setLineDash([6, 4]);
+    ink.beginPath(); ink.moveTo(STRIP, y); ink.lineTo(shape.width, y); ink.stroke(); ink.setLineDash([]);
+    const said = 'inevitable from here on', wide = ink.measureText(said).width + 8;
+    const from = Math.max(shape.left, shape.width - wide - 4);
+    ink.fillStyle = colours.ground; ink.fillRect(from, y - 8, wide, 16);
+    ink.fillStyle = colours.bad; ink.textAlign = 'left'; ink.fillText(said, from + 4, y);
   };
   const drawSpans = (ink) => {
     for (const span of run.spans) {
@@ -601,6 +615,7 @@
     scrollTable(event);
     fillTable();
     redraw();
+    drawLikelihood();
     keep();
   };
   const showSelection = () => {
@@ -810,6 +825,11 @@
     const more = run.causes_in_all - run.causes.length;
     if (run.shrinking !== null) {
       if (run.causes.length === 0) $('causes').append(make('li', { textContent: 'Nothing: it fails in calm weather too.' }));
+      if (run.likelihood.inevitable !== null) {
+        const { moments, inevitable } = run.likelihood, { shown_ns, runs, event } = moments[inevitable];
+        const from = inevitable === 0 ? 'the start' : duration(shown_ns);
+        $('shrinking').before(make('p', { id: 'inevitable' }, jump(`Inevitable from ${from} on`, event), ': drawn again from there, ', runs === 1 ? 'it failed once more.' : `it failed each of ${runs} times.`));
+      }
       $('shrinking').textContent = `${run.shrinking[0]} ${run.shrinking[1]}${more > 0 ? ` ${more} more of them aren't told here.` : ''}`;
     } else {
       $('causes-title').textContent = run.verdict.word === 'fail' ? 'What was not calm' : 'What was not calm in the run';
@@ -853,12 +873,16 @@
     if (operations.length === 0) return;
     $('history-section').hidden = false;
     const stuck = operations.findIndex((one) => one.part === 0);
-    let from = Math.max(0, Math.min((stuck < 0 ? operations.length : stuck) - MAX * 0.75, operations.length - MAX));
+    const last = operations.findLastIndex((one) => one.part !== null);
+    let from = Math.max(0, Math.min((stuck >= 0 ? stuck : last >= 0 ? last : operations.length) - MAX * 0.75, operations.length - MAX));
     from = Math.floor(from);
     const shown = operations.slice(from, from + MAX);
     const said = [`${operations.length} operations`];
     if (shown.length < operations.length) said.push(`${shown.length} of them are shown`);
-    if (stuck >= 0) said.push('✗ is where no order goes on; the numbers are the longest order that was found, as far as it is told');
+    if (stuck >= 0) said.push('✗ is where no order goes on; the numbers are the longest order that was found');
+    // Without such a place they are those that don't go together, of a cycle in its order.
+    const isTogether = stuck < 0 && operations.some((one) => one.part !== null);
+    if (isTogether) said.push('the numbered ones don’t go together; below it is said why');
     $('history-words').textContent = `${said.join('; ')}.`;
     const low = Math.min(...shown.map((one) => one.begun_ns)), high = Math.max(run.end_ns, low + 1);
     const headings = make('tr', {}, ...['', 'client', 'operation', 'came to', 'from', 'to'].map((words) => make('th', { textContent: words, scope: 'col' })), make('th', { textContent: 'when', scope: 'col' }));
@@ -870,12 +894,12 @@
       bar.style.width = `${((end - one.begun_ns) / (high - low)) * 100}%`;
       const mark = one.part === 0 ? '✗' : one.part === null ? '' : String(one.part);
       const cells = [text(mark), text(one.process), jump(one.asked, one.event), text(one.part === 0 ? `${one.answered} — no order goes on here` : one.answered), text(duration(one.begun_ns), ''), text(one.ended_ns === null ? '' : duration(one.ended_ns), '')];
-      return make('tr', { className: one.part === 0 ? 'stuck' : '' }, ...cells.map((cell) => make('td', {}, cell)), make('td', {}, make('div', { className: 'track' }, bar)));
+      return make('tr', { className: one.part === 0 ? 'stuck' : isTogether && one.part !== null ? 'together' : '' }, ...cells.map((cell) => make('td', {}, cell)), make('td', {}, make('div', { className: 'track' }, bar)));
     });
     $('history').append(make('thead', {}, headings), make('tbody', {}, ...rowsMade));
-    const marked = document.querySelector('#history tr.stuck');
+    const marked = document.querySelector('#history tr:is(.stuck, .together)');
     if (marked) marked.closest('.scroll').scrollTop = marked.offsetTop - 300;
-    if (stuck >= 0) { $('counterexample').textContent = run.verdict.message; $('counterexample').hidden = false; }
+    if (stuck >= 0 || isTogether) { $('counterexample').textContent = run.verdict.message; $('counterexample').hidden = false; }
   };
   const showFaults = () => {
     const MAX = 200, items = [];
@@ -935,6 +959,96 @@
       ink.fillStyle = colours.bad; ink.textAlign = x(run.verdict.at_ns) > width / 2 ? 'right' : 'left'; ink.fillText(' fails here ', x(run.verdict.at_ns), top - 11);
     }
     ink.textAlign = 'left';
+  };
+  const percent = (share) => `${Number((share * 100).toFixed(1))} %`;
+  // Bounds are never made closer than they are.
+  const within = (moment) => `${Math.floor(moment.at_least * 1000 + 1e-6) / 10} to ${Math.ceil(moment.at_most * 1000 - 1e-6) / 10} %`;
+  const numbered = (moment) => {
+    const { causes, decisions } = moment, others = decisions - causes.length;
+    const words = causes.map((number) => `${number}. ${run.causes[number - 1].words}`);
+    if (others > 0) words.push(`${others}${causes.length > 0 ? ' more' : ''} ${others === 1 ? 'decision that isn’t' : 'decisions that aren’t'} told`);
+    return words.join('; ');
+  };
+  const showLikelihood = () => {
+    const { moments, inevitable, sentence, step: largest, how } = run.likelihood;
+    $('likelihood-words').textContent = `${sentence} ${largest}`.trim();
+    $('likelihood-how').textContent = how;
+    $('likelihood-how').hidden = how === '';
+    $('likelihood').hidden = moments.length === 0;
+    $('likelihood-details').hidden = moments.length === 0;
+    if (moments.length === 0) return;
+    const isApart = moments.some((moment) => moment.failed_otherwise > 0 || moment.unknown > 0);
+    const names = ['up to', 'share', `${percent(run.likelihood.confidence)} bounds`, 'failed', 'of', ...(isApart ? ['otherwise', 'unknown'] : [])];
+    const headings = make('tr', {}, ...[...names, 'decided just before'].map((words) => make('th', { textContent: words, scope: 'col' })));
+    const rowsMade = moments.map((moment, index) => {
+      const numbers = [moment.share === null ? '?' : percent(moment.share), within(moment), moment.failed, moment.runs, ...(isApart ? [moment.failed_otherwise, moment.unknown] : [])];
+      const className = inevitable === null || index < inevitable ? '' : index === inevitable ? 'certain inevitable' : 'certain';
+      const words = [numbered(moment), index === inevitable ? 'inevitable from here on' : ''].filter((said) => said !== '').join(' — ');
+      return make('tr', { className }, make('td', {}, jump(`${isoTime(moment.shown_ns)} s`, moment.event)), ...numbers.map((number) => make('td', { className: 'number', textContent: String(number) })), make('td', {}, text(words)));
+    });
+    $('likelihood-table').append(make('thead', {}, headings), make('tbody', {}, ...rowsMade));
+  };
+  // Where the curve lies, and which of its moments is nearest to a place.
+  const curve = (width, height) => {
+    const { moments } = run.likelihood;
+    const left = 52, right = width - 14, top = 30, bottom = height - 26;
+    const high = Math.max(run.end_ns, moments[moments.length - 1].at_ns, 1);
+    return { left, right, top, bottom, high, x: (ns) => left + (ns / high) * (right - left), y: (share) => bottom - share * (bottom - top) };
+  };
+  const drawLikelihood = () => {
+    const { moments, inevitable } = run.likelihood;
+    if (moments.length === 0) return;
+    const { ink, width, height } = prepare($('likelihood'));
+    const { left, right, top, bottom, high, x, y } = curve(width, height);
+    ink.font = FONT;
+    if (inevitable !== null) { ink.fillStyle = colours['bad-ground']; ink.fillRect(x(moments[inevitable].at_ns), top, right - x(moments[inevitable].at_ns), bottom - top); }
+    ink.strokeStyle = colours['faint-line']; ink.lineWidth = 1; ink.fillStyle = colours.faint; ink.textAlign = 'right';
+    for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+      ink.beginPath(); ink.moveTo(left, Math.round(y(share)) + 0.5); ink.lineTo(right, Math.round(y(share)) + 0.5); ink.stroke();
+      if (share * 2 === Math.round(share * 2)) ink.fillText(`${share * 100} %`, left - 6, y(share));
+    }
+    ink.textAlign = 'left'; ink.fillText('0', left, height - 12);
+    ink.textAlign = 'right'; ink.fillText(shortTime(high), right, height - 12);
+    // What is known of a moment holds up to the next.
+    const until = (index) => (index + 1 < moments.length ? x(moments[index + 1].at_ns) : right);
+    ink.fillStyle = colours.accent; ink.globalAlpha = 0.22;
+    moments.forEach((moment, index) => ink.fillRect(x(moment.at_ns), y(moment.at_most), until(index) - x(moment.at_ns), Math.max(y(moment.at_least) - y(moment.at_most), 1)));
+    ink.globalAlpha = 1;
+    // Decisions, numbered as above.
+    let before = -100;
+    run.causes.forEach((cause, index) => {
+      const at = Math.round(x(cause.at_ns)) + 0.5;
+      ink.strokeStyle = colours.wary; ink.lineWidth = 1; ink.setLineDash([3, 3]);
+      ink.beginPath(); ink.moveTo(at, top - 8); ink.lineTo(at, bottom); ink.stroke(); ink.setLineDash([]);
+      if (at - before < 20) return;
+      before = at;
+      badge(ink, at, top - 17, index + 1);
+    });
+    ink.strokeStyle = colours.accent; ink.lineWidth = 2;
+    ink.beginPath();
+    let isBegun = false;
+    moments.forEach((moment, index) => {
+      if (moment.share === null) { isBegun = false; return; }
+      if (isBegun) ink.lineTo(x(moment.at_ns), y(moment.share)); else ink.moveTo(x(moment.at_ns), y(moment.share));
+      isBegun = true;
+      ink.lineTo(until(index), y(moment.share));
+    });
+    ink.stroke();
+    moments.forEach((moment) => {
+      if (moment.share === null) return;
+      ink.fillStyle = colours.accent;
+      ink.beginPath(); ink.arc(x(moment.at_ns), y(moment.share), 3, 0, 7); ink.fill();
+      if (state.chosen >= 0 && moment.event === state.chosen) { ink.strokeStyle = colours.ink; ink.lineWidth = 2; ink.beginPath(); ink.arc(x(moment.at_ns), y(moment.share), 7, 0, 7); ink.stroke(); }
+    });
+    if (inevitable === null) return;
+    const at = x(moments[inevitable].at_ns), said = 'inevitable from here on';
+    ink.strokeStyle = colours.bad; ink.lineWidth = 3;
+    ink.beginPath(); ink.moveTo(at, top); ink.lineTo(at, bottom); ink.stroke();
+    ink.font = `bold ${FONT}`;
+    const wide = ink.measureText(said).width + 12, from = at + wide > right ? at - wide : at;
+    ink.fillStyle = colours.bad; ink.fillRect(from, (top + bottom) / 2 - 10, wide, 20);
+    ink.fillStyle = colours.ground; ink.textAlign = 'left'; ink.fillText(said, from + 6, (top + bottom) / 2 + 0.5);
+    ink.font = FONT;
   };
   const showPassing = () => {
     const passing = run.passing;
@@ -1073,7 +1187,13 @@
       try { await navigator.clipboard.writeText(run.replay); $('copy').textContent = 'Copied'; } catch { getSelection().selectAllChildren($('replay')); $('copy').textContent = 'Selected'; }
     });
     addEventListener('hashchange', () => { if (location.hash !== written) restore(); });
-    const repaint = () => { readColours(); size(); draw(); showLatencies(); };
+    const repaint = () => { readColours(); size(); draw(); showLatencies(); drawLikelihood(); };
+    $('likelihood').addEventListener('click', (event) => {
+      const { moments } = run.likelihood, { x } = curve($('likelihood').clientWidth, $('likelihood').clientHeight);
+      const away = moments.map((moment) => Math.abs(x(moment.at_ns) - event.offsetX));
+      const { event: nearest } = moments[away.indexOf(Math.min(...away))];
+      if (nearest !== null) choose(nearest, true);
+    });
     addEventListener('resize', () => { repaint(); fillTable(); });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
     const print = (on) => { if (isPrinting === on) return; isPrinting = on; fillTable(); repaint(); };
@@ -1102,6 +1222,7 @@
   chooseDrawn();
   size();
   restore();
+  showLikelihood();
   showHistory();
   showFaults();
   showPassing();
@@ -1109,6 +1230,7 @@
   listen();
   draw();
   showLatencies();
+  drawLikelihood();
   // For whoever looks whether it works: nothing here changes anything.
   window.squallPage = Object.freeze({
     state: () => ({ ...state, view: [...state.view], kinds: [...state.kinds], drawn: drawn.length, listed: listed.length, count, failure, other: state.chosen < 0 ? -1 : otherEnd(state.chosen) }),
@@ -1116,6 +1238,9 @@
     // Where an event is drawn, in pixels of the canvas.
     spot: (event) => ({ x: node[event] < 0 ? shape.left + 4 : laneX(node[event]), y: toY(place(event)) }),
     text: textOf,
+    // Where a moment of the likelihood is drawn.
+    moment: (index) => { const { x, y } = curve($('likelihood').clientWidth, $('likelihood').clientHeight), one = run.likelihood.moments[index]; return { x: x(one.at_ns), y: y(one.share ?? 0) }; },
+    likelihood: () => structuredClone(run.likelihood),
     ready_ms: performance.now() - begun,
   });
   document.documentElement.dataset.ready = 'true';

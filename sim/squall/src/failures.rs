@@ -242,6 +242,16 @@ pub fn explain_saved(simulation: &Simulation, file: &FailureFile, outcome: &Outc
     explain(&attempts, &shrunk).filter(|_| attempts.failed.borrow().is_none())
 }
 
+/// Runs of a simulation for whoever draws the rest of one again.
+///
+/// # Errors
+/// The first that came in the place of a run: what was drawn then says nothing.
+pub fn draw_again<T>(simulation: &Simulation, draw: impl FnOnce(&dyn Target) -> T) -> Result<T, WorldError> {
+    let attempts = Attempts { simulation, failed: RefCell::new(None) };
+    let drawn = draw(&attempts);
+    attempts.failed.into_inner().map_or(Ok(drawn), Err)
+}
+
 /// Why a failure isn't shrunk.
 #[derive(Debug, thiserror::Error)]
 pub enum NotShrunk {

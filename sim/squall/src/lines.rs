@@ -57,6 +57,10 @@ fn number() -> Value {
     json!({ "type": "number" })
 }
 
+fn share() -> Value {
+    json!({ "type": "number", "minimum": 0, "maximum": 1 })
+}
+
 fn boolean() -> Value {
     json!({ "type": "boolean" })
 }
@@ -481,6 +485,28 @@ fn outputs() -> Vec<Value> {
                 ("minimal", boolean()),
                 ("seconds", number()),
                 ("file", text()),
+            ],
+        ),
+        output(
+            "likelihood",
+            &[
+                ("property", or_null(text())),
+                (
+                    "moments",
+                    list(object(&[
+                        ("at_ns", whole()),
+                        ("runs", whole()),
+                        ("failed", whole()),
+                        ("failed_otherwise", whole()),
+                        ("unknown", whole()),
+                        ("share", or_null(share())),
+                        ("at_least", share()),
+                        ("at_most", share()),
+                    ])),
+                ),
+                ("inevitable_from_ns", or_null(whole())),
+                ("confidence", share()),
+                ("reason", or_null(text())),
             ],
         ),
         output(

@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 use squall_trace::{Seed, StrategyChoice};
 
+use super::likelihood::Often;
 use super::output::MessageFormat;
 use super::shard::ShardChoice;
 use crate::runner::{HANG_AFTER_VARIABLE, parse_hang_after};
@@ -115,7 +116,8 @@ impl Command {
             | Command::Report(_)
             | Command::Regressions(_) => true,
             Command::Run(Run { written, report, .. }) => written.is_any() || report.is_some(),
-            Command::Replay(Replay { written, .. }) => written.is_any(),
+            // What was drawn so far is told.
+            Command::Replay(Replay { written, likelihood, .. }) => written.is_any() || likelihood.is_some(),
             Command::List(_) | Command::Schema(_) | Command::Merge(_) | Command::Diff(_) | Command::Check(_) => false,
         }
     }
@@ -298,9 +300,35 @@ pub struct Replay {
     #[command(flatten)]
     pub shown: Shown,
 
+    /// Also show how likely the failure is over time: what was decided up to a moment stays, and the rest is drawn again so often [default:
+    /// 200 times, or fewer where runs are long].
+    #[arg(long, value_name = "DRAWS", num_args = 0..=1, require_equals = true, default_missing_value = USUAL_DRAWS, value_parser = parse_often)]
+    pub likelihood: Option<Often>,
+
     /// How long to wait.
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// What `--likelihood` says where it says no number.
+const USUAL_DRAWS: &str = "usual";
+
+fn parse_often(text: &str) -> Result<Often, String> {
+    match text {
+        USUAL_DRAWS => Ok(Often::Usual),
+        _ => parse_draws(text).and_then(|draws| {
+            let often = NonZeroU64::new(draws).map(Often::Times);
+            often.ok_or_else(|| format!("expected 1 to {DRAWS_MAX} draws, found 0"))
+        }),
+    }
+}
+
+/// More would say no more.
+const DRAWS_MAX: u64 = 100_000;
+
+fn parse_draws(text: &str) -> Result<u64, String> {
+    let draws = text.parse().ok().filter(|draws| *draws <= DRAWS_MAX);
+    draws.ok_or_else(|| format!("expected a whole number of draws, {DRAWS_MAX} or fewer, found {text:?}"))
 }
 
 /// `squall shrink`
@@ -333,6 +361,11 @@ pub struct Report {
     /// Where the page goes: one file of HTML that needs no other. What is there already is replaced.
     #[arg(long, value_name = "OUT.html", value_parser = parse_out)]
     pub out: PathBuf,
+
+    /// How often the rest of the run is drawn again from each of several moments on, to see from when on the failure is inevitable; 0
+    /// leaves it out [default: 200, or fewer where runs are long].
+    #[arg(long, value_name = "DRAWS", value_parser = parse_draws, allow_negative_numbers = true)]
+    pub likelihood: Option<u64>,
 
     /// How long to wait.
     #[command(flatten)]

@@ -24,6 +24,7 @@ use super::campaign::{Campaign, PROCESSES, SavedAs, Wanted, tell_kept};
 use super::campaign_page::{Index, Measures, checked_in_words, index_name, page_name};
 use super::exit::Stop;
 use super::interrupt;
+use super::likelihood::{self, Often};
 use super::output::{self, Output, without_controls};
 use super::page::{Paged, shrinking_of};
 use super::programs::Programs;
@@ -710,8 +711,19 @@ impl<'w> Watcher<'w> {
         };
         let repeats = repeats.then(|| "a second run, from its file, gave the same digest".to_string());
         let explanation = explanation.as_ref();
-        let paged =
-            Paged { scenario: self.scenario, plan: &plan, outcome, replay: &replay, repeats, shrinking, explanation };
+        // It was shrunk, so that it repeats itself.
+        self.progress.set_message(format!("drawing the rest of seed {seed} again"));
+        let likelihood = likelihood::drawn(self.simulation, &plan, outcome, Often::OfExploration);
+        let paged = Paged {
+            scenario: self.scenario,
+            plan: &plan,
+            outcome,
+            replay: &replay,
+            repeats,
+            shrinking,
+            explanation,
+            likelihood,
+        };
         let file = WholeFile::create(path).map_err(|error| unwritable(path, &error))?;
         paged.write(path, file)?;
         self.progress.suspend(|| output::complain(&format!("page: {}", without_controls(&path.display().to_string()))));

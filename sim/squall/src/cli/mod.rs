@@ -13,6 +13,7 @@ mod diff;
 pub mod exit;
 mod explore;
 mod interrupt;
+mod likelihood;
 mod list;
 mod merge;
 pub(crate) mod output;

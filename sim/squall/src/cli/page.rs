@@ -1,13 +1,17 @@
 //! The page of a run: what it is made of, put together from what the commands know.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use squall_campaign::explain::Explanation;
 use squall_campaign::whole_file::WholeFile;
+use squall_check::claim::{Claim, Counterexample};
 use squall_check::history::{Builder, End, History, Operation};
+use squall_check::linearizability::Limits;
 use squall_check::property::{Recorded, TOPIC};
 use squall_check::value::Value;
+use squall_reports::likelihood::Likelihood;
 use squall_reports::page::{self, OperationEnd, OperationPart, Passing, RunPage, Shrinking};
 use squall_trace::swarm::InWords;
 use squall_trace::target::{Open, Reached, UnreachedFault};
@@ -31,6 +35,8 @@ pub struct Paged<'p> {
     pub repeats: Option<String>,
     pub shrinking: Option<Shrinking>,
     pub explanation: Option<&'p Explanation>,
+    /// How likely its failure is over time, or why that isn't said.
+    pub likelihood: Result<Likelihood, String>,
 }
 
 impl Paged<'_> {
@@ -50,7 +56,7 @@ impl Paged<'_> {
         let passing = explanation.and_then(|explanation| {
             let trace = explanation.passing.trace.as_ref()?;
             let Explanation { left_out, events_shared, .. } = *explanation;
-            Some(Passing { trace, left_out, events_shared, operations: operations(trace) })
+            Some(Passing { trace, left_out, events_shared, operations: operations(trace, None) })
         });
         Ok(page::render_page(&RunPage {
             scenario: scenario.name(),
@@ -59,7 +65,8 @@ impl Paged<'_> {
             facts: self.facts(),
             shrinking: shrinking.clone(),
             passing,
-            operations: operations(trace),
+            likelihood: self.likelihood.clone(),
+            operations: operations(trace, self.claim()),
             calls: &outcome.calls,
             not_checked: not_checked(outcome),
         }))
@@ -73,6 +80,12 @@ impl Paged<'_> {
         let page = self.render(path)?;
         let written = file.file().write_all(page.as_bytes()).and_then(|()| file.finish());
         written.map_err(|error| unwritable(path, &error))
+    }
+
+    /// The claim about the history that the run has broken, where it is one by name.
+    fn claim(&self) -> Option<Claim> {
+        let property = self.outcome.verdict.property()?;
+        self.scenario.claim(property).or_else(|| Claim::of_name(property))
     }
 
     fn facts(&self) -> Vec<(String, String)> {
@@ -176,22 +189,16 @@ fn not_checked(outcome: &Outcome) -> Vec<String> {
     said
 }
 
-/// The operations of clients in a run's history. None where the history is wrong, which then is what the verdict says.
-fn operations(trace: &Trace) -> Vec<page::Operation> {
+/// The operations of clients in a run's history, with what part they have in what breaks the claim. None where the history is wrong, which then is what
+/// the verdict says.
+fn operations(trace: &Trace, broken: Option<Claim>) -> Vec<page::Operation> {
     let (history, events) = history(trace).unwrap_or_default();
-    // The counterexample tells operations by their sentences.
-    let told: Vec<&str> = trace.verdict.message().unwrap_or_default().lines().map(str::trim).collect();
-    let is_told = told.first().is_some_and(|first| first.contains("goes on at"));
-    let part = |sentence: &str| match told.iter().position(|line| *line == sentence)? {
-        1 => Some(OperationPart::Stuck),
-        // The order begins after the line that says so, and perhaps one that says how many are before these.
-        place => {
-            let before = told.iter().take(place).filter(|line| line.starts_with("process ")).count();
-            Some(OperationPart::Ordered(before))
-        }
+    let parts = match broken.and_then(|claim| claim.counterexample(&history, Limits::default())) {
+        Some(found) => parts(found),
+        None => told_parts(trace, &history),
     };
     let place = |number: u32| events[number as usize - 1];
-    let told_of = |operation: &Operation, failed: bool| {
+    let told_of = |operation: &Operation, part: Option<OperationPart>, failed: bool| {
         let mut asked = history.name(operation).to_string();
         if let Some(key) = history.key(operation) {
             asked.push_str(&format!(" {key}"));
@@ -208,14 +215,49 @@ fn operations(trace: &Trace) -> Vec<page::Operation> {
             End::Returned { event, result } => (format!("→ {result}"), OperationEnd::Ok, Some(place(*event))),
         };
         let process = history.client(operation).map_or_else(|| operation.process.to_string(), str::to_string);
-        let part = if is_told { part(&history.sentence(operation)) } else { None };
         page::Operation { process, asked, answered, end, begun: place(operation.invoked), ended, part }
     };
     let mut all: Vec<page::Operation> =
-        history.operations().iter().map(|operation| told_of(operation, false)).collect();
-    all.extend(history.failed().iter().map(|operation| told_of(operation, true)));
+        (0..).zip(history.operations()).map(|(index, one)| told_of(one, parts.get(&index).copied(), false)).collect();
+    all.extend(history.failed().iter().map(|operation| told_of(operation, None, true)));
     all.sort_by_key(|operation| operation.begun);
     all
+}
+
+/// What part operations have in a counterexample, by their indices.
+fn parts(found: Counterexample) -> BTreeMap<usize, OperationPart> {
+    let mut parts = BTreeMap::new();
+    match found {
+        Counterexample::Order { order, stuck } => {
+            parts.insert(stuck, OperationPart::Stuck);
+            parts.extend((1..).zip(order).map(|(number, index)| (index, OperationPart::Ordered(number))));
+        }
+        Counterexample::Together(all) => {
+            for (number, index) in (1..).zip(all) {
+                parts.entry(index).or_insert(OperationPart::Together(number));
+            }
+        }
+    }
+    parts
+}
+
+/// The same of a claim that a program makes by a model of its own, which nobody but its property can judge again: what the verdict tells are the sentences of
+/// operations.
+fn told_parts(trace: &Trace, history: &History) -> BTreeMap<usize, OperationPart> {
+    let told: Vec<&str> = trace.verdict.message().unwrap_or_default().lines().map(str::trim).collect();
+    if !told.first().is_some_and(|first| first.contains("goes on at")) {
+        return BTreeMap::new();
+    }
+    let part = |sentence: &str| match told.iter().position(|line| *line == sentence)? {
+        1 => Some(OperationPart::Stuck),
+        // The order begins after the line that says so, and perhaps one that says how many are before these.
+        place => {
+            let before = told.iter().take(place).filter(|line| line.starts_with("process ")).count();
+            Some(OperationPart::Ordered(before))
+        }
+    };
+    let all = history.operations().iter().enumerate();
+    all.filter_map(|(index, operation)| Some((index, part(&history.sentence(operation))?))).collect()
 }
 
 /// A run's history, and the places of its events among those of the run.

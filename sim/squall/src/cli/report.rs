@@ -1,5 +1,7 @@
 //! `squall report`: a saved failure as a page.
 
+use std::num::NonZeroU64;
+
 use serde::Serialize;
 use squall_campaign::failure_file::Found;
 use squall_campaign::whole_file::WholeFile;
@@ -9,6 +11,7 @@ use squall_trace::{Base, Record, Verdict};
 use super::arguments::Report;
 use super::exit::{self, Stop};
 use super::interrupt;
+use super::likelihood::{self, Often};
 use super::output::{self, Output};
 use super::page::{Paged, left_in_words, shrinking};
 use super::programs::Programs;
@@ -30,7 +33,7 @@ struct Finished<'f> {
 }
 
 pub fn report(programs: &Programs, arguments: &Report, output: &mut Output) -> Result<u8, Stop> {
-    let Report { file: path, out, .. } = arguments;
+    let Report { file: path, out, likelihood, .. } = arguments;
     let saved = Saved::load(path, programs)?;
     let page = WholeFile::create(out).map_err(|error| unwritable(out, &error))?;
     let (saved, mut simulation, _) = saved.run_first(programs)?;
@@ -65,6 +68,12 @@ pub fn report(programs: &Programs, arguments: &Report, output: &mut Output) -> R
         true => explain_saved(&simulation, &saved.file, &outcome),
         false => None,
     };
+    let often = likelihood.map_or(Some(Often::Usual), |draws| NonZeroU64::new(draws).map(Often::Times));
+    let likelihood = match often {
+        None => Err("It wasn't drawn: --likelihood says 0.".to_string()),
+        Some(_) if !repeats => Err(likelihood::UNREPEATED.to_string()),
+        Some(often) => likelihood::drawn(&simulation, &plan, &outcome, often),
+    };
     let replay = super::replay_saved_command(path);
     let paged = Paged {
         scenario: &saved.scenario,
@@ -77,6 +86,7 @@ pub fn report(programs: &Programs, arguments: &Report, output: &mut Output) -> R
         }),
         shrinking: shrunk,
         explanation: explanation.as_ref(),
+        likelihood,
     };
     paged.write(out, page)?;
     output.text(&found_in_words(found, &saved.file, &outcome))?;

@@ -10,16 +10,20 @@ use squall_campaign::whole_file::WholeFile;
 use squall_check::history::write_event;
 use squall_check::property::of_trace;
 use squall_reports::lanes::Glyphs;
+use squall_reports::likelihood::Decided;
 use squall_reports::window::{Window, WindowError};
-use squall_reports::{Style, render_perfetto, render_perturbations, render_svg, render_timeline, render_verdict};
+use squall_reports::{
+    Style, render_likelihood, render_perfetto, render_perturbations, render_svg, render_timeline, render_verdict,
+};
 use squall_trace::swarm::{InWords, Swarmed};
 use squall_trace::target::{Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
-use squall_trace::{Outcome, Plan, Record, Seed, Verdict};
+use squall_trace::{Base, Outcome, Plan, Record, Seed, Verdict};
 
 use super::arguments::{Around, Characters, Replay, Run, Shown, World, Written};
 use super::exit::{self, Stop};
 use super::interrupt;
+use super::likelihood::{self, Often};
 use super::output::{self, Output};
 use super::page::Paged;
 use super::programs::Programs;
@@ -73,7 +77,13 @@ pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<
     if let Some((path, file)) = page {
         let Once { scenario, plan, replay, .. } = &once;
         let outcome = &outcome;
-        Paged { scenario, plan, outcome, replay, repeats: None, shrinking: None, explanation: None }
+        let likelihood = Err(match outcome.verdict {
+            Verdict::Fail(_) => {
+                "It wasn't drawn, as the run isn't saved: squall explore saves failures, and squall report draws it for those.".to_string()
+            }
+            _ => "There is none: this run doesn't fail.".to_string(),
+        });
+        Paged { scenario, plan, outcome, replay, repeats: None, shrinking: None, explanation: None, likelihood }
             .write(path, file)?;
     }
     once.save(&outcome, shown, output)?;
@@ -101,7 +111,14 @@ pub fn replay(programs: &Programs, arguments: &Replay, output: &mut Output) -> R
     let seed = arguments.seed;
     let once = Once::prepare(programs, &arguments.world, seed, &arguments.written)?;
     let (once, first, compared) = once.run_twice()?;
-    let more = Replayed { before: String::new(), after: compared_in_words(&compared), word: compared.word() };
+    let more = Replayed {
+        before: String::new(),
+        after: compared_in_words(&compared),
+        word: compared.word(),
+        likelihood: arguments.likelihood,
+        is_shrunk: false,
+        repeats: matches!(compared, Compared::Same),
+    };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
     once.save(&first, &arguments.shown, output)?;
     Ok(exit_code(&first.verdict, Some(&compared)))
@@ -148,6 +165,9 @@ fn replay_saved(programs: &Programs, arguments: &Replay, output: &mut Output) ->
             Compared::Same => found.word(),
             Compared::Differs(_) | Compared::CutOff(_) => compared.word(),
         },
+        likelihood: arguments.likelihood,
+        is_shrunk: saved.file.weather == Base::Calm,
+        repeats: matches!(compared, Compared::Same),
     };
     once.tell(&first, &arguments.shown, Some(&more), output)?;
     once.save(&first, &arguments.shown, output)?;
@@ -162,6 +182,11 @@ struct Replayed {
     before: String,
     after: String,
     word: &'static str,
+    /// How often the rest of the run is to be drawn again from each moment on, if it is.
+    likelihood: Option<Often>,
+    /// Whether all that wasn't calm is told by its number.
+    is_shrunk: bool,
+    repeats: bool,
 }
 
 /// What two runs of one plan say about each other.
@@ -278,8 +303,11 @@ impl Once {
             output.text(before)?;
         }
         output.text(&run_in_words(outcome, style))?;
-        if let Some(Replayed { after, .. }) = replayed {
-            output.text(after)?;
+        if let Some(replayed) = replayed {
+            output.text(&replayed.after)?;
+            if let Some(often) = replayed.likelihood {
+                self.tell_likelihood(outcome, replayed, often, style, output)?;
+            }
         }
         for Reached { goal, times } in &outcome.goals {
             let often = match times {
@@ -313,6 +341,36 @@ impl Once {
             outcome: replayed.map(|replayed| replayed.word),
         })?;
         output.flush()
+    }
+
+    /// Draws how likely the failure is over time, behind what was said of the run.
+    fn tell_likelihood(
+        &self,
+        outcome: &Outcome,
+        replayed: &Replayed,
+        often: Often,
+        style: Style,
+        output: &mut Output,
+    ) -> Result<(), Stop> {
+        output.flush()?;
+        let found = match replayed.repeats {
+            true => likelihood::drawn(&self.simulation, &self.plan, outcome, often),
+            false => Err(likelihood::UNREPEATED.to_string()),
+        };
+        let property = outcome.verdict.property().unwrap_or_default();
+        let words = match &found {
+            Ok(likelihood) => {
+                let (all, names) = (&outcome.perturbations[..], &outcome.names);
+                let told = squall_reports::likelihood::told(all, replayed.is_shrunk);
+                let decided = Decided { all, told: &told, names };
+                let glyphs = if output::is_utf8() { Glyphs::Unicode } else { Glyphs::Ascii };
+                render_likelihood(likelihood, property, &decided, style, glyphs)
+            }
+            Err(why) => format!("likelihood: {}", output::without_controls(why)),
+        };
+        output.text(&format!("\n{words}"))?;
+        output.text("")?;
+        output.json(&likelihood::Line::new(outcome, &found))
     }
 
     fn save(self, outcome: &Outcome, shown: &Shown, output: &Output) -> Result<(), Stop> {

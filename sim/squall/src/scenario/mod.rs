@@ -123,6 +123,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use squall_check::claim::Claim;
 use squall_engine::fault::Fault;
 use squall_engine::goal::marks;
 use squall_engine::{Budget, World, budget, describe, matches};
@@ -263,6 +264,11 @@ impl Scenario {
     #[must_use]
     pub fn seeds(&self) -> SeedRange {
         self.seeds
+    }
+
+    /// What the file claims of the history in a property of that name, if it does.
+    pub(crate) fn claim(&self, property: &str) -> Option<Claim> {
+        self.settings.claims.iter().map(|(_, claim, _)| *claim).find(|claim| claim.name() == property)
     }
 
     /// The property that must fail, where the scenario is there to fail.
