@@ -1,6 +1,6 @@
 // How long large pages take in a browser: `node tests/e2e/measure.mjs`, after `tests/e2e/run` has made them, on a quiet machine.
 // Prints, for a run of 100,000 events and one of 1,000,000: the file's size, the time from the page's script beginning until it is ready
-// (least, median and most of nine visits), and how long frames take while one moves and zooms (median, 99 of 100, most).
+// (least, median and most of nine visits), and how long frames take while one zooms in and out, and moves after each step (median, 99 of 100, most).
 import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -27,7 +27,11 @@ for (const name of ['large', 'huge']) {
         for (const isToScale of [false, true]) {
           if (document.getElementById('to-scale').checked !== isToScale) await press('to-scale');
           await press('fit');
-          for (let i = 0; i < 50; i++) await press(i < 25 ? 'zoom-in' : 'zoom-out');
+          for (let i = 0; i < 50; i++) {
+            await press(i < 25 ? 'zoom-in' : 'zoom-out');
+            document.getElementById('diagram').dispatchEvent(new WheelEvent('wheel', { deltaY: i % 2 ? 100 : -100, shiftKey: true, cancelable: true }));
+            await painted();
+          }
           await press('fit');
         }
         return window.squallPage.frames();
