@@ -119,6 +119,12 @@ pub fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
+/// A number and what it counts: `1 run`, `2 runs`.
+#[must_use]
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Three significant digits.
 #[must_use]
 pub fn three_digits(number: f64) -> String {

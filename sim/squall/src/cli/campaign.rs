@@ -349,14 +349,18 @@ impl Campaign {
                 "    {}: in {} of {}, first with seed {first}, {often:.3} times a run\n",
                 printable::line(goal, 60),
                 count.runs,
-                counted_runs(runs)
+                printable::counted(runs, "run")
             ));
         }
         if let Some(outlook) = self.goals_outlook() {
             text.push_str(&format!("    {outlook}\n"));
         }
         for goal in self.unreached_goals() {
-            text.push_str(&format!("NOT REACHED in {}: {}", counted_runs(runs), printable::line(goal, 60)));
+            text.push_str(&format!(
+                "NOT REACHED in {}: {}",
+                printable::counted(runs, "run"),
+                printable::line(goal, 60)
+            ));
             match places_of(goal) {
                 places if places.is_empty() => text.push('\n'),
                 places => text.push_str(&format!(" ({places})\n")),
@@ -378,7 +382,8 @@ impl Campaign {
                 output::complain(&without_controls(&line));
             }
             let Explored { runs, passed, failed, unknown, .. } = &self.explored;
-            let runs = format!("{}: {passed} passed, {failed} failed, {unknown} unknown", counted_runs(*runs));
+            let runs =
+                format!("{}: {passed} passed, {failed} failed, {unknown} unknown", printable::counted(*runs, "run"));
             if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from)
                 && let Err(error) = append(&path, &summary(name, &runs, &cases))
             {
@@ -399,7 +404,7 @@ impl Campaign {
     fn cases(&self) -> Vec<Case> {
         let Campaign { explored, kept, saved, .. } = self;
         let expect = self.expect();
-        let runs = counted_runs(explored.runs);
+        let runs = printable::counted(explored.runs, "run");
         let mut cases = Vec::new();
         for kept in kept {
             let fails = kept.verdict.property().is_some_and(|property| Some(property) != expect);
@@ -513,7 +518,7 @@ impl Campaign {
                 "FAIL {} in {} of {}: seeds {}{more}\n",
                 printable::line(property, 60),
                 group.failures,
-                counted_runs(explored.runs),
+                printable::counted(explored.runs, "run"),
                 seeds.join(", ")
             ));
             for said in printable::paragraph(&group.message, 100, 6) {
@@ -522,7 +527,7 @@ impl Campaign {
             text.push_str(&format!("    replay: {}\n", super::as_called(&self.replay_of(group.seed))));
         }
         if let Some((seed, message)) = &explored.first_unknown {
-            let runs = counted_runs(explored.runs);
+            let runs = printable::counted(explored.runs, "run");
             text.push_str(&format!("UNKNOWN in {} of {runs}, first with seed {seed}\n", explored.unknown));
             for said in printable::paragraph(message, 100, 6) {
                 text.push_str(&format!("    {said}\n"));
@@ -543,7 +548,7 @@ impl Campaign {
         let interrupted = if self.interrupted { "interrupted after " } else { "" };
         text.push_str(&format!(
             "{interrupted}{} in {seconds:.2} s: {passed} passed, {failed} failed, {unknown} unknown\n",
-            counted_runs(*runs)
+            printable::counted(*runs, "run")
         ));
         if !kept.is_empty() {
             let of = |found: &str| kept.iter().filter(|kept| kept.found.word() == found).count();
@@ -575,7 +580,7 @@ impl Campaign {
             // There might have been more.
             Some(_) if self.interrupted => {}
             Some(property) => {
-                let runs = counted_runs(*runs);
+                let runs = printable::counted(*runs, "run");
                 text.push_str(&format!("expected {property} to fail, but in {runs} it didn't\n"));
             }
         }
@@ -585,8 +590,4 @@ impl Campaign {
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::File::options().append(true).create(true).open(path)?.write_all(text.as_bytes())
-}
-
-pub fn counted_runs(runs: u64) -> String {
-    if runs == 1 { "1 run".to_string() } else { format!("{runs} runs") }
 }

@@ -19,11 +19,11 @@ use squall_reports::printable;
 use squall_trace::trace::format_ns;
 use squall_trace::{Base, Seed, Verdict};
 
-use super::campaign::{Campaign, SEEDS_NAMED_MAX, counted_runs};
+use super::campaign::{Campaign, SEEDS_NAMED_MAX};
 use super::exit::Stop;
 use super::page::left_in_words;
 use super::run::unwritable;
-use super::swept::{self, Percentiles, counted_of};
+use super::swept::{self, Percentiles};
 use crate::explore::{Counted, Explored};
 use crate::failures::{self, minimal_in_words};
 use crate::runner::HANG_AFTER;
@@ -137,7 +137,7 @@ impl Index {
             notices.push(format!(
                 "Interrupted: {} of {} were counted, and nothing is said of the others.",
                 ran,
-                counted_runs(asked)
+                printable::counted(asked, "run")
             ));
         }
         if unsaved {
@@ -183,7 +183,7 @@ impl Index {
             clock.push(format!("{} seeds a second", printable::three_digits(runs as f64 / seconds)));
         }
         clock.push("shrinking included".to_string());
-        clock.extend(self.jobs.map(|jobs| counted_of(jobs as u64, "job")));
+        clock.extend(self.jobs.map(|jobs| printable::counted(jobs as u64, "job")));
         clock
     }
 
@@ -320,7 +320,7 @@ fn listed(names: &[&str]) -> String {
 fn verdict(campaign: &Campaign) -> (CampaignVerdict, String) {
     let Campaign { explored, kept, interrupted, .. } = campaign;
     let Explored { runs, unknown, groups, .. } = explored;
-    let all = counted_runs(*runs);
+    let all = printable::counted(*runs, "run");
     let expect = campaign.expect();
     let unexpected: Vec<&str> =
         groups.keys().map(|property| &**property).filter(|property| Some(*property) != expect).collect();
@@ -370,7 +370,7 @@ fn verdict(campaign: &Campaign) -> (CampaignVerdict, String) {
     }
     let unreached = campaign.unreached_goals().count();
     if unreached > 0 {
-        let goals = counted_of(unreached as u64, "goal");
+        let goals = printable::counted(unreached as u64, "goal");
         let verb = if unreached == 1 { "was" } else { "were" };
         return (CampaignVerdict::Unknown, format!("{held}, but {goals} {verb} not reached"));
     }
@@ -379,7 +379,7 @@ fn verdict(campaign: &Campaign) -> (CampaignVerdict, String) {
     }
     let stale = kept.iter().filter(|kept| kept.found.is_stale()).count();
     if stale > 0 {
-        let failures = counted_of(stale as u64, "failure");
+        let failures = printable::counted(stale as u64, "failure");
         let (verb, relative) = if stale == 1 { ("is", "was") } else { ("are", "were") };
         return (CampaignVerdict::Unknown, format!("{held}, but {failures} that {relative} kept {verb} stale"));
     }
@@ -474,7 +474,7 @@ fn not_checked(campaign: &Campaign) -> Vec<String> {
         said.push(format!(
             "Nobody can say what {} of {} come to, the first with seed {seed} ({}): {message}",
             explored.unknown,
-            counted_runs(explored.runs),
+            printable::counted(explored.runs, "run"),
             super::as_called(&campaign.replay_command(*seed))
         ));
     }

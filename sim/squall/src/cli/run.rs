@@ -11,6 +11,7 @@ use squall_check::history::write_event;
 use squall_check::property::of_trace;
 use squall_reports::lanes::Glyphs;
 use squall_reports::likelihood::Decided;
+use squall_reports::printable;
 use squall_reports::window::{Window, WindowError};
 use squall_reports::{
     Style, render_likelihood, render_perfetto, render_perturbations, render_svg, render_timeline, render_verdict,
@@ -509,7 +510,7 @@ pub fn run_in_words(outcome: &Outcome, style: Style) -> String {
     let counts = &outcome.messages;
     text.push_str(&format!(
         "\n{} of virtual time, {}; digest {}\n{} events; {} messages sent, {} duplicated{}, {} delivered, {} lost, {} \
-         under way at the end; {} decisions not calm\n",
+         under way at the end; {} not calm\n",
         format_ns(outcome.ending.at_ns),
         outcome.ending.reason,
         outcome.digest,
@@ -520,7 +521,7 @@ pub fn run_in_words(outcome: &Outcome, style: Style) -> String {
         counts.delivered,
         counts.lost,
         counts.in_flight,
-        outcome.perturbations.len()
+        printable::counted(outcome.perturbations.len() as u64, "decision")
     ));
     text
 }

@@ -14,6 +14,7 @@ use squall_campaign::latencies::{Measured, Operations as Measurements, Operation
 use squall_campaign::seeds::SeedRange;
 use squall_campaign::sweep::{CONFIDENCE, Threshold, find_threshold, share_at_least, share_below};
 use squall_campaign::whole_file;
+use squall_reports::printable;
 use squall_trace::verdict::BUILT_IN_PROPERTIES;
 use squall_trace::{Digest, Record, Seed, StrategyChoice, Verdict};
 
@@ -30,9 +31,7 @@ use super::programs::Programs;
 use super::run::unwritable;
 use super::shard::in_hex;
 use super::sweep_page::SweptPaged;
-use super::swept::{
-    Cell, Failures, Found, Operations, Percentiles, Settings, Side, Swept, Unknowns, counted_of, failed_of,
-};
+use super::swept::{Cell, Failures, Found, Operations, Percentiles, Settings, Side, Swept, Unknowns, failed_of};
 use super::vary::Varied;
 use crate::explore::{Counted, Explored, counted, in_midst, is_repeated};
 use crate::measure::{Heard, measured_of};
@@ -197,8 +196,8 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
     let interrupted = if halt.is_some() { "ended early: " } else { "" };
     output.text(&format!(
         "{interrupted}{}, {} in {seconds:.2} s",
-        counted_of(cells, "cell"),
-        counted_of(sweeper.runs, "run")
+        printable::counted(cells, "cell"),
+        printable::counted(sweeper.runs, "run")
     ))?;
     let page = written.as_ref().ok().cloned().flatten();
     if let Some(page) = &page {
@@ -384,9 +383,9 @@ impl Grid {
         let at_least = if self.find.is_some() { "at least " } else { "" };
         output.text(&format!(
             "{scenario}: {at_least}{}, each with the seeds {seeds}: {at_least}{}, {}, strategy {strategy}",
-            counted_of(cells, "cell"),
-            counted_of(runs, "run"),
-            counted_of(jobs as u64, "job"),
+            printable::counted(cells, "cell"),
+            printable::counted(runs, "run"),
+            printable::counted(jobs as u64, "job"),
         ))?;
         for setting in &arguments.world.set {
             output.text(&without_controls(&format!("  {setting}")))?;

@@ -10,7 +10,7 @@ use squall_trace::Digest;
 
 use super::arguments::Sweep;
 use super::sweep::COMPUTATION;
-use super::swept::{Cell, Failures, Operations, Percentiles, Swept, Unknowns, counted_of, failed_of, sentence};
+use super::swept::{Cell, Failures, Operations, Percentiles, Swept, Unknowns, failed_of, sentence};
 use super::vary::Varied;
 
 /// A sweep about which a page is written.
@@ -110,7 +110,7 @@ impl SweptPaged<'_> {
         ];
         facts.extend(self.set.iter().map(|setting| ("Setting", setting.clone())));
         facts.push(("Order within an instant", world.strategy.unwrap_or_default().to_string()));
-        facts.push(("Cells", format!("{}, {}", self.swept.cells.len(), counted_of(self.swept.runs, "run"))));
+        facts.push(("Cells", format!("{}, {}", self.swept.cells.len(), printable::counted(self.swept.runs, "run"))));
         let build = self.build.map_or_else(String::new, |build| format!(", build {build} of the program"));
         facts.push(("Versions", format!("Squall {}{build}", env!("CARGO_PKG_VERSION"))));
         facts.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
@@ -122,7 +122,7 @@ impl SweptPaged<'_> {
             let rate = self.swept.runs as f64 * 1e9 / self.elapsed_ns as f64;
             clock.push(format!("{} runs a second", printable::three_digits(rate)));
         }
-        clock.push(counted_of(self.jobs as u64, "job"));
+        clock.push(printable::counted(self.jobs as u64, "job"));
         clock
     }
 

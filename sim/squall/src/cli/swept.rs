@@ -156,10 +156,6 @@ pub struct Side {
     pub fewer_than: Option<f64>,
 }
 
-pub fn counted_of(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 /// With a capital letter and a full stop.
 pub fn sentence(said: &str) -> String {
     let mut said = format!("{said}.");
@@ -206,7 +202,7 @@ impl Swept {
                 text.push_str(&format!(
                     "FAIL {} in {runs} of {} with {}, first with seed {first_seed}\n",
                     printable::line(property, 60),
-                    counted_of(cell.runs, "run"),
+                    printable::counted(cell.runs, "run"),
                     cell.settings.in_words(),
                 ));
                 if *count == 1 {
@@ -230,7 +226,7 @@ impl Swept {
         for (cell, Unknowns { reason, runs, first_seed, replay }) in unknowns().take(FAILURES_SHOWN_MAX) {
             text.push_str(&format!(
                 "UNKNOWN in {runs} of {} with {}, first with seed {first_seed}\n    {}\n    {}\n",
-                counted_of(cell.runs, "run"),
+                printable::counted(cell.runs, "run"),
                 cell.settings.in_words(),
                 printable::line(reason.as_deref().unwrap_or("for other reasons than those that are listed"), 100),
                 super::as_called(replay)
@@ -312,7 +308,7 @@ impl Swept {
         if unmeasured > 0 {
             lines.push(format!(
                 "{} hung or ended their process: nobody knows their operations, and they aren't among these",
-                counted_of(unmeasured, "run")
+                printable::counted(unmeasured, "run")
             ));
         }
         lines
@@ -395,7 +391,7 @@ impl Found {
                 "{what} fails at {} in {} of {} ({}{})",
                 side.value,
                 side.failed,
-                counted_of(side.runs, "run"),
+                printable::counted(side.runs, "run"),
                 bound(side),
                 aside(side)
             )
