@@ -20,6 +20,8 @@ pub struct Likelihood {
     pub inevitable: Option<usize>,
     /// How sure the bounds are, from 0 to 1.
     pub confidence: f64,
+    /// How many runs from a moment it takes to say that the failure is inevitable from there.
+    pub sure_min: u64,
     /// Why the rest wasn't drawn as often as was asked for: half a sentence, behind a semicolon. Empty if it was.
     pub ended: String,
 }
@@ -59,19 +61,37 @@ pub struct Decided<'d> {
 /// The least step that is worth being told.
 const STEP_MIN: f64 = 0.1;
 
+/// A share from which on it is nearly every run.
+const NEARLY_MIN: f64 = 0.95;
+
 /// How many decisions of a shrunk failure are told.
 const TOLD_MAX: usize = 20;
 
 /// How many of a run that isn't shrunk.
 const TOLD_UNSHRUNK_MAX: usize = 5;
 
-/// Which of the decisions that weren't calm are told: of a shrunk failure all, up to twenty; else the few that say most.
+/// And how many of those right behind which it became inevitable, or likelier by most.
+const TOLD_BEHIND_MAX: usize = 3;
+
+/// Which of the decisions that weren't calm are told: of a shrunk failure all, up to twenty; else the few that say most, and those that made it
+/// likelier by most, or inevitable, if that is known.
 #[must_use]
-pub fn told(all: &[Perturbation], is_shrunk: bool) -> Vec<&Perturbation> {
-    match is_shrunk {
-        true => all.iter().take(TOLD_MAX).collect(),
-        false => worst(all, TOLD_UNSHRUNK_MAX),
+pub fn told<'d>(all: &'d [Perturbation], is_shrunk: bool, likelihood: Option<&Likelihood>) -> Vec<&'d Perturbation> {
+    if is_shrunk {
+        return all.iter().take(TOLD_MAX).collect();
     }
+    let mut told = worst(all, TOLD_UNSHRUNK_MAX);
+    let moments = likelihood.map_or(&[][..], |likelihood| &likelihood.moments);
+    let places = likelihood.map(|likelihood| [likelihood.inevitable, likelihood.largest().map(|(place, ..)| place)]);
+    for place in places.into_iter().flatten().flatten().filter(|place| *place > 0) {
+        let behind = moments[place - 1].at_ns..moments[place].at_ns;
+        let behind: Vec<Perturbation> = all.iter().copied().filter(|one| behind.contains(&one.at_ns)).collect();
+        let gravest = worst(&behind, TOLD_BEHIND_MAX);
+        told.extend(all.iter().filter(|one| gravest.contains(one)));
+    }
+    told.sort_by_key(|one| (one.at_ns, one.site));
+    told.dedup();
+    told
 }
 
 /// Which decisions lie just before a moment.
@@ -115,10 +135,17 @@ impl Likelihood {
         let confidence = format!("{} % confidence", percent(self.confidence));
         let Some(place) = self.inevitable else {
             let Some(last) = self.moments.last() else { return String::new() };
-            return format!(
-                "It isn't certain even where this run fails: with all that was decided up to there, {} of {} redraws failed.",
-                last.failed, last.runs
-            );
+            let Moment { failed, runs, .. } = *last;
+            return match failed == runs {
+                true => format!(
+                    "With all that was decided where this run fails, each of {runs} redraws failed: too few to say from when on that was inevitable, which takes {}.",
+                    self.sure_min
+                ),
+                false => format!(
+                    "It isn't certain even where this run fails: with all that was decided up to there, {failed} of {runs} redraws failed.{}",
+                    self.nearly(self.moments.len())
+                ),
+            };
         };
         let Moment { runs, at_least, .. } = self.moments[place];
         let from = match (place, self.behind(place, decided)) {
@@ -138,7 +165,23 @@ impl Likelihood {
             }
         };
         let every = if runs == 1 { "the one redraw".to_string() } else { format!("every one of {runs} redraws") };
-        format!("{from}, {every} failed: at least {} % would ({confidence}).", floored(at_least))
+        let nearly = self.nearly(place);
+        format!("{from}, {every} failed: at least {} % would ({confidence}).{nearly}", floored(at_least))
+    }
+
+    /// Since when nearly every redraw failed, if that is before a moment. Empty if it isn't.
+    fn nearly(&self, before: usize) -> String {
+        let is_nearly = |moment: &&Moment| moment.share.is_some_and(|share| share >= NEARLY_MIN);
+        let since = self.moments.len() - self.moments.iter().rev().take_while(is_nearly).count();
+        if since >= before {
+            return String::new();
+        }
+        let least = self.moments[since..].iter().filter_map(|moment| moment.share).fold(1.0, f64::min);
+        let from = match since {
+            0 => "the start".to_string(),
+            _ => format_ns(self.moments[since].at_ns),
+        };
+        format!(" Nearly every one did from {from} on already: at each moment since, {} % or more.", floored(least))
     }
 
     /// Where nothing was decided just before, the last decision of all.
@@ -154,18 +197,22 @@ impl Likelihood {
     /// Where it became likelier by most, if that is much and isn't where it became inevitable. Empty if there is no such moment.
     #[must_use]
     pub fn largest_step(&self, decided: &Decided<'_>) -> String {
-        let step = |place: usize| Some((self.moments[place - 1].share?, self.moments[place].share?));
-        let steps = (1..self.moments.len()).filter_map(|place| Some((place, step(place)?)));
-        // Of equals the first.
-        let largest = steps.reduce(|one, other| if other.1.1 - other.1.0 > one.1.1 - one.1.0 { other } else { one });
-        let Some((place, (before, since))) = largest else { return String::new() };
-        if Some(place) == self.inevitable || since - before < STEP_MIN {
+        let Some((place, before, since)) = self.largest().filter(|(place, ..)| Some(*place) != self.inevitable) else {
             return String::new();
-        }
+        };
         let at = format_ns(self.shown_ns(place, decided));
         let behind = self.behind(place, decided).told.last().map(|(number, _)| format!(", behind decision {number}"));
         let behind = behind.unwrap_or_default();
         format!("The largest step is at {at}{behind}: from {} to {} %.", percent(before), percent(since))
+    }
+
+    /// The moment at which it became likelier by most, if that is much, and the shares before and since.
+    fn largest(&self) -> Option<(usize, f64, f64)> {
+        let step = |place: usize| Some((place, self.moments[place - 1].share?, self.moments[place].share?));
+        let steps = (1..self.moments.len()).filter_map(step);
+        // Of equals the first.
+        let largest = steps.reduce(|one, other| if other.2 - other.1 > one.2 - one.1 { other } else { one });
+        largest.filter(|(_, before, since)| since - before >= STEP_MIN)
     }
 
     /// What was done, and how often.
@@ -381,7 +428,7 @@ mod tests {
 
     fn curve(failed: &[(u64, u64)], inevitable: Option<usize>) -> Likelihood {
         let moments = failed.iter().map(|(at_ns, failed)| moment(*at_ns, *failed)).collect();
-        Likelihood { moments, inevitable, confidence: 0.95, ended: String::new() }
+        Likelihood { moments, inevitable, confidence: 0.95, sure_min: 29, ended: String::new() }
     }
 
     #[test]

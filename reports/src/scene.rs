@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use squall_trace::event::{EventKind, FaultPart, LossReason};
 use squall_trace::swarm::FaultClass;
-use squall_trace::{FlowId, NodeId, Trace, Verdict};
+use squall_trace::{FlowId, NodeId, OwnedEvent, Perturbation, SiteKind, Trace, Verdict};
 
 use crate::timeline::marked_event;
 
@@ -85,6 +85,36 @@ pub enum SpanKind {
 }
 
 impl Scene {
+    /// The event at which a decision shows: of one about a message, its loss, its copy or its sending; of another, the first at its time that
+    /// says of it.
+    pub(crate) fn event_of(&self, cause: &Perturbation, trace: &Trace) -> Option<usize> {
+        let number = if cause.site.kind == SiteKind::Order { cause.site.number >> 1 } else { cause.site.number };
+        let wants_copy = cause.site.kind == SiteKind::Duplicate;
+        let is_ours = |message: &&Message| {
+            message.flow == cause.site.flow && message.number == number && message.is_copy == wants_copy
+        };
+        // Flows have one kind of decisions' numbers, so that of another kind none is met.
+        if let Some(message) = self.messages.iter().find(is_ours) {
+            return Some(match (cause.site.kind, message.fate) {
+                (SiteKind::Loss, Fate::Lost { event, .. }) => event,
+                (SiteKind::Order | SiteKind::Latency, Fate::Delivered { event }) => event,
+                _ => message.sent,
+            });
+        }
+        let first = trace.events.partition_point(|event| event.at_ns < cause.at_ns);
+        let at_once = trace.events[first..].iter().take_while(|event| event.at_ns == cause.at_ns);
+        let says = |event: &OwnedEvent| match cause.site.kind {
+            SiteKind::Fault | SiteKind::Partition | SiteKind::Point => {
+                matches!(event.kind, EventKind::Fault { .. } | EventKind::Crash | EventKind::Heal { .. })
+            }
+            SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => {
+                matches!(event.kind, EventKind::Disk { .. })
+            }
+            _ => !matches!(event.kind, EventKind::Log { .. }),
+        };
+        at_once.enumerate().find(|(_, event)| says(event)).map(|(index, _)| first + index)
+    }
+
     /// What a run looks like.
     #[must_use]
     pub fn of(trace: &Trace) -> Scene {

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use squall_trace::plan::Bases;
 use squall_trace::swarm::FaultClass;
 use squall_trace::{EventKind, NodeId, Trace};
 
 use crate::lanes::{event_in_short, is_in_picture, seconds, short_ns};
-use crate::printable::{markup, paragraph};
+use crate::printable::{counted, markup, paragraph};
 use crate::scene::{Fate, Message, Scene, Span, SpanKind};
 use crate::timeline::{Style, message_name, payload_in_words, render_verdict};
 
@@ -34,6 +35,18 @@ const CHARACTER: u64 = 7;
 const LANES_MAX: usize = 24;
 /// If nothing is said, so many lines at the most.
 const ROWS_MAX: usize = 100;
+/// Of a shrunk run that has more lines than these, what lies around its causes and its end is drawn,
+const SHRUNK_ROWS_MAX: usize = 40;
+/// with so many lines before and behind each cause,
+const AROUND_CAUSE: usize = 3;
+/// and so many before the failure, or the end.
+const BEFORE_END: usize = 10;
+/// Fewer lines than these are no break.
+const BREAK_MIN: usize = 3;
+/// A failure of more causes isn't told by them.
+const CAUSES_MAX: usize = 12;
+/// The height of a line of text above the lanes.
+const TEXT_LINE: u64 = 16;
 /// A longer label hides too much.
 const LABEL_COLUMNS_MAX: usize = 64;
 /// Lines of the verdict.
@@ -54,11 +67,15 @@ struct Drawing<'t> {
     scene: Scene,
     /// The events that have a line, in order.
     rows: Vec<usize>,
+    /// Behind which of these events how many others are left out.
+    skipped: BTreeMap<usize, usize>,
+    /// What it takes to fail, each with the event at which it shows.
+    causes: Vec<(String, Option<usize>)>,
     left_out: usize,
     /// By place in `rows`.
     heights: Vec<u64>,
-    /// Breaks: the height, and how long it is.
-    breaks: Vec<(u64, u64)>,
+    /// Breaks: the height, and what is said of it.
+    breaks: Vec<(u64, String)>,
     lanes: BTreeMap<NodeId, usize>,
     left_out_nodes: usize,
     lane_width: u64,
@@ -75,12 +92,22 @@ pub fn render_svg(trace: &Trace, style: Style) -> String {
         is_shown && style.window.contains(event.step)
     };
     let rows: Vec<usize> = trace.events.iter().enumerate().filter(is_row).map(|(index, _)| index).collect();
-    let left_out = rows.len().saturating_sub(style.lines_max.unwrap_or(ROWS_MAX).min(ROWS_MAX));
-    let rows = rows[left_out..].to_vec();
+    let causes = causes(trace, &scene);
+    let is_part = style.lines_max.is_some_and(|max| max < ROWS_MAX) || !style.window.is_whole();
+    let (rows, earlier, skipped) = match !is_part && !causes.is_empty() && rows.len() > SHRUNK_ROWS_MAX {
+        true => around(&rows, &causes, scene.failed),
+        false => (rows, 0, BTreeMap::new()),
+    };
+    let beyond = rows.len().saturating_sub(style.lines_max.unwrap_or(ROWS_MAX).min(ROWS_MAX));
+    let before = skipped.range(..rows.get(beyond).copied().unwrap_or(usize::MAX)).map(|(_, many)| *many).sum::<usize>();
+    let left_out = earlier + beyond + if beyond > 0 { before } else { 0 };
+    let rows = rows[beyond..].to_vec();
     let mut drawing = Drawing {
         trace,
         scene,
         rows,
+        skipped,
+        causes,
         left_out,
         heights: Vec::new(),
         breaks: Vec::new(),
@@ -93,7 +120,53 @@ pub fn render_svg(trace: &Trace, style: Style) -> String {
     drawing.draw(style)
 }
 
+/// What it takes to fail: of a run in which all else is calm.
+fn causes(trace: &Trace, scene: &Scene) -> Vec<(String, Option<usize>)> {
+    let is_shrunk = trace.plan.bases == Bases::calm() && trace.verdict.property().is_some();
+    if !is_shrunk || trace.perturbations.len() > CAUSES_MAX {
+        return Vec::new();
+    }
+    let told = trace.perturbations.iter();
+    told.map(|cause| (cause.sentence(&trace.names), scene.event_of(cause, trace))).collect()
+}
+
+/// Of the lines those around causes and the end, how many are left out before them, and behind which of them how many.
+fn around(
+    rows: &[usize],
+    causes: &[(String, Option<usize>)],
+    failed: Option<usize>,
+) -> (Vec<usize>, usize, BTreeMap<usize, usize>) {
+    let place = |event: usize| rows.partition_point(|row| *row < event).min(rows.len() - 1);
+    let mut is_kept = vec![false; rows.len()];
+    let mut keep = |from: usize, to: usize| is_kept[from..=to.min(rows.len() - 1)].fill(true);
+    for at in causes.iter().filter_map(|(_, event)| *event).map(place) {
+        keep(at.saturating_sub(AROUND_CAUSE), at + AROUND_CAUSE);
+    }
+    let end = failed.map_or(rows.len() - 1, place);
+    keep(end.saturating_sub(BEFORE_END), end + AROUND_CAUSE);
+    // A break takes as much room as a few lines.
+    let places: Vec<usize> = (0..rows.len()).filter(|place| is_kept[*place]).collect();
+    for pair in places.windows(2).filter(|pair| pair[1] - pair[0] <= BREAK_MIN) {
+        is_kept[pair[0]..pair[1]].fill(true);
+    }
+    let mut kept: Vec<usize> = Vec::new();
+    let (mut earlier, mut skipped) = (0, BTreeMap::new());
+    for (row, is_kept) in rows.iter().zip(is_kept) {
+        match (is_kept, kept.last()) {
+            (true, _) => kept.push(*row),
+            (false, Some(last)) => *skipped.entry(*last).or_default() += 1,
+            (false, None) => earlier += 1,
+        }
+    }
+    (kept, earlier, skipped)
+}
+
 impl Drawing<'_> {
+    /// Where the lanes begin.
+    fn top(&self) -> u64 {
+        TOP + TEXT_LINE * self.causes.len() as u64
+    }
+
     /// Who has a lane, and how far down each line is.
     fn lay_out(&mut self) {
         let mut shown: BTreeMap<NodeId, usize> = BTreeMap::new();
@@ -128,15 +201,23 @@ impl Drawing<'_> {
         gaps.sort_unstable();
         // The usual distance in time is one line high.
         let usual = gaps.get(gaps.len() / 2).copied().unwrap_or(1).max(1);
-        let mut height = TOP + ROW;
+        let mut height = self.top() + ROW;
         for (index, at) in at_ns.iter().enumerate() {
             if index > 0 {
                 let gap = at - at_ns[index - 1];
                 let scaled = u64::try_from(u128::from(gap) * u128::from(ROW) / u128::from(usual)).unwrap_or(u64::MAX);
-                if scaled > GAP_MAX {
-                    self.breaks.push((height + GAP_MAX / 2, gap));
+                let later = format!("{} later", short_ns(gap));
+                let said = match self.skipped.get(&self.rows[index - 1]) {
+                    Some(many) => Some(format!("{} left out; {later}", counted(*many as u64, "event"))),
+                    None => (scaled > GAP_MAX).then_some(later),
+                };
+                match said {
+                    Some(said) => {
+                        self.breaks.push((height + GAP_MAX / 2, said));
+                        height += GAP_MAX;
+                    }
+                    None => height += scaled.clamp(ROW, GAP_MAX),
                 }
-                height += scaled.clamp(ROW, GAP_MAX);
             }
             self.heights.push(height);
         }
@@ -151,13 +232,24 @@ impl Drawing<'_> {
     }
 
     fn bottom(&self) -> u64 {
-        self.heights.last().copied().unwrap_or(TOP) + ROW
+        self.heights.last().copied().unwrap_or(self.top()) + ROW
     }
 
-    /// How far down an event is: with the line at or behind it.
+    /// How far down an event is: with the line at or behind it, or at the break in which it is left out.
     fn height(&self, event: usize) -> u64 {
         let at = self.rows.partition_point(|row| *row < event);
-        self.heights.get(at).copied().unwrap_or_else(|| self.bottom())
+        let below = self.heights.get(at).copied().unwrap_or_else(|| self.bottom());
+        match self.break_of(event) {
+            Some(before) => u64::midpoint(self.heights[before], below),
+            None => below,
+        }
+    }
+
+    /// Behind which line an event is left out, by its place, if it is.
+    fn break_of(&self, event: usize) -> Option<usize> {
+        let before = self.rows.partition_point(|row| *row < event).checked_sub(1)?;
+        let is_left_out = self.rows.get(before + 1) != Some(&event) && self.skipped.contains_key(&self.rows[before]);
+        is_left_out.then_some(before)
     }
 
     fn draw(mut self, style: Style) -> String {
@@ -182,6 +274,10 @@ impl Drawing<'_> {
         self.text((12, 22), INK, "font-weight=\"bold\"", &title, columns);
         if !said.is_empty() {
             self.text((12, 38), FAINT, "", &said, columns);
+        }
+        for (number, (said, _)) in (1..).zip(self.causes.clone()) {
+            let y = 38 + TEXT_LINE * number - if self.left_out_in_words().is_empty() { TEXT_LINE } else { 0 };
+            self.text((12, y), WARY, "", &format!("{number}. {said}"), columns);
         }
         self.faults();
         self.lane_lines();
@@ -238,7 +334,7 @@ impl Drawing<'_> {
     }
 
     fn fault(&mut self, span: &Span, first: usize) {
-        let from = if span.begun < first { TOP } else { self.height(span.begun) };
+        let from = if span.begun < first { self.top() } else { self.height(span.begun) };
         let to = span.ended.map_or(self.bottom(), |end| self.height(end)).max(from + 2);
         let fill = match span.what {
             SpanKind::Down => "#6e7781",
@@ -271,7 +367,7 @@ impl Drawing<'_> {
 
     fn lane_lines(&mut self) {
         let columns = usize::try_from(self.lane_width / CHARACTER).unwrap_or(12).saturating_sub(1);
-        let (top, bottom) = (TOP, self.bottom());
+        let (top, bottom) = (self.top(), self.bottom());
         for (node, lane) in self.lanes.clone() {
             let x = LEFT + lane as u64 * self.lane_width;
             let name = self.trace.names.node(node).into_owned();
@@ -302,7 +398,7 @@ impl Drawing<'_> {
     }
 
     fn breaks(&mut self, width: u64) {
-        for (y, long_ns) in self.breaks.clone() {
+        for (y, said) in self.breaks.clone() {
             let mut path = format!("M8 {y}");
             for x in (16..LEFT - 24).step_by(8) {
                 let _ = write!(path, "L{x} {}", if x % 16 == 0 { y - 3 } else { y + 3 });
@@ -322,8 +418,7 @@ impl Drawing<'_> {
                     y - 3
                 );
             }
-            let said = format!("{} later", short_ns(long_ns));
-            self.text((width - 12, y + 4), FAINT, "text-anchor=\"end\" font-style=\"italic\"", &said, 40);
+            self.text((width - 12, y + 4), FAINT, "text-anchor=\"end\" font-style=\"italic\"", &said, 60);
         }
     }
 
@@ -334,7 +429,9 @@ impl Drawing<'_> {
                 Fate::Delivered { event } | Fate::Lost { event, .. } => event,
                 Fate::UnderWay => usize::MAX,
             };
-            if message.sent <= last && end >= first {
+            // What lies in one break as a whole isn't drawn.
+            let is_left_out = self.break_of(message.sent).is_some_and(|at| self.break_of(end) == Some(at));
+            if message.sent <= last && end >= first && !is_left_out {
                 self.message(&message, (first, last));
             }
             self.scene.messages.push(message);
@@ -344,7 +441,7 @@ impl Drawing<'_> {
     fn message(&mut self, message: &Message, (first, last): (usize, usize)) {
         let (Some(from), Some(to)) = (self.x(message.from), self.x(message.to)) else { return };
         let is_cut_off = message.sent < first;
-        let start = if is_cut_off { TOP } else { self.height(message.sent) };
+        let start = if is_cut_off { self.top() } else { self.height(message.sent) };
         let (end, is_lost, is_under_way) = match message.fate {
             Fate::Delivered { event } if event <= last => (self.height(event), false, false),
             Fate::Lost { event, .. } if event <= last => (self.height(event), true, false),
@@ -449,6 +546,12 @@ impl Drawing<'_> {
                 EventKind::Duplicate { .. } => Some("a copy is made".to_string()),
                 EventKind::Corrupt { bit, .. } => Some(format!("bit {bit} is flipped")),
                 _ => Some(event_in_short(event, names)),
+            };
+            let causes = (1..).zip(&self.causes).filter(|(_, (_, event))| *event == Some(row));
+            let numbers: String = causes.map(|(number, _): (u64, _)| format!("({number}) ")).collect();
+            let words = match numbers.is_empty() {
+                true => words,
+                false => Some(format!("{numbers}{}", words.unwrap_or_else(|| "arrives".to_string()))),
             };
             let node = event.node;
             let Some(x) = self.x(node) else {

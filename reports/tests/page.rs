@@ -84,6 +84,7 @@ fn page(trace: &Trace) -> RunPage<'_> {
     RunPage {
         scenario: "test",
         trace,
+        notice: None,
         replay: "squall replay 'a <b>.toml'".to_string(),
         facts: vec![("Seed".to_string(), "0x7".to_string())],
         shrinking: Some(Shrinking { taken: "Much.".to_string(), left: "Minimal.".to_string() }),

@@ -3,10 +3,11 @@
 use squall_reports::lanes::{Glyphs, render_state};
 use squall_reports::window::{Window, WindowError};
 use squall_reports::{Style, render_lanes, render_perfetto, render_svg, render_timeline};
+use squall_trace::plan::Bases;
 use squall_trace::swarm::FaultClass;
 use squall_trace::{
     Digest, Event, EventKind, Failure, FaultPart, FlowId, FlowInfo, FlowRole, LossReason, Names, NodeId, NodeInfo,
-    OwnedEvent, Plan, Seed, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
+    OwnedEvent, Perturbation, Plan, Seed, Site, SiteKind, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
 };
 
 const ALICE: NodeId = NodeId(0);
@@ -419,6 +420,38 @@ fn a_picture_has_everything_that_happened() {
     assert!(!svg.contains(">idle-0<"), "it has no part in it");
     assert!(svg.contains("<title id=\"t\">") && svg.contains("<desc id=\"d\">FAIL paid-once"));
     assert!(svg.len() < 10_000, "{}", svg.len());
+}
+
+#[test]
+fn of_a_long_shrunk_run_what_lies_around_its_causes_and_its_end_is_drawn() {
+    let mut kinds: Vec<_> = (0..200)
+        .map(|at| (at * 1_000, ALICE, EventKind::Publish { topic: "a".into(), value: at.to_string().into() }))
+        .collect();
+    kinds[60] = (60_000, ALICE, send(CALLS, 1, BANK, b"\x05\x80alice"));
+    kinds[61] = (60_000, ALICE, EventKind::Lose { flow: CALLS, number: 1, copy: 0, reason: LossReason::Loss });
+    let found = |shrunk: bool| {
+        let mut trace = trace(names(&["alice-0", "bank-0"]), kinds.clone(), Some(200));
+        let site = Site { kind: SiteKind::Loss, flow: CALLS, number: 1 };
+        trace.perturbations = vec![Perturbation { site, fingerprint: 0, value: 1, calm: 0, at_ns: 60_000_000 }];
+        trace.plan.bases = if shrunk { Bases::calm() } else { Bases::drawn() };
+        render_svg(&trace, Style::default())
+    };
+    let svg = found(true);
+    for said in ["1. call 1 (payments::Pay) from alice-0 to bank-0 is lost", "(1) lost by the link", "publishes a: 199"]
+    {
+        assert!(svg.contains(said), "no {said:?} in {svg}");
+    }
+    // Three lines before the cause, and three behind it; ten before the failure.
+    for (said, is_there) in
+        [("57<", false), ("58<", true), ("64<", true), ("65<", false), ("188<", false), ("189<", true)]
+    {
+        assert_eq!(svg.contains(&format!("publishes a: {said}")), is_there, "{said}");
+    }
+    assert!(svg.contains("58 earlier events left out") && svg.contains(">124 events left out; 125 ms later<"), "{svg}");
+    elements(&svg);
+    // Of what isn't shrunk the last are.
+    let svg = found(false);
+    assert!(svg.contains("100 earlier events left out") && !svg.contains("is lost"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const address = (name) => pathToFileURL(join(directory, `${name}.html`)).href;
 const CAMPAIGNS = ['campaign/index', 'passing/index', 'hostile/index'];
 const SWEEPS = ['sweep-find', 'sweep', 'sweep-maps', 'sweep-hostile'];
-const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'skewed', 'large', 'huge', ...CAMPAIGNS, ...SWEEPS];
+const ALL = ['payments', 'lock', 'kv', 'report', 'faults', 'hostile', 'skewed', 'stale', 'large', 'huge', ...CAMPAIGNS, ...SWEEPS];
 
 let browser;
 let profile;
@@ -88,6 +88,19 @@ test('the top says what failed, what it takes, and how to see it again', async (
     assert.match(await page.locator('#facts-list').textContent(), /Seed0x1.*Digest[0-9a-f]{32}.*Determinism.*same digest/);
     const foot = await page.locator('#diagram').evaluate((canvas) => canvas.getBoundingClientRect().bottom);
     assert.ok(foot < 900, `the diagram ends at ${foot}, below the first screen`);
+  });
+});
+
+test('a page that is not of what was saved says so', async () => {
+  await visit('stale', {}, async (page) => {
+    assert.match(await page.locator('#notice').innerText(), /^Not what was saved\. stale: 1 of 1 perturbations matched nothing/);
+  });
+  await visit('report', {}, async (page) => { assert.ok(await page.locator('#notice').isHidden()); });
+});
+
+test('what has no answer is in every percentile', async () => {
+  await visit('kv', {}, async (page) => {
+    assert.match(await page.locator('#latency-words').innerText(), /: median [\d.]+ ms, 99 of 100 never, longest never\. \d+ without an answer/);
   });
 });
 

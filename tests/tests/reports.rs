@@ -83,7 +83,7 @@ fn a_run_that_passes_has_a_page_too() {
 #[test]
 fn a_run_that_ends_its_process_has_a_likelihood_and_one_that_hangs_says_why_it_has_none() {
     for (program, said) in [
-        ("killing", "every one of 2 redraws failed"),
+        ("killing", "each of 2 redraws failed: too few to say"),
         ("spinning", "likelihood: It can't be drawn: a run that hangs takes too long"),
     ] {
         let place = place(program);

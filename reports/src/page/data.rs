@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use squall_trace::swarm::FaultClass;
 use squall_trace::trace::format_ns;
-use squall_trace::{EventKind, NodeId, OwnedEvent, Perturbation, SiteKind, TaskId, Trace, Verdict};
+use squall_trace::{EventKind, NodeId, OwnedEvent, TaskId, Trace, Verdict};
 
 use super::{Operation, OperationEnd, OperationPart, Passing, RunPage};
 use crate::likelihood::{Decided, Likelihood, told};
@@ -52,6 +52,8 @@ pub(super) struct Data {
     pub(super) title: String,
     scenario: String,
     verdict: VerdictData,
+    /// What there is to know before all else. Empty: nothing.
+    notice: String,
     replay: String,
     facts: Vec<(String, String)>,
     causes: Vec<Cause>,
@@ -170,7 +172,9 @@ struct SpanData {
     groups: Vec<Vec<usize>>,
     begun_ns: u64,
     ended_ns: Option<u64>,
+    /// The events with which it begins and ends.
     event: Option<usize>,
+    last: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -226,11 +230,11 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
     let place = |index: usize| kept.binary_search(&index).ok();
     let mut texts = Texts::default();
     let events = events(page, &kept, &mut texts);
-    let told = told(&trace.perturbations, page.shrinking.is_some());
+    let told = told(&trace.perturbations, page.shrinking.is_some(), page.likelihood.as_ref().ok());
     let causes = told.iter().map(|cause| Cause {
         words: line(&cause.sentence(names), TEXT_COLUMNS_MAX),
         at_ns: cause.at_ns,
-        event: event_of(cause, trace, &scene).and_then(place),
+        event: scene.event_of(cause, trace).and_then(place),
     });
     let causes: Vec<Cause> = causes.collect();
     let likelihood = match &page.likelihood {
@@ -275,6 +279,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         begun_ns: trace.events[span.begun].at_ns,
         ended_ns: span.ended.map(|ended| trace.events[ended].at_ns),
         event: place(span.begun),
+        last: span.ended.and_then(place),
     });
     let verdict = verdict(trace, stuck, failed.and_then(place));
     let scenario = line(page.scenario, TEXT_COLUMNS_MAX_LATE);
@@ -282,6 +287,7 @@ pub(super) fn of(page: &RunPage<'_>) -> Data {
         title: format!("{} · {scenario} · seed {}", verdict.sentence, trace.plan.seed),
         scenario,
         verdict,
+        notice: page.notice.as_deref().map_or_else(String::new, |notice| line(notice, TEXT_COLUMNS_MAX)),
         replay: line(&page.replay, TEXT_COLUMNS_MAX),
         facts: page.facts.iter().map(|(name, value)| (name.clone(), line(value, TEXT_COLUMNS_MAX))).collect(),
         causes,
@@ -512,36 +518,6 @@ fn in_lines(text: &str) -> String {
     lines.join("\n") + cut
 }
 
-/// The event at which a decision shows: of one about a message, its loss, its copy or its sending; of another, the first at its time that
-/// says of it.
-fn event_of(cause: &Perturbation, trace: &Trace, scene: &Scene) -> Option<usize> {
-    let number = if cause.site.kind == SiteKind::Order { cause.site.number >> 1 } else { cause.site.number };
-    let wants_copy = cause.site.kind == SiteKind::Duplicate;
-    let is_ours = |message: &&crate::scene::Message| {
-        message.flow == cause.site.flow && message.number == number && message.is_copy == wants_copy
-    };
-    // Flows have one kind of decisions' numbers, so that of another kind none is met.
-    if let Some(message) = scene.messages.iter().find(is_ours) {
-        return Some(match (cause.site.kind, message.fate) {
-            (SiteKind::Loss, Fate::Lost { event, .. }) => event,
-            (SiteKind::Order | SiteKind::Latency, Fate::Delivered { event }) => event,
-            _ => message.sent,
-        });
-    }
-    let first = trace.events.partition_point(|event| event.at_ns < cause.at_ns);
-    let at_once = trace.events[first..].iter().take_while(|event| event.at_ns == cause.at_ns);
-    let says = |event: &OwnedEvent| match cause.site.kind {
-        SiteKind::Fault | SiteKind::Partition | SiteKind::Point => {
-            matches!(event.kind, EventKind::Fault { .. } | EventKind::Crash | EventKind::Heal { .. })
-        }
-        SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => {
-            matches!(event.kind, EventKind::Disk { .. })
-        }
-        _ => !matches!(event.kind, EventKind::Log { .. }),
-    };
-    at_once.enumerate().find(|(_, event)| says(event)).map(|(index, _)| first + index)
-}
-
 fn class_name(what: SpanKind) -> &'static str {
     match what {
         SpanKind::Down => "down",
@@ -557,18 +533,19 @@ fn class_name(what: SpanKind) -> &'static str {
 
 fn latencies(page: &RunPage<'_>, scene: &Scene, operations: &[OperationData]) -> Latencies {
     let at = |index: usize| page.trace.events[index].at_ns;
-    let (what, points): (_, Vec<(u64, Option<u64>)>) = if !page.calls.is_empty() {
+    let (what, points): (_, Vec<(u64, Option<u64>)>) = if !operations.is_empty() {
+        // That something did not happen is an answer, too.
+        let of = |operation: &OperationData| {
+            let ended_ns = operation.ended_ns.filter(|_| operation.end != "info");
+            (operation.begun_ns, ended_ns.map(|ended_ns| ended_ns.saturating_sub(operation.begun_ns)))
+        };
+        ("operations of clients", operations.iter().map(of).collect())
+    } else if !page.calls.is_empty() {
         let calls = page
             .calls
             .iter()
             .map(|call| (call.begun_ns, call.answered_ns.map(|answered_ns| answered_ns.saturating_sub(call.begun_ns))));
         ("calls of clients", calls.collect())
-    } else if !operations.is_empty() {
-        let of = |operation: &OperationData| {
-            let ended_ns = operation.ended_ns.filter(|_| operation.end == "ok");
-            (operation.begun_ns, ended_ns.map(|ended_ns| ended_ns.saturating_sub(operation.begun_ns)))
-        };
-        ("operations of clients", operations.iter().map(of).collect())
     } else {
         let of = |message: &crate::scene::Message| match message.fate {
             Fate::Delivered { event } => (at(message.sent), Some(at(event).saturating_sub(at(message.sent)))),

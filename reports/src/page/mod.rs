@@ -35,6 +35,8 @@ pub struct RunPage<'r> {
     pub scenario: &'r str,
     /// All that happened.
     pub trace: &'r Trace,
+    /// What there is to know before all else. It stands below the verdict.
+    pub notice: Option<String>,
     /// The command that runs it again.
     pub replay: String,
     /// What there is to know of the run, as names and values, the most important first: seed, versions, digest, whether it repeats itself.
@@ -47,7 +49,7 @@ pub struct RunPage<'r> {
     pub likelihood: Result<Likelihood, String>,
     /// What clients did, in the order in which it began.
     pub operations: Vec<Operation>,
-    /// The calls of clients, for the latencies over time. Where there are none, those of operations are shown, or else those of messages.
+    /// The calls of clients, for the latencies over time where there are no operations. Where there are no calls either, those of messages are shown.
     pub calls: &'r [ClientCall],
     /// What this run doesn't say, a sentence each.
     pub not_checked: Vec<String>,

@@ -718,7 +718,7 @@
   };
   const showCount = () => {
     const hidden = isFiltered() || state.kinds.some((on) => !on);
-    $('count').textContent = hidden ? `${listed.length} of ${count} events` : `${count} events`;
+    $('count').textContent = hidden ? `${listed.length} of ${count} events and log lines` : `${count} events and log lines`;
     const m = pastTarget();
     $('past-of').textContent = state.past ? (state.chosen >= 0 && state.chosen !== failure ? `to the selected event, ${step[m]}` : 'to the failure') : '';
   };
@@ -797,6 +797,8 @@
 
   const showTop = () => {
     document.title = run.title;
+    $('notice').textContent = run.notice;
+    $('notice').hidden = run.notice === '';
     if (run.verdict.word !== 'fail') $('to-failure').textContent = 'End';
     const { word, sentence, place: where, message } = run.verdict;
     $('word').textContent = word.toUpperCase();
@@ -863,7 +865,7 @@
       if (kindOf[kind[i]] !== TASKS) latest.set(node[i], i);
     }
     const which = event === failure ? 'the failing event' : state.chosen >= 0 ? `the selected event, ${step[event]}` : 'the last event';
-    $('past-words').textContent = `${size} of ${count - 1} other events can have led to ${which}: those before it on its node, the sendings of messages that arrived there before it, and so on. No other event can. What each node did last of these:`;
+    $('past-words').textContent = `${size} of ${count - 1} other events and log lines can have led to ${which}: those before it on its node, the sendings of messages that arrived there before it, and so on. No other event can. What each node did last of these:`;
     const items = [...latest].filter(([one]) => one >= 0).sort((one, other) => other[1] - one[1]).slice(0, 30).map(([one, last]) =>
       make('li', {}, make('span', { className: 'when', textContent: shortTime(at[last]) }), make('strong', { className: 'text', textContent: nodeName(one) }), jump(textOf(last).slice(0, 200), last)));
     $('past-list').replaceChildren(...items);
@@ -888,7 +890,7 @@
     const headings = make('tr', {}, ...['', 'client', 'operation', 'came to', 'from', 'to'].map((words) => make('th', { textContent: words, scope: 'col' })), make('th', { textContent: 'when', scope: 'col' }));
     headings.firstChild.append(make('span', { textContent: 'order' }));
     const rowsMade = shown.map((one) => {
-      const bar = make('span', { className: one.part === 0 ? 'stuck' : one.ended_ns === null ? 'open' : '' });
+      const bar = make('span', { className: one.part === 0 ? 'stuck' : one.end === 'info' ? 'open' : '' });
       const end = one.ended_ns ?? high;
       bar.style.left = `${((one.begun_ns - low) / (high - low)) * 100}%`;
       bar.style.width = `${((end - one.begun_ns) / (high - low)) * 100}%`;
@@ -909,7 +911,9 @@
       const until = span.ended_ns === null ? 'to the end' : `for ${duration(span.ended_ns - span.begun_ns)}`;
       items.push([span.begun_ns, `${who}: ${words} ${until}${span.class === 'down' ? '' : ` (${span.words})`}`, span.event]);
     }
+    const spanned = new Set(run.spans.flatMap((span) => [span.event, span.last]));
     for (let i = 0; i < count; i++) {
+      if (spanned.has(i)) continue;
       const isInstant = kind[i] === 16 || kind[i] === 13 || (kind[i] === 11 && !run.spans.some((span) => span.event === i));
       if (isInstant) items.push([at[i], `${nodeName(node[i])}: ${textOf(i)}`, i]);
       if (items.length > MAX * 5) break;
@@ -924,9 +928,10 @@
     const { what, at: times, ns, in_all: whole } = run.latencies;
     const known = ns.filter((one) => one !== null).sort((one, other) => one - other);
     const lost = ns.length - known.length;
-    const part = (share) => duration(known[Math.min(known.length - 1, Math.ceil(known.length * share) - 1)]);
-    const words = known.length === 0 ? `No ${what} came to an end.` : `${whole} ${what}: median ${part(0.5)}, 99 of 100 within ${part(0.99)}, longest ${duration(known[known.length - 1])}.`;
-    $('latency-words').textContent = `${words}${lost > 0 ? ` ${lost} without an answer (✕ at the top).` : ''}${ns.length < whole ? ` ${ns.length} of them are drawn.` : ''}`;
+    // What has no answer took longer than all that has one, and is in every percentile.
+    const part = (share) => { const rank = Math.ceil(ns.length * share) - 1; return rank < known.length ? duration(known[rank]) : 'never'; };
+    const words = known.length === 0 ? `No ${what} came to an end.` : `${whole} ${what}: median ${part(0.5)}, 99 of 100 within ${part(0.99)}, longest ${part(1)}.`.replace('within never', 'never');
+    $('latency-words').textContent = `${words}${lost > 0 ? ` ${lost} without an answer (✕ at the top), which count as longer than all others.` : ''}${ns.length < whole ? ` ${ns.length} of them are drawn.` : ''}`;
     const box = $('latency');
     if (ns.length === 0) { box.hidden = true; return; }
     const { ink, width, height } = prepare(box);

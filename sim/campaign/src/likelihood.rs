@@ -40,6 +40,10 @@ impl Moment {
     }
 }
 
+/// Of so many runs from a moment all must fail before it is said that the failure is inevitable from there: then at least nine of ten would, with
+/// a confidence of 95 %.
+pub const SURE_MIN: u64 = 29;
+
 /// The likelihood of a failure over a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Likelihood {
@@ -48,11 +52,11 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
-    /// The first moment from which on each run failed. `None` if even the last didn't always.
+    /// The first moment from which on each run failed. `None` if even the last didn't always, or if there were fewer runs than [`SURE_MIN`].
     #[must_use]
     pub fn inevitable_from(&self) -> Option<Moment> {
         let certain = self.moments.iter().rev().take_while(|moment| moment.failed == moment.runs);
-        certain.last().copied()
+        certain.last().copied().filter(|moment| moment.runs >= SURE_MIN)
     }
 }
 
@@ -196,15 +200,18 @@ mod tests {
 
     #[test]
     fn inevitable_is_what_always_fails_from_there_on() {
-        let of = |failed: &[u64]| Likelihood {
+        let of_runs = |failed: &[u64], runs: u64| Likelihood {
             moments: (0..)
                 .zip(failed)
-                .map(|(at_ns, failed)| Moment { at_ns, failed: *failed, runs: 9, ..Moment::default() })
+                .map(|(at_ns, failed)| Moment { at_ns, failed: *failed, runs, ..Moment::default() })
                 .collect(),
         };
-        assert_eq!(of(&[1, 4, 9, 9]).inevitable_from().unwrap().at_ns, 2);
-        assert_eq!(of(&[9, 4, 9]).inevitable_from().unwrap().at_ns, 2);
-        assert_eq!(of(&[9, 9]).inevitable_from().unwrap().at_ns, 0);
-        assert_eq!(of(&[9, 8]).inevitable_from(), None);
+        let of = |failed: &[u64]| of_runs(failed, 29);
+        assert_eq!(of(&[1, 4, 29, 29]).inevitable_from().unwrap().at_ns, 2);
+        assert_eq!(of(&[29, 4, 29]).inevitable_from().unwrap().at_ns, 2);
+        assert_eq!(of(&[29, 29]).inevitable_from().unwrap().at_ns, 0);
+        assert_eq!(of(&[29, 28]).inevitable_from(), None);
+        assert_eq!(of_runs(&[28, 28], 28).inevitable_from(), None, "that isn't enough to tell");
+        assert!(share_at_least(SURE_MIN, SURE_MIN) > 0.9 && share_at_least(SURE_MIN - 1, SURE_MIN - 1) < 0.9);
     }
 }

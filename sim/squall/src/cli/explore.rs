@@ -719,6 +719,7 @@ impl<'w> Watcher<'w> {
             plan: &plan,
             outcome,
             replay: &replay,
+            notice: None,
             repeats,
             shrinking,
             explanation,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use serde::Serialize;
-use squall_campaign::likelihood::{Draws, likelihood};
+use squall_campaign::likelihood::{Draws, SURE_MIN, likelihood};
 use squall_campaign::sweep::CONFIDENCE;
 use squall_reports::likelihood::{Likelihood, Moment};
 use squall_trace::{Outcome, Plan};
@@ -30,11 +30,11 @@ impl Often {
     fn draws(self, simulation: &Simulation) -> Draws {
         let (most, events_max) = match self {
             Often::Usual => (200, 10_000_000),
-            Often::OfExploration => (50, 1_000_000),
+            Often::OfExploration => (50, 5_000_000),
             Often::Times(most) => (most.get(), u64::MAX),
         };
         // A process takes as long as so many events.
-        let events_of_run = if simulation.is_in_processes() { 20_000 } else { 0 };
+        let events_of_run = if simulation.is_in_processes() { 5_000 } else { 0 };
         Draws { most, events_max, events_of_run }
     }
 }
@@ -63,6 +63,9 @@ pub fn drawn(simulation: &Simulation, plan: &Plan, outcome: &Outcome, often: Oft
     let ended = match runs < draws.most {
         false => String::new(),
         true if interrupt::requested() => format!("it was to be {} times, and was interrupted", draws.most),
+        true if simulation.is_in_processes() => {
+            format!("as each run has a process of its own, that is fewer than {}", draws.most)
+        }
         true => format!("as its runs are long, that is fewer than {}", draws.most),
     };
     let inevitable = found.inevitable_from();
@@ -70,6 +73,7 @@ pub fn drawn(simulation: &Simulation, plan: &Plan, outcome: &Outcome, often: Oft
         inevitable: inevitable.and_then(|from| found.moments.iter().position(|moment| *moment == from)),
         moments: found.moments.iter().map(moment_in_numbers).collect(),
         confidence: CONFIDENCE,
+        sure_min: SURE_MIN,
         ended,
     })
 }

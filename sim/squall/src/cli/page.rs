@@ -7,16 +7,17 @@ use std::path::Path;
 use squall_campaign::explain::Explanation;
 use squall_campaign::whole_file::WholeFile;
 use squall_check::claim::{Claim, Counterexample};
-use squall_check::history::{Builder, End, History, Operation};
+use squall_check::history::{Builder, End, EventType, History, Operation};
 use squall_check::linearizability::Limits;
 use squall_check::property::{Recorded, TOPIC};
 use squall_check::value::Value;
 use squall_reports::likelihood::Likelihood;
 use squall_reports::page::{self, OperationEnd, OperationPart, Passing, RunPage, Shrinking};
+use squall_reports::printable;
 use squall_trace::swarm::InWords;
 use squall_trace::target::{Open, Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
-use squall_trace::{EndReason, EventKind, Outcome, Plan, Trace, Verdict};
+use squall_trace::{EndReason, EventKind, Outcome, OwnedEvent, Plan, Trace, Verdict};
 
 use super::exit::Stop;
 use super::run::unwritable;
@@ -31,6 +32,8 @@ pub struct Paged<'p> {
     pub outcome: &'p Outcome,
     /// The command that runs it again, as `squall …`.
     pub replay: &'p str,
+    /// What there is to know before all else: that the page isn't of what was saved, say.
+    pub notice: Option<String>,
     /// Whether it repeats itself, if that is known.
     pub repeats: Option<String>,
     pub shrinking: Option<Shrinking>,
@@ -45,7 +48,7 @@ impl Paged<'_> {
     /// # Errors
     /// If the run left no trace.
     pub fn render(&self, path: &Path) -> Result<String, Stop> {
-        let Paged { scenario, outcome, replay, shrinking, explanation, .. } = self;
+        let Paged { scenario, outcome, replay, notice, shrinking, explanation, .. } = self;
         let Some(trace) = &outcome.trace else {
             let property = outcome.verdict.property().unwrap_or("unknown");
             return Err(Stop::Own(format!(
@@ -62,6 +65,7 @@ impl Paged<'_> {
             scenario: scenario.name(),
             trace,
             replay: super::as_called(replay),
+            notice: notice.clone(),
             facts: self.facts(),
             shrinking: shrinking.clone(),
             passing,
@@ -119,12 +123,14 @@ impl Paged<'_> {
                 counts.sent, counts.duplicated, counts.corrupted, counts.delivered, counts.lost, counts.in_flight
             ),
         ));
-        facts.push(("Events", ending.events.to_string()));
+        let is_log = |event: &&OwnedEvent| matches!(event.kind, EventKind::Log { .. });
+        let logs = outcome.trace.iter().flat_map(|trace| &trace.events).filter(is_log).count() as u64;
+        facts.push(("Events", format!("{}, and {}", ending.events, printable::counted(logs, "log line"))));
         if let Some(properties) = outcome.properties.as_ref().filter(|properties| !properties.is_empty()) {
             facts.push(("Judged by", format!("{}, and what every run is judged by", properties.join(", "))));
         }
         for Reached { goal, times } in outcome.goals.iter().filter(|reached| reached.times > 0) {
-            facts.push(("Goal", format!("{goal}: {times} times")));
+            facts.push(("Goal", format!("{goal}: {}", printable::counted(*times, "time"))));
         }
         facts.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
@@ -192,7 +198,7 @@ fn not_checked(outcome: &Outcome) -> Vec<String> {
 /// The operations of clients in a run's history, with what part they have in what breaks the claim. None where the history is wrong, which then is what
 /// the verdict says.
 fn operations(trace: &Trace, broken: Option<Claim>) -> Vec<page::Operation> {
-    let (history, events) = history(trace).unwrap_or_default();
+    let (history, events, unanswered) = history(trace).unwrap_or_default();
     let parts = match broken.and_then(|claim| claim.counterexample(&history, Limits::default())) {
         Some(found) => parts(found),
         None => told_parts(trace, &history),
@@ -206,9 +212,11 @@ fn operations(trace: &Trace, broken: Option<Claim>) -> Vec<page::Operation> {
         if operation.argument != Value::Null {
             asked.push_str(&format!(" {}", operation.argument));
         }
+        // It may never have been said that nobody knows.
+        let said = unanswered.get(&place(operation.invoked)).copied();
         let (answered, end, ended) = match &operation.end {
-            _ if failed => ("did not happen".to_string(), OperationEnd::Failed, None),
-            End::Unknown => ("outcome unknown".to_string(), OperationEnd::Unknown, None),
+            _ if failed => ("did not happen".to_string(), OperationEnd::Failed, said),
+            End::Unknown => ("outcome unknown".to_string(), OperationEnd::Unknown, said),
             End::Returned { event, result } if *result == operation.argument || *result == Value::Null => {
                 ("ok".to_string(), OperationEnd::Ok, Some(place(*event)))
             }
@@ -260,12 +268,14 @@ fn told_parts(trace: &Trace, history: &History) -> BTreeMap<usize, OperationPart
     all.filter_map(|(index, operation)| Some((index, part(&history.sentence(operation))?))).collect()
 }
 
-/// A run's history, and the places of its events among those of the run.
-fn history(trace: &Trace) -> Option<(History, Vec<usize>)> {
+/// A run's history, the places of its events among those of the run, and where it is said of an operation, by the place at which it began, that it did not
+/// happen or that nobody knows.
+fn history(trace: &Trace) -> Option<(History, Vec<usize>, BTreeMap<usize, usize>)> {
     let mut listener = squall_check::property::Listener::default();
     let mut builder = Builder::default();
     let mut places = Vec::new();
     let mut clients: Vec<Box<str>> = Vec::new();
+    let (mut open, mut unanswered) = (BTreeMap::new(), BTreeMap::new());
     for (place, event) in trace.events.iter().enumerate() {
         let EventKind::Publish { topic, value } = &event.kind else { continue };
         if topic != TOPIC {
@@ -277,8 +287,17 @@ fn history(trace: &Trace) -> Option<(History, Vec<usize>)> {
             // A process is named by node, task and numbers: people know the node.
             clients.push(recorded.process.split('/').next().unwrap_or_default().into());
         }
+        match said.kind {
+            EventType::Invoke => {
+                open.insert(said.process, place);
+            }
+            EventType::Ok => {}
+            EventType::Fail | EventType::Info => {
+                unanswered.extend(open.remove(&said.process).map(|begun| (begun, place)))
+            }
+        }
         builder.push(said).ok()?;
         places.push(place);
     }
-    Some((builder.finish().of_clients(clients), places))
+    Some((builder.finish().of_clients(clients), places, unanswered))
 }

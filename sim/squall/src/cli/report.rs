@@ -6,6 +6,7 @@ use serde::Serialize;
 use squall_campaign::failure_file::Found;
 use squall_campaign::whole_file::WholeFile;
 use squall_reports::page::Shrinking;
+use squall_reports::printable;
 use squall_trace::{Base, Record, Verdict};
 
 use super::arguments::Report;
@@ -13,7 +14,7 @@ use super::exit::{self, Stop};
 use super::interrupt;
 use super::likelihood::{self, Often};
 use super::output::{self, Output};
-use super::page::{Paged, left_in_words, shrinking};
+use super::page::{Paged, left_in_words};
 use super::programs::Programs;
 use super::run::{exit_code, unwritable};
 use super::saved::Saved;
@@ -53,14 +54,16 @@ pub fn report(programs: &Programs, arguments: &Report, output: &mut Output) -> R
     let shrunk = if is_shrunk {
         let whole = saved.scenario.plan(saved.file.seed, Default::default());
         let before = simulation.try_run_plan(&whole, Record::Perturbations)?;
-        Some(match before.verdict.property() == outcome.verdict.property() {
-            true => shrinking(before.perturbations.len(), left, &minimal, plan.horizon_ns),
-            // The seed under another order: what it was shrunk from isn't known.
-            false => Shrinking {
-                taken: "All that isn't said below is calm.".to_string(),
-                left: left_in_words(&minimal, plan.horizon_ns),
-            },
-        })
+        // What it was shrunk from isn't saved: it may have been another order of what is due at one instant.
+        let taken = match before.verdict.property() == outcome.verdict.property() {
+            true => format!(
+                "Run by its seed alone it fails so as well, with {} that aren't calm; here {left} {} left, and everything else is calm.",
+                printable::counted(before.perturbations.len() as u64, "decision"),
+                if left == 1 { "is" } else { "are" }
+            ),
+            false => "Everything else is calm.".to_string(),
+        };
+        Some(Shrinking { taken, left: left_in_words(&minimal, plan.horizon_ns) })
     } else {
         None
     };
@@ -75,11 +78,19 @@ pub fn report(programs: &Programs, arguments: &Report, output: &mut Output) -> R
         Some(often) => likelihood::drawn(&simulation, &plan, &outcome, often),
     };
     let replay = super::replay_saved_command(path);
+    let said = found_in_words(found, &saved.file, &outcome);
+    let notice = match found {
+        Found::Same | Found::Differs => None,
+        Found::Gone | Found::Unknown | Found::Stale { .. } | Found::Unjudged => {
+            Some(format!("Not what was saved. {said}"))
+        }
+    };
     let paged = Paged {
         scenario: &saved.scenario,
         plan: &plan,
         outcome: &outcome,
         replay: &replay,
+        notice,
         repeats: Some(match repeats {
             true => "a second run gave the same digest".to_string(),
             false => "a second run came to something else: something decides that isn't in the plan".to_string(),
@@ -89,7 +100,7 @@ pub fn report(programs: &Programs, arguments: &Report, output: &mut Output) -> R
         likelihood,
     };
     paged.write(out, page)?;
-    output.text(&found_in_words(found, &saved.file, &outcome))?;
+    output.text(&said)?;
     output.text(&format!("page: {}", output::without_controls(&out.display().to_string())))?;
     output.json(&Finished {
         event: "report-finished",

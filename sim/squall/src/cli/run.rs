@@ -84,8 +84,18 @@ pub fn run(programs: &Programs, arguments: &Run, output: &mut Output) -> Result<
             }
             _ => "There is none: this run doesn't fail.".to_string(),
         });
-        Paged { scenario, plan, outcome, replay, repeats: None, shrinking: None, explanation: None, likelihood }
-            .write(path, file)?;
+        Paged {
+            scenario,
+            plan,
+            outcome,
+            replay,
+            notice: None,
+            repeats: None,
+            shrinking: None,
+            explanation: None,
+            likelihood,
+        }
+        .write(path, file)?;
     }
     once.save(&outcome, shown, output)?;
     Ok(exit_code(&outcome.verdict, None))
@@ -362,7 +372,7 @@ impl Once {
         let words = match &found {
             Ok(likelihood) => {
                 let (all, names) = (&outcome.perturbations[..], &outcome.names);
-                let told = squall_reports::likelihood::told(all, replayed.is_shrunk);
+                let told = squall_reports::likelihood::told(all, replayed.is_shrunk, Some(likelihood));
                 let decided = Decided { all, told: &told, names };
                 let glyphs = if output::is_utf8() { Glyphs::Unicode } else { Glyphs::Ascii };
                 render_likelihood(likelihood, property, &decided, style, glyphs)
