@@ -138,19 +138,14 @@ impl Paged<'_> {
 
 /// What shrinking a seed's run did to it.
 pub fn shrinking_of(told: &Told) -> Shrinking {
-    let left = told.shrunk.perturbations().len();
-    shrinking(told.shrunk.before, left, &minimal_in_words(told.shrunk.minimal, left), told.shrunk.plan.horizon_ns)
-}
-
-/// The same, from numbers. Of the decisions that weren't calm `before` were there and `left` are.
-pub fn shrinking(before: usize, left: usize, minimal: &str, horizon_ns: Option<u64>) -> Shrinking {
-    let plural = if before == 1 { "decision" } else { "decisions" };
+    let (before, left) = (told.shrunk.before, told.shrunk.perturbations().len());
     let taken = format!(
-        "Of the {before} {plural} that weren't calm in the seed's run, {} were taken away and {left} {} left. Everything else is calm.",
+        "Of the {} that weren't calm in the seed's run, {} were taken away and {left} {} left. Everything else is calm.",
+        printable::counted(before as u64, "decision"),
         before.saturating_sub(left),
         if left == 1 { "is" } else { "are" }
     );
-    Shrinking { taken, left: left_in_words(minimal, horizon_ns) }
+    Shrinking { taken, left: left_in_words(&minimal_in_words(told.shrunk.minimal, left), told.shrunk.plan.horizon_ns) }
 }
 
 /// What is known of how small it is.
