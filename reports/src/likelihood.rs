@@ -143,7 +143,7 @@ impl Likelihood {
                 ),
                 false => format!(
                     "It isn't certain even where this run fails: with all that was decided up to there, {failed} of {runs} redraws failed.{}",
-                    self.nearly(self.moments.len())
+                    self.nearly(self.moments.len(), decided)
                 ),
             };
         };
@@ -165,12 +165,12 @@ impl Likelihood {
             }
         };
         let every = if runs == 1 { "the one redraw".to_string() } else { format!("every one of {runs} redraws") };
-        let nearly = self.nearly(place);
+        let nearly = self.nearly(place, decided);
         format!("{from}, {every} failed: at least {} % would ({confidence}).{nearly}", floored(at_least))
     }
 
     /// Since when nearly every redraw failed, if that is before a moment. Empty if it isn't.
-    fn nearly(&self, before: usize) -> String {
+    fn nearly(&self, before: usize, decided: &Decided<'_>) -> String {
         let is_nearly = |moment: &&Moment| moment.share.is_some_and(|share| share >= NEARLY_MIN);
         let since = self.moments.len() - self.moments.iter().rev().take_while(is_nearly).count();
         if since >= before {
@@ -179,7 +179,7 @@ impl Likelihood {
         let least = self.moments[since..].iter().filter_map(|moment| moment.share).fold(1.0, f64::min);
         let from = match since {
             0 => "the start".to_string(),
-            _ => format_ns(self.moments[since].at_ns),
+            _ => format_ns(self.shown_ns(since, decided)),
         };
         format!(" Nearly every one did from {from} on already: at each moment since, {} % or more.", floored(least))
     }
@@ -457,7 +457,31 @@ mod tests {
         let always = curve(&[(0, 10), (100, 10)], Some(0)).sentence(&decided);
         assert!(always.starts_with("From the start on, whatever is drawn, every one of 10"), "{always}");
         let never = curve(&[(0, 1), (100, 4)], None).sentence(&decided);
-        assert!(never.contains("4 of 10 redraws failed"), "{never}");
+        assert!(never.ends_with("4 of 10 redraws failed."), "{never}");
+        let few = curve(&[(0, 1), (100, 10)], None).sentence(&decided);
+        assert!(few.contains("each of 10 redraws failed: too few") && few.ends_with("takes 29."), "{few}");
+    }
+
+    #[test]
+    fn what_nearly_always_fails_is_told_where_that_is_earlier() {
+        let all = [lost(1, 99)];
+        let told = [&all[0]];
+        let names = Names::default();
+        let decided = Decided { all: &all, told: &told, names: &names };
+        let said = |shares: &[(u64, f64)], inevitable| {
+            let of = |(at_ns, share): &(u64, f64)| Moment { share: Some(*share), ..moment(*at_ns, 10) };
+            Likelihood { moments: shares.iter().map(of).collect(), ..curve(&[], inevitable) }.sentence(&decided)
+        };
+        let text = said(&[(0, 0.2), (100, 0.95), (500, 0.97), (900, 1.0)], Some(3));
+        assert!(
+            text.ends_with(" Nearly every one did from 99 ns on already: at each moment since, 95 % or more."),
+            "{text}"
+        );
+        assert!(!said(&[(0, 0.2), (100, 0.94), (500, 1.0)], Some(2)).contains("Nearly"));
+        assert!(
+            said(&[(0, 1.0), (500, 0.99), (900, 1.0)], Some(2))
+                .contains("from the start on already: at each moment since, 99 %")
+        );
     }
 
     #[test]

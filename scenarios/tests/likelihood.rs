@@ -59,7 +59,7 @@ fn it_is_drawn_with_what_the_locale_has_and_in_colour_where_that_is_asked_for() 
     let curve = ascii.split_once("how likely").expect("it is there").1;
     assert!(curve.is_ascii() && curve.contains("###"), "{curve}");
     assert!(!ascii.contains('\u{1b}'));
-    let coloured = squall(&["replay", FAILURE, "--likelihood=5", "--color", "always"], "C", 100);
+    let coloured = squall(&["replay", FAILURE, "--likelihood=29", "--color", "always"], "C", 100);
     assert!(coloured.contains("\u{1b}[1;31m>   0.0105"), "{coloured}");
 }
 
@@ -68,8 +68,10 @@ fn what_does_not_fail_has_no_likelihood_and_says_so() {
     let said = squall(&["replay", "scenarios/payments.toml", "--seed", "0", "--likelihood"], "C", 0);
     assert!(said.contains("likelihood: There is none: this run doesn't fail."), "{said}");
     // A run that isn't shrunk has one: the decision is one of several.
-    let said = squall(&["replay", "scenarios/payments.toml", "--seed", "1", "--likelihood=20"], "C", 100);
-    assert!(said.contains("every one of 20 redraws"), "{said}");
+    let said = squall(&["replay", "scenarios/payments.toml", "--seed", "1", "--likelihood=29"], "C", 100);
+    assert!(said.contains("every one of 29 redraws"), "{said}");
+    let said = squall(&["replay", "scenarios/payments.toml", "--seed", "1", "--likelihood=28"], "C", 100);
+    assert!(said.contains("each of 28 redraws failed: too few to say"), "{said}");
 }
 
 #[test]
