@@ -346,9 +346,7 @@ pub fn processors() -> usize {
 
 /// Whether files can be made below the directory, asked by making one.
 pub fn prove_writable(directory: &Path) -> Result<(), Stop> {
-    // Another process may ask at the same time, in another container with the same number.
-    let probe = || tempfile::Builder::new().prefix(".squall-").suffix(".probe").tempfile_in(directory);
-    std::fs::create_dir_all(directory).and_then(|()| probe()?.close()).map_err(|error| unwritable(directory, &error))
+    std::fs::create_dir_all(directory).and_then(|()| probe(directory)).map_err(|error| unwritable(directory, &error))
 }
 
 /// Whether a file can be made where that one is to be. What is there and is no file, such as a pipe, isn't opened: that may be waited for.
@@ -357,6 +355,22 @@ pub fn prove_writable_beside(path: &Path) -> Result<(), Stop> {
         whole_file::Place::File(path) => prove_writable(whole_file::directory_of(&path)),
         whole_file::Place::Special(_) => Ok(()),
     }
+}
+
+/// Whether a file can be made where that one is to be, in a directory that is there.
+pub fn prove_writable_at(path: &Path) -> Result<(), Stop> {
+    match whole_file::Place::of(path).map_err(|error| unwritable(path, &error))? {
+        whole_file::Place::File(file) => {
+            probe(whole_file::directory_of(&file)).map_err(|error| unwritable(path, &error))
+        }
+        whole_file::Place::Special(_) => Ok(()),
+    }
+}
+
+/// Makes a file in a directory, and takes it away.
+fn probe(directory: &Path) -> std::io::Result<()> {
+    // Another process may ask at the same time, in another container with the same number.
+    tempfile::Builder::new().prefix(".squall-").suffix(".probe").tempfile_in(directory)?.close()
 }
 
 fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, Stop> {
