@@ -232,6 +232,100 @@ fn a_map_that_is_too_large_says_what_it_leaves_out() {
     assert!(more.matches("<td class=\"number\">1.50</td>").count() > MAP_CELLS_MAX);
 }
 
+/// The places of what is in a page behind each `before`, by the attribute.
+fn places(page: &str, before: &str, attribute: &str) -> Vec<f64> {
+    let tags = page.split(before).skip(1);
+    let value = |tag: &str| between(tag, &format!(" {attribute}=\""), "\"").parse().expect("a number");
+    tags.map(value).collect()
+}
+
+#[test]
+fn the_ticks_of_runs_are_whole_numbers_each_at_its_place() {
+    for (runs, ticks) in
+        [(1, &[0, 1][..]), (2, &[0, 1, 2]), (3, &[0, 1, 2, 3]), (4, &[0, 1, 2, 3, 4]), (50, &[0, 12, 25, 37, 50])]
+    {
+        let saturation = SaturationCurve { points: vec![(runs, runs)], ..SaturationCurve::default() };
+        let page = CampaignPage { saturation: Some(saturation), ..CampaignPage::default() };
+        let page = render_campaign_page(&page);
+        let drawn = between(&page, "<section id=\"saturation\"", "</section>");
+        // Below the field, which is from 64 to 704.
+        let shown: Vec<(String, String)> = drawn
+            .split("<text ")
+            .filter(|label| label.contains(" y=\"240.0\""))
+            .map(|label| (between(label, ">", "<").to_string(), between(label, " x=\"", "\"").to_string()))
+            .collect();
+        let wanted: Vec<(String, String)> = ticks
+            .iter()
+            .map(|&tick| (tick.to_string(), format!("{:.1}", 64.0 + 640.0 * f64::from(tick) / runs as f64)))
+            .collect();
+        assert_eq!(shown, wanted);
+    }
+}
+
+#[test]
+fn a_latency_stands_at_the_share_that_took_no_longer() {
+    let page = render_campaign_page(&campaign());
+    let drawn = between(&page, "<section id=\"latency\"", "</section>");
+    let half = places(drawn, "<line class=\"rule\"", "x1");
+    let dots = places(drawn, "<circle class=\"curve-dot\"", "cx");
+    assert!(half.contains(&dots[0]) && dots[0] > 76.0, "the median at 50 %: {dots:?} {half:?}");
+    // The last that is answered ends where those without an answer begin.
+    let never = places(drawn, "<line class=\"never-line\"", "x1")[0];
+    let curve = between(drawn, "<polyline class=\"curve\" points=\"", "\"");
+    let last = curve.rsplit(' ').next().and_then(|point| point.split_once(',')).expect("a point").0;
+    assert_eq!(last.parse(), Ok(never));
+    // Where all are answered, the longest is at the end.
+    for operations in [1, 2, 9, 1_000] {
+        let summary = latency(operations, operations);
+        let latencies = LatencyCurve { of: String::new(), summary, points: vec![(operations, summary.max_ns)] };
+        let page = render_campaign_page(&CampaignPage { latencies: Some(latencies), ..CampaignPage::default() });
+        let dots = places(&page, "<circle class=\"curve-dot\"", "cx");
+        assert_eq!(dots.last(), Some(&704.0), "{operations}");
+        assert!(!page.contains("NaN") && !page.contains("inf"));
+    }
+}
+
+#[test]
+fn what_ended_early_is_said_of_what_was_run() {
+    for (failed, ran, property, asked, said) in [
+        (1, 1, None, Some("9"), "A property fails in 1 of the 1 cell that was run, of 9"),
+        (0, 2, None, Some("9"), "No property fails in any of the 2 cells that were run, of 9"),
+        (0, 2, Some("p"), Some("at least 9"), "p fails in none of the 2 cells that were run, of at least 9"),
+        (0, 0, None, Some("9"), "No cell was run, of 9"),
+        (9, 9, None, None, "A property fails in all of 9 cells"),
+    ] {
+        let mut page = sweep(vec![axis("a", 9)]);
+        page.cells.truncate(ran);
+        page.cells.iter_mut().enumerate().for_each(|(number, cell)| cell.failed = u64::from(number < failed));
+        page.property = property.map(str::to_string);
+        page.cells_asked = asked.map(str::to_string);
+        let page = render_sweep_page(&page);
+        assert!(page.contains(&format!("<bdi>{said}</bdi>")), "{}", between(&page, "<h1>", "</h1>"));
+    }
+}
+
+#[test]
+fn a_map_that_is_wider_than_a_sheet_says_so_on_paper() {
+    let wide = |columns| {
+        let page = render_sweep_page(&sweep(vec![axis("b", 2), axis("c", columns)]));
+        assert_eq!(page.matches("class=\"on-paper\"").count(), page.matches("class=\"measure wide\"").count());
+        page.matches("class=\"measure wide\"").count()
+    };
+    assert_eq!((wide(11), wide(12)), (0, 2));
+}
+
+#[test]
+fn nothing_is_said_of_runs_that_nobody_knows_of() {
+    let failures = |passed, unknown| {
+        let counts = Counts { runs: passed + unknown, passed, failed: 0, unknown };
+        let page = render_campaign_page(&CampaignPage { counts, ..CampaignPage::default() });
+        between(&page, "<section id=\"failures\"", "</section>").to_string()
+    };
+    assert!(failures(5, 0).contains("No property failed in any of these runs."));
+    assert!(failures(4, 1).contains("No property failed in any of those runs of which something is known."));
+    assert!(failures(0, 1).contains("Of none of these runs anybody can say whether a property failed."));
+}
+
 #[test]
 fn a_cell_says_all_of_its_numbers() {
     let mut page = sweep(vec![axis("latency", 2), axis("loss", 2)]);

@@ -600,6 +600,22 @@ test('what is named in a campaign or a sweep neither runs nor misleads', async (
   }
 });
 
+test('in print messages are whole, and what is wider than a sheet is left out', async () => {
+  for (const name of ['lock', 'kv', 'campaign/index', 'sweep-wide']) {
+    await visit(name, { width: 700 }, async (page) => {
+      await page.emulateMedia({ media: 'print' });
+      const cut = await page.locator('#message, .group pre').evaluateAll((all) => all.filter((one) => one.scrollHeight > one.clientHeight).length);
+      assert.equal(cut, 0, `${name}: a message is cut off`);
+    });
+  }
+  await visit('sweep-wide', { width: 700 }, async (page) => {
+    assert.equal(await page.locator('.on-paper:visible').count(), 0);
+    await page.emulateMedia({ media: 'print' });
+    assert.equal(await page.locator('.on-paper:visible').count(), 2);
+    assert.equal(await page.locator('.map:visible').count(), 0);
+  });
+});
+
 test('pages of many runs are whole without scripts, dark where that is wished, and in print', async () => {
   for (const name of ['campaign/index', 'sweep']) {
     const shades = [];

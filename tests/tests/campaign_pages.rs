@@ -109,14 +109,15 @@ fn a_page_without_failures_says_how_many_runs_were_another() {
     assert!(page.contains("<bdi>Every property held in all of 100 runs</bdi>"));
     assert!(text(&page, "saturation").contains("100 runs, and in all of them the same happens."));
     assert!(text(&page, "latency").contains("Clients neither recorded a history nor made calls."));
-    assert!(text(&page, "determinism").contains("1 run was made a second time"));
+    assert!(text(&page, "determinism").contains("1 run was made a second time, and gave the same digest:"));
+    assert!(page.contains("shrinking included"));
     // Without shrinking there are no pages of failures, and without --report there is none.
     let failing = place.scenario("two-faults", "");
     place.squall(&["explore", &failing, "--report", "whole", "--no-shrink", "--no-check"]).expect(100);
     let page = place.page("whole/index.html");
     assert_eq!(links(&page), Vec::<String>::new());
     assert_eq!(std::fs::read_dir(place.path("whole")).expect("a directory").count(), 1);
-    assert!(text(&page, "failures").contains("Seed 0x1 was not shrunk."));
+    assert!(text(&page, "failures").contains("Seed 0x1 was not shrunk.") && !page.contains("shrinking included"));
     assert!(text(&page, "determinism").contains("The first seed's run was not checked."));
     assert!(place.json(&["explore", &file]).expect(0).summary().get("page").is_none());
 }
@@ -152,7 +153,7 @@ fn the_verdict_is_that_of_the_exit_code() {
     place.squall(&["explore", "world.toml", "--report", "pages", "--seeds", "5..5"]).expect(4);
     let page = place.page("pages/index.html");
     assert!(page.contains(">UNKNOWN</span> <bdi>Nothing ran</bdi>"));
-    assert!(text(&page, "failures").contains("Nothing ran."));
+    assert!(text(&page, "failures").contains("Nothing ran.") && text(&page, "latency").contains("Nothing ran."));
     place.write("world.toml", "program = \"silent\"\nseeds = \"0..100\"\n");
     place.squall(&["explore", "world.toml", "--report", "pages"]).expect(120);
     let unchecked = text(&place.page("pages/index.html"), "unchecked");
@@ -270,6 +271,7 @@ fn what_is_interrupted_has_a_page_that_says_so() {
     let page = place.page("sweep.html");
     assert!(page.contains("It ended early: it was interrupted."), "it says so");
     assert!(page.contains("class=\"none\""), "cells that were not run are empty");
+    assert!(page.contains(" run, of 1000</bdi>"), "and aren't all");
 }
 
 #[test]
@@ -292,6 +294,51 @@ fn what_can_not_be_written_is_an_error_and_all_is_told_the_same() {
         assert!(finished.stdout.is_empty() && finished.stderr.contains("can't be written"), "{finished:?}");
     }
     place.squall(&["sweep", &file, "--vary", "network.loss=0%,1%", "--report", "/dev/stdout"]).expect(2);
+    // As by the other commands that write one page, no directory is made for it, and what is said names what was asked for.
+    for command in [&["sweep", &*file, "--vary", "network.loss=0%,1%"][..], &["run", &*file]] {
+        let finished = place.squall(&[command, &["--report", "nowhere/page.html"]].concat()).expect(1);
+        assert!(finished.stdout.is_empty(), "{finished:?}");
+        assert!(finished.stderr.contains("nowhere/page.html can't be written: No such file"), "{}", finished.stderr);
+        assert!(!finished.stderr.contains(".squall-") && !place.path("nowhere").exists(), "{}", finished.stderr);
+    }
+}
+
+/// What was found is told as it was found, where it couldn't be saved; and the page doesn't say that all is well.
+#[test]
+fn what_was_shrunk_and_could_not_be_saved_is_told_as_shrunk() {
+    let place = Place::new();
+    place.write("squall-regressions", "in the way");
+    let expected =
+        "careful fails in 100 of 100 runs, as it is to, and nothing else does, but the command ended with an error";
+    for (program, more, word, said) in [
+        ("careless", "expect = \"careful\"\n", "UNKNOWN", expected),
+        ("two-faults", "", "FAIL", "error and panic fail, in 16 of 100 runs"),
+    ] {
+        let file = place.scenario(program, more);
+        place.squall(&["explore", &file, "--report", program]).expect(1);
+        let page = place.page(&format!("{program}/index.html"));
+        assert!(page.contains(&format!(">{word}</span> <bdi>{said}</bdi>")), "{program}");
+        let failed = text(&page, "failures");
+        assert!(
+            !failed.contains("was not shrunk") && failed.contains("It couldn't be saved: the command runs"),
+            "{failed}"
+        );
+        assert!(!links(&page).is_empty());
+        for link in links(&page) {
+            place.page(&format!("{program}/{link}"));
+        }
+    }
+}
+
+#[test]
+fn a_kept_failure_that_fails_as_it_is_to_is_what_was_expected() {
+    let place = Place::new();
+    let file = place.scenario("two-faults", "expect = \"error\"\n");
+    place.squall(&["explore", &file, "--seeds", "1..2"]).expect(0);
+    let finished = place.squall(&["explore", &file, "--seeds", "20..21", "--report", "pages"]).expect(0);
+    assert!(finished.stdout.contains("as expected: error failed"), "{}", finished.stdout);
+    let said = "error fails in a failure that was kept, as it is to; no property failed in 1 run";
+    assert!(place.page("pages/index.html").contains(&format!(">AS EXPECTED</span> <bdi>{said}</bdi>")));
 }
 
 #[test]

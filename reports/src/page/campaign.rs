@@ -315,7 +315,12 @@ fn outcome_bar(counts: Counts, out: &mut Markup) {
 fn failures(page: &CampaignPage, out: &mut Markup) {
     out.section("failures", "What failed", |out| {
         if page.failures.is_empty() {
-            let said = if page.counts.runs == 0 { "Nothing ran." } else { "No property failed in any of these runs." };
+            let said = match page.counts {
+                Counts { runs: 0, .. } => "Nothing ran.",
+                Counts { unknown: 0, .. } => "No property failed in any of these runs.",
+                Counts { passed: 0, .. } => "Of none of these runs anybody can say whether a property failed.",
+                _ => "No property failed in any of those runs of which something is known.",
+            };
             out.element("p", &[], said);
         }
         for group in &page.failures {
@@ -439,6 +444,7 @@ fn goals(page: &CampaignPage, out: &mut Markup) {
                     for goal in &page.goals {
                         out.within("tr", &[("class", if goal.runs == 0 { "missed" } else { "" })], |out| {
                             let (class, said) = match (goal.runs, goal.is_wanted) {
+                                _ if runs == 0 => ("", "– nothing ran"),
                                 (0, true) => ("bad", "✗ NOT REACHED"),
                                 (0, false) => ("wary", "✗ not reached"),
                                 _ => ("good", "✓ reached"),
@@ -523,12 +529,14 @@ fn draw_saturation(curve: &SaturationCurve, runs: u64, distinct: u64, out: &mut 
     let said = format!("After {} there were {} different ones", counted(runs, "run"), grouped(distinct));
     picture(out, SATURATION_SIZE, &said, |out| {
         let share = |number: u64| number as f64 / runs.max(1) as f64;
-        for part in [0, 1, 2, 3, 4] {
-            let (x, y) = (field.x(f64::from(part) / 4.0), field.y(f64::from(part) / 4.0));
-            let number = runs * u64::try_from(part).unwrap_or_default() / 4;
+        // Quarters that are numbers of runs, each where that number is: of fewer than 4 runs there are fewer.
+        let mut ticks: Vec<u64> = [0, 1, 2, 3, 4].map(|part| runs / 4 * part + runs % 4 * part / 4).to_vec();
+        ticks.dedup();
+        for number in ticks {
+            let (x, y) = (field.x(share(number)), field.y(share(number)));
             line(out, "rule", (field.left, y), (field.right(), y));
             label(out, "end", (field.left - 6.0, y + 4.0), &grouped(number));
-            label(out, if part == 4 { "end" } else { "middle" }, (x, field.bottom() + 16.0), &grouped(number));
+            label(out, if number == runs { "end" } else { "middle" }, (x, field.bottom() + 16.0), &grouped(number));
         }
         label(out, "end", (field.right(), field.bottom() + 34.0), "runs →");
         label(out, "start", (4.0, 10.0), "↑ different runs");
@@ -567,7 +575,11 @@ fn latencies(page: &CampaignPage, out: &mut Markup) {
         };
         let LatencyCurve { of, summary, .. } = curve;
         if summary.operations == 0 {
-            out.element("p", &[], "Clients neither recorded a history nor made calls.");
+            let said = match page.counts.runs {
+                0 => "Nothing ran.",
+                _ => "Clients neither recorded a history nor made calls.",
+            };
+            out.element("p", &[], said);
             unmeasured(summary, out);
             return;
         }
@@ -631,9 +643,10 @@ fn draw_latencies(curve: &LatencyCurve, out: &mut Markup) {
     let all = summary.operations;
     let Some(scale) = TimeScale::of(points.iter().filter_map(|(_, ns)| *ns)) else { return };
     let field = Field { left: 76.0, top: 20.0, width: 628.0, height: 212.0 };
-    // Each step to the right leaves a tenth of the operations behind it.
-    let nines = |rank: f64| (all as f64 / (all as f64 - rank + 1.0).max(1.0)).log10();
-    let right = nines(all as f64).max(1.0);
+    // Each step to the right leaves a tenth of the operations behind it. Nothing is behind the last, which is at the end, half an operation
+    // behind the one before it.
+    let right = (all as f64 * 2.0).log10().max(1.0);
+    let nines = |rank: f64| if rank < all as f64 { (all as f64 / (all as f64 - rank)).log10() } else { right };
     let x = |rank: f64| field.x(nines(rank) / right);
     let said: Vec<String> =
         summary.percentiles().iter().map(|(name, ns)| format!("{name} {}", time_or_never(*ns, all))).collect();
@@ -657,7 +670,7 @@ fn draw_latencies(curve: &LatencyCurve, out: &mut Markup) {
             steps.push((x(rank as f64), field.y(scale.share(ns))));
         }
         if summary.answered < all {
-            let from = x(summary.answered as f64 + 1.0);
+            let from = x(summary.answered as f64);
             rectangle(out, "never", (from, field.top), (field.right() - from, field.height));
             line(out, "never-line", (from, field.top), (from, field.bottom()));
             let (anchor, at) = if from > field.x(0.6) { ("end", from - 6.0) } else { ("start", from + 6.0) };

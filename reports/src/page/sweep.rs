@@ -46,6 +46,8 @@ pub struct SweepPage {
     pub axes: Vec<Axis>,
     /// What was run.
     pub cells: Vec<SweepCell>,
+    /// Where it ended early, how many cells were to be run, in words: "9", or "at least 9".
+    pub cells_asked: Option<String>,
     /// The thresholds that were looked for and found, in words, with how sure they are.
     pub thresholds: Vec<String>,
     /// How to understand the numbers, a sentence each.
@@ -141,17 +143,33 @@ fn sentence(page: &SweepPage) -> String {
     let failing = page.cells.iter().filter(|cell| cell.failed > 0).count() as u64;
     let unknown = page.cells.iter().filter(|cell| cell.unknown > 0).count() as u64;
     let what = page.property.as_deref().map_or_else(|| "A property".to_string(), short);
+    let cells = cells_in_words(page);
     let mut said = match failing {
-        0 if all == 0 => "No cell was run".to_string(),
-        0 if page.property.is_some() => format!("{what} fails in none of {}", counted(all, "cell")),
-        0 => format!("No property fails in any of {}", counted(all, "cell")),
-        _ if failing == all => format!("{what} fails in all of {}", counted(all, "cell")),
-        _ => format!("{what} fails in {} of {}", grouped(failing), counted(all, "cell")),
+        0 if all == 0 => match &page.cells_asked {
+            Some(asked) => format!("No cell was run, of {asked}"),
+            None => "No cell was run".to_string(),
+        },
+        0 if page.property.is_some() => format!("{what} fails in none of {cells}"),
+        0 => format!("No property fails in any of {cells}"),
+        // All of a few that were run aren't all.
+        _ if failing == all && page.cells_asked.is_none() => format!("{what} fails in all of {cells}"),
+        _ => format!("{what} fails in {} of {cells}", grouped(failing)),
     };
     if unknown > 0 {
         said.push_str(&format!("; in {} there are runs of which nobody can say", grouped(unknown)));
     }
     said
+}
+
+/// The cells, as what is said of some of them goes on.
+fn cells_in_words(page: &SweepPage) -> String {
+    let ran = page.cells.len() as u64;
+    match &page.cells_asked {
+        None => counted(ran, "cell"),
+        Some(asked) => {
+            format!("the {} that {} run, of {asked}", counted(ran, "cell"), if ran == 1 { "was" } else { "were" })
+        }
+    }
 }
 
 fn head(page: &SweepPage, sentence: &str, out: &mut Markup) {
@@ -364,10 +382,35 @@ struct Map<'m> {
     rows: Vec<(String, Vec<Option<&'m SweepCell>>)>,
 }
 
+/// How wide a map may be on a sheet of paper, of A4 or letter upright, in pixels of CSS.
+const SHEET_PX: usize = 680;
+
+impl Map<'_> {
+    /// How wide it is about on paper, in pixels of CSS: each column as wide as what is longest in it, at the style's 8 pt.
+    fn printed_px(&self, page: &SweepPage, measure: Measure) -> usize {
+        let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0) * 7 + 10;
+        // The corner's words are below each other.
+        let mut first = self.rows.iter().map(|(name, _)| name.chars().count());
+        let corner = self.corner.split(' ').map(|word| word.chars().count());
+        let columns = self.columns.iter().enumerate().map(|(column, name)| {
+            let cells = self.rows.iter().filter_map(|(_, cells)| cells[column]);
+            let mut texts = cells.map(|cell| measure.text(page, cell).chars().count());
+            wide(&mut std::iter::once(name.chars().count()).chain(&mut texts))
+        });
+        wide(&mut corner.chain(&mut first)) + columns.sum::<usize>()
+    }
+}
+
 fn draw_map(page: &SweepPage, map: &Map<'_>, measure: Measure, out: &mut Markup) {
     let name = format!("{}: {}", measure.name(), map.caption);
-    out.within("figure", &[("class", "measure")], |out| {
+    let is_wide = map.printed_px(page, measure) > SHEET_PX;
+    out.within("figure", &[("class", if is_wide { "measure wide" } else { "measure" })], |out| {
         out.element("figcaption", &[("class", "text")], &map.caption);
+        if is_wide {
+            let said =
+                "This map is wider than a sheet of paper, and isn't printed: the table of all cells has what it shows.";
+            out.element("p", &[("class", "on-paper")], said);
+        }
         out.scrolled(&name, |out| {
             out.within("table", &[("class", "map"), ("role", "grid"), ("aria-label", &name)], |out| {
                 let columns: Vec<&str> = [&*map.corner].into_iter().chain(map.columns.iter().copied()).collect();
@@ -687,11 +730,7 @@ fn findings(page: &SweepPage, out: &mut Markup) {
             out.within("article", &[("class", "group")], |out| {
                 out.within("h3", &[], |out| {
                     out.element("bdi", &[("class", "bad")], property);
-                    out.text(&format!(
-                        " fails in {} of {}",
-                        grouped(found.len() as u64),
-                        counted(page.cells.len() as u64, "cell")
-                    ));
+                    out.text(&format!(" fails in {} of {}", grouped(found.len() as u64), cells_in_words(page)));
                 });
                 if let Some((_, first)) = found.first() {
                     out.lines(&[("tabindex", "0"), ("aria-label", "What was seen")], &first.message);

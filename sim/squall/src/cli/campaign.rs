@@ -21,7 +21,7 @@ use super::exit::{self, Stop};
 use super::output::{self, Output, without_controls};
 use super::run::unwritable;
 use super::saved;
-use crate::explore::{Explored, Listed};
+use crate::explore::{Explored, Group, Listed};
 use crate::failures::{self, entries_in_words};
 
 /// How many seeds are named for each property.
@@ -101,6 +101,8 @@ pub struct Campaign {
     pub kept: Vec<Kept>,
     /// The failures that were saved.
     pub saved: BTreeMap<Seed, SavedAs>,
+    /// Those that were to be, and couldn't.
+    pub unsaved: BTreeMap<Seed, FailureFile>,
     /// How many traces were written.
     pub traces: usize,
     pub elapsed_ns: u64,
@@ -118,8 +120,9 @@ pub struct SavedAs {
 }
 
 impl SavedAs {
-    /// Saves a failure in a directory. What lies there already, and was run again and is minimal, isn't given for what isn't.
-    pub fn save(file: FailureFile, directory: &Path, kept: &[Kept]) -> Result<SavedAs, Stop> {
+    /// Saves a failure in a directory, or gives it back with the reason. What lies there already, and was run again and is minimal, isn't given
+    /// for what isn't.
+    pub fn save(file: FailureFile, directory: &Path, kept: &[Kept]) -> Result<SavedAs, Box<(FailureFile, Stop)>> {
         let path = failures::place_of(&file, directory);
         if file.minimal == Minimal::Unproved
             && kept.iter().any(|kept| kept.path == path && kept.found == Found::Same)
@@ -132,9 +135,13 @@ impl SavedAs {
             ));
             return Ok(SavedAs { path, file: known });
         }
-        let aside = file.write_unless_known(&path).map_err(|error| unwritable(&path, &error))?;
-        saved::tell_aside(&path, aside.as_deref());
-        Ok(SavedAs { path, file })
+        match file.write_unless_known(&path) {
+            Ok(aside) => {
+                saved::tell_aside(&path, aside.as_deref());
+                Ok(SavedAs { path, file })
+            }
+            Err(error) => Err(Box::new((file, unwritable(&path, &error)))),
+        }
     }
 }
 
@@ -192,6 +199,16 @@ impl Campaign {
         }
     }
 
+    /// A failure as it was to be saved, whether that could be done or not: what its run said, and what it takes.
+    pub fn file_of(&self, seed: Seed) -> Option<&FailureFile> {
+        self.saved.get(&seed).map(|saved| &saved.file).or_else(|| self.unsaved.get(&seed))
+    }
+
+    /// What the first failure of a property said: where it was shrunk that of the run that is left, as all else that is told is of that one.
+    pub fn message_of<'c>(&'c self, group: &'c Group) -> &'c str {
+        self.file_of(group.seed).map_or(&*group.message, |file| &*file.message)
+    }
+
     /// Whether it is a part that has no seeds.
     fn is_empty_part(&self) -> bool {
         self.shard.is_some_and(|shard| shard.slice(self.setup.seeds).is_empty())
@@ -224,7 +241,7 @@ impl Campaign {
     }
 
     /// The properties that failed.
-    fn failed(&self) -> BTreeSet<&str> {
+    pub fn failed(&self) -> BTreeSet<&str> {
         let explored = self.explored.groups.keys().map(|property| &**property);
         explored.chain(self.kept.iter().filter_map(|kept| kept.verdict.property())).collect()
     }
@@ -320,9 +337,12 @@ impl Campaign {
         Ok(())
     }
 
-    /// What the goals say of runs to come.
+    /// What the goals say of runs to come. Nothing, where all that are known were reached: there is no new one.
     pub fn goals_outlook(&self) -> Option<String> {
         let Explored { runs, .. } = self.explored;
+        if self.goals().all(|(_, count, _)| count.runs > 0) {
+            return None;
+        }
         let percent = self.unseen()? * 100.0;
         let once = self.explored.goals_in_one_run();
         // Of what came in none of so few runs, one in twenty may well be there (three over their number, with a confidence of 95 %).
@@ -402,7 +422,7 @@ impl Campaign {
     /// Each property and each kept failure, with what is wrong with it. A failure that is there to be isn't wrong. What is a claim about all
     /// runs, that they repeat themselves and come to something, is there only where it doesn't hold: not every run is asked.
     fn cases(&self) -> Vec<Case> {
-        let Campaign { explored, kept, saved, .. } = self;
+        let Campaign { explored, kept, .. } = self;
         let expect = self.expect();
         let runs = printable::counted(explored.runs, "run");
         let mut cases = Vec::new();
@@ -429,15 +449,15 @@ impl Campaign {
         for property in properties {
             let status = match explored.groups.get(property) {
                 Some(group) if Some(property) != expect => {
-                    let words = saved.get(&group.seed).map(|saved| entries_in_words(&saved.file)).unwrap_or_default();
+                    let words = self.file_of(group.seed).map(entries_in_words).unwrap_or_default();
+                    let message = self.message_of(group);
                     Status::Failed(Problem {
                         kind: property.to_string(),
-                        message: group.message.lines().next().unwrap_or_default().to_string(),
+                        message: message.lines().next().unwrap_or_default().to_string(),
                         text: format!(
-                            "in {} of {runs}, first with seed {}\n{}\n{words}\nreplay: {}",
+                            "in {} of {runs}, first with seed {}\n{message}\n{words}\nreplay: {}",
                             group.failures,
                             group.seed,
-                            group.message,
                             super::as_called(&self.replay_of(group.seed))
                         ),
                     })
@@ -521,7 +541,7 @@ impl Campaign {
                 printable::counted(explored.runs, "run"),
                 seeds.join(", ")
             ));
-            for said in printable::paragraph(&group.message, 100, 6) {
+            for said in printable::paragraph(self.message_of(group), 100, 6) {
                 text.push_str(&format!("    {said}\n"));
             }
             text.push_str(&format!("    replay: {}\n", super::as_called(&self.replay_of(group.seed))));

@@ -21,6 +21,7 @@ use squall_trace::{Base, Seed, Verdict};
 
 use super::campaign::{Campaign, SEEDS_NAMED_MAX};
 use super::exit::Stop;
+use super::explore::NOT_SAVED;
 use super::page::left_in_words;
 use super::run::unwritable;
 use super::swept::{self, Percentiles};
@@ -107,7 +108,7 @@ impl Index {
     fn page(&self, campaign: &Campaign, unsaved: bool) -> CampaignPage {
         let Campaign { setup, explored, kept, .. } = campaign;
         let Explored { runs, passed, failed, unknown, .. } = *explored;
-        let (verdict, sentence) = verdict(campaign);
+        let (verdict, sentence) = verdict(campaign, unsaved);
         let operations = self.measures.as_ref().map(|measures| &measures.operations);
         CampaignPage {
             scenario: setup.scenario.clone(),
@@ -182,24 +183,30 @@ impl Index {
         if runs > 0 && seconds > 0.0 {
             clock.push(format!("{} seeds a second", printable::three_digits(runs as f64 / seconds)));
         }
-        clock.push("shrinking included".to_string());
+        if campaign.setup.shrinks {
+            clock.push("shrinking included".to_string());
+        }
         clock.extend(self.jobs.map(|jobs| printable::counted(jobs as u64, "job")));
         clock
     }
 
     fn failures(&self, campaign: &Campaign) -> Vec<FailureGroup> {
-        let Campaign { setup, explored, saved, .. } = campaign;
+        let Campaign { setup, explored, .. } = campaign;
         let of_group = |(property, group): (&std::sync::Arc<str>, &crate::explore::Group)| {
             let listed = explored.failures.iter().filter(|listed| listed.property == *property);
-            let file = saved.get(&group.seed).map(|saved| &saved.file);
-            let (causes, causes_untold, left) =
+            let file = campaign.file_of(group.seed);
+            let (causes, causes_untold, mut left) =
                 file.map_or_else(|| (Vec::new(), 0, format!("Seed {} was not shrunk.", group.seed)), causes_of);
+            if campaign.unsaved.get(&group.seed).is_some_and(|file| file.weather != Base::Drawn) {
+                left.push(' ');
+                left.push_str(NOT_SAVED);
+            }
             let page = file.map(|file| page_name(&setup.scenario, file));
             FailureGroup {
                 property: property.to_string(),
                 is_expected: setup.expect.as_deref() == Some(&**property),
                 failures: group.failures,
-                message: group.message.clone(),
+                message: campaign.message_of(group).to_string(),
                 seeds: listed.take(SEEDS_NAMED_MAX).map(|listed| listed.seed.to_string()).collect(),
                 causes,
                 causes_untold,
@@ -250,8 +257,11 @@ impl Index {
                 said.push("No other run was made a second time: of those that pass, that is one seed in a hundred.".to_string());
             }
             (None, Some(Measures { repeated, .. })) => said.push(format!(
-                "{} made a second time, and gave the same digest each: every failure that is listed, and of those that pass one seed in a hundred.",
-                if *repeated == 1 { "1 run was".to_string() } else { format!("{repeated} runs were") }
+                "{}: every failure that is listed, and of those that pass one seed in a hundred.",
+                match repeated {
+                    1 => "1 run was made a second time, and gave the same digest".to_string(),
+                    _ => format!("{repeated} runs were made a second time, and gave the same digest each"),
+                }
             )),
             (None, None) => said.push(
                 "Every failure that is listed was made a second time, and of the runs that pass one seed in a hundred: none gave another digest."
@@ -316,8 +326,9 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// What it comes to, in the order in which the exit code goes by it.
-fn verdict(campaign: &Campaign) -> (CampaignVerdict, String) {
+/// What it comes to, in the order in which the exit code goes by it; but that a failure that was found stays one, whatever else there was. `unsaved`
+/// is whether the command ends with an error.
+fn verdict(campaign: &Campaign, unsaved: bool) -> (CampaignVerdict, String) {
     let Campaign { explored, kept, interrupted, .. } = campaign;
     let Explored { runs, unknown, groups, .. } = explored;
     let all = printable::counted(*runs, "run");
@@ -360,8 +371,17 @@ fn verdict(campaign: &Campaign) -> (CampaignVerdict, String) {
                 printable::line(property, 60)
             )
         }
-        None => format!("No property failed in {all}"),
+        None => match expect.filter(|property| campaign.failed().contains(property)) {
+            Some(property) => format!(
+                "{} fails in a failure that was kept, as it is to; no property failed in {all}",
+                printable::line(property, 60)
+            ),
+            None => format!("No property failed in {all}"),
+        },
     };
+    if unsaved {
+        return (CampaignVerdict::Unknown, format!("{held}, but the command ended with an error"));
+    }
     if *unknown > 0 {
         return (CampaignVerdict::Unknown, format!("{held}; nobody can say what {unknown} of them come to"));
     }
@@ -383,9 +403,9 @@ fn verdict(campaign: &Campaign) -> (CampaignVerdict, String) {
         let (verb, relative) = if stale == 1 { ("is", "was") } else { ("are", "were") };
         return (CampaignVerdict::Unknown, format!("{held}, but {failures} that {relative} kept {verb} stale"));
     }
-    match found {
-        Some(_) => (CampaignVerdict::Expected, held),
-        None => (CampaignVerdict::Pass, format!("Every property held in all of {all}")),
+    match expect {
+        Some(property) if campaign.failed().contains(property) => (CampaignVerdict::Expected, held),
+        _ => (CampaignVerdict::Pass, format!("Every property held in all of {all}")),
     }
 }
 
@@ -482,7 +502,8 @@ fn not_checked(campaign: &Campaign) -> Vec<String> {
         let message = message.lines().next().unwrap_or_default();
         said.push(format!("Property {property} was left open in some runs, first in that of seed {seed}: {message}"));
     }
-    for goal in campaign.goals().filter(|(_, count, _)| count.runs == 0).map(|(goal, ..)| goal) {
+    let is_unreached = |count: &Count| explored.runs > 0 && count.runs == 0;
+    for goal in campaign.goals().filter(|(_, count, _)| is_unreached(count)).map(|(goal, ..)| goal) {
         said.push(format!("The goal “{goal}” was not reached in any of these runs."));
     }
     for fault in explored.unreached_faults() {
@@ -493,7 +514,7 @@ fn not_checked(campaign: &Campaign) -> Vec<String> {
     for (seed, note) in &explored.notes {
         said.push(format!("Seed {seed}: {note}"));
     }
-    let unshrunk = explored.failed.saturating_sub(campaign.saved.len() as u64);
+    let unshrunk = explored.failed.saturating_sub((campaign.saved.len() + campaign.unsaved.len()) as u64);
     if unshrunk > 0 {
         said.push(format!(
             "{} not shrunk: one is for each property, the first. Others may have other causes.",

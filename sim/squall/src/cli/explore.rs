@@ -40,6 +40,10 @@ use crate::runner::{HANG_PROPERTY, Simulation};
 use crate::scenario::{Isolation, Scenario, format_duration};
 use crate::trace_file;
 
+/// What is said of a failure that was shrunk, where what is left of it is in no file.
+pub const NOT_SAVED: &str =
+    "It couldn't be saved: the command runs the seed as it was, with all that was taken away here.";
+
 /// How many events of the first failure are shown.
 const LINES_MAX: usize = 200;
 
@@ -134,11 +138,22 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
             (search.run(output)?.expect("who has left threads doesn't leave them again"), true)
         }
     };
-    let Findings { explored, kept, saved, traces, diverged, measures, checked, mut unsaved } = findings;
+    let Findings { explored, kept, saved, not_saved, traces, diverged, measures, checked, mut unsaved } = findings;
     let (elapsed_ns, interrupted) = (in_ns(begun.elapsed()), interrupt::requested());
     let shard = search.place.as_ref().map(Place::shard);
-    let campaign =
-        Campaign { setup, shard, explored, kept, saved, traces, elapsed_ns, diverged, left_threads, interrupted };
+    let campaign = Campaign {
+        setup,
+        shard,
+        explored,
+        kept,
+        saved,
+        unsaved: not_saved,
+        traces,
+        elapsed_ns,
+        diverged,
+        left_threads,
+        interrupted,
+    };
     if let Some(place) = &search.place {
         // One without a failure that was found isn't all that it says it is, and neither is one that was interrupted.
         if interrupted || unsaved.is_some() {
@@ -211,6 +226,8 @@ struct Findings {
     explored: Explored,
     kept: Vec<Kept>,
     saved: BTreeMap<Seed, SavedAs>,
+    /// The failures that were to be saved, and couldn't.
+    not_saved: BTreeMap<Seed, FailureFile>,
     traces: usize,
     /// The first seed, if its runs differ.
     diverged: Option<Seed>,
@@ -269,6 +286,7 @@ impl Search<'_> {
             may_leave_threads,
             progress: progress_bar(*part, arguments),
             saved: BTreeMap::new(),
+            not_saved: BTreeMap::new(),
             measures: arguments.report.as_ref().map(|_| Measures::default()),
             traces: 0,
             unsaved: None,
@@ -283,7 +301,7 @@ impl Search<'_> {
         };
         let explored = crate::explore::explore(&simulation, &plan, settings, interrupt::flag(), &mut watcher);
         watcher.progress.finish_and_clear();
-        let Watcher { saved, measures, traces, unsaved, problem, .. } = watcher;
+        let Watcher { saved, not_saved, measures, traces, unsaved, problem, .. } = watcher;
         // Whatever ended it, what was found before is told.
         let (explored, broken) = match explored {
             Ok(explored) => (explored, None),
@@ -294,7 +312,7 @@ impl Search<'_> {
         if may_leave_threads && explored.first_unrepeated.is_some() {
             return Ok(None);
         }
-        Ok(Some(Findings { explored, kept, saved, traces, diverged, measures, checked, unsaved }))
+        Ok(Some(Findings { explored, kept, saved, not_saved, traces, diverged, measures, checked, unsaved }))
     }
 }
 
@@ -346,9 +364,7 @@ pub fn processors() -> usize {
 
 /// Whether files can be made below the directory, asked by making one.
 pub fn prove_writable(directory: &Path) -> Result<(), Stop> {
-    // Another process may ask at the same time, in another container with the same number.
-    let probe = || tempfile::Builder::new().prefix(".squall-").suffix(".probe").tempfile_in(directory);
-    std::fs::create_dir_all(directory).and_then(|()| probe()?.close()).map_err(|error| unwritable(directory, &error))
+    std::fs::create_dir_all(directory).and_then(|()| probe(directory)).map_err(|error| unwritable(directory, &error))
 }
 
 /// Whether a file can be made where that one is to be. What is there and is no file, such as a pipe, isn't opened: that may be waited for.
@@ -357,6 +373,22 @@ pub fn prove_writable_beside(path: &Path) -> Result<(), Stop> {
         whole_file::Place::File(path) => prove_writable(whole_file::directory_of(&path)),
         whole_file::Place::Special(_) => Ok(()),
     }
+}
+
+/// Whether a file can be made where that one is to be, in a directory that is there.
+pub fn prove_writable_at(path: &Path) -> Result<(), Stop> {
+    match whole_file::Place::of(path).map_err(|error| unwritable(path, &error))? {
+        whole_file::Place::File(file) => {
+            probe(whole_file::directory_of(&file)).map_err(|error| unwritable(path, &error))
+        }
+        whole_file::Place::Special(_) => Ok(()),
+    }
+}
+
+/// Makes a file in a directory, and takes it away.
+fn probe(directory: &Path) -> std::io::Result<()> {
+    // Another process may ask at the same time, in another container with the same number.
+    tempfile::Builder::new().prefix(".squall-").suffix(".probe").tempfile_in(directory)?.close()
 }
 
 fn choose_seeds(arguments: &Explore, scenario: &Scenario) -> Result<SeedRange, Stop> {
@@ -519,6 +551,8 @@ struct Watcher<'w> {
     may_leave_threads: bool,
     progress: ProgressBar,
     saved: BTreeMap<Seed, SavedAs>,
+    /// What was to be saved, and couldn't.
+    not_saved: BTreeMap<Seed, FailureFile>,
     /// What is measured for the page, if one was asked for.
     measures: Option<Measures>,
     traces: usize,
@@ -702,7 +736,13 @@ impl<'w> Watcher<'w> {
         repeats: bool,
     ) -> Result<(), Stop> {
         let (plan, shrinking, explanation) = match explained {
-            Some((plan, shrinking, explanation)) => (plan, Some(shrinking), explanation),
+            Some((plan, mut shrinking, explanation)) => {
+                if !self.saved.contains_key(&seed) {
+                    shrinking.left.push(' ');
+                    shrinking.left.push_str(NOT_SAVED);
+                }
+                (plan, Some(shrinking), explanation)
+            }
             None => (whole.clone(), None, None),
         };
         let replay = match self.saved.get(&seed) {
@@ -743,7 +783,9 @@ impl<'w> Watcher<'w> {
                 self.saved.insert(seed, saved);
                 Ok(Some(path))
             }
-            Err(unsaved) => {
+            Err(found) => {
+                let (file, unsaved) = *found;
+                self.not_saved.insert(seed, file);
                 self.unsaved.get_or_insert(unsaved);
                 Ok(None)
             }

@@ -60,11 +60,15 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
         tell_kept(kept, output)?;
     }
     let directory = saved::new_directory(arguments.out.as_deref(), &setup.scenario);
-    let (mut saved, mut unsaved) = (BTreeMap::new(), None);
+    let (mut saved, mut not_saved, mut unsaved) = (BTreeMap::new(), BTreeMap::new(), None);
     for (seed, file) in files {
         match SavedAs::save(file, &directory, &kept) {
             Ok(as_what) => drop(saved.insert(seed, as_what)),
-            Err(error) => drop(unsaved.get_or_insert(error)),
+            Err(found) => {
+                let (file, error) = *found;
+                not_saved.insert(seed, file);
+                unsaved.get_or_insert(error);
+            }
         }
     }
     let campaign = Campaign {
@@ -73,6 +77,7 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
         explored,
         kept,
         saved,
+        unsaved: not_saved,
         traces: 0,
         elapsed_ns,
         diverged,

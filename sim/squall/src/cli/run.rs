@@ -503,7 +503,10 @@ fn compared_in_words(compared: &Compared) -> String {
 
 /// A path that can't be written, in one line.
 pub fn unwritable(path: &Path, error: &std::io::Error) -> Stop {
-    Stop::Own(format!("{} can't be written: {error}", path.display()))
+    let said = error.to_string();
+    // The file that is made first, under a name that nobody gave, is told by `tempfile` behind what the system says.
+    let said = said.rsplit_once(" at path \"").map_or(&*said, |(said, _)| said);
+    Stop::Own(format!("{} can't be written: {said}", path.display()))
 }
 
 /// Timeline, verdict, and the figures of a run.

@@ -22,7 +22,7 @@ use super::arguments::{Seeds, Sweep, World};
 use super::campaign::PROCESSES;
 use super::exit::{self, Stop};
 use super::explore::{
-    FRESH_SEEDS, check, fresh_seeds, in_ns, processors, prove_writable, prove_writable_beside, tell_checked,
+    FRESH_SEEDS, check, fresh_seeds, in_ns, processors, prove_writable, prove_writable_at, tell_checked,
     tell_randomised,
 };
 use super::interrupt;
@@ -121,7 +121,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
         prove_writable(directory)?;
     }
     if let Some(path) = &arguments.report {
-        prove_writable_beside(path)?;
+        prove_writable_at(path)?;
     }
     let seeds = match arguments.seeds {
         Some(Seeds::Range(seeds)) => seeds,
@@ -182,6 +182,7 @@ pub fn sweep(programs: &Programs, arguments: &Sweep, output: &mut Output) -> Res
         elapsed_ns,
         varied: &grid.varied,
         find: grid.find.as_ref(),
+        cells_at_least: grid.cells_at_least(),
         places: &|number| grid.places(number),
         swept: &sweeper,
         notes: &notes,

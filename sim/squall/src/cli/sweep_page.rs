@@ -25,6 +25,8 @@ pub struct SweptPaged<'s> {
     pub elapsed_ns: u64,
     pub varied: &'s [Varied],
     pub find: Option<&'s Varied>,
+    /// How many cells it was to have, or at least if there is a threshold to be found.
+    pub cells_at_least: u64,
     /// Of a combination's number which values of the varied keys it has.
     pub places: &'s dyn Fn(u64) -> Vec<usize>,
     pub swept: &'s Swept,
@@ -79,10 +81,20 @@ impl SweptPaged<'_> {
             seeds: seeds.len(),
             axes,
             cells: cells.collect(),
+            cells_asked: self.ended.map(|_| self.cells_asked()),
             thresholds: swept.thresholds.iter().map(|found| found.in_words()).collect(),
             notes: swept.legend().iter().map(|said| sentence(said)).collect(),
             not_checked: self.not_checked(),
         })
+    }
+
+    /// How many cells were to be run, in words.
+    fn cells_asked(&self) -> String {
+        let cells = self.cells_at_least.max(self.swept.cells.len() as u64);
+        match self.find {
+            None => cells.to_string(),
+            Some(_) => format!("at least {cells}"),
+        }
     }
 
     fn command(&self) -> String {

@@ -373,6 +373,8 @@ impl Found {
         let percent = (CONFIDENCE * 100.0) as u64;
         let bound = |side: &Side| match (side.at_least, side.fewer_than) {
             (Some(share), _) => format!("at least {}, {percent} % confidence", in_percent(share, false)),
+            // So many are unknown that nothing is excluded.
+            (_, Some(share)) if share >= 1.0 => "all may fail".to_string(),
             (_, Some(share)) => format!("fewer than {}", in_percent(share, true)),
             (None, None) => String::new(),
         };
