@@ -355,6 +355,16 @@ test('the history shows where no order goes on, and the nearest run parts from t
   });
 });
 
+test('on a narrow screen words stay whole: the table of the history scrolls by itself', async () => {
+  await visit('kv', { width: 320 }, async (page) => {
+    const heights = await page.locator('#history th').evaluateAll((all) => all.map((one) => one.getBoundingClientRect().height));
+    assert.ok(heights.length === 7 && heights.every((height) => height < 30), `${heights}`);
+    const [inner, outer] = await page.locator('#history').evaluate((one) => [one.scrollWidth, one.closest('.scroll').clientWidth]);
+    assert.ok(inner > outer, `${inner} in ${outer}`);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  });
+});
+
 test('the transactions of a cycle are marked, in its order, and no others', async () => {
   await visit('skewed', {}, async (page) => {
     const marks = await page.locator('#history tbody tr td:first-child').allInnerTexts();
