@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use squall_trace::trace::format_ns;
-use squall_trace::{Event, EventKind, Failure, FlowId, FlowRole, Names, NodeId, TaskEnd, Trace, Verdict};
+use squall_trace::{Event, EventKind, Failure, FlowId, FlowRole, Names, NodeId, Stream, TaskEnd, Trace, Verdict};
 
 use crate::lanes::{Glyphs, render_lanes, render_state};
 use crate::paint::{Tone, paint};
@@ -189,6 +189,7 @@ pub(crate) fn tone(event: &Event<'_>) -> Option<Tone> {
         EventKind::Crash
         | EventKind::Lose { .. }
         | EventKind::Hold { .. }
+        | EventKind::Retransmit { .. }
         | EventKind::Fault { .. }
         | EventKind::Escape { .. } => Some(Tone::Wary),
         EventKind::Panic { .. } => Some(Tone::Bad),
@@ -279,6 +280,11 @@ pub(crate) fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) ->
             };
             format!("{whither} {message}{} is held", copy_in_words(*copy))
         }
+        EventKind::Retransmit { flow, number, times } => {
+            let message = message_name(names, *flow, *number);
+            let times = if *times == 1 { String::new() } else { format!(", {times} times") };
+            format!("-~ {} {message} is lost and sent again{times}", receiver(names, *flow))
+        }
         EventKind::InFlight { flow, number, copy } => {
             let message = message_name(names, *flow, *number);
             format!(".. {} {message}{} is still under way", sender(names, *flow), copy_in_words(*copy))
@@ -313,6 +319,14 @@ pub(crate) fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
         Some(FlowRole::Call { method }) => format!("call {number} {}", short_type_name(method)),
         Some(FlowRole::Answer { method }) => format!("answer {number} {}", short_type_name(method)),
         Some(FlowRole::Refusal { method }) => format!("refusal {number} {}", short_type_name(method)),
+        Some(FlowRole::Segment(stream)) => {
+            let Stream { connection, is_back, .. } = stream;
+            match (number, is_back) {
+                (1, false) => format!("request for connection {connection}"),
+                (1, true) => format!("acceptance of connection {connection}"),
+                _ => format!("segment {number}{} of connection {connection}", stream.label_in_words(number)),
+            }
+        }
         Some(FlowRole::Rule { .. } | FlowRole::Fault { .. } | FlowRole::Operation { .. } | FlowRole::Disk { .. })
         | None => {
             format!("message {number} of flow {flow}")

@@ -59,6 +59,8 @@ fn of_kind(kind: SiteKind) -> u32 {
         | SiteKind::Buggify
         | SiteKind::Knob
         | SiteKind::Loss
+        | SiteKind::Retransmission
+        | SiteKind::Reset
         | SiteKind::Duplicate
         | SiteKind::Corruption
         | SiteKind::DiskCrash

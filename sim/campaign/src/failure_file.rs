@@ -548,7 +548,13 @@ impl Entry {
     fn check(&self) -> Result<(), String> {
         let of_message = matches!(
             self.kind,
-            SiteKind::Loss | SiteKind::Latency | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule
+            SiteKind::Loss
+                | SiteKind::Latency
+                | SiteKind::Duplicate
+                | SiteKind::Corruption
+                | SiteKind::Rule
+                | SiteKind::Retransmission
+                | SiteKind::Reset
         );
         let of_disk =
             matches!(self.kind, SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot);

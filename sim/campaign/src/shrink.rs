@@ -247,6 +247,7 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
             SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => earlier,
+            SiteKind::Retransmission | SiteKind::Reset => earlier,
             SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => earlier,
             SiteKind::Buggify => earlier,
         };
@@ -326,6 +327,8 @@ impl Search<'_> {
             SiteKind::DiskFailure,
             SiteKind::DiskCrash,
             SiteKind::Buggify,
+            SiteKind::Retransmission,
+            SiteKind::Reset,
             SiteKind::Loss,
             SiteKind::Rule,
             SiteKind::Knob,
@@ -430,7 +433,7 @@ impl Search<'_> {
             let mildest = match site.kind {
                 SiteKind::Latency | SiteKind::DiskLatency | SiteKind::Knob => calm,
                 SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => 1,
-                SiteKind::DiskCrash | SiteKind::BitRot => 1,
+                SiteKind::DiskCrash | SiteKind::BitRot | SiteKind::Retransmission => 1,
                 // Another cut is no milder one.
                 SiteKind::Loss
                 | SiteKind::Fault
@@ -438,6 +441,7 @@ impl Search<'_> {
                 | SiteKind::Point
                 | SiteKind::Operation
                 | SiteKind::Buggify
+                | SiteKind::Reset
                 | SiteKind::DiskFailure => continue,
             };
             let softened = self.soften_one(set, index, mildest, value);

@@ -14,6 +14,7 @@
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
+//! | `streams` | connections and their segments |
 //! | `swarm` | which classes of faults a run does without |
 //! | `run` | the loop, the end, the verdict |
 #![forbid(unsafe_code)]
@@ -45,6 +46,7 @@ pub mod rule;
 mod run;
 mod script;
 mod send_queues;
+mod streams;
 mod swarm;
 pub mod task;
 pub mod time;
@@ -56,6 +58,7 @@ pub use buggify::Buggify;
 pub use cluster::Cluster;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use run::{Call, Heartbeat, RunOptions, run};
+pub use streams::Tcp;
 pub use world::{
     BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Heal, Limits, Link, Loopback, MESSAGE_HEADER_BYTES,
     NodeBuilder, NodeOutput, OnPanic, RoleUse, Uplink, World, describe, matches,

@@ -1,7 +1,11 @@
-//! Datagrams between nodes, with madsim's `Endpoint`.
+//! The network, as nodes use it: [`TcpListener`], [`TcpStream`] and [`UdpSocket`] with tokio's names and traits, and datagrams with madsim's
+//! [`Endpoint`].
 //!
-//! A message carries a tag; who receives names the tag that it waits for. Nothing tells a sender what became of a message:
-//! it is lost, stopped or delivered as the network decides.
+//! A message of an endpoint carries a tag; who receives names the tag that it waits for. Nothing tells a sender what became of a message:
+//! it is lost, stopped or delivered as the network decides. What streams send arrives in order, or their connection breaks: see [`TcpStream`].
+
+mod tcp;
+mod udp;
 
 use std::future::Future;
 use std::io;
@@ -15,6 +19,9 @@ use std::task::{Context, Poll, Waker};
 use crate::kernel::{self, Kernel, TimerRef};
 use crate::network::{ArrivedCall, Kind, Outgoing, SocketRef};
 use crate::payload::Payload;
+
+pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf};
+pub use udp::UdpSocket;
 
 /// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
 /// `"10.0.0.1:80"`.
@@ -31,6 +38,61 @@ impl ToSocketAddrs for SocketAddr {
     fn to_socket_addr(&self) -> io::Result<SocketAddr> {
         Ok(*self)
     }
+}
+
+impl ToSocketAddrs for std::net::SocketAddrV4 {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::V4(*self))
+    }
+}
+
+impl ToSocketAddrs for std::net::SocketAddrV6 {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::V6(*self))
+    }
+}
+
+impl ToSocketAddrs for (std::net::Ipv4Addr, u16) {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::new(IpAddr::V4(self.0), self.1))
+    }
+}
+
+impl ToSocketAddrs for (std::net::Ipv6Addr, u16) {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::new(IpAddr::V6(self.0), self.1))
+    }
+}
+
+/// The first of several: nodes have one address each.
+impl ToSocketAddrs for [SocketAddr] {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        let first = self.first().copied();
+        first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address"))
+    }
+}
+
+impl<const COUNT: usize> ToSocketAddrs for [SocketAddr; COUNT] {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        self.as_slice().to_socket_addr()
+    }
+}
+
+impl ToSocketAddrs for Vec<SocketAddr> {
+    fn to_socket_addr(&self) -> io::Result<SocketAddr> {
+        self.as_slice().to_socket_addr()
+    }
+}
+
+/// Looks a host up, such as `"store-0:80"`: the names of nodes are known, and nothing else. It takes no time and can't fail by the weather.
+///
+/// # Errors
+/// As [`ToSocketAddrs::to_socket_addr`].
+///
+/// # Panics
+/// Outside of a run, if it is to look a name up.
+pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    host.to_socket_addr().map(std::iter::once)
 }
 
 impl ToSocketAddrs for (IpAddr, u16) {

@@ -11,6 +11,7 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
+use squall_trace::draw::FateWords;
 use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
@@ -21,12 +22,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Due, Identity};
 use crate::decisions::Decisions;
-use crate::kernel::{self, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, short_type_name};
+use crate::kernel::{self, Current, Kernel, Node, TaskRef, TimerRef, Timers, WakeRef, short_type_name};
 use crate::latency::{InverseTable, Latency};
 use crate::payload::Payload;
 use crate::read_ahead::read_ahead;
 use crate::rule::Rules;
 use crate::send_queues::{SendLimits, SendQueues};
+use crate::streams::{SegmentFate, Streams};
 use crate::world::{LinkRule, MESSAGE_HEADER_BYTES, UplinkRule, duration_ns, matches};
 
 /// How long a message from a node to itself takes, if nothing else is said. It has no weather and no decisions but its order.
@@ -40,6 +42,7 @@ struct Weather {
     /// If copies have another latency than the messages.
     duplicate_latency: Option<Arc<InverseTable>>,
     corruption: Threshold,
+    reset: Threshold,
     bursts: Option<BurstTimes>,
     /// Whether a rule may concern a message.
     has_rules: bool,
@@ -47,7 +50,7 @@ struct Weather {
     is_rough: bool,
     limits: SendLimits,
     /// Which rules it was made of, to find it again.
-    made_of: [usize; 9],
+    made_of: [usize; 10],
 }
 
 /// For how long a link is good and bad in turn, and what it loses when it is bad.
@@ -156,6 +159,8 @@ pub(crate) enum Kind {
     Answer,
     /// Nobody listens where a call went.
     Refusal,
+    /// Of a stream; its tag says what it is there.
+    Segment,
 }
 
 /// A message from its sending until it is received: it never moves, what moves is its number. A cache line.
@@ -539,6 +544,7 @@ pub(crate) struct Network {
     /// Rules by which the weather is otherwise for a time, with their numbers: they come after all others.
     changed: Vec<(u64, usize)>,
     pub rules_on_messages: Rules,
+    pub streams: Streams,
     /// How many obstacles and changes of the weather there were.
     begun: u64,
     /// By node, once the storm is over: between those for which it is nothing goes wrong.
@@ -620,6 +626,7 @@ impl Network {
             held: Vec::new(),
             changed: Vec::new(),
             rules_on_messages: Rules::default(),
+            streams: Streams::default(),
             begun: 0,
             healed: Vec::new(),
             addresses: BTreeMap::new(),
@@ -718,7 +725,7 @@ impl Network {
         if let Some(weather) = self.weather_of_all {
             return weather;
         }
-        let weather = self.weather_made_of([0; 9], false);
+        let weather = self.weather_made_of([0; 10], false);
         self.weather_of_all = Some(weather);
         weather
     }
@@ -727,7 +734,7 @@ impl Network {
     fn weather_by_rules(&mut self, from: NodeId, to: NodeId, nodes: &[Node]) -> u32 {
         let nodes_at = (from, to);
         let (from, to) = (&nodes[from.index()].name, &nodes[to.index()].name);
-        let mut made_of = [0usize; 9];
+        let mut made_of = [0usize; 10];
         let is_calm = !self.changed.is_empty() && self.is_calm(nodes_at.0, nodes_at.1);
         let of_faults = self.changed.iter().map(|(_, index)| *index).filter(|_| !is_calm);
         for index in (1..self.rules_of_world).chain(of_faults) {
@@ -762,6 +769,9 @@ impl Network {
                 if rule.reorder.is_some() {
                     made_of[8] = index;
                 }
+                if rule.reset.is_some() {
+                    made_of[9] = index;
+                }
             }
         }
         let has_rules = self.rules_on_messages.concern(from, to);
@@ -769,7 +779,7 @@ impl Network {
     }
 
     /// The weather for which these rules say what it is like: latency, loss and so on.
-    fn weather_made_of(&mut self, made_of: [usize; 9], has_rules: bool) -> u32 {
+    fn weather_made_of(&mut self, made_of: [usize; 10], has_rules: bool) -> u32 {
         let is_that = |weather: &Weather| weather.made_of == made_of && weather.has_rules == has_rules;
         if let Some(index) = self.weathers.iter().position(is_that) {
             return index as u32;
@@ -803,6 +813,7 @@ impl Network {
             duplicate,
             duplicate_latency: self.rules[made_of[7]].duplicate_latency.as_ref().map(compiled),
             corruption,
+            reset: share(self.rules[made_of[9]].reset),
             bursts,
             limits: SendLimits {
                 bandwidth_bits_per_second: self.rules[made_of[5]].bandwidth_bits_per_second,
@@ -857,12 +868,15 @@ impl Network {
     /// The method of a call or of what comes back for it, where methods are wanted.
     pub(crate) fn method_of(&self, index: u32) -> Option<&'static str> {
         let Message { tag, kind, .. } = &self.messages[index as usize];
-        (*kind != Kind::Datagram).then(|| self.methods.get(tag).copied()).flatten()
+        (!matches!(kind, Kind::Datagram | Kind::Segment)).then(|| self.methods.get(tag).copied()).flatten()
     }
 
     pub(crate) fn role_of(&self, index: u32) -> FlowRole {
         let Message { tag, kind, .. } = &self.messages[index as usize];
-        self.role(*kind, *tag)
+        match kind {
+            Kind::Segment => self.streams.role(self.direction_of(index)),
+            _ => self.role(*kind, *tag),
+        }
     }
 
     /// What messages of a kind are to those who read of them.
@@ -873,6 +887,7 @@ impl Network {
             Kind::Call => FlowRole::Call { method: method() },
             Kind::Answer => FlowRole::Answer { method: method() },
             Kind::Refusal => FlowRole::Refusal { method: method() },
+            Kind::Segment => unreachable!("a segment is known by its connection"),
         }
     }
 
@@ -880,13 +895,13 @@ impl Network {
 
     /// Whether what one node sends to another is lost now.
     #[inline]
-    fn stopped(&self, from: NodeId, to: NodeId) -> bool {
+    pub(crate) fn stopped(&self, from: NodeId, to: NodeId) -> bool {
         !self.obstacles.is_empty() && self.meets_obstacle(from, to, false)
     }
 
     /// Whether what arrives now meets something: it is lost, or waits.
     #[inline]
-    fn stopped_or_held(&self, from: NodeId, to: NodeId) -> bool {
+    pub(crate) fn stopped_or_held(&self, from: NodeId, to: NodeId) -> bool {
         !self.obstacles.is_empty() && (self.meets_obstacle(from, to, false) || self.meets_obstacle(from, to, true))
     }
 
@@ -1077,11 +1092,123 @@ impl Network {
         let entry = self.messages.get(message as usize)?;
         match entry.kind {
             Kind::Answer | Kind::Refusal => timers.waiting_for(entry.caller),
+            Kind::Segment => None,
             Kind::Datagram | Kind::Call => {
                 let socket = self.flow_of(message)?.socket;
                 self.sockets.get(socket as usize)?.first_waiter.as_ref()?.wake.task()
             }
         }
+    }
+
+    // --- segments of streams ------------------------------------------------------------------------------------------
+
+    pub(crate) fn name_hash(&self, node: NodeId) -> u64 {
+        self.name_hashes[node.index()]
+    }
+
+    /// One more in a flow that only counts.
+    pub(crate) fn count_in_flow(&mut self, id: FlowId, from: NodeId, to: NodeId, nodes: &[Node]) -> u64 {
+        let index = self.find_flow(id).unwrap_or_else(|| self.add_flow(id, from, to, nodes));
+        u64::from(self.next_number(index))
+    }
+
+    /// The flow of what one end of a connection sends. In place of a socket it knows its direction.
+    pub(crate) fn add_stream_flow(
+        &mut self,
+        id: FlowId,
+        from: NodeId,
+        to: NodeId,
+        direction: u32,
+        nodes: &[Node],
+    ) -> u32 {
+        let index = self.add_flow(id, from, to, nodes);
+        self.flows[index as usize].socket = direction;
+        index
+    }
+
+    pub(crate) fn flow_id(&self, flow: u32) -> FlowId {
+        self.flows[flow as usize].id
+    }
+
+    pub(crate) fn ends_of_flow(&self, flow: u32) -> (NodeId, NodeId) {
+        let Flow { from, to, .. } = self.flows[flow as usize];
+        (from, to)
+    }
+
+    pub(crate) fn next_number(&mut self, flow: u32) -> u32 {
+        let entry = &mut self.flows[flow as usize];
+        entry.count = entry.count.checked_add(1).expect("a flow has fewer than 2^32 messages");
+        entry.count
+    }
+
+    pub(crate) fn new_segment(
+        &mut self,
+        flow: u32,
+        number: u32,
+        (from_port, to_port): (u16, u16),
+        tag: u64,
+        bytes: &[u8],
+    ) -> u32 {
+        let index = self.new_message();
+        let message = &mut self.messages[index as usize];
+        message.payload.set(bytes);
+        let payload = std::mem::take(&mut message.payload);
+        *message =
+            Message { payload, tag, number, flow, from_port, to_port, kind: Kind::Segment, ..Message::default() };
+        index
+    }
+
+    /// Of a segment.
+    pub(crate) fn flow_number_and_tag(&self, index: u32) -> (FlowId, u64, u64) {
+        let message = &self.messages[index as usize];
+        (self.flows[message.flow as usize].id, u64::from(message.number), message.tag)
+    }
+
+    /// Of a segment: which way of which connection it goes.
+    pub(crate) fn direction_of(&self, index: u32) -> u32 {
+        self.flows[self.messages[index as usize].flow as usize].socket
+    }
+
+    pub(crate) fn kind_of(&self, index: u32) -> Kind {
+        self.messages[index as usize].kind
+    }
+
+    pub(crate) fn set_tag(&mut self, index: u32, tag: u64) {
+        self.messages[index as usize].tag = tag;
+    }
+
+    /// How long a message travels in calm weather.
+    pub(crate) fn calm_latency_ns(&self, index: u32) -> u64 {
+        let Flow { from, to, weather, .. } = self.flows[self.messages[index as usize].flow as usize];
+        match (from == to, &self.loopback) {
+            (true, Some(loopback)) => loopback.median_ns(),
+            (true, None) => LOOPBACK_NS,
+            (false, _) => self.weathers[weather as usize].latency.median_ns(),
+        }
+    }
+
+    /// Whether it has been held, or sent again.
+    pub(crate) fn was_held(&self, index: u32) -> bool {
+        self.messages[index as usize].held > 0
+    }
+
+    /// Orders it apart from the segments that have the same numbers. The flow that it is known by then.
+    pub(crate) fn set_apart(&mut self, index: u32) -> FlowId {
+        let message = &mut self.messages[index as usize];
+        message.held = u8::MAX;
+        held_flow(self.flows[message.flow as usize].id, u8::MAX)
+    }
+
+    /// Its bytes. The message is received.
+    pub(crate) fn take_payload(&mut self, index: u32) -> Payload {
+        let payload = std::mem::take(&mut self.messages[index as usize].payload);
+        self.free_message(index);
+        payload
+    }
+
+    /// Whether what is sent may not go out at once.
+    pub(crate) fn is_hindered(&self) -> bool {
+        self.is_hindered
     }
 
     // --- messages -----------------------------------------------------------------------------------------------------
@@ -1210,7 +1337,7 @@ impl Kernel {
     /// The node that has an address; unspecified and loopback ones are the running node's own.
     // In line: an address is looked at where it lies, not copied, which it would be in pieces.
     #[inline(always)]
-    fn node_by_address(&self, address: &SocketAddr) -> Option<NodeId> {
+    pub(crate) fn node_by_address(&self, address: &SocketAddr) -> Option<NodeId> {
         // Where no node asked for an address of its own, no node is looked at.
         if let SocketAddr::V4(v4) = address
             && self.network.addresses.is_empty()
@@ -1282,14 +1409,14 @@ impl Kernel {
 
     /// A free port, chosen by who asks and for which time, not by who asked before: another socket elsewhere on the node
     /// leaves it as it is.
-    fn ephemeral_port(&mut self, id: NodeId) -> io::Result<u16> {
+    pub(crate) fn ephemeral_port(&mut self, id: NodeId) -> io::Result<u16> {
         const FIRST: u16 = 49_152;
         const COUNT: u16 = 16_384;
         let word = self.next_port_word();
-        let node = &self.nodes[id.index()];
+        let (node, streams) = (&self.nodes[id.index()], &self.network.streams);
         (0..COUNT)
             .map(|step| FIRST + ((word % u64::from(COUNT)) as u16 + step) % COUNT)
-            .find(|port| node.ports.iter().all(|(bound, _)| bound != port))
+            .find(|port| node.ports.iter().all(|(bound, _)| bound != port) && !streams.has_port(id, *port))
             .ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "no port is free"))
     }
 
@@ -1379,6 +1506,23 @@ impl Kernel {
         (length, origin)
     }
 
+    /// Copies the bytes of the first message out, as many as fit, and leaves it. `None` if there is none.
+    pub(crate) fn peek_datagram(&mut self, socket: SocketRef, tag: u64, buffer: &mut [u8]) -> Option<(usize, Origin)> {
+        let network = &mut self.network;
+        let entry = network.socket(socket)?;
+        let of_tag = [Some(entry.arrived), entry.more.as_ref().and_then(|more| more.arrived.get(&tag).copied())];
+        let lists = of_tag.into_iter().flatten();
+        let index = lists
+            .map(|list| list.first)
+            .find(|first| network.messages.get(*first as usize).is_some_and(|message| message.tag == tag))?;
+        let message = &network.messages[index as usize];
+        let bytes = message.payload.as_slice();
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        let from = network.flows[message.flow as usize].from;
+        Some((length, Origin::new(from, message.from_port, network.addresses.is_empty())))
+    }
+
     /// Takes a received call: its bytes, and what is needed to answer it. `None` if it is a plain datagram.
     pub(crate) fn take_call(&mut self, index: u32) -> Option<(Payload, ArrivedCall)> {
         let message = &mut self.network.messages[index as usize];
@@ -1432,13 +1576,35 @@ impl Kernel {
     /// No node has that address.
     #[inline]
     pub(crate) fn send(&mut self, to: &SocketAddr, outgoing: Outgoing, bytes: &[u8]) -> io::Result<()> {
+        let sender = self.sender();
+        self.send_as(sender, to, outgoing, bytes)
+    }
+
+    /// By whom the flows of a socket on the running node are known that are its own, and not those of the task that sends.
+    pub(crate) fn sender_of_port(&self, port: u16) -> TaskId {
+        let Current { node, boot, .. } = self.current;
+        let name = self.network.name_hashes[node.index()];
+        TaskId(hash_words([name, u64::from(boot), u64::from(port), u64::from_le_bytes(*b"udp     ")]))
+    }
+
+    /// As [`Kernel::send`], for another sender than the running task.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(crate) fn send_as(
+        &mut self,
+        sender: TaskId,
+        to: &SocketAddr,
+        outgoing: Outgoing,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         if !self.is_live() {
             return Ok(());
         }
         let Some(to_node) = self.node_by_address(to) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
-        let sender = self.sender();
         let network = &mut self.network;
         // Who sends, to which node, and as what: nothing that another flow could shift.
         let to_whom = network.name_hashes[to_node.index()];
@@ -1575,6 +1741,61 @@ impl Kernel {
         self.launch(index, fate.latency_ns);
     }
 
+    /// What the weather does to a segment. A flipped bit is a loss: its checksum tells.
+    pub(crate) fn draw_segment(&mut self, index: u32, words: FateWords) -> SegmentFate {
+        let network = &self.network;
+        let Flow { id, from, to, weather, .. } = network.flows[network.messages[index as usize].flow as usize];
+        let weather = &network.weathers[weather as usize];
+        let calm_ns = weather.latency.median_ns();
+        let mut fate = SegmentFate { latency_ns: calm_ns, lost: 0, resets: false, is_ruled: false, held_by: None };
+        if network.is_calm(from, to) {
+            return fate;
+        }
+        let number = u64::from(network.messages[index as usize].number);
+        fate.latency_ns = weather.latency.quantile_ns(words.latency);
+        fate.resets =
+            !weather.reset.is_never() && weather.reset.hit(self.decisions.key(self.now_ns).reset_word(id, number));
+        let loss = weather.loss;
+        let mut is_lost = loss.hit(words.loss);
+        let is_rough = weather.is_rough;
+        self.drawn += 1;
+        if is_rough {
+            let mut drawn =
+                Fate { latency_ns: fate.latency_ns, lost: is_lost, copy_ns: 0, flipped: 0, ruling: Ruling::Nothing };
+            self.draw_rough(index, words.loss, &mut drawn);
+            fate.latency_ns = drawn.latency_ns;
+            is_lost = drawn.lost || drawn.flipped > 0;
+            match drawn.ruling {
+                Ruling::Nothing => {}
+                Ruling::Hold { rule } => {
+                    fate.held_by = Some(rule);
+                    is_lost = false;
+                }
+                Ruling::Drop | Ruling::Corrupt => {
+                    fate.lost = 1;
+                    fate.is_ruled = true;
+                    return fate;
+                }
+                Ruling::Pass | Ruling::DeliverAfter | Ruling::Duplicate => {
+                    fate.is_ruled = true;
+                    return fate;
+                }
+            }
+        }
+        if is_lost {
+            fate.lost = SegmentFate::losses(words.loss, |word| loss.hit(word));
+        }
+        fate
+    }
+
+    /// How long a segment to its own node takes.
+    pub(crate) fn loopback_ns(&mut self, index: u32, flow: FlowId, number: u64) -> u64 {
+        match self.network.loopback {
+            None => LOOPBACK_NS,
+            Some(_) => self.decide_loopback(index, flow, number),
+        }
+    }
+
     /// What befalls few messages: what the weather does beside latency and loss, and then what rules do.
     #[cold]
     fn draw_rough(&mut self, index: u32, loss_word: u64, drawn: &mut Fate) {
@@ -1611,7 +1832,7 @@ impl Kernel {
 
     /// Whether what is sent doesn't leave at once: a partition stops it, or it waits until its link has sent it, or finds no room to wait.
     #[cold]
-    fn is_kept(&mut self, index: u32) -> bool {
+    pub(crate) fn is_kept(&mut self, index: u32) -> bool {
         let network = &mut self.network;
         let message = &network.messages[index as usize];
         let Flow { from, to, weather, .. } = network.flows[message.flow as usize];
@@ -1665,6 +1886,7 @@ impl Kernel {
             let (number, flow) = (u64::from(message.number), self.network.flows[message.flow as usize]);
             match self.network.stopped(flow.from, flow.to) {
                 true => self.lose(index, flow.from, LossReason::PartitionOnSending),
+                false if message.kind == Kind::Segment => self.depart_segment(index),
                 false => self.depart(index, number, flow, TaskId::NONE),
             }
         }
@@ -1780,14 +2002,25 @@ impl Kernel {
         self.agenda.schedule(self.now_ns.saturating_add(latency_ns), Due::Delivery { message: index });
     }
 
-    fn tell_held(&mut self, index: u32, node: NodeId) {
+    pub(crate) fn tell_held(&mut self, index: u32, node: NodeId) {
         let message = &self.network.messages[index as usize];
         let (number, copy) = (u64::from(message.number), message.copy);
         let flow = self.network.flows[message.flow as usize].id;
         self.emit_on(node, EventKind::Hold { flow, number, copy });
     }
 
-    fn lose(&mut self, index: u32, node: NodeId, reason: LossReason) {
+    pub(crate) fn lose(&mut self, index: u32, node: NodeId, reason: LossReason) {
+        // What a stream sends isn't lost.
+        if self.network.messages[index as usize].kind == Kind::Segment && self.stall(index, node, reason) {
+            return;
+        }
+        self.lose_for_good(index, node, reason);
+    }
+
+    pub(crate) fn lose_for_good(&mut self, index: u32, node: NodeId, reason: LossReason) {
+        if self.is_credit(index) {
+            return self.network.free_message(index);
+        }
         let message = &self.network.messages[index as usize];
         let (number, copy) = (u64::from(message.number), message.copy);
         let flow = self.network.flows[message.flow as usize].id;
@@ -1803,6 +2036,9 @@ impl Kernel {
     pub(crate) fn deliver(&mut self, index: u32) -> Option<TaskRef> {
         let network = &mut self.network;
         let message = &network.messages[index as usize];
+        if message.kind == Kind::Segment {
+            return self.deliver_segment(index);
+        }
         let Flow { id, from, to, socket, .. } = network.flows[message.flow as usize];
         let to_port = message.to_port;
         // An open socket's node is up: a crash closes its node's sockets.
@@ -1838,6 +2074,7 @@ impl Kernel {
                 let caller = message.caller;
                 self.end_call(caller, index, cause)
             }
+            Kind::Segment => unreachable!("it was delivered otherwise"),
         }
     }
 
@@ -1855,14 +2092,21 @@ impl Kernel {
     /// What is held no more arrives now.
     pub(crate) fn release(&mut self) {
         for index in self.network.take_released() {
-            let message = &mut self.network.messages[index as usize];
-            message.held = message.held.saturating_add(1);
-            let (flow, held) = (self.network.flows[message.flow as usize], message.held);
-            let role = self.network.role_of(index);
-            let Flow { id, from, to, .. } = flow;
-            self.journal.name_flow(held_flow(id, held), || FlowInfo { from, to, role, operation: None });
+            self.name_held_again(index);
             self.launch(index, 0);
         }
+        self.release_stalled();
+    }
+
+    /// A message comes again: it is ordered anew, under another name.
+    pub(crate) fn name_held_again(&mut self, index: u32) {
+        let message = &mut self.network.messages[index as usize];
+        // The last one stands for credits, of which each comes once.
+        message.held = message.held.saturating_add(1).min(u8::MAX - 1);
+        let (flow, held) = (self.network.flows[message.flow as usize], message.held);
+        let role = self.network.role_of(index);
+        let Flow { id, from, to, .. } = flow;
+        self.journal.name_flow(held_flow(id, held), || FlowInfo { from, to, role, operation: None });
     }
 
     /// The socket that is bound to a port of a node, which becomes the known one of the message's flow; or none.
@@ -1877,7 +2121,7 @@ impl Kernel {
     }
 
     #[cold]
-    fn not_delivered(&mut self, index: u32, from: NodeId, to: NodeId) {
+    pub(crate) fn not_delivered(&mut self, index: u32, from: NodeId, to: NodeId) {
         if self.network.meets_obstacle(from, to, true) {
             self.network.held.push(index);
             self.tell_held(index, to);
@@ -1949,6 +2193,7 @@ impl Kernel {
     pub(crate) fn account_for_the_rest(&mut self) {
         let (mut messages, acts) = self.agenda.drain();
         messages.append(&mut self.network.held);
+        messages.extend(self.network.streams.take_stalled());
         messages.extend(std::mem::take(&mut self.network.rules_on_messages.held).iter().map(|held| held.message));
         messages.extend(self.network.queues.values_mut().flat_map(SendQueues::take_all));
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());
@@ -1960,6 +2205,9 @@ impl Kernel {
         self.unreached_faults.extend(self.rules_that_met_nothing());
         self.unreached_faults.extend(self.knobs.unread());
         for index in messages {
+            if self.is_credit(index) {
+                continue;
+            }
             let message = &self.network.messages[index as usize];
             let (number, copy) = (u64::from(message.number), message.copy);
             let Flow { id, to, .. } = self.network.flows[message.flow as usize];

@@ -128,18 +128,26 @@ pub enum Messages {
     Calls,
     /// Answers to calls.
     Answers,
+    /// Segments of streams, those that begin and end a connection among them. One that is dropped, or has a bit flipped, is sent again and arrives later;
+    /// to copies nothing happens.
+    Segments,
 }
 
 impl Messages {
     /// All of them, with the names that scenario files have for them.
-    pub const ALL: [(&'static str, Messages); 3] =
-        [("datagrams", Messages::Datagrams), ("calls", Messages::Calls), ("answers", Messages::Answers)];
+    pub const ALL: [(&'static str, Messages); 4] = [
+        ("datagrams", Messages::Datagrams),
+        ("calls", Messages::Calls),
+        ("answers", Messages::Answers),
+        ("segments", Messages::Segments),
+    ];
 
     fn has(self, kind: Kind) -> bool {
         match self {
             Messages::Datagrams => kind == Kind::Datagram,
             Messages::Calls => kind == Kind::Call,
             Messages::Answers => kind == Kind::Answer,
+            Messages::Segments => kind == Kind::Segment,
         }
     }
 
@@ -148,6 +156,7 @@ impl Messages {
         match self {
             Messages::Datagrams => "datagram",
             Messages::Calls => "call",
+            Messages::Segments => "segment",
             Messages::Answers => "answer",
         }
     }

@@ -149,6 +149,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             links,
             uplinks,
             loopback,
+            tcp,
             storage,
             disks,
             faults,
@@ -176,6 +177,8 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
             settings,
             Arc::clone(&beat),
         ));
+        let first_generation = kernel.first_generation;
+        kernel.network.streams.begin(tcp, first_generation);
         kernel.buggify.odds = world.buggify;
         kernel.knobs.fixed = world.knobs;
         let booted = kernel.settle_nodes(nodes)?;

@@ -13,7 +13,7 @@ use crate::rule::Rule;
 use crate::world::{LinkRule, World};
 
 /// The classes of which a run decides nothing otherwise than calmly, if they are off, and the decisions that are theirs alone.
-const OWN_KINDS: [(FaultClass, SiteKind); 12] = [
+const OWN_KINDS: [(FaultClass, SiteKind); 13] = [
     (FaultClass::Duplicate, SiteKind::Duplicate),
     (FaultClass::Corruption, SiteKind::Corruption),
     (FaultClass::Latency, SiteKind::Latency),
@@ -26,6 +26,7 @@ const OWN_KINDS: [(FaultClass, SiteKind); 12] = [
     (FaultClass::Buggify, SiteKind::Buggify),
     (FaultClass::Knob, SiteKind::Knob),
     (FaultClass::Rule, SiteKind::Rule),
+    (FaultClass::Reset, SiteKind::Reset),
 ];
 
 /// The classes of which a world has something, in their order. What a control task may ask for counts.
@@ -48,6 +49,7 @@ fn classes_of(world: &World) -> Vec<FaultClass> {
         FaultClass::Bursts => weathers().any(|rule| rule.bursts.is_some()),
         FaultClass::Duplicate => is_some(|rule| rule.duplicate),
         FaultClass::Corruption => is_some(|rule| rule.corruption),
+        FaultClass::Reset => is_some(|rule| rule.reset) || has_fault(FaultClass::Reset),
         FaultClass::Latency => {
             weathers().any(|rule| is_drawn(&rule.latency)) || is_drawn(&world.loopback) || is_some(|rule| rule.reorder)
         }
@@ -115,6 +117,7 @@ fn shape_weather(rule: &mut LinkRule, swarm: &Swarm) {
     rule.loss = rule.loss.map(|loss| swarm.of(FaultClass::Loss).scaled(loss));
     scale(&mut rule.duplicate, swarm.of(FaultClass::Duplicate));
     scale(&mut rule.corruption, swarm.of(FaultClass::Corruption));
+    scale(&mut rule.reset, swarm.of(FaultClass::Reset));
     rule.bursts = rule.bursts.and_then(|bursts| {
         let exponent = swarm.of(FaultClass::Bursts).exponent?;
         let power = 1 << exponent.unsigned_abs();

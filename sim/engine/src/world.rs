@@ -20,6 +20,7 @@ use crate::knob::{Fixed, Setting};
 use crate::latency::Latency;
 use crate::rule::Rule;
 use crate::send_queues::SendLimits;
+use crate::streams::Tcp;
 
 /// Makes a node's root task; called again at each boot.
 pub(crate) type Init = Rc<dyn Fn() -> crate::kernel::TaskFuture>;
@@ -136,6 +137,7 @@ pub(crate) struct LinkRule {
     pub duplicate: Option<Ratio>,
     pub duplicate_latency: Option<Latency>,
     pub corruption: Option<Ratio>,
+    pub reset: Option<Ratio>,
     pub bursts: Option<Bursts>,
     pub bandwidth_bits_per_second: Option<u64>,
     pub queue_bytes: Option<u64>,
@@ -306,6 +308,13 @@ impl Link<'_> {
         self
     }
 
+    /// The share of segments of streams that carry bytes at which their connection breaks: both ends have it reset. Datagrams and calls aren't
+    /// concerned.
+    pub fn reset(&mut self, share: Ratio) -> &mut Self {
+        self.0.reset = Some(share);
+        self
+    }
+
     /// How many bits pass in a second, one message after the other: each takes its bytes and [`MESSAGE_HEADER_BYTES`], and leaves for as long as its
     /// latency says when all of it has been sent. What is sent meanwhile waits in the sender's queue for this link, and what the sender's crash finds
     /// there is gone. What the network does to a message (a partition, a loss, a copy, which takes no bandwidth) it does when it leaves.
@@ -434,6 +443,7 @@ pub struct World {
     pub(crate) links: Vec<LinkRule>,
     pub(crate) uplinks: Vec<UplinkRule>,
     pub(crate) loopback: Option<Latency>,
+    pub(crate) tcp: Tcp,
     pub(crate) storage: DiskRule,
     pub(crate) disks: Vec<DiskRule>,
     pub(crate) faults: Vec<Fault>,
@@ -476,11 +486,13 @@ impl World {
                 reorder: Some(Ratio::ZERO),
                 duplicate: Some(Ratio::ZERO),
                 corruption: Some(Ratio::ZERO),
+                reset: Some(Ratio::ZERO),
                 ..LinkRule::default()
             },
             links: Vec::new(),
             uplinks: Vec::new(),
             loopback: None,
+            tcp: Tcp::default(),
             storage: DiskRule::usual(),
             disks: Vec::new(),
             faults: Vec::new(),
@@ -647,6 +659,18 @@ impl World {
     pub fn uplink(&mut self, node: impl Into<String>) -> Uplink<'_> {
         self.uplinks.push(UplinkRule { node: node.into(), limits: SendLimits::default() });
         Uplink(self.uplinks.last_mut().expect("just pushed"))
+    }
+
+    /// How connections of streams behave.
+    ///
+    /// # Panics
+    /// If a window has no bytes, or a time is zero.
+    pub fn tcp(&mut self, tcp: Tcp) -> &mut Self {
+        if let Err(error) = tcp.validate() {
+            panic!("such streams can't be: {error}");
+        }
+        self.tcp = tcp;
+        self
     }
 
     /// What a node sends to itself.

@@ -104,6 +104,13 @@ impl RunKey {
         CorruptionWords { whether, bit }
     }
 
+    /// The word for whether a connection breaks at a segment: it does below the ratio's threshold.
+    #[inline]
+    #[must_use]
+    pub fn reset_word(self, flow: FlowId, number: u64) -> u64 {
+        self.words(flow, number, SiteKind::Reset as u16)[0]
+    }
+
     /// The words of a message that others overtake: whether, and for the latency that it takes a second time.
     #[inline]
     #[must_use]

@@ -172,6 +172,15 @@ pub enum EventKind<'a> {
         /// 0 for the message itself, 1 for its duplicate.
         copy: u8,
     } = 19,
+    /// A segment of a stream is lost on its way and sent again, so that it arrives later.
+    Retransmit {
+        /// Its flow.
+        flow: FlowId,
+        /// Its number in the flow.
+        number: u64,
+        /// How often it is lost.
+        times: u64,
+    } = 20,
 }
 
 /// Which part of a fault an event tells of, and what it is of: for whoever draws it.
@@ -274,8 +283,9 @@ impl EventMask {
     pub const ALL: EventMask = EventMask(u32::MAX);
     /// Facts that programs publish.
     pub const PUBLISH: EventMask = EventMask(1 << 12);
-    /// Sent, duplicated, corrupted, held, delivered, lost, in flight.
-    pub const MESSAGES: EventMask = EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 17 | 1 << 19);
+    /// Sent, duplicated, corrupted, held, sent again, delivered, lost, in flight.
+    pub const MESSAGES: EventMask =
+        EventMask(1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 17 | 1 << 19 | 1 << 20);
     /// What happens on disks.
     pub const DISK: EventMask = EventMask(1 << 18);
     /// Boots, crashes and other faults.
@@ -332,6 +342,7 @@ impl EventKind<'_> {
             EventKind::Corrupt { .. } => 17,
             EventKind::Disk { .. } => 18,
             EventKind::Hold { .. } => 19,
+            EventKind::Retransmit { .. } => 20,
         }
     }
 
@@ -356,6 +367,7 @@ impl EventKind<'_> {
             EventKind::Lose { flow, number, copy, reason } => EventKind::Lose { flow, number, copy, reason },
             EventKind::InFlight { flow, number, copy } => EventKind::InFlight { flow, number, copy },
             EventKind::Hold { flow, number, copy } => EventKind::Hold { flow, number, copy },
+            EventKind::Retransmit { flow, number, times } => EventKind::Retransmit { flow, number, times },
             EventKind::Fault { what, part } => EventKind::Fault { what: text(what), part },
             EventKind::Heal { what, nodes } => EventKind::Heal { what: text(what), nodes },
             EventKind::Disk { what, print } => EventKind::Disk { what: text(what), print },
@@ -548,6 +560,10 @@ pub mod canonical {
                 message(out, (*flow, *number, *copy), 0);
             }
             EventKind::Lose { flow, number, copy, reason } => message(out, (*flow, *number, *copy), *reason as u8),
+            EventKind::Retransmit { flow, number, times } => {
+                message(out, (*flow, *number, 0), 0);
+                out.extend_from_slice(&times.to_le_bytes());
+            }
             EventKind::Fault { what, part: _ }
             | EventKind::Heal { what, nodes: _ }
             | EventKind::Panic { message: what }

@@ -41,5 +41,5 @@ pub use ratio::Ratio;
 pub use site::{Site, SiteKind};
 pub use strategy::{Ready, Strategy, StrategyChoice, ValueQuestion};
 pub use target::{Capabilities, Observer, Outcome, Record, Recorded, Recorder, Target};
-pub use trace::{FlowInfo, FlowRole, Names, NodeInfo, TaskInfo, Trace};
+pub use trace::{FlowInfo, FlowRole, Names, NodeInfo, Stream, TaskInfo, Trace};
 pub use verdict::{EndReason, Ending, Failure, Property, Verdict};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Seed, TaskId};
 use crate::site::{Site, SiteKind};
 use crate::strategy::StrategyChoice;
-use crate::trace::{DiskLoss, FlowRole, Names};
+use crate::trace::{DiskLoss, FlowRole, Names, Stream};
 
 /// A scenario's settings by dotted key (`network.loss`), each as the text that a scenario file would hold.
 pub type Parameters = BTreeMap<String, String>;
@@ -113,6 +113,11 @@ pub struct Bases {
     buggify: Base,
     #[serde(default = "calm")]
     knob: Base,
+    /// Of streams, as is the next.
+    #[serde(default = "calm")]
+    retransmission: Base,
+    #[serde(default = "calm")]
+    reset: Base,
 }
 
 fn calm() -> Base {
@@ -150,6 +155,8 @@ impl Bases {
             rule: base,
             buggify: base,
             knob: base,
+            retransmission: base,
+            reset: base,
         }
     }
 
@@ -174,6 +181,8 @@ impl Bases {
             SiteKind::Rule => self.rule,
             SiteKind::Buggify => self.buggify,
             SiteKind::Knob => self.knob,
+            SiteKind::Retransmission => self.retransmission,
+            SiteKind::Reset => self.reset,
         }
     }
 
@@ -197,6 +206,8 @@ impl Bases {
             SiteKind::Rule => &mut self.rule,
             SiteKind::Buggify => &mut self.buggify,
             SiteKind::Knob => &mut self.knob,
+            SiteKind::Retransmission => &mut self.retransmission,
+            SiteKind::Reset => &mut self.reset,
         } = base;
         self
     }
@@ -321,6 +332,9 @@ impl Perturbation {
             },
             SiteKind::Buggify => format!("{subject} is true"),
             SiteKind::Operation | SiteKind::Knob => subject,
+            SiteKind::Retransmission if self.value == 1 => format!("{subject} is lost and sent again"),
+            SiteKind::Retransmission => format!("{subject} is lost {} times before it arrives", self.value),
+            SiteKind::Reset => format!("{subject} breaks its connection"),
             SiteKind::Rule => match names.flows.get(&self.site.flow).map(|info| &info.role) {
                 Some(FlowRole::Rule { does, .. }) => format!("{subject} {does}"),
                 _ => format!("{subject} meets a rule"),
@@ -335,6 +349,16 @@ impl Perturbation {
             FlowRole::Call { method } => format!("call {number} ({method}) from {from} to {to}"),
             FlowRole::Answer { method } => format!("the answer to call {number} ({method}) from {from} to {to}"),
             FlowRole::Refusal { method } => format!("the refusal of call {number} ({method}) from {from} to {to}"),
+            FlowRole::Segment(stream) => {
+                let Stream { connection, port, is_back, .. } = stream;
+                let (client, server) = if *is_back { (to, from) } else { (from, to) };
+                let of = format!("connection {connection} from {client} to {server}:{port}");
+                match (number, is_back) {
+                    (1, false) => format!("the request for {of}"),
+                    (1, true) => format!("the acceptance of {of}"),
+                    _ => format!("segment {number}{} from {from} to {to} on {of}", stream.label_in_words(number)),
+                }
+            }
             FlowRole::Rule { of, .. } => self.in_words(of, number, from, to),
             FlowRole::Operation { what } => format!("{what} of {from}"),
             FlowRole::Disk { operation, path, losses } => match losses.get(&number) {

@@ -51,11 +51,15 @@ pub enum SiteKind {
     /// Which value a program's knob has in a run. Value: of a list of alternatives the number of one, from 1, or 0 for the default; of a range
     /// how far above its lowest value. Calm: the default.
     Knob = 15,
+    /// How often a segment of a stream is lost on its way, and sent again, before it arrives. Value: how often. Calm: 0.
+    Retransmission = 16,
+    /// Whether a connection breaks at a segment, which arrives as a reset. Value: 1 it does, 0 not. Calm: 0.
+    Reset = 17,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 16] = [
+    pub const ALL: [SiteKind; 18] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -72,13 +76,15 @@ impl SiteKind {
         SiteKind::Rule,
         SiteKind::Buggify,
         SiteKind::Knob,
+        SiteKind::Retransmission,
+        SiteKind::Reset,
     ];
 
     /// Whether its values are 1, it happens, and 0, it doesn't.
     #[must_use]
     pub fn is_yes_or_no(self) -> bool {
-        use SiteKind::{Buggify, DiskFailure, Fault, Loss, Operation, Point};
-        matches!(self, Loss | Fault | Point | Operation | DiskFailure | Buggify)
+        use SiteKind::{Buggify, DiskFailure, Fault, Loss, Operation, Point, Reset};
+        matches!(self, Loss | Fault | Point | Operation | DiskFailure | Buggify | Reset)
     }
 
     /// The index into a table by kind.

@@ -55,11 +55,13 @@ pub enum FaultClass {
     Knob = 17,
     /// What rules do to messages, but for those that let pass.
     Rule = 18,
+    /// Connections that break.
+    Reset = 19,
 }
 
 impl FaultClass {
     /// All classes, in the order of their codes.
-    pub const ALL: [FaultClass; 19] = [
+    pub const ALL: [FaultClass; 20] = [
         FaultClass::Loss,
         FaultClass::Bursts,
         FaultClass::Duplicate,
@@ -79,6 +81,7 @@ impl FaultClass {
         FaultClass::Buggify,
         FaultClass::Knob,
         FaultClass::Rule,
+        FaultClass::Reset,
     ];
 
     /// In words, as part of a list.
@@ -104,6 +107,7 @@ impl FaultClass {
             FaultClass::Buggify => "buggify",
             FaultClass::Knob => "knobs",
             FaultClass::Rule => "rules",
+            FaultClass::Reset => "resets",
         }
     }
 }

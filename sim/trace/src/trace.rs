@@ -155,6 +155,8 @@ pub enum FlowRole {
         /// The request's type.
         method: String,
     },
+    /// What one end of a connection sends to the other.
+    Segment(Stream),
     /// An operation of a generated workload.
     Operation {
         /// Its number and its text.
@@ -182,6 +184,29 @@ pub enum FlowRole {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         losses: BTreeMap<u64, DiskLoss>,
     },
+}
+
+/// One direction of a connection. Segment 1 asks for it, or accepts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The how-manieth connection from the task that asked for it to this port, from 1.
+    pub connection: u64,
+    /// The port that was connected to.
+    pub port: u16,
+    /// Whether it is the direction from who accepted to who asked.
+    #[serde(default)]
+    pub is_back: bool,
+    /// By their numbers, what segments carry, where that is known: `GET /orders`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<u64, String>,
+}
+
+impl Stream {
+    /// ` (GET /orders)`, or nothing if it isn't known what that segment carries.
+    #[must_use]
+    pub fn label_in_words(&self, number: u64) -> String {
+        self.labels.get(&number).map_or_else(String::new, |label| format!(" ({label})"))
+    }
 }
 
 /// What is done with a disk.

@@ -344,6 +344,7 @@ impl Kernel {
         }));
         state.multiset(self.network.mail(EPHEMERAL_PORT_FIRST));
         state.words(self.network.held(EPHEMERAL_PORT_FIRST));
+        state.multiset(self.network.streams.state(EPHEMERAL_PORT_FIRST));
         state.words(self.network.queued(self.now_ns, EPHEMERAL_PORT_FIRST));
         state.words(self.waiting_for_processors().map(|task| self.task_as_word(task.slot)));
         (state.hasher.digest128(), state.count)

@@ -529,6 +529,11 @@ impl Kernel {
         if self.operations.is_empty() { self.current.task } else { self.sender_in_operation() }
     }
 
+    /// Likewise, where that isn't the running task but another name.
+    pub(crate) fn sender_unless_in_operation(&self, name: TaskId) -> TaskId {
+        self.operations.get(&self.current.task).map_or(name, |operation| operation.id)
+    }
+
     #[cold]
     fn sender_in_operation(&self) -> TaskId {
         self.operations.get(&self.current.task).map_or(self.current.task, |operation| operation.id)

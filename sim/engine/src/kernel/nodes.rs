@@ -38,6 +38,7 @@ impl Kernel {
         self.emit_on(id, EventKind::Boot { boot });
         let task = self.insert_task(task, id, boot, TaskName::Root, 0, None, future);
         self.schedule(task, 0);
+        self.release_stalled();
     }
 
     /// A root task gave its value.
@@ -205,6 +206,7 @@ impl Kernel {
         for (_, socket) in ports {
             self.close_socket(socket);
         }
+        self.crash_streams(id);
     }
 
     /// What the nodes' init functions hold is dropped when the world isn't borrowed.

@@ -55,22 +55,48 @@ pub(crate) struct Timers {
     all: Vec<Timer>,
     free: Vec<u32>,
     first_generation: u32,
-    /// Of nodes that have queued something: when the next of it leaves.
-    departures: BTreeMap<NodeId, Departure>,
+    /// The engine's own, which wake no task.
+    own: BTreeMap<OwnTimer, OwnDue>,
 }
 
-/// In the slots from here on are no timers of tasks, but one for each node: when the next of what it has queued leaves.
+/// A timer of the engine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum OwnTimer {
+    /// When the next of what a node has queued leaves.
+    Departure(NodeId),
+    /// When an end of a connection, by slot, gives up waiting.
+    End(u32),
+}
+
+/// In the slots from here on are no timers of tasks, but one for each node's departures, and from there on one for each end of a connection.
 const DEPARTURES_FROM: u32 = 1 << 29;
+const ENDS_FROM: u32 = DEPARTURES_FROM + (1 << 28);
+
+impl OwnTimer {
+    fn slot(self) -> u32 {
+        match self {
+            OwnTimer::Departure(node) => DEPARTURES_FROM + node.0,
+            OwnTimer::End(end) => ENDS_FROM + end,
+        }
+    }
+
+    fn in_slot(slot: u32) -> Option<OwnTimer> {
+        match slot.checked_sub(ENDS_FROM) {
+            Some(end) => Some(OwnTimer::End(end)),
+            None => slot.checked_sub(DEPARTURES_FROM).map(|node| OwnTimer::Departure(NodeId(node))),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
-struct Departure {
+struct OwnDue {
     generation: u32,
     at_ns: Option<u64>,
 }
 
 impl Timers {
     pub(super) fn new(first_generation: u32) -> Timers {
-        Timers { all: Vec::new(), free: Vec::new(), first_generation, departures: BTreeMap::new() }
+        Timers { all: Vec::new(), free: Vec::new(), first_generation, own: BTreeMap::new() }
     }
 
     #[inline]
@@ -99,16 +125,16 @@ impl Timers {
     pub(super) fn is_live(&self, slot: u32, generation: u32) -> bool {
         match self.all.get(slot as usize) {
             Some(timer) => timer.generation == generation,
-            None => self.departure(slot, generation).is_some(),
+            None => self.own_timer(slot, generation).is_some(),
         }
     }
 
-    /// The node whose next departure that is, if it still is.
+    /// Which timer of the engine's own that is, if it still is.
     #[cold]
-    fn departure(&self, slot: u32, generation: u32) -> Option<NodeId> {
-        let node = NodeId(slot.checked_sub(DEPARTURES_FROM)?);
-        let departure = self.departures.get(&node)?;
-        (departure.generation == generation && departure.at_ns.is_some()).then_some(node)
+    fn own_timer(&self, slot: u32, generation: u32) -> Option<OwnTimer> {
+        let timer = OwnTimer::in_slot(slot)?;
+        let due = self.own.get(&timer)?;
+        (due.generation == generation && due.at_ns.is_some()).then_some(timer)
     }
 }
 
@@ -205,30 +231,43 @@ impl Kernel {
 
     #[cold]
     fn no_timer_due(&mut self, slot: u32, generation: u32) {
-        match self.timers.departure(slot, generation) {
-            None => self.agenda.cancelled_timer_passed(),
-            Some(node) => {
-                self.timers.departures.entry(node).or_default().at_ns = None;
-                self.send_queued(node);
-            }
+        let Some(timer) = self.timers.own_timer(slot, generation) else {
+            return self.agenda.cancelled_timer_passed();
+        };
+        self.timers.own.entry(timer).or_default().at_ns = None;
+        match timer {
+            OwnTimer::Departure(node) => self.send_queued(node),
+            OwnTimer::End(end) => self.end_timer_due(end),
         }
     }
 
     /// The next of what a node has queued leaves then, or nothing does.
     pub(crate) fn await_departure(&mut self, node: NodeId, at_ns: Option<u64>) {
-        let departure = self.timers.departures.entry(node).or_default();
-        if departure.at_ns == at_ns {
+        self.await_own(OwnTimer::Departure(node), at_ns);
+    }
+
+    /// An end of a connection, by slot, gives up then, or doesn't.
+    pub(crate) fn await_end(&mut self, end: u32, at_ns: Option<u64>) {
+        // Few ends ever wait for something.
+        if at_ns.is_some() || self.timers.own.contains_key(&OwnTimer::End(end)) {
+            self.await_own(OwnTimer::End(end), at_ns);
+        }
+    }
+
+    fn await_own(&mut self, timer: OwnTimer, at_ns: Option<u64>) {
+        let due = self.timers.own.entry(timer).or_default();
+        if due.at_ns == at_ns {
             return;
         }
-        let before = std::mem::replace(&mut departure.at_ns, at_ns);
-        departure.generation = departure.generation.wrapping_add(1);
-        let generation = departure.generation;
+        let before = std::mem::replace(&mut due.at_ns, at_ns);
+        due.generation = due.generation.wrapping_add(1);
+        let generation = due.generation;
         if before.is_some() {
             let timers = &self.timers;
             self.agenda.timer_cancelled(|slot, generation| timers.is_live(slot, generation));
         }
         if let Some(at_ns) = at_ns {
-            self.agenda.schedule(at_ns, Due::Timer { slot: DEPARTURES_FROM + node.0, generation });
+            self.agenda.schedule(at_ns, Due::Timer { slot: timer.slot(), generation });
         }
     }
 

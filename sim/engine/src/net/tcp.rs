@@ -1,0 +1,814 @@
+//! Streams, as programs use them: tokio's `TcpListener`, `TcpStream`, `TcpSocket` and their halves.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::ToSocketAddrs;
+use crate::kernel::{self, Kernel};
+use crate::streams::{EndRef, ListenerRef};
+
+/// As tokio's `TcpListener::bind` has it.
+const BACKLOG: u32 = 1_024;
+
+/// What Linux has by default.
+const TIME_TO_LIVE: u32 = 64;
+
+/// Waits for connections, as tokio's `TcpListener` does.
+///
+/// A connection can be accepted when its handshake has come through: one and a half times the latency of its link after it was asked for. So many
+/// connections may wait to be accepted as the backlog says, 1,024 by [`TcpListener::bind`]; to who asks for more nothing is answered, and they ask again
+/// a second later, as on Linux.
+#[derive(Debug)]
+pub struct TcpListener {
+    listener: ListenerRef,
+    address: SocketAddr,
+    time_to_live: AtomicU32,
+}
+
+impl TcpListener {
+    /// Listens on the running node. Port 0 takes a free one. What is bound to a loopback address can be reached from the node alone.
+    ///
+    /// # Errors
+    /// `AddrInUse` if the port is listened on already, `AddrNotAvailable` if the address is another node's; if it can't be looked up.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        TcpListener::listen(address.to_socket_addr()?, BACKLOG)
+    }
+
+    fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+        let backlog = usize::try_from(backlog).unwrap_or(usize::MAX);
+        let (listener, address) =
+            kernel::with("squall::net::TcpListener::bind", |kernel| kernel.listen(address, backlog))?;
+        Ok(TcpListener { listener, address, time_to_live: AtomicU32::new(TIME_TO_LIVE) })
+    }
+
+    /// The next connection, and whose it is. Cancel safe.
+    ///
+    /// # Errors
+    /// If the node has crashed.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// As [`TcpListener::accept`].
+    ///
+    /// # Errors
+    /// As [`TcpListener::accept`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let other = kernel::other_waker(context);
+        let accepted =
+            kernel::with("squall::net::TcpListener::accept", |kernel| kernel.poll_accept(self.listener, other));
+        accepted.map(|accepted| accepted.map(|(end, local, remote)| (TcpStream::new(end, local, remote), remote)))
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    /// Never: a result since tokio's has one.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+
+    /// What was last set. Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(self.time_to_live.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_ttl(&self, time_to_live: u32) -> io::Result<()> {
+        self.time_to_live.store(time_to_live, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        let _ = kernel::try_with(|kernel| kernel.close_listener(self.listener));
+    }
+}
+
+/// A socket that isn't connected yet, as tokio's `TcpSocket`. Its options can be set and read; of them nothing depends but on what it is bound to.
+#[derive(Debug, Default)]
+pub struct TcpSocket {
+    bound: Mutex<Option<SocketAddr>>,
+    is_v6: bool,
+    options: Options,
+}
+
+#[derive(Debug, Default)]
+struct Options {
+    keeps_alive: AtomicBool,
+    reuses_address: AtomicBool,
+    reuses_port: AtomicBool,
+    has_no_delay: AtomicBool,
+    send_buffer_bytes: AtomicU32,
+    receive_buffer_bytes: AtomicU32,
+}
+
+macro_rules! flag {
+    ($get:ident, $set:ident, $field:ident) => {
+        /// What was last set. Nothing depends on it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $get(&self) -> io::Result<bool> {
+            Ok(self.options.$field.load(Ordering::Relaxed))
+        }
+
+        /// Nothing depends on it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $set(&self, value: bool) -> io::Result<()> {
+            self.options.$field.store(value, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+}
+
+impl TcpSocket {
+    /// For addresses of IPv4.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn new_v4() -> io::Result<TcpSocket> {
+        Ok(TcpSocket::default())
+    }
+
+    /// For addresses of IPv6.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn new_v6() -> io::Result<TcpSocket> {
+        Ok(TcpSocket { is_v6: true, ..TcpSocket::default() })
+    }
+
+    flag!(keepalive, set_keepalive, keeps_alive);
+    flag!(reuseaddr, set_reuseaddr, reuses_address);
+    flag!(reuseport, set_reuseport, reuses_port);
+    flag!(nodelay, set_nodelay, has_no_delay);
+
+    /// What was last set. How much may be under way says [`World::tcp`](crate::World::tcp).
+    ///
+    /// # Errors
+    /// Never.
+    pub fn send_buffer_size(&self) -> io::Result<u32> {
+        Ok(self.options.send_buffer_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_send_buffer_size(&self, bytes: u32) -> io::Result<()> {
+        self.options.send_buffer_bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What was last set. How much may be unread says [`World::tcp`](crate::World::tcp).
+    ///
+    /// # Errors
+    /// Never.
+    pub fn recv_buffer_size(&self) -> io::Result<u32> {
+        Ok(self.options.receive_buffer_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_recv_buffer_size(&self, bytes: u32) -> io::Result<()> {
+        self.options.receive_buffer_bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The address that it is bound to; an unspecified one, if it is none.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let any = match self.is_v6 {
+            true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        Ok(self.bound().unwrap_or(SocketAddr::new(any, 0)))
+    }
+
+    /// From where it connects, or where it listens.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` if the address is another node's, `AddrInUse` if its port is.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
+        let bound = kernel::with("squall::net::TcpSocket::bind", |kernel| kernel.bind_stream(address))?;
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound);
+        Ok(())
+    }
+
+    fn bound(&self) -> Option<SocketAddr> {
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`TcpStream::connect`], from where it is bound.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`].
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let from = self.bound();
+        TcpStream::connect_from(address, from).await
+    }
+
+    /// As [`TcpListener::bind`], with a backlog of that many connections, at least one.
+    ///
+    /// # Errors
+    /// As [`TcpListener::bind`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
+        let address = self.local_addr()?;
+        TcpListener::listen(address, backlog)
+    }
+}
+
+/// A connection, as tokio's `TcpStream`.
+///
+/// What is written arrives in order, each write as one segment of at most 64 KiB, after the latency of its link. A segment that is lost
+/// is sent again 200 ms later (then 400, and so on), and what was sent behind it waits for it; into a partition it is sent again and again, until
+/// the partition is over or the connection gives up with `TimedOut`. At most a window of bytes, 64 KiB, is under way or unread: then who writes waits.
+/// See [`World::tcp`](crate::World::tcp) for what of that can be set.
+///
+/// A node that crashes resets its connections. To write to an end that is gone resets the connection too, as with real TCP: the first write
+/// still succeeds.
+pub struct TcpStream {
+    end: EndRef,
+    local: SocketAddr,
+    remote: SocketAddr,
+    options: Options,
+    time_to_live: AtomicU32,
+    /// Closed with a reset.
+    resets: AtomicBool,
+}
+
+/// A future of connecting that nobody waits for any more lets go of its end.
+struct Connecting(Option<EndRef>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(end) = self.0 {
+            let _ = kernel::try_with(|kernel| kernel.close_end(end, true));
+        }
+    }
+}
+
+impl TcpStream {
+    fn new(end: EndRef, local: SocketAddr, remote: SocketAddr) -> TcpStream {
+        TcpStream {
+            end,
+            local,
+            remote,
+            options: Options::default(),
+            time_to_live: AtomicU32::new(TIME_TO_LIVE),
+            resets: AtomicBool::new(false),
+        }
+    }
+
+    /// Connects. It takes as long as the link's latency there and back.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` if nobody listens there; `TimedOut` if nothing is answered, because of a partition, since the node is down or has
+    /// no room in its backlog; `HostUnreachable` if no node has the address; if it can't be looked up.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        TcpStream::connect_from(address.to_socket_addr()?, None).await
+    }
+
+    async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+        const WHAT: &str = "squall::net::TcpStream::connect";
+        let (end, local) = kernel::with(WHAT, |kernel| kernel.connect(remote, from))?;
+        let mut connecting = Connecting(Some(end));
+        poll_fn(|context| {
+            let other = kernel::other_waker(context);
+            kernel::with(WHAT, |kernel| kernel.poll_connected(end, other))
+        })
+        .await?;
+        connecting.0 = None;
+        Ok(TcpStream::new(end, local, remote))
+    }
+
+    /// This end's address.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    /// The other end's address.
+    ///
+    /// # Errors
+    /// Never: a result since tokio's has one.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.remote)
+    }
+
+    /// The error that the connection broke with, if nobody has been told of it yet.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(kernel::try_with(|kernel| kernel.take_stream_error(self.end)).flatten())
+    }
+
+    flag!(nodelay, set_nodelay, has_no_delay);
+
+    /// What was last set. Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(self.time_to_live.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_ttl(&self, time_to_live: u32) -> io::Result<()> {
+        self.time_to_live.store(time_to_live, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether it is closed with a reset: `Some(0 s)`.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        Ok(self.resets.load(Ordering::Relaxed).then_some(Duration::ZERO))
+    }
+
+    /// With a time of zero it is closed with a reset, and the other end may lose what it hasn't received. Another time is as none: what was written still
+    /// comes.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
+        self.resets.store(time == Some(Duration::ZERO), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// As [`TcpStream::set_linger`] with a time of zero.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_zero_linger(&self) -> io::Result<()> {
+        self.set_linger(Some(Duration::ZERO))
+    }
+
+    /// Waits until there is something to read, or the end, or an error. Cancel safe.
+    ///
+    /// # Errors
+    /// If the node has crashed.
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|context| self.poll_read_ready(context)).await
+    }
+
+    /// As [`TcpStream::readable`].
+    ///
+    /// # Errors
+    /// As [`TcpStream::readable`].
+    pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let other = kernel::other_waker(context);
+        kernel::with("squall::net::TcpStream::readable", |kernel| kernel.poll_readable(self.end, other))
+    }
+
+    /// Waits until something can be written, or there is an error. Cancel safe.
+    ///
+    /// # Errors
+    /// If the node has crashed.
+    pub async fn writable(&self) -> io::Result<()> {
+        poll_fn(|context| self.poll_write_ready(context)).await
+    }
+
+    /// As [`TcpStream::writable`].
+    ///
+    /// # Errors
+    /// As [`TcpStream::writable`].
+    pub fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let other = kernel::other_waker(context);
+        kernel::with("squall::net::TcpStream::writable", |kernel| kernel.poll_writable(self.end, other))
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is; else as reading.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.try_read_vectored(&mut [IoSliceMut::new(buffer)])
+    }
+
+    /// Likewise, into several buffers.
+    ///
+    /// # Errors
+    /// As [`TcpStream::try_read`].
+    pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let mut buffers: Vec<&mut [u8]> = buffers.iter_mut().map(|buffer| &mut **buffer).collect();
+        at_once(self.poll_read_into(&mut buffers, false, Some(Waker::noop().clone())))
+    }
+
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none; else as writing.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// Likewise, from several buffers.
+    ///
+    /// # Errors
+    /// As [`TcpStream::try_write`].
+    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        at_once(self.poll_write_from(slices, Some(Waker::noop().clone())))
+    }
+
+    /// Reads, and leaves what is read where it is. Cancel safe.
+    ///
+    /// # Errors
+    /// As reading.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|context| {
+            let other = kernel::other_waker(context);
+            self.poll_read_into(&mut [&mut *buffer], true, other)
+        })
+        .await
+    }
+
+    /// As [`TcpStream::peek`].
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn poll_peek(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        let other = kernel::other_waker(context);
+        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], true, other);
+        if let Poll::Ready(Ok(bytes)) = &read {
+            buffer.advance(*bytes);
+        }
+        read
+    }
+
+    fn poll_read_into(&self, buffers: &mut [&mut [u8]], peeks: bool, other: Option<Waker>) -> Poll<io::Result<usize>> {
+        kernel::with("reading from a squall::net::TcpStream", |kernel| {
+            kernel.poll_read(self.end, buffers, peeks, other)
+        })
+    }
+
+    fn poll_write_from(&self, slices: &[IoSlice<'_>], other: Option<Waker>) -> Poll<io::Result<usize>> {
+        kernel::with("writing to a squall::net::TcpStream", |kernel| kernel.poll_write(self.end, slices, other))
+    }
+
+    fn poll_read_buffer(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let other = kernel::other_waker(context);
+        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], false, other);
+        read.map(|read| read.map(|bytes| buffer.advance(bytes)))
+    }
+
+    fn shut_down_writing(&self) -> io::Result<()> {
+        kernel::with("shutting a squall::net::TcpStream down", |kernel: &mut Kernel| kernel.shut_down(self.end))
+    }
+
+    /// Two halves that borrow it.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// Two halves that own it together. When the half that writes is dropped, no more is written.
+    #[must_use]
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let stream = Arc::new(self);
+        let writer = OwnedWriteHalf { stream: Arc::clone(&stream), shuts_down: true };
+        (OwnedReadHalf { stream }, writer)
+    }
+}
+
+/// What came at once, or that nothing did.
+fn at_once<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        let resets = *self.resets.get_mut();
+        let _ = kernel::try_with(|kernel| kernel.close_end(self.end, resets));
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream").field("addr", &self.local).field("peer", &self.remote).finish()
+    }
+}
+
+/// Reading, by whatever gives a stream.
+macro_rules! reads {
+    ($type:ty, $this:ident => $stream:expr) => {
+        impl AsyncRead for $type {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                let $this = &*self;
+                $stream.poll_read_buffer(context, buffer)
+            }
+        }
+    };
+}
+
+/// Writing, by whatever gives a stream.
+macro_rules! writes {
+    ($type:ty, $this:ident => $stream:expr, $after_shutdown:expr) => {
+        impl AsyncWrite for $type {
+            fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                let $this = &*self;
+                $stream.poll_write_from(&[IoSlice::new(bytes)], kernel::other_waker(context))
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let $this = &*self;
+                $stream.poll_write_from(slices, kernel::other_waker(context))
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            /// What was written is on its way already.
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let $this = &*self;
+                let shut_down = $stream.shut_down_writing();
+                if shut_down.is_ok() {
+                    ($after_shutdown)(&mut *self);
+                }
+                Poll::Ready(shut_down)
+            }
+        }
+    };
+}
+
+/// The half of a [`TcpStream`] that reads; see [`TcpStream::split`].
+#[derive(Debug)]
+pub struct ReadHalf<'s>(&'s TcpStream);
+
+/// The half of a [`TcpStream`] that writes; see [`TcpStream::split`].
+#[derive(Debug)]
+pub struct WriteHalf<'s>(&'s TcpStream);
+
+/// The half of a [`TcpStream`] that reads; see [`TcpStream::into_split`].
+#[derive(Debug)]
+pub struct OwnedReadHalf {
+    stream: Arc<TcpStream>,
+}
+
+/// The half of a [`TcpStream`] that writes; see [`TcpStream::into_split`].
+#[derive(Debug)]
+pub struct OwnedWriteHalf {
+    stream: Arc<TcpStream>,
+    /// When it is dropped.
+    shuts_down: bool,
+}
+
+reads!(TcpStream, this => this);
+writes!(TcpStream, this => this, |_: &mut TcpStream| {});
+reads!(ReadHalf<'_>, this => this.0);
+writes!(WriteHalf<'_>, this => this.0, |_: &mut WriteHalf<'_>| {});
+reads!(OwnedReadHalf, this => this.stream);
+writes!(OwnedWriteHalf, this => this.stream, |this: &mut OwnedWriteHalf| this.shuts_down = false);
+
+/// Two halves that aren't of one stream: see [`OwnedReadHalf::reunite`].
+#[derive(Debug)]
+pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+
+impl fmt::Display for ReuniteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tried to reunite halves that are not from the same socket")
+    }
+}
+
+impl std::error::Error for ReuniteError {}
+
+fn reunite(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    if !Arc::ptr_eq(&reader.stream, &writer.stream) {
+        return Err(ReuniteError(reader, writer));
+    }
+    writer.shuts_down = false;
+    drop(writer);
+    Ok(Arc::into_inner(reader.stream).expect("there are two halves"))
+}
+
+macro_rules! addresses {
+    () => {
+        /// The other end's address.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+            self.stream().peer_addr()
+        }
+
+        /// This end's address.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.stream().local_addr()
+        }
+    };
+}
+
+macro_rules! reading {
+    () => {
+        /// As [`TcpStream::readable`].
+        ///
+        /// # Errors
+        /// As [`TcpStream::readable`].
+        pub async fn readable(&self) -> io::Result<()> {
+            self.stream().readable().await
+        }
+
+        /// As [`TcpStream::try_read`].
+        ///
+        /// # Errors
+        /// As [`TcpStream::try_read`].
+        pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.stream().try_read(buffer)
+        }
+
+        /// As [`TcpStream::peek`].
+        ///
+        /// # Errors
+        /// As reading.
+        pub async fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.stream().peek(buffer).await
+        }
+    };
+}
+
+macro_rules! writing {
+    () => {
+        /// As [`TcpStream::writable`].
+        ///
+        /// # Errors
+        /// As [`TcpStream::writable`].
+        pub async fn writable(&self) -> io::Result<()> {
+            self.stream().writable().await
+        }
+
+        /// As [`TcpStream::try_write`].
+        ///
+        /// # Errors
+        /// As [`TcpStream::try_write`].
+        pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.stream().try_write(bytes)
+        }
+    };
+}
+
+impl ReadHalf<'_> {
+    fn stream(&self) -> &TcpStream {
+        self.0
+    }
+
+    addresses!();
+    reading!();
+}
+
+impl WriteHalf<'_> {
+    fn stream(&self) -> &TcpStream {
+        self.0
+    }
+
+    addresses!();
+    writing!();
+}
+
+impl AsRef<TcpStream> for ReadHalf<'_> {
+    fn as_ref(&self) -> &TcpStream {
+        self.0
+    }
+}
+
+impl AsRef<TcpStream> for WriteHalf<'_> {
+    fn as_ref(&self) -> &TcpStream {
+        self.0
+    }
+}
+
+impl OwnedReadHalf {
+    fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    addresses!();
+    reading!();
+
+    /// The stream again.
+    ///
+    /// # Errors
+    /// If the halves aren't of one stream.
+    pub fn reunite(self, other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+        reunite(self, other)
+    }
+}
+
+impl OwnedWriteHalf {
+    fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    addresses!();
+    writing!();
+
+    /// The stream again.
+    ///
+    /// # Errors
+    /// If the halves aren't of one stream.
+    pub fn reunite(self, other: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
+        reunite(other, self)
+    }
+
+    /// Drops it, and leaves the stream open for writing.
+    pub fn forget(mut self) {
+        self.shuts_down = false;
+    }
+}
+
+impl AsRef<TcpStream> for OwnedReadHalf {
+    fn as_ref(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl AsRef<TcpStream> for OwnedWriteHalf {
+    fn as_ref(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl Drop for OwnedWriteHalf {
+    fn drop(&mut self) {
+        if self.shuts_down {
+            let _ = kernel::try_with(|kernel| kernel.shut_down(self.stream.end));
+        }
+    }
+}
+
+const fn is_send_and_sync<T: Send + Sync>() {}
+const _: () = {
+    is_send_and_sync::<TcpListener>();
+    is_send_and_sync::<TcpSocket>();
+    is_send_and_sync::<TcpStream>();
+    is_send_and_sync::<OwnedReadHalf>();
+    is_send_and_sync::<OwnedWriteHalf>();
+};

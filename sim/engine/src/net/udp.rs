@@ -1,0 +1,439 @@
+//! Datagrams, as programs use them: tokio's `UdpSocket`.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use squall_trace::TaskId;
+use tokio::io::ReadBuf;
+
+use super::ToSocketAddrs;
+use crate::kernel::{self, TimerRef};
+use crate::network::{Kind, Outgoing, SocketRef};
+
+/// So many bytes fit into a datagram of UDP over IPv4.
+const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// `EMSGSIZE` on Linux, which std has no kind for.
+const MESSAGE_TOO_LONG: i32 = 90;
+
+/// Under that tag are all its messages.
+const TAG: u64 = 0;
+
+/// A socket of datagrams, as tokio's `UdpSocket`.
+///
+/// A datagram is lost, comes twice or in another order, as its link's weather has it; one to a port where nobody listens is gone, and nobody is
+/// told, as between real machines that don't send ICMP. The decisions about what it sends are known by the socket, not by the task: by its node, boot and port.
+#[derive(Debug)]
+pub struct UdpSocket {
+    socket: SocketRef,
+    address: SocketAddr,
+    /// By whom its flows are known.
+    sender: TaskId,
+    peer: Mutex<Option<SocketAddr>>,
+    /// Under which number the last poll waits.
+    waiter: Mutex<Option<NonZeroU64>>,
+    has_broadcast: AtomicBool,
+    time_to_live: AtomicU32,
+}
+
+/// A wait of a future of its own.
+struct Waiting<'s> {
+    socket: &'s UdpSocket,
+    waiter: Option<NonZeroU64>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.waiter.take() {
+            let _ = kernel::try_with(|kernel| kernel.stop_waiting(self.socket.socket, TAG, id));
+        }
+    }
+}
+
+impl Waiting<'_> {
+    fn poll_receive(
+        &mut self,
+        buffer: &mut [u8],
+        peeks: bool,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.socket.poll_receive(&mut self.waiter, buffer, peeks, other)
+    }
+}
+
+impl UdpSocket {
+    /// Binds a socket on the running node. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// `AddrInUse` if the port is bound, `AddrNotAvailable` if the address is another node's; if it can't be looked up.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        let wanted = address.to_socket_addr()?;
+        let (socket, bound, sender) = kernel::with("squall::net::UdpSocket::bind", |kernel| {
+            let (socket, bound) = kernel.bind(wanted)?;
+            io::Result::Ok((socket, bound, kernel.sender_of_port(bound.port())))
+        })?;
+        Ok(UdpSocket {
+            socket,
+            address: SocketAddr::new(wanted.ip(), bound.port()),
+            sender,
+            peer: Mutex::new(None),
+            waiter: Mutex::new(None),
+            has_broadcast: AtomicBool::new(false),
+            time_to_live: AtomicU32::new(64),
+        })
+    }
+
+    /// Sends by [`UdpSocket::send`] go there from now on, and what comes from elsewhere is dropped. Nothing is sent.
+    ///
+    /// # Errors
+    /// If the address can't be looked up.
+    pub async fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
+        let peer = address.to_socket_addr()?;
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+        Ok(())
+    }
+
+    /// The address that it is bound to.
+    ///
+    /// # Errors
+    /// Never: a result since tokio's has one.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+
+    /// The address that it is connected to.
+    ///
+    /// # Errors
+    /// `NotConnected` if it isn't.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        peer.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the socket isn't connected"))
+    }
+
+    /// Sends a datagram. That it returns says nothing about whether it arrives.
+    ///
+    /// # Errors
+    /// If it has more than 65,507 bytes; if the address can't be looked up, or no node has it.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn send_to(&self, bytes: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
+        self.try_send_to(bytes, address.to_socket_addr()?)
+    }
+
+    /// Sends at once: there is always room.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::send_to`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn try_send_to(&self, bytes: &[u8], address: SocketAddr) -> io::Result<usize> {
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            return Err(io::Error::from_raw_os_error(MESSAGE_TOO_LONG));
+        }
+        kernel::with("squall::net::UdpSocket::send_to", |kernel| {
+            let outgoing = Outgoing {
+                from_port: self.address.port(),
+                to_port: address.port(),
+                tag: TAG,
+                kind: Kind::Datagram,
+                caller: TimerRef::default(),
+                socket: self.socket,
+            };
+            let sender = kernel.sender_unless_in_operation(self.sender);
+            kernel.send_as(sender, &address, outgoing, bytes)
+        })?;
+        Ok(bytes.len())
+    }
+
+    /// As [`UdpSocket::send_to`].
+    ///
+    /// # Errors
+    /// As [`UdpSocket::send_to`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_send_to(&self, _: &mut Context<'_>, bytes: &[u8], address: SocketAddr) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.try_send_to(bytes, address))
+    }
+
+    /// Sends to the connected address.
+    ///
+    /// # Errors
+    /// `NotConnected` if there is none; else as [`UdpSocket::send_to`].
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send(bytes)
+    }
+
+    /// Likewise, at once.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::send`].
+    pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send_to(bytes, self.peer_addr()?)
+    }
+
+    /// As [`UdpSocket::send`].
+    ///
+    /// # Errors
+    /// As [`UdpSocket::send`].
+    pub fn poll_send(&self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.try_send(bytes))
+    }
+
+    /// Receives a datagram; what doesn't fit is cut off. Cancel safe.
+    ///
+    /// # Errors
+    /// If the socket is closed, as by a crash of its node.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
+    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.receive(buffer, false).await
+    }
+
+    /// Likewise, from the connected address.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.receive(buffer, false).await?.0)
+    }
+
+    /// Receives a datagram, and leaves it where it is.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.receive(buffer, true).await
+    }
+
+    /// Likewise.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.receive(buffer, true).await?.0)
+    }
+
+    async fn receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
+        let mut waiting = Waiting { socket: self, waiter: None };
+        poll_fn(|context| waiting.poll_receive(buffer, peeks, kernel::other_waker(context))).await
+    }
+
+    /// As [`UdpSocket::recv_from`]. Of several that poll, the last one is woken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_recv_from(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<SocketAddr>> {
+        self.poll_into(context, buffer, false)
+    }
+
+    /// As [`UdpSocket::recv`]. Of several that poll, the last one is woken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_recv(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_into(context, buffer, false).map(|received| received.map(|_| ()))
+    }
+
+    /// As [`UdpSocket::peek_from`]. Of several that poll, the last one is woken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_peek_from(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<SocketAddr>> {
+        self.poll_into(context, buffer, true)
+    }
+
+    fn poll_into(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        peeks: bool,
+    ) -> Poll<io::Result<SocketAddr>> {
+        let other = kernel::other_waker(context);
+        let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let received = self.poll_receive(&mut waiter, buffer.initialize_unfilled(), peeks, other);
+        received.map(|received| {
+            received.map(|(bytes, from)| {
+                buffer.advance(bytes);
+                from
+            })
+        })
+    }
+
+    /// Waits until a datagram is there. Cancel safe.
+    ///
+    /// # Errors
+    /// If the socket is closed.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.receive(&mut [], true).await.map(|_| ())
+    }
+
+    /// As [`UdpSocket::readable`].
+    ///
+    /// # Errors
+    /// As [`UdpSocket::readable`].
+    pub fn poll_recv_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_into(context, &mut ReadBuf::new(&mut []), true).map(|received| received.map(|_| ()))
+    }
+
+    /// There is always room to send.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn writable(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// There is always room to send.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn poll_send_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Receives what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is; else as [`UdpSocket::recv_from`].
+    pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let mut waiting = Waiting { socket: self, waiter: None };
+        match waiting.poll_receive(buffer, false, Some(Waker::noop().clone())) {
+            Poll::Ready(received) => received,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Likewise.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_recv_from`].
+    pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.try_recv_from(buffer)?.0)
+    }
+
+    fn poll_receive(
+        &self,
+        waiter: &mut Option<NonZeroU64>,
+        buffer: &mut [u8],
+        peeks: bool,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            // Cloning a waker is user code: it is done before the run's state is taken.
+            let waker = other.clone();
+            let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
+                if peeks && let Some(seen) = kernel.peek_datagram(self.socket, TAG, buffer) {
+                    return Poll::Ready(Ok(seen));
+                }
+                let received = kernel.poll_receive(self.socket, TAG, waiter, waker);
+                received.map(|received| received.map(|index| kernel.take_datagram(index, buffer)))
+            });
+            match received {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok((bytes, origin))) => {
+                    let from = origin.address();
+                    // Datagrams of a node to itself come from the loopback address that they were sent to.
+                    let is_own = |peer: SocketAddr| peer.ip().is_loopback() && peer.port() == from.port();
+                    if peer.is_none_or(|peer| peer == from || is_own(peer)) {
+                        return Poll::Ready(Ok((bytes, from)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was last set.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        Ok(self.has_broadcast.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it: there is no broadcast address.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
+        self.has_broadcast.store(on, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What was last set. Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(self.time_to_live.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_ttl(&self, time_to_live: u32) -> io::Result<()> {
+        self.time_to_live.store(time_to_live, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// There is no multicast here.
+    ///
+    /// # Errors
+    /// Always: `Unsupported`.
+    pub fn join_multicast_v4(&self, _: Ipv4Addr, _: Ipv4Addr) -> io::Result<()> {
+        Err(no_multicast())
+    }
+
+    /// There is no multicast here.
+    ///
+    /// # Errors
+    /// Always: `Unsupported`.
+    pub fn join_multicast_v6(&self, _: &Ipv6Addr, _: u32) -> io::Result<()> {
+        Err(no_multicast())
+    }
+
+    /// Nobody has told it of an error.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(None)
+    }
+}
+
+fn no_multicast() -> io::Error {
+    let message = "the simulated network has no multicast: send to each node by itself";
+    io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        let _ = kernel::try_with(|kernel| kernel.close(self.socket));
+    }
+}
+
+const fn is_send_and_sync<T: Send + Sync>() {}
+const _: () = is_send_and_sync::<UdpSocket>();

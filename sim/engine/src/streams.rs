@@ -1,0 +1,1251 @@
+//! Streams: connections, their segments, and what becomes of both.
+//!
+//! What one end of a connection sends is a [`Direction`]: a flow of segments, numbered from 1, so that each has an address of its own: its latency,
+//! how often it is lost, whether the connection breaks at it. A segment that is lost isn't gone: it is sent again after a while, which doubles each time,
+//! as TCP does (RFC 6298), and so arrives late; what was sent behind it waits for it. Who sends is told nothing of that: there are no acknowledgements. What is
+//! sent into a partition, or to a node that is down, waits for its next attempt after that is over, or until its connection gives up.
+//!
+//! A connection begins as TCP's does: a request (segment 1 there), an acceptance (segment 1 back), and the segment that ends the handshake (2 there), with which it can be
+//! accepted. Each end has a window: so many bytes may be under way or unread. A reader that has read half of it tells so by a credit, which travels as long as the calm
+//! way back takes, decides nothing and is no event.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use squall_trace::event::Place;
+use squall_trace::id::hash_words;
+use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, Stream, TaskId};
+
+use crate::kernel::{Kernel, TaskRef, WakeRef};
+use crate::network::Kind;
+use crate::payload::Payload;
+use crate::world::duration_ns;
+
+/// How connections behave; see [`World::tcp`](crate::World::tcp). The defaults are nearer to what a simulated minute can show than to what
+/// an operating system has, as is said of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tcp {
+    /// So many bytes may be under way or unread, each way. 64 KiB, where Linux begins with as much and goes up to 6 MB.
+    pub window_bytes: u64,
+    /// A segment is lost: it is sent again after so long, and if it is lost again, after twice as long, and so on. 200 ms, as Linux has it at the least.
+    pub retransmission: Duration,
+    /// Likewise of a request for a connection. 1 s, as RFC 6298 has it.
+    pub connect_retransmission: Duration,
+    /// The longest time between two attempts. 5 s, where Linux has 2 minutes.
+    pub retransmission_max: Duration,
+    /// A request for a connection that isn't answered is given up after so long: `TimedOut`. 30 s, where Linux has 127.
+    pub connect_timeout: Duration,
+    /// A connection one of whose segments hasn't come through for so long is given up: `TimedOut`. 60 s, where Linux has 15 minutes.
+    pub give_up: Duration,
+}
+
+impl Default for Tcp {
+    fn default() -> Tcp {
+        Tcp {
+            window_bytes: 65_536,
+            retransmission: Duration::from_millis(200),
+            connect_retransmission: Duration::from_secs(1),
+            retransmission_max: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(30),
+            give_up: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Tcp {
+    /// What can't be.
+    ///
+    /// # Errors
+    /// In words: a window without bytes, a time of zero.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.window_bytes == 0 {
+            return Err("a window has at least one byte".to_string());
+        }
+        let times = [
+            ("retransmission", self.retransmission),
+            ("connect_retransmission", self.connect_retransmission),
+            ("retransmission_max", self.retransmission_max),
+            ("connect_timeout", self.connect_timeout),
+            ("give_up", self.give_up),
+        ];
+        match times.iter().find(|(_, time)| time.is_zero()) {
+            Some((name, _)) => Err(format!("{name} is longer than nothing")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A segment carries so many bytes at the most.
+const SEGMENT_BYTES_MAX: usize = 65_536;
+
+/// A segment is lost so often in a row at the most.
+const RETRANSMISSIONS_MAX: u64 = 8;
+
+/// What a segment is: the tag of its message.
+pub(crate) mod segment {
+    /// Asks for a connection.
+    pub(crate) const REQUEST: u64 = 1;
+    /// Accepts it.
+    pub(crate) const ACCEPTANCE: u64 = 2;
+    /// Ends the handshake.
+    pub(crate) const CONFIRMATION: u64 = 3;
+    /// Carries bytes.
+    pub(crate) const DATA: u64 = 4;
+    /// No more bytes come.
+    pub(crate) const END: u64 = 5;
+    /// The connection is broken.
+    pub(crate) const RESET: u64 = 6;
+    /// So many bytes were read.
+    pub(crate) const CREDIT: u64 = 7;
+    /// Carried bytes, and the connection has broken at it: both ends are told.
+    pub(crate) const BREAK: u64 = 8;
+}
+
+/// One end of a connection, by slot and generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndRef {
+    slot: u32,
+    generation: u32,
+}
+
+impl EndRef {
+    const NONE: EndRef = EndRef { slot: u32::MAX, generation: 0 };
+}
+
+/// A listener, by slot and generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerRef {
+    slot: u32,
+    generation: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Has asked, and waits for the acceptance.
+    Asking,
+    /// Has accepted, and waits for the end of the handshake.
+    Arriving,
+    Open,
+}
+
+/// Who waits for something. A task that asks again is noted once.
+#[derive(Debug, Default)]
+struct Waiting(Vec<WakeRef>);
+
+impl Waiting {
+    /// Takes somebody in. What isn't needed comes back: dropping a waker is user code.
+    fn add(&mut self, wake: WakeRef) -> Option<WakeRef> {
+        let is_known = self.0.iter().any(|known| match (known, &wake) {
+            (WakeRef::Task(known), WakeRef::Task(task)) => known == task,
+            (WakeRef::Foreign(known), WakeRef::Foreign(waker)) => known.will_wake(waker),
+            _ => false,
+        });
+        if is_known {
+            return Some(wake);
+        }
+        self.0.push(wake);
+        None
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+struct End {
+    /// One more after each closing: odd while it is open.
+    generation: u32,
+    node: NodeId,
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// What it sends.
+    direction: u32,
+    stage: Stage,
+    /// Of what it has sent, so many bytes aren't known to be read.
+    in_window_bytes: u64,
+    /// It has said that no more comes.
+    has_ended: bool,
+    /// The number of the segment that it waits for.
+    next: u32,
+    /// Segments that came before that one, by number.
+    early: BTreeMap<u32, u32>,
+    arrived: VecDeque<Payload>,
+    /// Of the first of those, so many bytes are read.
+    offset: usize,
+    unread_bytes: u64,
+    /// Bytes that were read since the last credit.
+    uncredited_bytes: u64,
+    credits: u32,
+    /// The other end has said that no more comes, and all before that has come.
+    is_finished: bool,
+    /// No segment comes or goes any more.
+    is_broken: bool,
+    /// Why, until somebody has been told.
+    error: Option<io::ErrorKind>,
+    /// Since when a segment of it hasn't come through.
+    stalled_since_ns: Option<u64>,
+    readers: Waiting,
+    writers: Waiting,
+}
+
+impl End {
+    fn is_open(&self) -> bool {
+        !self.generation.is_multiple_of(2)
+    }
+
+    fn is_readable(&self) -> bool {
+        self.unread_bytes > 0 || self.is_finished || self.is_broken
+    }
+
+    fn is_writable(&self, window_bytes: u64) -> bool {
+        self.stage != Stage::Asking && (self.is_broken || self.has_ended || self.in_window_bytes < window_bytes)
+    }
+}
+
+/// One way of a connection.
+#[derive(Clone, Debug)]
+struct Direction {
+    flow: u32,
+    /// The other way.
+    back: u32,
+    from_end: EndRef,
+    to_end: EndRef,
+    /// To which of the node's addresses it was asked for.
+    to_ip: IpAddr,
+    from_port: u16,
+    to_port: u16,
+    stream: Stream,
+}
+
+#[derive(Debug)]
+struct Listener {
+    /// One more after each closing: odd while it is open.
+    generation: u32,
+    node: NodeId,
+    address: SocketAddr,
+    backlog: usize,
+    /// Connections that aren't through their handshake.
+    arriving: usize,
+    accepted: VecDeque<EndRef>,
+    acceptors: Waiting,
+}
+
+/// A segment that waits for its next attempt.
+#[derive(Clone, Copy, Debug)]
+struct Stalled {
+    message: u32,
+    since_ns: u64,
+}
+
+/// All connections of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    pub settings: Tcp,
+    first_generation: u32,
+    ends: Vec<End>,
+    free_ends: Vec<u32>,
+    directions: Vec<Direction>,
+    listeners: Vec<Listener>,
+    free_listeners: Vec<u32>,
+    listening: BTreeMap<(NodeId, u16), u32>,
+    /// Ports of connections, with how many there are of each.
+    ports: BTreeMap<(NodeId, u16), u32>,
+    stalled: Vec<Stalled>,
+}
+
+impl Streams {
+    pub(crate) fn begin(&mut self, settings: Tcp, first_generation: u32) {
+        self.settings = settings;
+        self.first_generation = first_generation;
+    }
+
+    fn end(&mut self, end: EndRef) -> Option<&mut End> {
+        self.ends.get_mut(end.slot as usize).filter(|entry| entry.generation == end.generation)
+    }
+
+    fn listener(&mut self, listener: ListenerRef) -> Option<&mut Listener> {
+        self.listeners.get_mut(listener.slot as usize).filter(|entry| entry.generation == listener.generation)
+    }
+
+    pub(crate) fn has_port(&self, node: NodeId, port: u16) -> bool {
+        self.listening.contains_key(&(node, port)) || self.ports.contains_key(&(node, port))
+    }
+
+    /// What is sent by a direction, as those know it who read of it.
+    pub(crate) fn role(&self, direction: u32) -> FlowRole {
+        FlowRole::Segment(self.directions[direction as usize].stream.clone())
+    }
+
+    /// What can be seen of all connections, as words. Ports from `drawn_from` on are drawn, and so are all the same.
+    pub(crate) fn state(&self, drawn_from: u16) -> impl Iterator<Item = u64> {
+        self.ends.iter().filter(|end| end.is_open()).map(move |end| {
+            let ports = [end.local.port(), end.remote.port()].map(|port| u64::from(port.min(drawn_from)));
+            let flags = [end.has_ended, end.is_finished, end.is_broken, end.error.is_some(), end.stage == Stage::Open];
+            let flags = flags.iter().fold(0, |flags, flag| flags << 1 | u64::from(*flag));
+            let bytes = end.arrived.iter().fold(end.offset as u64, |state, payload| {
+                hash_words([state, xxhash_rust::xxh3::xxh3_64(payload.as_slice()), 0, 0])
+            });
+            let numbers = hash_words([end.in_window_bytes, end.uncredited_bytes, end.early.len() as u64, bytes]);
+            hash_words([u64::from(end.node.0), ports[0] << 16 | ports[1], flags, numbers])
+        })
+    }
+
+    /// What waits for its next attempt, in order.
+    pub(crate) fn take_stalled(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.stalled).into_iter().map(|stalled| stalled.message).collect()
+    }
+
+    fn new_end(&mut self, node: NodeId, local: SocketAddr, remote: SocketAddr, stage: Stage) -> EndRef {
+        *self.ports.entry((node, local.port())).or_default() += 1;
+        let slot = self.free_ends.pop().unwrap_or(self.ends.len() as u32);
+        let generation =
+            self.ends.get(slot as usize).map_or(self.first_generation, |end| end.generation).wrapping_add(1);
+        let end = End {
+            generation,
+            node,
+            local,
+            remote,
+            direction: 0,
+            stage,
+            in_window_bytes: 0,
+            has_ended: false,
+            next: 1,
+            early: BTreeMap::new(),
+            arrived: VecDeque::new(),
+            offset: 0,
+            unread_bytes: 0,
+            uncredited_bytes: 0,
+            credits: 0,
+            is_finished: false,
+            is_broken: false,
+            error: None,
+            stalled_since_ns: None,
+            readers: Waiting::default(),
+            writers: Waiting::default(),
+        };
+        match self.ends.get_mut(slot as usize) {
+            Some(free) => *free = end,
+            None => self.ends.push(end),
+        }
+        EndRef { slot, generation }
+    }
+}
+
+/// How far a segment's bytes are known by what they begin with: the first line of HTTP/1.
+fn label_of(bytes: &[u8]) -> Option<String> {
+    const METHODS: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+    const CHARACTERS_MAX: usize = 60;
+    let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line.get(..line.len().min(200))?).ok()?;
+    let words: Vec<&str> = line.splitn(3, ' ').collect();
+    let label = match *words.as_slice() {
+        [method, path, version] if METHODS.contains(&method) && version.starts_with("HTTP/1") => {
+            format!("{method} {path}")
+        }
+        [version, status, reason] if version.starts_with("HTTP/1") => format!("{status} {reason}"),
+        _ => return None,
+    };
+    Some(label.chars().take(CHARACTERS_MAX).collect())
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the node has crashed or the run has ended")
+}
+
+fn in_words(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ConnectionRefused => "nobody listens there",
+        io::ErrorKind::ConnectionReset => "the connection was reset by the other end",
+        io::ErrorKind::TimedOut => "nothing has come through for too long",
+        _ => "the connection is closed",
+    }
+}
+
+fn error_of(kind: io::ErrorKind) -> io::Error {
+    io::Error::new(kind, in_words(kind))
+}
+
+/// When a segment that didn't come through at `since_ns` is sent again: the first of its attempts after `now_ns`.
+fn next_attempt_ns(since_ns: u64, now_ns: u64, first_ns: u64, longest_ns: u64) -> u64 {
+    let (mut at_ns, mut step_ns) = (since_ns, first_ns.max(1));
+    while at_ns <= now_ns {
+        at_ns = at_ns.saturating_add(step_ns);
+        step_ns = step_ns.saturating_mul(2).min(longest_ns.max(first_ns).max(1));
+    }
+    at_ns
+}
+
+impl Kernel {
+    // --- listening and connecting -------------------------------------------------------------------------------------
+
+    /// The address to bind on the running node, with a port of its own in place of 0.
+    pub(crate) fn bind_stream(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        if !self.is_live() {
+            return Err(gone());
+        }
+        let id = self.current.node;
+        if self.nodes[id.index()].control {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a control task is on no network"));
+        }
+        if self.node_by_address(&address) != Some(id) {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                format!("{} isn't an address of node {}", address.ip(), self.nodes[id.index()].name),
+            ));
+        }
+        let port = match address.port() {
+            0 => self.ephemeral_port(id)?,
+            port => port,
+        };
+        Ok(SocketAddr::new(address.ip(), port))
+    }
+
+    /// Listens on the running node. Port 0 takes a free one.
+    pub(crate) fn listen(&mut self, address: SocketAddr, backlog: usize) -> io::Result<(ListenerRef, SocketAddr)> {
+        let address = self.bind_stream(address)?;
+        let node = self.current.node;
+        if self.network.streams.listening.contains_key(&(node, address.port())) {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                format!("port {} of node {} is listened on already", address.port(), self.nodes[node.index()].name),
+            ));
+        }
+        let streams = &mut self.network.streams;
+        let slot = streams.free_listeners.pop().unwrap_or(streams.listeners.len() as u32);
+        let before = streams.listeners.get(slot as usize).map_or(streams.first_generation, |entry| entry.generation);
+        let generation = before.wrapping_add(1);
+        let listener = Listener {
+            generation,
+            node,
+            address,
+            backlog: backlog.max(1),
+            arriving: 0,
+            accepted: VecDeque::new(),
+            acceptors: Waiting::default(),
+        };
+        match streams.listeners.get_mut(slot as usize) {
+            Some(free) => *free = listener,
+            None => streams.listeners.push(listener),
+        }
+        streams.listening.insert((node, address.port()), slot);
+        Ok((ListenerRef { slot, generation }, address))
+    }
+
+    /// The next connection that somebody else has made: its end, and the two addresses.
+    pub(crate) fn poll_accept(
+        &mut self,
+        listener: ListenerRef,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<(EndRef, SocketAddr, SocketAddr)>> {
+        let wake = self.wake_ref(other);
+        let streams = &mut self.network.streams;
+        let Some(entry) = streams.listener(listener) else {
+            self.forget(wake);
+            return Poll::Ready(Err(gone()));
+        };
+        let Some(end) = entry.accepted.pop_front() else {
+            let unneeded = entry.acceptors.add(wake);
+            unneeded.into_iter().for_each(|wake| self.forget(wake));
+            return Poll::Pending;
+        };
+        let accepted = streams.end(end).expect("what nobody has accepted isn't closed");
+        let (local, remote) = (accepted.local, accepted.remote);
+        self.forget(wake);
+        Poll::Ready(Ok((end, local, remote)))
+    }
+
+    /// Nobody listens there any more. Connections that nobody has accepted are broken.
+    pub(crate) fn close_listener(&mut self, listener: ListenerRef) {
+        if self.is_live() {
+            self.end_listener(listener);
+        }
+    }
+
+    fn end_listener(&mut self, listener: ListenerRef) {
+        let streams = &mut self.network.streams;
+        let Some(entry) = streams.listener(listener) else { return };
+        entry.generation = entry.generation.wrapping_add(1);
+        let (at, accepted) = ((entry.node, entry.address.port()), std::mem::take(&mut entry.accepted));
+        let acceptors = std::mem::take(&mut entry.acceptors.0);
+        streams.listening.remove(&at);
+        streams.free_listeners.push(listener.slot);
+        for end in accepted {
+            self.abort_end(end);
+        }
+        for wake in acceptors {
+            self.wake(wake, 3);
+        }
+    }
+
+    /// Asks for a connection. `from` is where it is bound already, if it is.
+    pub(crate) fn connect(&mut self, to: SocketAddr, from: Option<SocketAddr>) -> io::Result<(EndRef, SocketAddr)> {
+        if !self.is_live() {
+            return Err(gone());
+        }
+        let node = self.current.node;
+        if self.nodes[node.index()].control {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a control task is on no network"));
+        }
+        let Some(to_node) = self.node_by_address(&to) else {
+            return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
+        };
+        // An unspecified address is this node, as on Linux.
+        let to_ip = if to.ip().is_unspecified() { IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) } else { to.ip() };
+        let own_ip = if to_ip.is_loopback() { to_ip } else { self.nodes[node.index()].address };
+        let local = match from {
+            Some(from) => SocketAddr::new(if from.ip().is_unspecified() { own_ip } else { from.ip() }, from.port()),
+            None => SocketAddr::new(own_ip, self.ephemeral_port(node)?),
+        };
+        // Who asks, of which node and port, and the how-manieth time: nothing that another connection could shift.
+        let sender = self.sender();
+        let to_whom = self.network.name_hash(to_node);
+        let asking = FlowId(hash_words([sender.0, to_whom, u64::from(to.port()), u64::from_le_bytes(*b"connect ")]));
+        let connection = self.network.count_in_flow(asking, node, to_node, &self.nodes);
+        let flow = |way: u64| FlowId(hash_words([asking.0, connection, way, u64::from_le_bytes(*b"stream  ")]));
+        let operation = self.operations.get(&self.current.task).map(|operation| operation.number);
+        let end = self.network.streams.new_end(node, local, SocketAddr::new(to_ip, to.port()), Stage::Asking);
+        let there = self.network.streams.directions.len() as u32;
+        for (is_back, from, to_id) in [(false, node, to_node), (true, to_node, node)] {
+            let id = flow(u64::from(is_back));
+            let stream = Stream { connection, port: to.port(), is_back, labels: BTreeMap::new() };
+            let role = FlowRole::Segment(stream.clone());
+            self.journal.name_flow(id, || FlowInfo { from, to: to_id, role, operation });
+            let index = self.network.add_stream_flow(id, from, to_id, there + u32::from(is_back), &self.nodes);
+            let ports = (local.port(), to.port());
+            self.network.streams.directions.push(Direction {
+                flow: index,
+                back: there + u32::from(!is_back),
+                from_end: if is_back { EndRef::NONE } else { end },
+                to_end: if is_back { end } else { EndRef::NONE },
+                to_ip,
+                from_port: if is_back { ports.1 } else { ports.0 },
+                to_port: if is_back { ports.0 } else { ports.1 },
+                stream,
+            });
+        }
+        self.network.streams.end(end).expect("just made").direction = there;
+        let until_ns = self.now_ns.saturating_add(duration_ns(self.network.streams.settings.connect_timeout));
+        self.await_end(end.slot, Some(until_ns));
+        self.send_segment(there, segment::REQUEST, &[]);
+        Ok((end, local))
+    }
+
+    /// Whether the connection is there.
+    pub(crate) fn poll_connected(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+        let wake = self.wake_ref(other);
+        let Some(entry) = self.network.streams.end(end) else {
+            self.forget(wake);
+            return Poll::Ready(Err(gone()));
+        };
+        let settled = match (entry.is_broken, entry.stage) {
+            (true, _) => Some(Err(error_of(entry.error.take().unwrap_or(io::ErrorKind::ConnectionReset)))),
+            (false, Stage::Asking) => None,
+            (false, _) => Some(Ok(())),
+        };
+        match settled {
+            Some(result) => {
+                self.forget(wake);
+                Poll::Ready(result)
+            }
+            None => {
+                let unneeded = entry.writers.add(wake);
+                unneeded.into_iter().for_each(|wake| self.forget(wake));
+                Poll::Pending
+            }
+        }
+    }
+
+    // --- reading and writing ------------------------------------------------------------------------------------------
+
+    /// Reads as much as is there and fits; 0 at the end. Whoever only peeks leaves it where it is.
+    ///
+    /// # Errors
+    /// Why the connection broke, once; afterwards it is at its end.
+    pub(crate) fn poll_read(
+        &mut self,
+        end: EndRef,
+        buffers: &mut [&mut [u8]],
+        peeks: bool,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<usize>> {
+        let wake = self.wake_ref(other);
+        let Some(entry) = self.network.streams.end(end) else {
+            self.forget(wake);
+            return Poll::Ready(Err(gone()));
+        };
+        let has_room = buffers.iter().any(|buffer| !buffer.is_empty());
+        let read = if entry.unread_bytes > 0 || !has_room {
+            Some(Ok(take_bytes(entry, buffers, peeks)))
+        } else if entry.is_finished {
+            Some(Ok(0))
+        } else if entry.is_broken {
+            Some(entry.error.take().map_or(Ok(0), |kind| Err(error_of(kind))))
+        } else {
+            None
+        };
+        match read {
+            Some(read) => {
+                self.forget(wake);
+                if !peeks && self.is_live() {
+                    self.credit(end);
+                }
+                Poll::Ready(read)
+            }
+            None => {
+                let unneeded = entry.readers.add(wake);
+                unneeded.into_iter().for_each(|wake| self.forget(wake));
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits until there is something to read, an end or an error.
+    pub(crate) fn poll_readable(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+        let wake = self.wake_ref(other);
+        let Some(entry) = self.network.streams.end(end) else {
+            self.forget(wake);
+            return Poll::Ready(Err(gone()));
+        };
+        let is_ready = entry.is_readable();
+        let unneeded = if is_ready { Some(wake) } else { entry.readers.add(wake) };
+        unneeded.into_iter().for_each(|wake| self.forget(wake));
+        if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Waits until something can be written, or an error is to be had.
+    pub(crate) fn poll_writable(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+        let wake = self.wake_ref(other);
+        let window_bytes = self.network.streams.settings.window_bytes;
+        let Some(entry) = self.network.streams.end(end) else {
+            self.forget(wake);
+            return Poll::Ready(Err(gone()));
+        };
+        let is_ready = entry.is_writable(window_bytes);
+        let unneeded = if is_ready { Some(wake) } else { entry.writers.add(wake) };
+        unneeded.into_iter().for_each(|wake| self.forget(wake));
+        if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Sends as much as the window has room for, as one segment.
+    ///
+    /// # Errors
+    /// Why the connection broke, once; then, and after its own end, `BrokenPipe`.
+    pub(crate) fn poll_write(
+        &mut self,
+        end: EndRef,
+        slices: &[io::IoSlice<'_>],
+        other: Option<Waker>,
+    ) -> Poll<io::Result<usize>> {
+        let wake = self.wake_ref(other);
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        if !self.is_live() {
+            self.forget(wake);
+            return Poll::Ready(Ok(wanted));
+        }
+        let window_bytes = self.network.streams.settings.window_bytes;
+        let Some(entry) = self.network.streams.end(end) else {
+            self.forget(wake);
+            return Poll::Ready(Err(gone()));
+        };
+        if entry.is_broken || entry.has_ended {
+            let kind = entry.error.take().unwrap_or(io::ErrorKind::BrokenPipe);
+            self.forget(wake);
+            return Poll::Ready(Err(error_of(kind)));
+        }
+        let room = window_bytes.saturating_sub(entry.in_window_bytes);
+        if wanted > 0 && (room == 0 || entry.stage == Stage::Asking) {
+            let unneeded = entry.writers.add(wake);
+            unneeded.into_iter().for_each(|wake| self.forget(wake));
+            return Poll::Pending;
+        }
+        let bytes = wanted.min(SEGMENT_BYTES_MAX).min(usize::try_from(room).unwrap_or(usize::MAX));
+        entry.in_window_bytes += bytes as u64;
+        let direction = entry.direction;
+        self.forget(wake);
+        match slices {
+            _ if bytes == 0 => {}
+            [slice] => self.send_segment(direction, segment::DATA, &slice[..bytes]),
+            slices => {
+                let mut whole = Vec::with_capacity(bytes);
+                for slice in slices {
+                    whole.extend_from_slice(&slice[..slice.len().min(bytes - whole.len())]);
+                }
+                self.send_segment(direction, segment::DATA, &whole);
+            }
+        }
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// No more is written.
+    ///
+    /// # Errors
+    /// `NotConnected` if the connection is broken.
+    pub(crate) fn shut_down(&mut self, end: EndRef) -> io::Result<()> {
+        if !self.is_live() {
+            return Ok(());
+        }
+        let entry = self.network.streams.end(end).ok_or_else(gone)?;
+        if entry.is_broken {
+            return Err(error_of(io::ErrorKind::NotConnected));
+        }
+        self.say_end(end);
+        Ok(())
+    }
+
+    fn say_end(&mut self, end: EndRef) {
+        let Some(entry) = self.network.streams.end(end) else { return };
+        if entry.has_ended || entry.is_broken || entry.stage == Stage::Asking {
+            return;
+        }
+        entry.has_ended = true;
+        let direction = entry.direction;
+        let writers = std::mem::take(&mut entry.writers.0);
+        writers.into_iter().for_each(|wake| self.wake(wake, 3));
+        self.send_segment(direction, segment::END, &[]);
+    }
+
+    /// Takes the error that the connection broke with, if nobody has been told.
+    pub(crate) fn take_stream_error(&mut self, end: EndRef) -> Option<io::Error> {
+        self.network.streams.end(end)?.error.take().map(error_of)
+    }
+
+    /// The program is through with its end. What it has sent still comes, unless it `resets`, or leaves bytes unread: then the other end is told that, as
+    /// TCP does (RFC 2525, 2.17).
+    pub(crate) fn close_end(&mut self, end: EndRef, resets: bool) {
+        if !self.is_live() {
+            // Of a node that crashes, all are broken when its tasks are gone.
+            return;
+        }
+        let Some(entry) = self.network.streams.end(end) else { return };
+        if resets || entry.unread_bytes > 0 || entry.stage == Stage::Asking {
+            self.abort_end(end);
+        } else {
+            self.say_end(end);
+            self.free_end(end);
+        }
+    }
+
+    /// Breaks a connection from this end, which is gone.
+    fn abort_end(&mut self, end: EndRef) {
+        let Some(entry) = self.network.streams.end(end) else { return };
+        let (direction, is_broken) = (entry.direction, entry.is_broken);
+        self.free_end(end);
+        if !is_broken {
+            self.send_segment(direction, segment::RESET, &[]);
+        }
+    }
+
+    fn free_end(&mut self, end: EndRef) {
+        let streams = &mut self.network.streams;
+        let Some(entry) = streams.end(end) else { return };
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.arrived.clear();
+        let early = std::mem::take(&mut entry.early);
+        let waiting = std::mem::take(&mut entry.readers.0).into_iter().chain(std::mem::take(&mut entry.writers.0));
+        let waiting: Vec<WakeRef> = waiting.collect();
+        let (node, port) = (entry.node, entry.local.port());
+        if let Some(count) = streams.ports.get_mut(&(node, port)) {
+            *count -= 1;
+            if *count == 0 {
+                streams.ports.remove(&(node, port));
+            }
+        }
+        streams.free_ends.push(end.slot);
+        self.await_end(end.slot, None);
+        early.into_values().for_each(|message| self.network.free_message(message));
+        waiting.into_iter().for_each(|wake| self.wake(wake, 3));
+    }
+
+    /// A node has crashed, and its tasks are gone: so are its connections, and its machine says so to the other ends.
+    pub(crate) fn crash_streams(&mut self, node: NodeId) {
+        let streams = &mut self.network.streams;
+        if streams.ends.is_empty() && streams.listeners.is_empty() {
+            return;
+        }
+        let listeners = streams
+            .listeners
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.node == node && !entry.generation.is_multiple_of(2));
+        let listeners: Vec<ListenerRef> =
+            listeners.map(|(slot, entry)| ListenerRef { slot: slot as u32, generation: entry.generation }).collect();
+        let ends = streams.ends.iter().enumerate().filter(|(_, end)| end.node == node && end.is_open());
+        let ends: Vec<EndRef> =
+            ends.map(|(slot, end)| EndRef { slot: slot as u32, generation: end.generation }).collect();
+        // What it has sent and hasn't come through isn't sent again.
+        let stalled = std::mem::take(&mut streams.stalled);
+        let (its, others): (Vec<Stalled>, Vec<Stalled>) =
+            stalled.into_iter().partition(|stalled| self.network.ends_of(stalled.message).0 == node);
+        self.network.streams.stalled = others;
+        for Stalled { message, .. } in its {
+            self.lose(message, node, LossReason::SenderDown);
+        }
+        for listener in listeners {
+            self.end_listener(listener);
+        }
+        for end in ends {
+            self.abort_end(end);
+        }
+    }
+
+    /// Breaks the connections between nodes, at both ends and at once. How many there were.
+    pub(crate) fn reset_connections(&mut self, is_between: impl Fn(NodeId, NodeId) -> bool) -> usize {
+        let streams = &self.network.streams;
+        let ends = streams.ends.iter().enumerate().filter(|(_, end)| end.is_open() && !end.is_broken);
+        let ends: Vec<EndRef> = ends
+            .filter(|(_, end)| {
+                let direction = &streams.directions[end.direction as usize];
+                let (from, to) = self.network.ends_of_flow(direction.flow);
+                is_between(from, to) || is_between(to, from)
+            })
+            .map(|(slot, end)| EndRef { slot: slot as u32, generation: end.generation })
+            .collect();
+        for end in &ends {
+            self.break_end(*end, io::ErrorKind::ConnectionReset);
+        }
+        ends.len().div_ceil(2)
+    }
+
+    /// An end learns that its connection is broken. Who waits for it is woken.
+    fn break_end(&mut self, end: EndRef, kind: io::ErrorKind) {
+        let Some(entry) = self.network.streams.end(end).filter(|entry| !entry.is_broken) else { return };
+        let kind = match kind {
+            io::ErrorKind::ConnectionReset if entry.stage == Stage::Asking => io::ErrorKind::ConnectionRefused,
+            // As Linux has it: who had been told the end before only learns it by writing.
+            io::ErrorKind::ConnectionReset if entry.is_finished => io::ErrorKind::BrokenPipe,
+            kind => kind,
+        };
+        if entry.stage == Stage::Arriving {
+            // Nobody has been told of it.
+            let at = (entry.node, entry.local.port());
+            let streams = &mut self.network.streams;
+            if let Some(slot) = streams.listening.get(&at) {
+                let listener = &mut streams.listeners[*slot as usize];
+                listener.arriving = listener.arriving.saturating_sub(1);
+            }
+            self.free_end(end);
+            return;
+        }
+        entry.is_broken = true;
+        entry.error = Some(kind);
+        entry.stalled_since_ns = None;
+        let early = std::mem::take(&mut entry.early);
+        let waiting = std::mem::take(&mut entry.readers.0).into_iter().chain(std::mem::take(&mut entry.writers.0));
+        let waiting: Vec<WakeRef> = waiting.collect();
+        self.await_end(end.slot, None);
+        early.into_values().for_each(|message| self.network.free_message(message));
+        waiting.into_iter().for_each(|wake| self.wake(wake, 3));
+    }
+
+    /// An end has waited for too long: for its connection, or for a segment of it to come through.
+    #[cold]
+    pub(crate) fn end_timer_due(&mut self, slot: u32) {
+        let Some(entry) = self.network.streams.ends.get(slot as usize).filter(|entry| entry.is_open()) else { return };
+        let end = EndRef { slot, generation: entry.generation };
+        self.break_end(end, io::ErrorKind::TimedOut);
+    }
+
+    // --- segments -----------------------------------------------------------------------------------------------------
+
+    /// Sends a segment, and decides what becomes of it.
+    fn send_segment(&mut self, direction: u32, what: u64, bytes: &[u8]) {
+        let Direction { flow, from_port, to_port, .. } = self.network.streams.directions[direction as usize];
+        let (from, to) = self.network.ends_of_flow(flow);
+        let id = self.network.flow_id(flow);
+        let number = self.network.next_number(flow);
+        if self.journal.wants_names()
+            && what == segment::DATA
+            && let Some(label) = label_of(bytes)
+        {
+            let stream = &mut self.network.streams.directions[direction as usize].stream;
+            stream.labels.insert(u64::from(number), label);
+            let role = FlowRole::Segment(stream.clone());
+            let operation = self.journal.operation_of(id);
+            self.journal.name_flow(id, || FlowInfo { from, to, role, operation });
+        }
+        self.network.counts.sent += 1;
+        let task = if self.current.node == from { self.current.task } else { TaskId::NONE };
+        let place = Place { at_ns: self.now_ns, node: from, task };
+        self.journal.send(place, (id, u64::from(number)), (from_port, to, to_port), what, bytes);
+        let index = self.network.new_segment(flow, number, (from_port, to_port), what, bytes);
+        if from == to {
+            let latency_ns = self.loopback_ns(index, id, u64::from(number));
+            self.launch(index, latency_ns);
+            return;
+        }
+        if self.network.is_hindered() && self.is_kept(index) {
+            return;
+        }
+        self.depart_segment(index);
+    }
+
+    /// A segment leaves its node: how long it takes, and whether its connection breaks at it, is decided.
+    pub(crate) fn depart_segment(&mut self, index: u32) {
+        let (flow, number, what) = self.network.flow_number_and_tag(index);
+        let (from, _) = self.network.ends_of(index);
+        let words = self.decisions.key(self.now_ns).fate_words(flow, number);
+        let drawn = self.draw_segment(index, words);
+        let mut fate = drawn;
+        if !self.decisions.is_plain() {
+            let calm_ns = self.network.calm_latency_ns(index);
+            let (now_ns, network, decisions) = (self.now_ns, &self.network, &mut self.decisions);
+            let print = || network.fingerprint(index);
+            let site = |kind| Site { kind, flow, number };
+            if what == segment::DATA {
+                fate.resets = decisions.decide(site(SiteKind::Reset), now_ns, 0, u64::from(drawn.resets), print) != 0;
+            }
+            if !drawn.is_ruled {
+                fate.latency_ns = decisions.decide(site(SiteKind::Latency), now_ns, calm_ns, drawn.latency_ns, print);
+                fate.lost = decisions.decide(site(SiteKind::Retransmission), now_ns, 0, drawn.lost, print);
+            }
+        }
+        if let Some(rule) = drawn.held_by {
+            self.tell_held(index, from);
+            self.hold_by_rule(index, rule, fate.latency_ns);
+            return;
+        }
+        if fate.resets {
+            self.network.set_tag(index, segment::BREAK);
+        }
+        let mut delay_ns = fate.latency_ns;
+        if fate.lost > 0 {
+            let settings = &self.network.streams.settings;
+            let first_ns = duration_ns(match what {
+                segment::REQUEST => settings.connect_retransmission,
+                _ => settings.retransmission,
+            });
+            let longest_ns = duration_ns(settings.retransmission_max);
+            let mut step_ns = first_ns;
+            for _ in 0..fate.lost.min(64) {
+                delay_ns = delay_ns.saturating_add(step_ns);
+                step_ns = step_ns.saturating_mul(2).min(longest_ns.max(first_ns));
+            }
+            self.emit_on(from, EventKind::Retransmit { flow, number, times: fate.lost });
+        }
+        self.launch(index, delay_ns);
+    }
+
+    /// A segment's instant has come. The task that became ready by it comes back, as in [`Kernel::deliver`].
+    #[inline(never)]
+    pub(crate) fn deliver_segment(&mut self, index: u32) -> Option<TaskRef> {
+        let (from, to) = self.network.ends_of(index);
+        let (flow, number, what) = self.network.flow_number_and_tag(index);
+        let direction = self.network.direction_of(index);
+        if self.network.stopped_or_held(from, to) || !self.nodes[to.index()].up {
+            self.not_delivered(index, from, to);
+            return None;
+        }
+        if what == segment::CREDIT {
+            return self.deliver_credit(index, direction);
+        }
+        if what == segment::REQUEST && self.has_full_backlog(direction, from, to) {
+            // As Linux does: it says nothing, and the request comes again.
+            let from_end = self.network.streams.directions[direction as usize].from_end;
+            match self.network.streams.end(from_end).is_some_and(|end| !end.is_broken) {
+                true => self.retry(index),
+                false => self.lose_for_good(index, to, LossReason::QueueFull),
+            }
+            return None;
+        }
+        let target = match what {
+            segment::REQUEST => self.begin_accepting(direction, from, to),
+            _ => Some(self.network.streams.directions[direction as usize].to_end),
+        };
+        let target = target.filter(|target| self.network.streams.end(*target).is_some_and(|end| !end.is_broken));
+        let Some(target) = target else {
+            // Nobody is there any more, or never was. Whoever sends bytes, or asks, is told.
+            let back = self.network.streams.directions[direction as usize].back;
+            self.lose(index, to, LossReason::NoListener);
+            if matches!(what, segment::REQUEST | segment::ACCEPTANCE | segment::CONFIRMATION | segment::DATA) {
+                self.send_segment(back, segment::RESET, &[]);
+            }
+            return None;
+        };
+        self.network.counts.delivered += 1;
+        let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
+        self.journal.deliver(place, (flow, number, 0));
+        self.came_through(index, direction);
+        let cause = flow.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        if matches!(what, segment::RESET | segment::BREAK) {
+            self.network.free_message(index);
+            if what == segment::BREAK {
+                let back = self.network.streams.directions[direction as usize].back;
+                self.send_segment(back, segment::RESET, &[]);
+            }
+            self.break_end(target, io::ErrorKind::ConnectionReset);
+            return None;
+        }
+        let end = self.network.streams.end(target).expect("it was there before");
+        if u64::from(end.next) != number {
+            end.early.insert(number as u32, index);
+            return None;
+        }
+        self.take_in_order(target, index, cause)
+    }
+
+    /// Takes in the segment that an end waits for, and those that had come before it was their turn.
+    fn take_in_order(&mut self, target: EndRef, first: u32, cause: u64) -> Option<TaskRef> {
+        let mut next = Some(first);
+        let mut woken: Vec<WakeRef> = Vec::new();
+        while let Some(index) = next {
+            let (_, _, what) = self.network.flow_number_and_tag(index);
+            let payload = self.network.take_payload(index);
+            let end = self.network.streams.end(target)?;
+            end.next += 1;
+            match what {
+                segment::REQUEST => {
+                    let direction = end.direction;
+                    self.send_segment(direction, segment::ACCEPTANCE, &[]);
+                }
+                segment::ACCEPTANCE => {
+                    end.stage = Stage::Open;
+                    woken.append(&mut end.writers.0);
+                    let direction = end.direction;
+                    self.await_end(target.slot, None);
+                    self.send_segment(direction, segment::CONFIRMATION, &[]);
+                }
+                segment::CONFIRMATION => {
+                    end.stage = Stage::Open;
+                    let at = (end.node, end.local.port());
+                    let streams = &mut self.network.streams;
+                    let listener = streams.listening.get(&at).map(|slot| *slot as usize);
+                    match listener.and_then(|slot| streams.listeners.get_mut(slot)) {
+                        Some(listener) => {
+                            listener.arriving = listener.arriving.saturating_sub(1);
+                            listener.accepted.push_back(target);
+                            woken.append(&mut listener.acceptors.0);
+                        }
+                        // Nobody listens any more.
+                        None => self.abort_end(target),
+                    }
+                }
+                segment::END => {
+                    end.is_finished = true;
+                    woken.append(&mut end.readers.0);
+                }
+                _ => {
+                    end.unread_bytes += payload.as_slice().len() as u64;
+                    end.arrived.push_back(payload);
+                    woken.append(&mut end.readers.0);
+                }
+            }
+            next = self.network.streams.end(target).and_then(|end| end.early.remove(&end.next));
+        }
+        let last = woken.pop();
+        woken.into_iter().for_each(|wake| self.wake(wake, cause));
+        last.and_then(|wake| self.wake_for_message(wake, cause))
+    }
+
+    /// Whether whoever is asked for a connection has no room for another one.
+    fn has_full_backlog(&mut self, direction: u32, from: NodeId, to: NodeId) -> bool {
+        let Some(listener) = self.listener_for(direction, from, to) else { return false };
+        let entry = &self.network.streams.listeners[listener as usize];
+        entry.arriving + entry.accepted.len() >= entry.backlog
+    }
+
+    /// Who listens where a connection is asked for.
+    fn listener_for(&self, direction: u32, from: NodeId, to: NodeId) -> Option<u32> {
+        let streams = &self.network.streams;
+        let Direction { to_ip, to_port, .. } = streams.directions[direction as usize];
+        let slot = *streams.listening.get(&(to, to_port))?;
+        let bound = streams.listeners[slot as usize].address.ip();
+        let is_asked = bound.is_unspecified() || bound == to_ip;
+        // What is bound to a loopback address isn't reached from elsewhere.
+        (is_asked && !(bound.is_loopback() && from != to)).then_some(slot)
+    }
+
+    /// A connection is asked for: the end of it that is to be accepted. `None` if nobody listens.
+    fn begin_accepting(&mut self, direction: u32, from: NodeId, to: NodeId) -> Option<EndRef> {
+        let slot = self.listener_for(direction, from, to)?;
+        let Direction { back, to_ip, from_port, to_port, .. } = self.network.streams.directions[direction as usize];
+        let remote_ip = if to_ip.is_loopback() { to_ip } else { self.nodes[from.index()].address };
+        let streams = &mut self.network.streams;
+        streams.listeners[slot as usize].arriving += 1;
+        let (local, remote) = (SocketAddr::new(to_ip, to_port), SocketAddr::new(remote_ip, from_port));
+        let end = streams.new_end(to, local, remote, Stage::Arriving);
+        streams.end(end).expect("just made").direction = back;
+        streams.directions[direction as usize].to_end = end;
+        streams.directions[back as usize].from_end = end;
+        Some(end)
+    }
+
+    // --- credits ------------------------------------------------------------------------------------------------------
+
+    /// Tells the other end that it may send more, if so much was read that it matters.
+    fn credit(&mut self, end: EndRef) {
+        let window_bytes = self.network.streams.settings.window_bytes;
+        let Some(entry) = self.network.streams.end(end) else { return };
+        if entry.uncredited_bytes < window_bytes.div_ceil(2) || entry.is_broken || entry.is_finished {
+            return;
+        }
+        let bytes = std::mem::take(&mut entry.uncredited_bytes);
+        entry.credits += 1;
+        let (credits, direction) = (entry.credits, entry.direction);
+        let Direction { flow, .. } = self.network.streams.directions[direction as usize];
+        let (from, to) = self.network.ends_of_flow(flow);
+        let index = self.network.new_segment(flow, credits, (0, 0), segment::CREDIT, &bytes.to_le_bytes());
+        let id = self.network.set_apart(index);
+        let role = self.network.role_of(index);
+        self.journal.name_flow(id, || FlowInfo { from, to, role, operation: None });
+        let latency_ns = self.network.calm_latency_ns(index);
+        self.launch(index, latency_ns);
+    }
+
+    fn deliver_credit(&mut self, index: u32, direction: u32) -> Option<TaskRef> {
+        let payload = self.network.take_payload(index);
+        let bytes = payload.as_slice().try_into().map_or(0, u64::from_le_bytes);
+        let target = self.network.streams.directions[direction as usize].to_end;
+        let end = self.network.streams.end(target)?;
+        end.in_window_bytes = end.in_window_bytes.saturating_sub(bytes);
+        let mut writers = std::mem::take(&mut end.writers.0);
+        let last = writers.pop();
+        writers.into_iter().for_each(|wake| self.wake(wake, 5));
+        last.and_then(|wake| self.wake_for_message(wake, 5))
+    }
+
+    // --- what doesn't come through ------------------------------------------------------------------------------------
+
+    /// A segment that would be lost, if it were a message, for that reason: whether it waits for another attempt instead.
+    pub(crate) fn stall(&mut self, index: u32, node: NodeId, reason: LossReason) -> bool {
+        let (_, _, what) = self.network.flow_number_and_tag(index);
+        match reason {
+            LossReason::QueueFull | LossReason::Rule | LossReason::Loss => {
+                self.retry(index);
+                return true;
+            }
+            LossReason::SenderDown | LossReason::NoListener => return false,
+            // There is nobody to be told.
+            LossReason::NodeDown if matches!(what, segment::RESET | segment::CREDIT | segment::END) => return false,
+            LossReason::PartitionOnSending | LossReason::PartitionOnArrival | LossReason::NodeDown => {}
+        }
+        let since_ns = self.stalled_since(index, what);
+        self.network.streams.stalled.push(Stalled { message: index, since_ns });
+        if what != segment::CREDIT {
+            self.tell_held(index, node);
+        }
+        true
+    }
+
+    /// Since when what an end sends hasn't come through: from now on, if it had.
+    fn stalled_since(&mut self, index: u32, what: u64) -> u64 {
+        let now_ns = self.now_ns;
+        let direction = self.network.direction_of(index);
+        let streams = &mut self.network.streams;
+        let give_up_ns = duration_ns(streams.settings.give_up);
+        let from_end = streams.directions[direction as usize].from_end;
+        let Some(end) = streams.end(from_end) else { return now_ns };
+        if let Some(since_ns) = end.stalled_since_ns {
+            return since_ns;
+        }
+        end.stalled_since_ns = Some(now_ns);
+        // Who asks for a connection has its time already.
+        if what != segment::REQUEST && what != segment::CREDIT {
+            self.await_end(from_end.slot, Some(now_ns.saturating_add(give_up_ns)));
+        }
+        now_ns
+    }
+
+    /// A segment has come through: if its end had begun to give up, it doesn't any more.
+    fn came_through(&mut self, index: u32, direction: u32) {
+        if !self.network.was_held(index) {
+            return;
+        }
+        let from_end = self.network.streams.directions[direction as usize].from_end;
+        let Some(end) = self.network.streams.end(from_end) else { return };
+        if end.stalled_since_ns.take().is_some() && end.stage != Stage::Asking {
+            self.await_end(from_end.slot, None);
+        }
+    }
+
+    /// A segment is sent again at its next attempt.
+    fn retry(&mut self, index: u32) {
+        let (_, _, what) = self.network.flow_number_and_tag(index);
+        let since_ns = self.stalled_since(index, what);
+        self.send_again(index, since_ns);
+    }
+
+    fn send_again(&mut self, index: u32, since_ns: u64) {
+        let (_, _, what) = self.network.flow_number_and_tag(index);
+        let settings = &self.network.streams.settings;
+        let first_ns = duration_ns(match what {
+            segment::REQUEST => settings.connect_retransmission,
+            _ => settings.retransmission,
+        });
+        let at_ns = next_attempt_ns(since_ns, self.now_ns, first_ns, duration_ns(settings.retransmission_max));
+        let latency_ns = self.network.calm_latency_ns(index);
+        self.name_held_again(index);
+        self.launch(index, (at_ns - self.now_ns).saturating_add(latency_ns));
+    }
+
+    /// What was in the way of segments is gone, perhaps: those that can come through are sent again at their next attempts.
+    pub(crate) fn release_stalled(&mut self) {
+        if self.network.streams.stalled.is_empty() {
+            return;
+        }
+        let stalled = std::mem::take(&mut self.network.streams.stalled);
+        let (still, free): (Vec<Stalled>, Vec<Stalled>) = stalled.into_iter().partition(|stalled| {
+            let (from, to) = self.network.ends_of(stalled.message);
+            self.network.stopped(from, to) || !self.nodes[to.index()].up
+        });
+        self.network.streams.stalled = still;
+        for Stalled { message, since_ns } in free {
+            self.send_again(message, since_ns);
+        }
+    }
+
+    /// Whether a message is a credit, which nobody counts.
+    pub(crate) fn is_credit(&self, index: u32) -> bool {
+        let (.., what) = self.network.flow_number_and_tag(index);
+        self.network.kind_of(index) == Kind::Segment && what == segment::CREDIT
+    }
+}
+
+/// What a segment's weather is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentFate {
+    pub latency_ns: u64,
+    /// How often it is lost before it arrives.
+    pub lost: u64,
+    pub resets: bool,
+    /// A rule has decided: nothing else does.
+    pub is_ruled: bool,
+    /// The rule that holds it.
+    pub held_by: Option<u32>,
+}
+
+impl SegmentFate {
+    /// How often in a row a segment is lost whose first word is below the threshold: each time by another word.
+    pub(crate) fn losses(first_word: u64, is_hit: impl Fn(u64) -> bool) -> u64 {
+        let word = |times: u64| hash_words([first_word, times, u64::from_le_bytes(*b"again   "), 0]);
+        (1..RETRANSMISSIONS_MAX).find(|times| !is_hit(word(*times))).unwrap_or(RETRANSMISSIONS_MAX)
+    }
+}
+
+/// Copies bytes out, as many as are there and fit.
+fn take_bytes(end: &mut End, buffers: &mut [&mut [u8]], peeks: bool) -> usize {
+    let (mut place, mut offset, mut copied) = (0, end.offset, 0);
+    for buffer in buffers {
+        let mut filled = 0;
+        while filled < buffer.len()
+            && let Some(payload) = end.arrived.get(place)
+        {
+            let bytes = &payload.as_slice()[offset..];
+            let length = bytes.len().min(buffer.len() - filled);
+            buffer[filled..filled + length].copy_from_slice(&bytes[..length]);
+            filled += length;
+            offset += length;
+            if offset == payload.as_slice().len() {
+                (place, offset) = (place + 1, 0);
+            }
+        }
+        copied += filled;
+    }
+    if !peeks {
+        end.arrived.drain(..place);
+        end.offset = offset;
+        end.unread_bytes -= copied as u64;
+        end.uncredited_bytes += copied as u64;
+    }
+    copied
+}
