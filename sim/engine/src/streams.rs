@@ -478,8 +478,12 @@ impl Kernel {
         }
     }
 
-    /// Asks for a connection. `from` is where it is bound already, if it is.
-    pub(crate) fn connect(&mut self, to: SocketAddr, from: Option<SocketAddr>) -> io::Result<(EndRef, SocketAddr)> {
+    /// Asks for a connection: its end, and the two addresses. `from` is where it is bound already, if it is.
+    pub(crate) fn connect(
+        &mut self,
+        to: SocketAddr,
+        from: Option<SocketAddr>,
+    ) -> io::Result<(EndRef, SocketAddr, SocketAddr)> {
         if !self.is_live() {
             return Err(gone());
         }
@@ -504,7 +508,8 @@ impl Kernel {
         let connection = self.network.count_in_flow(asking, node, to_node, &self.nodes);
         let flow = |way: u64| FlowId(hash_words([asking.0, connection, way, u64::from_le_bytes(*b"stream  ")]));
         let operation = self.operations.get(&self.current.task).map(|operation| operation.number);
-        let end = self.network.streams.new_end(node, local, SocketAddr::new(to_ip, to.port()), Stage::Asking);
+        let remote = SocketAddr::new(to_ip, to.port());
+        let end = self.network.streams.new_end(node, local, remote, Stage::Asking);
         let there = self.network.streams.directions.len() as u32;
         for (is_back, from, to_id) in [(false, node, to_node), (true, to_node, node)] {
             let id = flow(u64::from(is_back));
@@ -528,7 +533,7 @@ impl Kernel {
         let until_ns = self.now_ns.saturating_add(duration_ns(self.network.streams.settings.connect_timeout));
         self.await_end(end.slot, Some(until_ns));
         self.send_segment(there, segment::REQUEST, &[]);
-        Ok((end, local))
+        Ok((end, local, remote))
     }
 
     /// Whether the connection is there.

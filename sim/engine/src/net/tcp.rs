@@ -315,7 +315,7 @@ impl TcpStream {
 
     async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
         const WHAT: &str = "squall::net::TcpStream::connect";
-        let (end, local) = kernel::with(WHAT, |kernel| kernel.connect(remote, from))?;
+        let (end, local, remote) = kernel::with(WHAT, |kernel| kernel.connect(remote, from))?;
         let mut connecting = Connecting(Some(end));
         poll_fn(|context| {
             let other = kernel::other_waker(context);

@@ -13,13 +13,16 @@ use tokio::io::ReadBuf;
 
 use super::ToSocketAddrs;
 use crate::kernel::{self, TimerRef};
-use crate::network::{Kind, Outgoing, SocketRef};
+use crate::network::{Kind, Origin, Outgoing, SocketRef};
 
 /// So many bytes fit into a datagram of UDP over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// `EMSGSIZE` on Linux, which std has no kind for.
 const MESSAGE_TOO_LONG: i32 = 90;
+
+/// `EDESTADDRREQ` on Linux, which std has no kind for either.
+const DESTINATION_REQUIRED: i32 = 89;
 
 /// Under that tag are all its messages.
 const TAG: u64 = 0;
@@ -179,7 +182,9 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::send`].
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_send_to(bytes, self.peer_addr()?)
+        // EDESTADDRREQ, as Linux has it.
+        let peer = self.peer_addr().map_err(|_| io::Error::from_raw_os_error(DESTINATION_REQUIRED))?;
+        self.try_send_to(bytes, peer)
     }
 
     /// As [`UdpSocket::send`].
@@ -332,6 +337,15 @@ impl UdpSocket {
         Ok(self.try_recv_from(buffer)?.0)
     }
 
+    /// A datagram's origin. To what is bound to a loopback address only its own node can send.
+    fn as_seen_here(&self, origin: Origin) -> SocketAddr {
+        let from = origin.address();
+        match self.address.ip() {
+            own if own.is_loopback() => SocketAddr::new(own, from.port()),
+            _ => from,
+        }
+    }
+
     fn poll_receive(
         &self,
         waiter: &mut Option<NonZeroU64>,
@@ -354,10 +368,8 @@ impl UdpSocket {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok((bytes, origin))) => {
-                    let from = origin.address();
-                    // Datagrams of a node to itself come from the loopback address that they were sent to.
-                    let is_own = |peer: SocketAddr| peer.ip().is_loopback() && peer.port() == from.port();
-                    if peer.is_none_or(|peer| peer == from || is_own(peer)) {
+                    let from = self.as_seen_here(origin);
+                    if peer.is_none_or(|peer| peer == from) {
                         return Poll::Ready(Ok((bytes, from)));
                     }
                 }
