@@ -238,7 +238,11 @@ impl Kernel {
                 let running = self.network.partitions();
                 self.budgets.iter().any(|budget| budget.partitions.is_some_and(|most| running >= most))
             }
-            Effect::Nodes { .. } | Effect::Swizzle { .. } | Effect::Hold(_) | Effect::Weather(_) => false,
+            Effect::Nodes { .. }
+            | Effect::Swizzle { .. }
+            | Effect::Hold(_)
+            | Effect::Weather(_)
+            | Effect::Reset { .. } => false,
         }
     }
 

@@ -61,6 +61,11 @@ pub(crate) enum What {
         to: String,
         both_ways: bool,
     },
+    /// Connections between them break.
+    Reset {
+        a: String,
+        b: String,
+    },
     /// Of some of the nodes each loses its network, one after the other.
     Swizzle {
         nodes: Vec<String>,
@@ -281,6 +286,13 @@ pub fn hold_one_way(from: impl Into<String>, to: impl Into<String>) -> Fault {
     Fault::new(What::Hold { from: from.into(), to: to.into(), both_ways: false })
 }
 
+/// All connections of streams between two nodes break at once, at both ends, as by a firewall that forgets them: whoever reads or writes has `ConnectionReset`.
+/// Patterns with `*` name several nodes. Datagrams and calls aren't concerned. For breaks at any segment see [`Link::reset`].
+#[must_use]
+pub fn reset(a: impl Into<String>, b: impl Into<String>) -> Fault {
+    Fault::new(What::Reset { a: a.into(), b: b.into() })
+}
+
 impl Fault {
     fn new(what: What) -> Fault {
         Fault {
@@ -446,6 +458,7 @@ impl Fault {
             }
             What::Weather(_) => FaultClass::Link,
             What::Hold { .. } => FaultClass::Hold,
+            What::Reset { .. } => FaultClass::Reset,
         }
     }
 
@@ -465,6 +478,9 @@ impl Fault {
                         `stagger` and `together`"
                     .to_string(),
             );
+        }
+        if let (What::Reset { .. }, Some(_)) = (&self.what, self.lasts) {
+            return Err("connections break at once: leave out `lasts` (`for`)".to_string());
         }
         if self.is_swizzle() {
             if self.lasts.is_none() {
@@ -547,7 +563,7 @@ impl Fault {
                 "each of the {nodes} nodes reaches all others: a ring with reach {reach} is of at least {} nodes",
                 u64::from(*reach) * 2 + 2
             )),
-            What::Weather(_) | What::Hold { .. } if nodes < 2 => {
+            What::Weather(_) | What::Hold { .. } | What::Reset { .. } if nodes < 2 => {
                 Err("nothing goes wrong between a node and itself: a link has two ends".to_string())
             }
             _ => Ok(()),
@@ -643,6 +659,7 @@ impl Fault {
                 format!("the swizzle of {}{when}{clogs}", nodes.join(", "))
             }
             What::Hold { from, to, both_ways } => format!("the hold of {from} {} {to}{when}", arrow(*both_ways)),
+            What::Reset { a, b } => format!("the reset of connections of {a} and {b}{when}"),
         }
     }
 
@@ -672,6 +689,7 @@ impl Fault {
             What::Partition { groups, .. } => groups.iter().flatten().map(String::as_str).collect(),
             What::Weather(rule) => vec![&rule.from, &rule.to],
             What::Hold { from, to, .. } => vec![from, to],
+            What::Reset { a, b } => vec![a, b],
         };
         names.into_iter()
     }

@@ -297,6 +297,11 @@ impl Rule {
         self.only(Messages::Answers)
     }
 
+    /// Only segments of streams.
+    pub fn segments(self) -> Rule {
+        self.only(Messages::Segments)
+    }
+
     /// Only datagrams.
     pub fn datagrams(self) -> Rule {
         self.only(Messages::Datagrams)

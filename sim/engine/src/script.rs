@@ -81,6 +81,11 @@ pub(crate) enum Effect {
     },
     Hold(Cut),
     Weather(Box<LinkRule>),
+    /// Connections break between two sets of nodes, each as a table by node.
+    Reset {
+        a: Vec<bool>,
+        b: Vec<bool>,
+    },
     /// Which nodes are cut off, and when, is drawn when it happens.
     Swizzle {
         nodes: Vec<NodeId>,
@@ -109,6 +114,8 @@ enum BegunWhat {
     Cut(u64),
     Hold(u64),
     Weather(u64),
+    /// It is over as soon as it has begun.
+    Reset,
 }
 
 /// What is to happen, and what control tasks have asked for so far.
@@ -209,6 +216,10 @@ impl Kernel {
             What::Hold { from, to, both_ways } => {
                 let (from, to) = self.ends_of_link(from, to, fault)?;
                 Effect::Hold(Cut::Between { from, to, both_ways: *both_ways })
+            }
+            What::Reset { a, b } => {
+                let (a, b) = self.ends_of_link(a, b, fault)?;
+                Effect::Reset { a, b }
             }
         })
     }
@@ -539,7 +550,7 @@ impl Kernel {
 
     /// Of which part of a fault its beginning is an event. Of a crash it is all: that the node starts again is told there.
     pub(crate) fn beginning_of(&self, effect: &Effect, class: FaultClass) -> FaultPart {
-        if class == FaultClass::Crash {
+        if matches!(class, FaultClass::Crash | FaultClass::Reset) {
             return FaultPart::Whole;
         }
         let all = || (0..self.nodes.len() as u32).map(NodeId);
@@ -550,6 +561,7 @@ impl Kernel {
                 let end = |pattern| all().filter(|node| matches(pattern, &self.nodes[node.index()].name)).collect();
                 vec![end(&rule.from), end(&rule.to)]
             }
+            Effect::Reset { .. } => unreachable!("it is no more than its beginning"),
             Effect::RandomCut { .. } | Effect::Swizzle { .. } => unreachable!("it was drawn before"),
         };
         FaultPart::Begins { class, groups }
@@ -603,6 +615,11 @@ impl Kernel {
                 self.change_send_limits();
                 BegunWhat::Weather(id)
             }
+            Effect::Reset { a, b } => {
+                let is_in = |side: &[bool], node: NodeId| side.get(node.index()).copied().unwrap_or_default();
+                self.reset_connections(|from, to| from != to && is_in(&a, from) && is_in(&b, to));
+                BegunWhat::Reset
+            }
             Effect::RandomCut { .. } | Effect::Swizzle { .. } => unreachable!("it was drawn before"),
         }
     }
@@ -653,6 +670,7 @@ impl Kernel {
                 }
                 return;
             }
+            BegunWhat::Reset => return,
             BegunWhat::Hold(id) => !self.is_after_the_storm() && self.end_cut(id),
             BegunWhat::Weather(id) => {
                 let is_over = !self.is_after_the_storm() && self.network.end_weather(id, &self.nodes);

@@ -794,8 +794,8 @@ impl Kernel {
         }
     }
 
-    /// Breaks the connections between nodes, at both ends and at once. How many there were.
-    pub(crate) fn reset_connections(&mut self, is_between: impl Fn(NodeId, NodeId) -> bool) -> usize {
+    /// Breaks the connections between nodes, at both ends and at once.
+    pub(crate) fn reset_connections(&mut self, is_between: impl Fn(NodeId, NodeId) -> bool) {
         let streams = &self.network.streams;
         let ends = streams.ends.iter().enumerate().filter(|(_, end)| end.is_open() && !end.is_broken);
         let ends: Vec<EndRef> = ends
@@ -809,7 +809,6 @@ impl Kernel {
         for end in &ends {
             self.break_end(*end, io::ErrorKind::ConnectionReset);
         }
-        ends.len().div_ceil(2)
     }
 
     /// An end learns that its connection is broken. Who waits for it is woken.
@@ -890,7 +889,8 @@ impl Kernel {
         let (flow, number, what) = self.network.flow_number_and_tag(index);
         let (from, _) = self.network.ends_of(index);
         let words = self.decisions.key(self.now_ns).fate_words(flow, number);
-        let drawn = self.draw_segment(index, words);
+        let mut drawn = self.draw_segment(index, words);
+        drawn.resets &= what == segment::DATA;
         let mut fate = drawn;
         if !self.decisions.is_plain() {
             let calm_ns = self.network.calm_latency_ns(index);
@@ -1124,7 +1124,12 @@ impl Kernel {
             LossReason::NodeDown if matches!(what, segment::RESET | segment::CREDIT | segment::END) => return false,
             LossReason::PartitionOnSending | LossReason::PartitionOnArrival | LossReason::NodeDown => {}
         }
-        let since_ns = self.stalled_since(index, what);
+        // What is stopped where it would have arrived was sent before that.
+        let way_ns = match reason {
+            LossReason::PartitionOnSending => 0,
+            _ => self.network.calm_latency_ns(index),
+        };
+        let since_ns = self.stalled_since(index, what).saturating_sub(way_ns);
         self.network.streams.stalled.push(Stalled { message: index, since_ns });
         if what != segment::CREDIT {
             self.tell_held(index, node);

@@ -120,7 +120,7 @@ const COMMON: [&str; 5] = ["kind", "at", "name", "every", "times"];
 const OF_NODES: [&str; 3] = ["node", "stagger", "together"];
 const ENDS: [&str; 4] = ["from", "to", "both_ways", "one_way"];
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind {
         name: "partition",
         title: "a partition",
@@ -197,6 +197,17 @@ const KINDS: [Kind; 11] = [
         keys: &[],
         read: read_hold,
         at_once: Some("a hold that is over at once is none"),
+    },
+    Kind {
+        name: "reset",
+        title: "a reset of connections",
+        keys: &["from", "to"],
+        read: |reader, fields| {
+            let (from, to) = read_ends(reader, fields)?;
+            let fault = fault::reset(from.name.as_str(), to.name.as_str());
+            Some(OfKind::new(fault, vec![vec![from], vec![to]]))
+        },
+        at_once: None,
     },
 ];
 
@@ -460,7 +471,7 @@ fn read_link(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<OfKind> {
         reader.missing(
             fields,
             "latency",
-            "what changes: `latency`, `loss`, `bursts`, `duplicate`, `corruption`, `bandwidth` or `queue`",
+            "what changes: `latency`, `loss`, `bursts`, `duplicate`, `corruption`, `reset`, `bandwidth` or `queue`",
         );
     }
     if reader.drafts.len() > noted {

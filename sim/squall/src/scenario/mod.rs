@@ -40,6 +40,9 @@
 //! node      = "store-*"
 //! bandwidth = "100Mbit/s"      # and queue
 //!
+//! [tcp]                        # of streams
+//! window = "64KiB"             # how much may be under way or unread; docs/network.md has the others
+//!
 //! [loopback]
 //! latency = "50us"             # of what a node sends to itself; else 10us
 //!
@@ -167,6 +170,7 @@ const KEYS: [&str; 24] = [
     "link",
     "uplink",
     "loopback",
+    "tcp",
     "storage",
     "disk",
     "fault",

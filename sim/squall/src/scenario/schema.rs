@@ -98,6 +98,24 @@ pub fn schema() -> Value {
                 .requires(&["latency"])
                 .value(),
             ),
+            (
+                "tcp",
+                Table::new(
+                    "How connections of streams behave.",
+                    vec![
+                        ("window", of("bytes", "How much may be under way or unread each way; 64 KiB if nothing is said.")),
+                        ("retransmission", of("duration", "After how long a lost segment is sent again; 200 ms.")),
+                        (
+                            "connect_retransmission",
+                            of("duration", "After how long a lost request for a connection is sent again; 1 s."),
+                        ),
+                        ("retransmission_max", of("duration", "The longest time between two attempts; 5 s.")),
+                        ("connect_timeout", of("duration", "After how long a request is given up; 30 s.")),
+                        ("give_up", of("duration", "After how long a connection that nothing comes through is; 60 s.")),
+                    ],
+                )
+                .value(),
+            ),
             ("storage", Table::new("Every node's disk, unless a [[disk]] says otherwise.", disk()).value()),
             ("disk", list("Disks that behave otherwise.", own_disk())),
             ("fault", list("What goes wrong, and when.", json!({ "oneOf": faults() }))),
@@ -280,6 +298,7 @@ fn weather() -> Vec<(&'static str, Value)> {
         ("duplicate", of("share", "The share that arrives twice.")),
         ("duplicate_latency", of("latency", "How long copies travel; else as the messages.")),
         ("corruption", of("share", "The share that arrives with a bit flipped.")),
+        ("reset", of("share", "The share of the segments of streams at which their connection breaks.")),
         ("bursts", Table::new("Losses that come in bursts.", bursts).requires(&["good", "bad"]).value()),
     ];
     weather.extend(queues());
@@ -404,7 +423,7 @@ fn fault(kind: &'static str, title: &'static str, keys: &[&'static str]) -> Valu
         "crash" => &["kind", "node"],
         "swizzle" => &["kind", "at", "nodes", "stagger", "for"],
         "random-partition" | "ring" => &["kind", "at", "nodes"],
-        "link" | "hold" => &["kind", "at", "from", "to"],
+        "link" | "hold" | "reset" => &["kind", "at", "from", "to"],
         "slow" => &["kind", "at", "node", "poll"],
         "clock-drift" => &["kind", "at", "node", "ppm"],
         _ => &["kind", "at", "node"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use squall_engine::knob::{self, Fixed};
 use squall_engine::latency::Latency;
-use squall_engine::{AtMost, Budget, Buggify, Bursts, CAPACITY_BYTES_MAX, Disk, Link, World, matches};
+use squall_engine::{AtMost, Budget, Buggify, Bursts, CAPACITY_BYTES_MAX, Disk, Link, Tcp, World, matches};
 use squall_trace::Ratio;
 use toml::de::DeValue;
 use toml::value::Datetime;
@@ -43,6 +43,7 @@ pub(super) struct Settings {
     pub links: Vec<LinkSettings>,
     pub uplinks: Vec<UplinkSettings>,
     loopback: Option<Latency>,
+    tcp: Option<Tcp>,
     storage: DiskConditions,
     pub disks: Vec<DiskSettings>,
     pub faults: Vec<FaultSettings>,
@@ -77,6 +78,7 @@ pub(super) struct Weather {
     duplicate_latency: Option<Latency>,
     duplicate_latency_span: Option<Range<usize>>,
     corruption: Option<Ratio>,
+    reset: Option<Ratio>,
     bursts: Option<Bursts>,
     queues: Queues,
 }
@@ -100,6 +102,41 @@ impl Queues {
             queue_span: queue.map(Value::span),
         }
     }
+}
+
+/// `[tcp]`; what isn't said is as usual.
+fn read_tcp(reader: &mut Reader, top: &Fields<'_, '_>) -> Option<Tcp> {
+    const KEYS: [&str; 6] =
+        ["window", "retransmission", "connect_retransmission", "retransmission_max", "connect_timeout", "give_up"];
+    let fields = reader.table(top, "tcp", "[tcp]", &KEYS)?;
+    let mut tcp = Tcp::default();
+    if let Some(value) = fields.get("window") {
+        let text = reader.text("window", "how much may be under way or unread, such as \"64KiB\"", value)?;
+        match super::units::parse_bytes("how much may be under way or unread,", text) {
+            Ok(0) => {
+                reader.note(
+                    Draft::new(value.span(), "`window`: nothing could ever be sent").label("expected at least a byte"),
+                );
+                return None;
+            }
+            Ok(bytes) => tcp.window_bytes = bytes,
+            Err(message) => {
+                reader.note(Draft::new(value.span(), format!("`window`: {message}")).label("here"));
+                return None;
+            }
+        }
+    }
+    let mut time = |key: &str, place: &mut Duration| {
+        let value = fields.get(key)?;
+        *place = reader.positive_duration(key, "nothing has any time", value)?;
+        Some(())
+    };
+    time("retransmission", &mut tcp.retransmission);
+    time("connect_retransmission", &mut tcp.connect_retransmission);
+    time("retransmission_max", &mut tcp.retransmission_max);
+    time("connect_timeout", &mut tcp.connect_timeout);
+    time("give_up", &mut tcp.give_up);
+    Some(tcp)
 }
 
 fn read_queue(reader: &mut Reader, value: &Value<'_>) -> Option<u64> {
@@ -324,8 +361,18 @@ fn read_disks(reader: &mut Reader, top: &Fields<'_, '_>) -> Vec<DiskSettings> {
 }
 
 impl Weather {
-    pub(super) const KEYS: [&str; 9] =
-        ["latency", "loss", "reorder", "duplicate", "duplicate_latency", "corruption", "bursts", "bandwidth", "queue"];
+    pub(super) const KEYS: [&str; 10] = [
+        "latency",
+        "loss",
+        "reorder",
+        "duplicate",
+        "duplicate_latency",
+        "corruption",
+        "reset",
+        "bursts",
+        "bandwidth",
+        "queue",
+    ];
 
     pub(super) fn read(reader: &mut Reader, fields: &Fields<'_, '_>) -> Weather {
         Weather {
@@ -338,6 +385,7 @@ impl Weather {
                 .and_then(|value| reader.latency("duplicate_latency", value)),
             duplicate_latency_span: fields.get("duplicate_latency").map(Value::span),
             corruption: fields.get("corruption").and_then(|value| reader.share("corruption", value)),
+            reset: fields.get("reset").and_then(|value| reader.share("reset", value)),
             bursts: fields.get("bursts").and_then(|value| reader.bursts("bursts", value)),
             queues: Queues::read(reader, fields),
         }
@@ -361,6 +409,9 @@ impl Weather {
         }
         if let Some(corruption) = self.corruption {
             link.corruption(corruption);
+        }
+        if let Some(reset) = self.reset {
+            link.reset(reset);
         }
         if let Some(bits_per_second) = self.queues.bandwidth_bits_per_second {
             link.bandwidth_bits_per_second(bits_per_second);
@@ -418,6 +469,7 @@ impl Settings {
             };
             reader.latency("latency", value)
         });
+        let tcp = read_tcp(reader, top);
         let storage = reader.table(top, "storage", "[storage]", &DiskConditions::KEYS);
         let storage = storage.map(|fields| DiskConditions::read(reader, &fields)).unwrap_or_default();
         let disks = read_disks(reader, top);
@@ -456,6 +508,7 @@ impl Settings {
             links,
             uplinks,
             loopback,
+            tcp,
             storage,
             disks,
             faults,
@@ -547,6 +600,9 @@ impl Settings {
         }
         if let Some(latency) = &self.loopback {
             world.loopback().latency(latency.clone());
+        }
+        if let Some(tcp) = &self.tcp {
+            world.tcp(tcp.clone());
         }
         self.storage.apply(world.storage());
         for DiskSettings { node, conditions } in &self.disks {

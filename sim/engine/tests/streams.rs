@@ -1,0 +1,537 @@
+//! Streams in bad weather: what is lost comes late, what is cut off waits, what breaks is told, and each of it is a decision with an address.
+#![allow(clippy::disallowed_methods, reason = "a run needs threads around it")]
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use squall_engine::fault::{self, crash, partition, partition_one_way};
+use squall_engine::latency::Latency;
+use squall_engine::net::{TcpListener, TcpStream};
+use squall_engine::rule::{self, Messages};
+use squall_engine::task::spawn;
+use squall_engine::time::{Instant, sleep};
+use squall_engine::{Heartbeat, RunOptions, Tcp, World};
+use squall_trace::target::NoObserver;
+use squall_trace::{EventKind, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn percent(percent: u64) -> Ratio {
+    Ratio::new(percent, 100)
+}
+
+/// What programs note, with the virtual milliseconds at which they do.
+type Notes = Arc<Mutex<Vec<(u64, String)>>>;
+
+#[derive(Clone)]
+struct Note(Notes, Instant);
+
+impl Note {
+    fn down(&self, what: impl Into<String>) {
+        let at_ms = u64::try_from(self.1.elapsed().as_millis()).unwrap();
+        self.0.lock().unwrap().push((at_ms, what.into()));
+    }
+}
+
+fn run(plan: &Plan, build: impl Fn(&mut World) + Send + 'static) -> Outcome {
+    let plan = plan.clone();
+    let run = thread::spawn(move || {
+        let options = RunOptions {
+            record: Record::Full,
+            recorder: None,
+            observer: &mut NoObserver,
+            beat: Arc::new(Heartbeat::default()),
+            events_max: None,
+            before_call: None,
+        };
+        squall_engine::run(&build, &plan, options).expect("the world can be")
+    });
+    run.join().unwrap()
+}
+
+fn plan(seed: u64) -> Plan {
+    Plan::seeded("streams", Seed(seed))
+}
+
+/// Without perturbations.
+fn calm() -> Plan {
+    plan(1).only(&[])
+}
+
+/// A server that notes and echoes what it reads, and a client that does what it is given.
+fn world<Fut: Future<Output = ()> + 'static>(
+    notes: &Notes,
+    client: impl Fn(Note) -> Fut + Clone + Send + 'static,
+    weather: impl Fn(&mut World) + Send + 'static,
+) -> impl Fn(&mut World) + Send + 'static {
+    let notes = Arc::clone(notes);
+    move |world| {
+        let of_server = Arc::clone(&notes);
+        world.node("server", move || {
+            let notes = Arc::clone(&of_server);
+            async move {
+                let note = Note(notes, Instant::now());
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let note = note.clone();
+                    spawn(async move {
+                        note.down("accepted");
+                        let mut buffer = [0; 1024];
+                        loop {
+                            match stream.read(&mut buffer).await {
+                                Ok(0) => return note.down("end"),
+                                Ok(read) => {
+                                    note.down(String::from_utf8_lossy(&buffer[..read]));
+                                    if stream.write_all(&buffer[..read]).await.is_err() {
+                                        return note.down("cannot answer");
+                                    }
+                                }
+                                Err(error) => return note.down(format!("{:?}", error.kind())),
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        let (of_client, client) = (Arc::clone(&notes), client.clone());
+        world.client("client", move || client(Note(Arc::clone(&of_client), Instant::now())));
+        world.network().latency(Latency::fixed(ms(10)));
+        weather(world);
+    }
+}
+
+fn take(notes: &Notes) -> Vec<(u64, String)> {
+    std::mem::take(&mut *notes.lock().unwrap())
+}
+
+fn noted(notes: &[(u64, &str)]) -> Vec<(u64, String)> {
+    notes.iter().map(|(at_ms, what)| (*at_ms, what.to_string())).collect()
+}
+
+async fn ask(note: Note) {
+    let mut stream = match TcpStream::connect("server:80").await {
+        Ok(stream) => stream,
+        Err(error) => return note.down(format!("client {:?}", error.kind())),
+    };
+    note.down("connected");
+    if let Err(error) = stream.write_all(b"ping").await {
+        return note.down(format!("client {:?}", error.kind()));
+    }
+    let mut back = [0; 4];
+    match stream.read_exact(&mut back).await {
+        Ok(_) => note.down("answered"),
+        Err(error) => note.down(format!("client {:?}", error.kind())),
+    }
+}
+
+#[test]
+fn a_handshake_takes_one_and_a_half_ways() {
+    let notes = Notes::default();
+    let outcome = run(&calm(), world(&notes, ask, |_| {}));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let expected = [(20, "connected"), (30, "accepted"), (30, "ping"), (40, "answered")];
+    assert_eq!(take(&notes), noted(&expected));
+    let counts = outcome.messages;
+    assert_eq!(counts.sent + counts.duplicated, counts.delivered + counts.lost + counts.in_flight);
+}
+
+/// Only the segment with the bytes is lost, once and then twice.
+#[test]
+fn what_is_lost_comes_late_and_the_rest_behind_it() {
+    for (times, at_ms) in [(1u64, 230), (2, 630), (3, 1_430)] {
+        let notes = Notes::default();
+        let client = |note: Note| async move {
+            let mut stream = TcpStream::connect("server:80").await.unwrap();
+            stream.write_all(b"first ").await.unwrap();
+            sleep(ms(1)).await;
+            stream.write_all(b"second").await.unwrap();
+            let mut back = [0; 12];
+            stream.read_exact(&mut back).await.unwrap();
+            note.down("answered");
+        };
+        let plain = run(&calm(), world(&notes, client, |_| {}));
+        assert_eq!(take(&notes)[1..], noted(&[(30, "first "), (31, "second"), (41, "answered")]));
+        let trace = plain.trace.unwrap();
+        let sent = trace.events.iter().find_map(|event| match &event.kind {
+            EventKind::Send { flow, number, payload, .. } if &**payload == b"first " => Some((*flow, *number)),
+            _ => None,
+        });
+        let (flow, number) = sent.unwrap();
+        let mut lossy = calm();
+        lossy.overrides.push(squall_trace::Override {
+            site: squall_trace::Site { kind: SiteKind::Retransmission, flow, number },
+            fingerprint: squall_trace::plan::ANY_FINGERPRINT,
+            value: times,
+        });
+        let outcome = run(&lossy, world(&notes, client, |_| {}));
+        // The second waits for the first, and both are read at once.
+        assert_eq!(take(&notes)[1..], noted(&[(at_ms, "first second"), (at_ms + 10, "answered")]));
+        assert_eq!(outcome.perturbations.len(), 1);
+        let sentence = outcome.perturbations[0].sentence(&outcome.names);
+        let lost = match times {
+            1 => "is lost and sent again".to_string(),
+            times => format!("is lost {times} times before it arrives"),
+        };
+        assert_eq!(
+            sentence,
+            format!("segment 3 from client to server on connection 1 from client to server:80 {lost}")
+        );
+        let retransmitted =
+            outcome.trace.unwrap().events.iter().any(
+                |event| matches!(event.kind, EventKind::Retransmit { number: 3, times: told, .. } if told == times),
+            );
+        assert!(retransmitted);
+    }
+}
+
+#[test]
+fn no_connection_hangs_whatever_is_lost() {
+    let mut late = 0;
+    for seed in 0..40 {
+        let notes = Notes::default();
+        let weather = |world: &mut World| {
+            world.network().latency(Latency::uniform(ms(1), ms(10))).loss(percent(30));
+        };
+        let outcome = run(&plan(seed), world(&notes, ask, weather));
+        assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}");
+        let notes = take(&notes);
+        assert_eq!(notes.last().unwrap().1, "answered", "seed {seed}");
+        late += usize::from(notes.last().unwrap().0 > 100);
+        // All that came out otherwise than calm makes the same run again.
+        let again = run(&plan(seed).only(&outcome.perturbations), world(&Notes::default(), ask, weather));
+        assert_eq!(again.digest, outcome.digest, "seed {seed}");
+        assert_eq!(again.unused_overrides, []);
+        let counts = outcome.messages;
+        assert_eq!(counts.sent, counts.delivered + counts.in_flight, "nothing is lost: seed {seed}");
+    }
+    assert!(late > 10, "{late}");
+}
+
+#[test]
+fn how_often_segments_are_lost_is_as_the_link_says() {
+    let client = |_: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        for _ in 0..2_000 {
+            stream.write_all(b"x").await.unwrap();
+        }
+    };
+    let weather = |world: &mut World| {
+        world.network().loss(percent(20));
+    };
+    let outcome = run(&plan(7), world(&Notes::default(), client, weather));
+    let times = |least: u64| {
+        let such = |event: &&squall_trace::OwnedEvent| matches!(event.kind, EventKind::Retransmit { times, .. } if times >= least);
+        outcome.trace.as_ref().unwrap().events.iter().filter(such).count()
+    };
+    let sent = outcome.messages.sent as usize;
+    assert!(times(1).abs_diff(sent / 5) < sent / 25, "{} of {sent}", times(1));
+    assert!(times(2).abs_diff(sent / 25) < sent / 60, "{} of {sent}", times(2));
+}
+
+#[test]
+fn nobody_is_there() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let refused = TcpStream::connect("server:81").await.unwrap_err();
+        note.down(format!("{:?}", refused.kind()));
+        let unreachable = TcpStream::connect("192.0.2.7:80").await.unwrap_err();
+        note.down(format!("{:?}", unreachable.kind()));
+        let unknown = TcpStream::connect("nobody:80").await.unwrap_err();
+        note.down(format!("{:?}", unknown.kind()));
+    };
+    run(&calm(), world(&notes, client, |_| {}));
+    // A refusal takes a round trip.
+    assert_eq!(take(&notes), noted(&[(20, "ConnectionRefused"), (20, "HostUnreachable"), (20, "NotFound")]));
+}
+
+#[test]
+fn a_partition_makes_a_connection_wait_or_time_out() {
+    // It heals in time: the request is sent again after 1 s, 3 s, 7 s.
+    let cut_for = |lasts: u64| {
+        move |world: &mut World| {
+            world.fault(partition([["client"], ["server"]]).at(Duration::ZERO).lasts(secs(lasts)));
+            world.fault(crash("server").at(secs(200)));
+        }
+    };
+    let faulty = plan(1).only(&run(&plan(1), world(&Notes::default(), ask, cut_for(2))).perturbations);
+    let notes = Notes::default();
+    run(&faulty, world(&notes, ask, cut_for(2)));
+    assert_eq!(take(&notes)[..2], noted(&[(3_020, "connected"), (3_030, "accepted")]));
+    // 30 s are the limit: one more is too much.
+    let notes = Notes::default();
+    run(&plan(1), world(&notes, ask, cut_for(31)));
+    assert_eq!(take(&notes), noted(&[(30_000, "client TimedOut")]));
+}
+
+#[test]
+fn bytes_in_a_partition_wait_for_its_end() {
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(ms(980)).await;
+        // The partition stands.
+        stream.write_all(b"ping").await.unwrap();
+        let mut back = [0; 4];
+        let read = stream.read_exact(&mut back).await;
+        note.down(format!("client {:?}", read.map_err(|error| error.kind())));
+    };
+    let notes = Notes::default();
+    let cut = |from: u64, lasts: u64| {
+        move |world: &mut World| {
+            world.fault(partition_one_way(["client"], ["server"]).at(ms(from)).lasts(ms(lasts)));
+        }
+    };
+    let outcome = run(&plan(1), world(&notes, client, cut(500, 1_000)));
+    let calmed = plan(1).only(
+        &outcome.perturbations.iter().copied().filter(|one| one.site.kind == SiteKind::Fault).collect::<Vec<_>>(),
+    );
+    take(&notes);
+    run(&calmed, world(&notes, client, cut(500, 1_000)));
+    // Sent at 1,000 ms, and again 200, 400 and 800 ms after each other: at 1,600 ms the partition is over.
+    assert_eq!(take(&notes)[1..], noted(&[(1_610, "ping"), (1_620, "client Ok(4)")]));
+    // After a minute it is given up; whoever only reads isn't told.
+    let long = run(&plan(1), world(&notes, client, cut(500, 100_000)));
+    assert_eq!(long.verdict, Verdict::Pass);
+    assert_eq!(take(&notes)[1..], noted(&[(61_000, "client Err(TimedOut)")]));
+}
+
+#[test]
+fn a_crash_resets_what_is_connected() {
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        let mut back = [0; 4];
+        let read = stream.read_exact(&mut back).await;
+        note.down(format!("client {:?}", read.map_err(|error| error.kind())));
+        note.down(format!("{:?}", stream.write(b"x").await.map_err(|error| error.kind())));
+        // It is down: nobody answers. Then it is up again.
+        note.down(format!("{:?}", TcpStream::connect("server:80").await.map(|_| ()).map_err(|error| error.kind())));
+    };
+    let notes = Notes::default();
+    let weather = |world: &mut World| {
+        world.fault(crash("server").at(ms(100)).restart_after(secs(2)));
+    };
+    let plan = only_faults(&notes, client, weather);
+    run(&plan, world(&notes, client, weather));
+    // Asked again 1, 3 s later.
+    let expected = [(110, "client Err(ConnectionReset)"), (110, "Err(BrokenPipe)"), (3_130, "Ok(())")];
+    assert_eq!(take(&notes)[1..4], noted(&expected));
+}
+
+/// The plan with the world's faults and without any other weather.
+fn only_faults<Fut: Future<Output = ()> + 'static>(
+    notes: &Notes,
+    client: impl Fn(Note) -> Fut + Clone + Send + 'static,
+    weather: impl Fn(&mut World) + Send + 'static,
+) -> Plan {
+    let outcome = run(&plan(1), world(notes, client, weather));
+    take(notes);
+    let faults = outcome.perturbations.into_iter().filter(|one| one.site.kind == SiteKind::Fault);
+    plan(1).only(&faults.collect::<Vec<_>>())
+}
+
+/// The connection of a node that crashed and is back is gone: who writes to it is told.
+#[test]
+fn a_restarted_node_knows_no_old_connections() {
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(secs(5)).await;
+        note.down(format!("{:?}", stream.write(b"x").await.map_err(|error| error.kind())));
+        note.down(format!("{:?}", stream.read(&mut [0]).await.map_err(|error| error.kind())));
+    };
+    let notes = Notes::default();
+    // What the crash would have told is cut off, and so the client learns it late.
+    let weather = |world: &mut World| {
+        world.fault(crash("server").at(ms(100)).restart_after(secs(1)));
+    };
+    let plan = only_faults(&notes, client, weather);
+    run(&plan, world(&notes, client, weather));
+    assert_eq!(take(&notes)[1..], noted(&[(5_020, "Err(ConnectionReset)"), (5_020, "Ok(0)")]));
+}
+
+#[test]
+fn a_link_breaks_connections_at_both_ends() {
+    let mut broken = 0;
+    for seed in 0..30 {
+        let notes = Notes::default();
+        let weather = |world: &mut World| {
+            world.network().reset(percent(30));
+        };
+        let outcome = run(&plan(seed), world(&notes, ask, weather));
+        let notes = take(&notes);
+        let resets: Vec<_> = outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Reset).collect();
+        let told: Vec<&str> = notes.iter().map(|(_, what)| what.as_str()).collect();
+        match resets.as_slice() {
+            [] => assert_eq!(told.last(), Some(&"answered"), "seed {seed}"),
+            [one] => {
+                assert!(told.contains(&"client ConnectionReset"), "seed {seed}: {told:?}");
+                broken += 1;
+                assert!(one.sentence(&outcome.names).ends_with(":80 breaks its connection"));
+            }
+            more => panic!("it is broken once: {more:?}"),
+        }
+        let again = run(&plan(seed).only(&outcome.perturbations), world(&Notes::default(), ask, weather));
+        assert_eq!(again.digest, outcome.digest, "seed {seed}");
+    }
+    assert!((5..25).contains(&broken), "{broken}");
+}
+
+#[test]
+fn connections_of_a_pair_are_reset_at_once() {
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        note.down(format!("client {:?}", stream.read(&mut [0]).await.map_err(|error| error.kind())));
+    };
+    let notes = Notes::default();
+    let weather = |world: &mut World| {
+        world.fault(fault::reset("client", "serv*").at(ms(100)));
+    };
+    let outcome = run(&plan(1), world(&notes, client, weather));
+    let notes_of_run = take(&notes);
+    assert!(notes_of_run.contains(&(100, "client Err(ConnectionReset)".to_string())), "{notes_of_run:?}");
+    assert!(notes_of_run.contains(&(100, "ConnectionReset".to_string())), "{notes_of_run:?}");
+    let fault = outcome.perturbations.iter().find(|one| one.site.kind == SiteKind::Fault).unwrap();
+    let sentence = fault.sentence(&outcome.names);
+    assert_eq!(sentence, "the reset of connections of client and serv* at 100 ms happens");
+}
+
+/// To who asks for a connection more than there is room for nothing is answered, until there is room.
+#[test]
+fn a_full_backlog_lets_wait() {
+    let build = |world: &mut World| {
+        world.node("server", || async {
+            let socket = squall_engine::net::TcpSocket::new_v4().unwrap();
+            socket.bind("0.0.0.0:80".parse().unwrap()).unwrap();
+            let listener = socket.listen(2).unwrap();
+            sleep(ms(500)).await;
+            let mut accepted = Vec::new();
+            loop {
+                accepted.push(listener.accept().await.unwrap());
+            }
+        });
+        for number in 0..3u64 {
+            world.client(format!("client-{number}"), move || async move {
+                sleep(ms(number)).await;
+                let begin = Instant::now();
+                let _stream = TcpStream::connect("server:80").await.unwrap();
+                let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap();
+                squall_engine::publish("took", took_ms);
+            });
+        }
+        world.network().latency(Latency::fixed(ms(10)));
+    };
+    let outcome = run(&calm(), build);
+    let took: Vec<String> = outcome
+        .trace
+        .unwrap()
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Publish { value, .. } => Some(value.to_string()),
+            _ => None,
+        })
+        .collect();
+    // The third asks again after a second.
+    assert_eq!(took, ["20", "20", "1030"]);
+}
+
+#[test]
+fn a_window_is_as_large_as_the_world_says() {
+    for window_bytes in [1u64, 100, 5_000] {
+        let build = move |world: &mut World| {
+            world.tcp(Tcp { window_bytes, ..Tcp::default() });
+            world.node("server", || async {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                sleep(secs(1)).await;
+                let mut read = Vec::new();
+                stream.read_to_end(&mut read).await.unwrap();
+                squall_engine::publish("read", read.len());
+            });
+            world.client("client", move || async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                let written = stream.write(&[7; 10_000]).await.unwrap();
+                assert_eq!(written as u64, window_bytes.min(10_000));
+                // No more before the reader wakes up.
+                let more = squall_engine::time::timeout(ms(900), stream.write(b"x")).await;
+                assert!(more.is_err());
+                stream.write_all(&vec![1; 300]).await.unwrap();
+                stream.shutdown().await.unwrap();
+                sleep(secs(20)).await;
+            });
+            world.network().latency(Latency::fixed(ms(10)));
+        };
+        let outcome = run(&plan(3), build);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{window_bytes}");
+        let expected = (window_bytes + 300).to_string();
+        let is_read = |event: &squall_trace::OwnedEvent| matches!(&event.kind, EventKind::Publish { value, .. } if *value == expected);
+        assert!(outcome.trace.unwrap().events.iter().any(is_read), "{window_bytes}");
+    }
+}
+
+#[test]
+fn rules_mean_segments_too() {
+    let notes = Notes::default();
+    let weather = |world: &mut World| {
+        world.rule(rule::drop("client", "server").only(Messages::Segments).skip(2).times(1));
+    };
+    run(&calm_but_for_rules(), world(&notes, ask, weather));
+    assert_eq!(take(&notes)[2..], noted(&[(230, "ping"), (240, "answered")]));
+}
+
+/// Rules are decisions: they happen as the seed draws them.
+fn calm_but_for_rules() -> Plan {
+    let mut calm = calm();
+    calm.bases = calm.bases.with(SiteKind::Rule, squall_trace::Base::Drawn);
+    calm
+}
+
+#[test]
+fn in_calm_weather_and_in_storms_runs_repeat_themselves() {
+    let client = |note: Note| async move {
+        for _ in 0..5 {
+            ask(note.clone()).await;
+            sleep(ms(300)).await;
+        }
+    };
+    let weather = |world: &mut World| {
+        world
+            .network()
+            .latency(Latency::uniform(ms(1), ms(30)))
+            .loss(percent(10))
+            .reset(percent(5))
+            .duplicate(percent(5));
+        world.network().corruption(percent(5)).bandwidth_bits_per_second(100_000);
+        world.fault(partition([["client"], ["server"]]).at(ms(200)).lasts(ms(700)));
+        world.fault(crash("server").at(ms(1_500)).restart_after(ms(300)));
+        world.fault(fault::hold("client", "server").at(ms(1_000)).lasts(ms(200)));
+        world.fault(fault::pause("server").at(ms(1_200)).lasts(ms(100)));
+    };
+    let mut digests = std::collections::BTreeSet::new();
+    for seed in 0..25 {
+        let outcome = run(&plan(seed), world(&Notes::default(), client, weather));
+        assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}");
+        digests.insert(outcome.digest.to_string());
+        let counts = outcome.messages;
+        assert_eq!(counts.sent + counts.duplicated, counts.delivered + counts.lost + counts.in_flight, "seed {seed}");
+        let again = run(&plan(seed), world(&Notes::default(), client, weather));
+        assert_eq!(again.digest, outcome.digest, "seed {seed}");
+        let only = run(&plan(seed).only(&outcome.perturbations), world(&Notes::default(), client, weather));
+        assert_eq!(only.digest, outcome.digest, "seed {seed}");
+        assert_eq!(only.unused_overrides, [], "seed {seed}");
+        for strategy in [StrategyChoice::Fifo, StrategyChoice::Random] {
+            let mut other = plan(seed);
+            other.strategy = strategy;
+            let outcome = run(&other, world(&Notes::default(), client, weather));
+            assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}");
+        }
+    }
+    assert!(digests.len() > 20, "{}", digests.len());
+}
