@@ -67,7 +67,7 @@ fn of_kind(kind: SiteKind) -> u32 {
         | SiteKind::DiskFailure
         | SiteKind::BitRot => 0,
         SiteKind::Latency | SiteKind::DiskLatency => 1,
-        SiteKind::Order => 2,
+        SiteKind::Order | SiteKind::Choice => 2,
         // No weather: what the program is there to do.
         SiteKind::Operation => 3,
     }

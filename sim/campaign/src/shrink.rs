@@ -247,7 +247,7 @@ pub fn loosened(plan: &Plan, earlier: u64) -> Option<Plan> {
             // Numbered by message and copy: see `order_site`.
             SiteKind::Order => 2 * earlier,
             SiteKind::Latency | SiteKind::Loss | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => earlier,
-            SiteKind::Retransmission | SiteKind::Reset => earlier,
+            SiteKind::Retransmission | SiteKind::Reset | SiteKind::Choice => earlier,
             SiteKind::DiskCrash | SiteKind::DiskFailure | SiteKind::DiskLatency | SiteKind::BitRot => earlier,
             SiteKind::Buggify => earlier,
         };
@@ -319,6 +319,7 @@ impl Search<'_> {
     fn calm_classes(&mut self, set: &mut Vec<Perturbation>) {
         for kind in [
             SiteKind::Order,
+            SiteKind::Choice,
             SiteKind::Latency,
             SiteKind::DiskLatency,
             SiteKind::Duplicate,
@@ -432,7 +433,7 @@ impl Search<'_> {
             // The mildest value that is worth trying, and on which side of it the present one lies.
             let mildest = match site.kind {
                 SiteKind::Latency | SiteKind::DiskLatency | SiteKind::Knob => calm,
-                SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule => 1,
+                SiteKind::Order | SiteKind::Duplicate | SiteKind::Corruption | SiteKind::Rule | SiteKind::Choice => 1,
                 SiteKind::DiskCrash | SiteKind::BitRot | SiteKind::Retransmission => 1,
                 // Another cut is no milder one.
                 SiteKind::Loss

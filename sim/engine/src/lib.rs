@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `agenda` | what will happen, and what is ready |
 //! | `buggify`, `knob` | what a program asks of the run so that it does what is rare |
+//! | `choice` | which branch of a `select!` or `join!` is polled first |
 //! | `budget` | how many nodes may be down at once |
 //! | `decisions` | who answers at a site; what wasn't calm |
 //! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
@@ -22,6 +23,7 @@
 mod agenda;
 pub mod budget;
 pub mod buggify;
+pub mod choice;
 mod clock;
 mod cluster;
 mod decisions;

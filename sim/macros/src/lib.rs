@@ -3,6 +3,7 @@
 
 mod build_identity;
 mod request;
+mod select;
 mod test;
 
 use proc_macro::TokenStream;
@@ -131,4 +132,59 @@ pub fn derive_request(item: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn build_identity(input: TokenStream) -> TokenStream {
     build_identity::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Waits for the first of several futures, as tokio's `select!` does, with its syntax: `pattern = future, if condition => handler`, `else => handler`, `biased;`.
+///
+/// Which branch is polled first, where several may be ready, is a decision of the run with an address: by this place of the code, the task, and how often it has
+/// come by. Calm, it is the first as it is written. It is asked once for each time that the `select!` is executed; with `biased;` never. Outside of a run it is drawn, as
+/// tokio's is.
+///
+/// Between tokio's and this one nothing else differs, but that there are up to 64 branches, and that after an output that doesn't fit its pattern the others go on.
+///
+/// ```
+/// # async fn example(mut orders: tokio::sync::mpsc::Receiver<u64>) -> Option<u64> {
+/// squall::select! {
+///     Some(order) = orders.recv() => Some(order),
+///     () = squall::time::sleep(std::time::Duration::from_secs(1)) => None,
+///     else => None,
+/// }
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// async fn nothing() {
+///     squall::select! {}
+/// }
+/// ```
+#[proc_macro]
+pub fn select(input: TokenStream) -> TokenStream {
+    select::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Waits for all of several futures, and gives what they gave as a tuple, as tokio's `join!` does. Which one is polled first is a decision, as of [`select!`].
+///
+/// ```
+/// # async fn example() {
+/// let (one, other) = squall::join!(async { 1 }, async { "two" });
+/// assert_eq!((one, other), (1, "two"));
+/// # }
+/// ```
+#[proc_macro]
+pub fn join(input: TokenStream) -> TokenStream {
+    select::expand_join(input.into(), false).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// As [`join!`], of futures that give results: it ends with the first error, and else gives all values.
+///
+/// ```
+/// # async fn example() -> Result<(), String> {
+/// let (one, other) = squall::try_join!(async { Ok::<_, String>(1) }, async { Ok("two") })?;
+/// assert_eq!((one, other), (1, "two"));
+/// # Ok(())
+/// # }
+/// ```
+#[proc_macro]
+pub fn try_join(input: TokenStream) -> TokenStream {
+    select::expand_join(input.into(), true).unwrap_or_else(syn::Error::into_compile_error).into()
 }

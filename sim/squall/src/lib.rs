@@ -96,7 +96,7 @@ pub use squall_engine::{
     Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, Tcp, Uplink, World, boot_number, fs, net,
     node_name, publish, rand, task, time,
 };
-pub use squall_macros::{build_identity, test};
+pub use squall_macros::{build_identity, join, select, test, try_join};
 pub use testing::explore;
 
 /// Requests and answers: typed calls, timeouts, handlers that serve calls concurrently.
@@ -131,6 +131,12 @@ macro_rules! point {
             $crate::points::Point { name: $name, file: ::core::file!(), line: ::core::line!() };
         $crate::points::pass(&POINT);
     }};
+}
+
+/// What `select!` and `join!` write.
+#[doc(hidden)]
+pub mod choosing {
+    pub use squall_engine::choice::*;
 }
 
 /// What `buggify!` writes.

@@ -118,6 +118,8 @@ pub struct Bases {
     retransmission: Base,
     #[serde(default = "calm")]
     reset: Base,
+    #[serde(default = "calm")]
+    choice: Base,
 }
 
 fn calm() -> Base {
@@ -157,6 +159,7 @@ impl Bases {
             knob: base,
             retransmission: base,
             reset: base,
+            choice: base,
         }
     }
 
@@ -183,6 +186,7 @@ impl Bases {
             SiteKind::Knob => self.knob,
             SiteKind::Retransmission => self.retransmission,
             SiteKind::Reset => self.reset,
+            SiteKind::Choice => self.choice,
         }
     }
 
@@ -208,6 +212,7 @@ impl Bases {
             SiteKind::Knob => &mut self.knob,
             SiteKind::Retransmission => &mut self.retransmission,
             SiteKind::Reset => &mut self.reset,
+            SiteKind::Choice => &mut self.choice,
         } = base;
         self
     }
@@ -335,6 +340,7 @@ impl Perturbation {
             SiteKind::Retransmission if self.value == 1 => format!("{subject} is lost and sent again"),
             SiteKind::Retransmission => format!("{subject} is lost {} times before it arrives", self.value),
             SiteKind::Reset => format!("{subject} breaks its connection"),
+            SiteKind::Choice => format!("{subject} polls branch {} first", self.value + 1),
             SiteKind::Rule => match names.flows.get(&self.site.flow).map(|info| &info.role) {
                 Some(FlowRole::Rule { does, .. }) => format!("{subject} {does}"),
                 _ => format!("{subject} meets a rule"),

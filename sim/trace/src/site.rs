@@ -55,11 +55,14 @@ pub enum SiteKind {
     Retransmission = 16,
     /// Whether a connection breaks at a segment, which arrives as a reset. Value: 1 it does, 0 not. Calm: 0.
     Reset = 17,
+    /// Which branch of a program's `squall::select!` or `join!` is polled first. Value: its number, from 0; those behind it follow, then those before
+    /// it. Calm: 0, the first as it is written.
+    Choice = 18,
 }
 
 impl SiteKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [SiteKind; 18] = [
+    pub const ALL: [SiteKind; 19] = [
         SiteKind::Order,
         SiteKind::Latency,
         SiteKind::Loss,
@@ -78,6 +81,7 @@ impl SiteKind {
         SiteKind::Knob,
         SiteKind::Retransmission,
         SiteKind::Reset,
+        SiteKind::Choice,
     ];
 
     /// Whether its values are 1, it happens, and 0, it doesn't.

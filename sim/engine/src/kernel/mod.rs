@@ -44,6 +44,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Agenda, Due, Identity, Now};
 use crate::buggify::Places;
+use crate::choice::Choices;
 use crate::clock::NodeClock;
 use crate::decisions::Decisions;
 use crate::disk::Disks;
@@ -273,6 +274,8 @@ pub(crate) struct Kernel {
     pub swarmed: Vec<Swarmed>,
     /// What asked by `buggify!`.
     pub buggify: Places,
+    /// What asked by `select!` and `join!`.
+    pub choices: Choices,
     pub knobs: Knobs,
     /// What the world says that can't be, found when the program asked for it.
     pub misuse: Option<String>,
@@ -369,6 +372,7 @@ impl Kernel {
             swarm: None,
             swarmed: Vec::new(),
             buggify: Places::default(),
+            choices: Choices::default(),
             knobs: Knobs::default(),
             misuse: None,
             processors: BTreeMap::new(),

@@ -155,7 +155,7 @@ const DEFAULT_SEEDS: SeedRange = SeedRange::new(0, 1000);
 /// No scenario file is near that long, and reading one takes memory in proportion.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "program",
     "about",
     "seeds",
