@@ -79,17 +79,18 @@ fn world(world: &mut World, args: &Args) {
     world.nodes("member", members, move |number| member(number, members, renews));
     // What each node that is up has said last.
     let views = BTreeMap::<NodeId, View>::new();
-    let membership = always("membership", views).on_events(EventMask::PUBLISH.union(EventMask::FAULTS), |views, event| {
-        match &event.kind {
-            EventKind::Publish { value, .. } => {
-                let view = serde_json::from_str(value).map_err(|error| format!("{value}: {error}"))?;
-                views.insert(event.node, view);
+    let membership =
+        always("membership", views).on_events(EventMask::PUBLISH.union(EventMask::FAULTS), |views, event| {
+            match &event.kind {
+                EventKind::Publish { value, .. } => {
+                    let view = serde_json::from_str(value).map_err(|error| format!("{value}: {error}"))?;
+                    views.insert(event.node, view);
+                }
+                EventKind::Crash => drop(views.remove(&event.node)),
+                _ => {}
             }
-            EventKind::Crash => drop(views.remove(&event.node)),
-            _ => {}
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     world.check(membership.at_end(|views| {
         for View { member, sees } in views.values() {
             let others = views.values().map(|view| view.member).filter(|other| other != member);
@@ -102,7 +103,8 @@ fn world(world: &mut World, args: &Args) {
 
 /// As foca has it for a local network, but that members which are down are looked for more often.
 fn config(members: u32) -> Config {
-    let often = |seconds| Some(PeriodicParams { frequency: Duration::from_secs(seconds), num_members: NonZeroUsize::MIN });
+    let often =
+        |seconds| Some(PeriodicParams { frequency: Duration::from_secs(seconds), num_members: NonZeroUsize::MIN });
     Config {
         periodic_announce: often(5),
         periodic_announce_to_down_members: often(5),

@@ -1,6 +1,8 @@
 //! The applications find what they are there to find, bear what they are there to bear, and repeat themselves.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
 use squall::Simulation;
 use squall::scenario::Scenario;
@@ -109,4 +111,31 @@ fn yrs_0_18_2_loses_what_comes_out_of_order() {
     assert_eq!(broken("yrs_0_18_2.toml", &in_order, 50), BTreeMap::new());
     let repaired = ["args.version=0.19.2", "expect=panic"];
     assert_eq!(broken("yrs_0_18_2.toml", &repaired, 200), BTreeMap::new());
+}
+
+/// What the README shows of the worked example is what the command prints.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("a README");
+    let (_, behind) = readme.split_once("yrs_0_18_2.toml\n```\n\n```text\n").expect("a sample");
+    let (sample, _) = behind.split_once("```").expect("its end");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall-apps"));
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "GITHUB_ACTIONS"] {
+        command.env_remove(variable);
+    }
+    // Failures go below target/.
+    command.env("CI", "true").args(["explore", "scenarios/apps/yrs_0_18_2.toml", "--jobs", "2"]);
+    let output = command.current_dir(root).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    // What depends on the machine, or on how the program was called, and what was left out.
+    let varies = |line: &&str| line.contains("replay: ") || line.contains(" s)") || line.trim() == "…";
+    let expected: Vec<&str> = sample.lines().filter(|line| !varies(line)).collect();
+    assert!(expected.len() > 15, "{sample}");
+    for line in expected {
+        // The seconds that it took are before what it came to.
+        let line = line.split_once(" s: ").map_or(line, |(_, counts)| counts);
+        assert!(said.lines().any(|printed| printed.ends_with(line)), "README.md has {line:?}, but it prints:\n{said}");
+    }
 }
