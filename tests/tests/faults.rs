@@ -846,6 +846,33 @@ fn a_crash_comes_at_a_point_of_the_code() {
     assert_eq!(told, ["the crash of counter at the point \"beside a number\""]);
 }
 
+/// What a root gives in the poll in which its node crashed says nothing: an error is none, and a client hasn't come to its end.
+#[test]
+fn what_a_root_returns_behind_the_point_of_its_crash_does_not_count() {
+    let outcome = run(|world| {
+        world.node("reader", || async {
+            if squall::boot_number() == 0 {
+                squall::point!("before an error");
+                squall::fs::read("/nothing").await?;
+            }
+            std::future::pending::<std::io::Result<()>>().await
+        });
+        world.client("client", || async {
+            if squall::boot_number() == 0 {
+                squall::point!("before the end");
+            } else {
+                publish("through", [squall::boot_number()]);
+            }
+        });
+        for (node, point) in [("reader", "before an error"), ("client", "before the end")] {
+            world.fault(crash(node).at_point(point, Ratio::ONE).restart_after(5.ms()));
+        }
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(boots_and_crashes(&outcome), ["0 down 0", "0 down 1", "5 up 0", "5 up 1"]);
+    assert_eq!(numbers::<1>(&outcome, "through"), [[1]]);
+}
+
 /// A fault that comes several times and has a name is one flow: no single time of it is said as if it were that of all.
 #[test]
 fn a_named_fault_that_comes_again_is_said_without_one_time() {

@@ -41,8 +41,11 @@ impl Kernel {
         self.release_stalled();
     }
 
-    /// A root task gave its value.
+    /// A root task gave its value. One whose node crashed in the same poll, at a point of its code, has been cut off before.
     pub(crate) fn root_returned(&mut self, result: Result<(), String>) {
+        if !self.is_live() {
+            return;
+        }
         let id = self.current.node;
         if let Err(message) = result {
             let label = self.current_label();

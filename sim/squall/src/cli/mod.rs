@@ -196,17 +196,42 @@ fn as_called(command: &str) -> String {
     }
     let by_cargo = std::env::var_os("CARGO").is_some() && std::env::var_os("CARGO_PKG_NAME").is_some();
     match command.strip_prefix("squall ") {
-        Some(rest) => format!("{} {rest}", called(&program, by_cargo, cfg!(debug_assertions))),
+        Some(rest) => {
+            let package = if by_cargo { package_to_name() } else { None };
+            format!("{} {rest}", called(&program, by_cargo, cfg!(debug_assertions), package.as_deref()))
+        }
         None => command.to_string(),
     }
 }
 
-fn called(program: &str, by_cargo: bool, is_debug: bool) -> String {
-    match (by_cargo, is_debug) {
-        (true, true) => "cargo run --".to_string(),
-        (true, false) => "cargo run --release --".to_string(),
-        (false, _) => quoted(program),
+fn called(program: &str, by_cargo: bool, is_debug: bool, package: Option<&str>) -> String {
+    if !by_cargo {
+        return quoted(program);
     }
+    let release = if is_debug { "" } else { " --release" };
+    let package = package.map(|package| format!(" -p {package}")).unwrap_or_default();
+    format!("cargo run{release}{package} --")
+}
+
+/// The package that cargo has started, unless it is the one that `cargo run` starts here by itself.
+fn package_to_name() -> Option<String> {
+    let package = std::env::var("CARGO_PKG_NAME").ok()?;
+    let folder = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
+    let here = std::env::current_dir().ok()?;
+    let here = here.ancestors().find(|folder| folder.join("Cargo.toml").is_file())?;
+    let manifest = std::fs::read_to_string(here.join("Cargo.toml")).ok()?;
+    (!is_default(&folder, here, &manifest)).then_some(package)
+}
+
+/// Whether `cargo run` in the folder `here`, with that manifest, starts the package in `folder`.
+fn is_default(folder: &std::path::Path, here: &std::path::Path, manifest: &str) -> bool {
+    if folder == here {
+        return true;
+    }
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let members = manifest.get("workspace").and_then(|workspace| workspace.get("default-members"));
+    let mut members = members.and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str);
+    members.any(|member| here.join(member) == folder)
 }
 
 /// A word as a shell takes it.
@@ -238,14 +263,27 @@ mod tests {
 
     #[test]
     fn a_command_is_shown_as_the_program_was_called() {
-        for (by_cargo, is_debug, shown) in [
-            (true, false, "cargo run --release --"),
-            (true, true, "cargo run --"),
-            (false, false, "'target/my build/squall'"),
+        for (by_cargo, is_debug, package, shown) in [
+            (true, false, None, "cargo run --release --"),
+            (true, true, None, "cargo run --"),
+            (true, false, Some("apps"), "cargo run --release -p apps --"),
+            (true, true, Some("apps"), "cargo run -p apps --"),
+            (false, false, None, "'target/my build/squall'"),
         ] {
-            assert_eq!(called("target/my build/squall", by_cargo, is_debug), shown);
+            assert_eq!(called("target/my build/squall", by_cargo, is_debug, package), shown);
         }
-        assert_eq!(called("squall", false, true), "squall");
+        assert_eq!(called("squall", false, true, None), "squall");
+    }
+
+    #[test]
+    fn a_package_is_named_unless_cargo_starts_it_by_itself() {
+        let is_default = |folder: &str, manifest: &str| is_default(folder.as_ref(), "/project".as_ref(), manifest);
+        let workspace = "[workspace]\nmembers = [\"one\", \"two\"]\ndefault-members = [\"one\"]";
+        assert!(is_default("/project/one", workspace));
+        assert!(!is_default("/project/two", workspace));
+        assert!(is_default("/project", "[package]\nname = \"alone\""));
+        assert!(!is_default("/project/one", "[workspace]\nmembers = [\"one\"]"));
+        assert!(!is_default("/project/one", "not TOML"));
     }
 
     #[test]

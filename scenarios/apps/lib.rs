@@ -1,0 +1,17 @@
+//! Applications that knew nothing of Squall, from crates.io: programs, each beside the scenario files that name it.
+//!
+//! They are in a package of their own, so that the `squall` binary doesn't wait for what they need to be built.
+
+pub mod consensus;
+pub mod foca;
+pub mod noraft;
+pub mod tikv_raft;
+pub mod yrs;
+
+use squall::scenario::Program;
+
+/// All programs, by which scenario files name them.
+#[must_use]
+pub fn programs() -> Vec<Program> {
+    vec![foca::program(), noraft::program(), tikv_raft::program(), yrs::program()]
+}

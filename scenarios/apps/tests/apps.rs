@@ -1,0 +1,141 @@
+//! The applications find what they are there to find, bear what they are there to bear, and repeat themselves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use squall::Simulation;
+use squall::scenario::Scenario;
+use squall::trace::{Plan, Record, Seed, StrategyChoice, Verdict};
+use squall_apps::programs;
+
+fn load(file: &str, set: &[&str]) -> (Scenario, Simulation) {
+    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+    let scenario = Scenario::load(path, &programs(), &set).unwrap_or_else(|error| panic!("{}", error.lines()));
+    let simulation = scenario.simulation();
+    (scenario, simulation)
+}
+
+fn plan(scenario: &Scenario, seed: u64) -> Plan {
+    scenario.plan(Seed(seed), StrategyChoice::default())
+}
+
+/// Each of the first seeds passes, and one in ten is run again, after others, and is the same.
+fn holds(file: &str, seeds: u64) {
+    let (scenario, simulation) = load(file, &[]);
+    assert_eq!(scenario.expect(), None);
+    let mut kept = Vec::new();
+    for seed in 0..seeds {
+        let outcome = simulation.run_plan(&plan(&scenario, seed), Record::Digest);
+        assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}");
+        if seed % 10 == 0 {
+            kept.push((seed, outcome.digest));
+        }
+    }
+    for (seed, digest) in kept {
+        assert_eq!(simulation.run_plan(&plan(&scenario, seed), Record::Digest).digest, digest, "seed {seed}");
+    }
+}
+
+/// How many of the first seeds break which property. A failing run is the same when it is made again.
+fn broken(file: &str, set: &[&str], seeds: u64) -> BTreeMap<String, u64> {
+    let (scenario, simulation) = load(file, set);
+    let mut broken = BTreeMap::new();
+    for seed in 0..seeds {
+        let outcome = simulation.run_plan(&plan(&scenario, seed), Record::Digest);
+        match &outcome.verdict {
+            Verdict::Pass => continue,
+            Verdict::Fail(failure) => *broken.entry(failure.property.clone()).or_default() += 1,
+            Verdict::Unknown { message } => panic!("seed {seed}: {message}"),
+        }
+        assert_eq!(simulation.run_plan(&plan(&scenario, seed), Record::Digest).digest, outcome.digest, "seed {seed}");
+    }
+    broken
+}
+
+/// As [`broken`], of a scenario that is there to fail by one property.
+fn fails_by(file: &str, property: &str, seeds: u64) -> u64 {
+    assert_eq!(load(file, &[]).0.expect(), Some(property));
+    let broken = broken(file, &[], seeds);
+    assert!(broken.keys().all(|broken| broken == property), "{broken:?}");
+    broken.values().sum()
+}
+
+#[test]
+fn noraft_bears_the_storm() {
+    holds("noraft.toml", 200);
+}
+
+#[test]
+fn tikv_raft_bears_the_storm() {
+    holds("tikv_raft.toml", 200);
+}
+
+#[test]
+fn who_forgets_its_vote_makes_two_leaders() {
+    assert!(fails_by("noraft_forgets_vote.toml", "election-safety", 200) > 0);
+    assert!(fails_by("tikv_raft_forgets_vote.toml", "election-safety", 200) > 0);
+}
+
+/// A log that wasn't synced loses what was committed, and tikv's raft panics where it sees that.
+#[test]
+fn who_does_not_sync_breaks_raft() {
+    for (file, first) in [("noraft.toml", "state-machine-safety"), ("tikv_raft.toml", "panic")] {
+        let broken = broken(file, &["args.forgets=unsynced"], 50);
+        assert!(broken.get(first).is_some_and(|times| *times >= 5), "{file}: {broken:?}");
+    }
+}
+
+#[test]
+fn foca_sees_who_is_there_in_the_end() {
+    holds("foca.toml", 200);
+}
+
+#[test]
+fn a_member_that_does_not_come_back_is_missed() {
+    assert!(fails_by("foca_stays_away.toml", "membership", 100) >= 10);
+}
+
+#[test]
+fn yrs_0_19_2_comes_to_the_same_in_any_order() {
+    holds("yrs.toml", 300);
+}
+
+/// An update is lost wherever one overtakes another, and in no other run.
+#[test]
+fn yrs_0_18_2_loses_what_comes_out_of_order() {
+    let failed = fails_by("yrs_0_18_2.toml", "nothing-lost", 200);
+    assert!((5..150).contains(&failed), "{failed} of 200 seeds failed");
+    let in_order = ["network.latency=2ms"];
+    assert_eq!(broken("yrs_0_18_2.toml", &in_order, 50), BTreeMap::new());
+    let repaired = ["args.version=0.19.2", "expect=panic"];
+    assert_eq!(broken("yrs_0_18_2.toml", &repaired, 200), BTreeMap::new());
+}
+
+/// What the README shows of the worked example is what the command prints.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("a README");
+    let (_, behind) = readme.split_once("yrs_0_18_2.toml\n```\n\n```text\n").expect("a sample");
+    let (sample, _) = behind.split_once("```").expect("its end");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall-apps"));
+    for variable in ["SQUALL_SEED", "SQUALL_SEEDS", "SQUALL_JOBS", "SQUALL_HANG_AFTER", "GITHUB_ACTIONS"] {
+        command.env_remove(variable);
+    }
+    // Failures go below target/.
+    command.env("CI", "true").args(["explore", "scenarios/apps/yrs_0_18_2.toml", "--jobs", "2"]);
+    let output = command.current_dir(root).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    // What depends on the machine, or on how the program was called, and what was left out.
+    let varies = |line: &&str| line.contains("replay: ") || line.contains(" s)") || line.trim() == "…";
+    let expected: Vec<&str> = sample.lines().filter(|line| !varies(line)).collect();
+    assert!(expected.len() > 15, "{sample}");
+    for line in expected {
+        // The seconds that it took are before what it came to.
+        let line = line.split_once(" s: ").map_or(line, |(_, counts)| counts);
+        assert!(said.lines().any(|printed| printed.ends_with(line)), "README.md has {line:?}, but it prints:\n{said}");
+    }
+}
