@@ -248,7 +248,7 @@ impl Kernel {
         let mut ids = Vec::with_capacity(specs.len());
         self.make_room(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
-            let NodeSpec { name, client, control, address, on_panic, init } = spec;
+            let NodeSpec { name, client, control, address, on_panic, init, .. } = spec;
             let id = NodeId(index as u32);
             self.has_control |= control;
             let node_address = address.unwrap_or_else(|| default_address(index));

@@ -76,6 +76,7 @@ mod fresh_thread;
     not(miri)
 ))]
 mod interpose;
+mod park;
 pub mod process;
 mod self_test;
 // Only the interposition asks a host.
@@ -119,6 +120,7 @@ mod interpose {
 
 pub use escape::Escape;
 pub use fresh_thread::{FreshThread, is_fresh_thread};
+pub use park::{expect_park, take_park};
 pub use self_test::{SelfTestError, self_test};
 pub use thread::{Guard, Host, enter, outside_node_code, set_node_code};
 

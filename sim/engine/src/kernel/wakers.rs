@@ -163,7 +163,12 @@ pub(super) fn set_own_waker(address: usize) {
 #[inline]
 pub(crate) fn other_waker(context: &Context<'_>) -> Option<Waker> {
     let waker = context.waker();
-    if waker.data().addr() == OWN_WAKER.get() { None } else { Some(waker.clone()) }
+    if waker.data().addr() == OWN_WAKER.get() { None } else { Some(crate::host::waking_host(waker)) }
+}
+
+/// A clone of `context`'s waker, to be called as [`other_waker`].
+pub(crate) fn any_waker(context: &Context<'_>) -> Waker {
+    other_waker(context).unwrap_or_else(|| context.waker().clone())
 }
 
 impl Kernel {
@@ -171,9 +176,15 @@ impl Kernel {
     #[inline]
     pub(crate) fn wake_ref(&self, other: Option<Waker>) -> WakeRef {
         match other {
-            None => WakeRef::Task(TaskRef { slot: self.current.slot, generation: self.current.generation }),
+            None => WakeRef::Task(self.current_task()),
             Some(waker) => WakeRef::Foreign(waker),
         }
+    }
+
+    /// The running task.
+    #[inline]
+    pub(crate) fn current_task(&self) -> TaskRef {
+        TaskRef { slot: self.current.slot, generation: self.current.generation }
     }
 
     /// Wakes. `cause` goes into the fingerprint of the wake's order.

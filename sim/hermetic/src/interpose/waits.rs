@@ -130,7 +130,9 @@ pub(super) unsafe fn futex(call: [c_long; 6]) -> Option<c_long> {
         let clock = if operation & libc::FUTEX_CLOCK_REALTIME == 0 { Clock::Monotonic } else { Clock::Wall };
         limit.saturating_sub(ask(|host| clock.read(host)).flatten()?)
     };
-    report(|| Escape::BlockingWait { timeout_ns: Some(timeout_ns) });
+    if !crate::park::skips(timeout_ns) {
+        report(|| Escape::BlockingWait { timeout_ns: Some(timeout_ns) });
+    }
     set_errno(libc::ETIMEDOUT);
     Some(-1)
 }
