@@ -34,7 +34,7 @@ impl Log {
 
 /// Executes a body by an ordinary runtime, whose clock jumps over what nobody waits for, and in a node.
 #[track_caller]
-fn same<F, Fut>(body: F)
+fn both<F, Fut>(body: F) -> [Vec<String>; 2]
 where
     F: Fn(Log) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -63,7 +63,32 @@ where
     });
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!(outcome.escapes, Vec::<String>::new());
-    assert_eq!(*found.lock().unwrap(), expected);
+    let found = found.lock().unwrap().clone();
+    [found, expected]
+}
+
+/// Both give the same log.
+#[track_caller]
+fn same<F, Fut>(body: F)
+where
+    F: Fn(Log) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let [found, expected] = both(body);
+    assert_eq!(found, expected);
+}
+
+/// Both give the same log but for the order of what happens at one instant: tokio draws it.
+#[track_caller]
+fn same_but_for_what_is_drawn<F, Fut>(body: F)
+where
+    F: Fn(Log) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let [mut found, mut expected] = both(body);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 fn ms(milliseconds: u64) -> Duration {
@@ -469,7 +494,7 @@ fn a_oneshot_is_sent_dropped_or_closed() {
 
 #[test]
 fn a_watch_shows_the_last_value() {
-    same(|log| async move {
+    same_but_for_what_is_drawn(|log| async move {
         let (tx, rx) = watch::channel(0);
         let watchers: Vec<_> = (0..3)
             .map(|watcher| {
@@ -591,7 +616,7 @@ fn locks_are_fair() {
 
 #[test]
 fn a_barrier_has_one_leader() {
-    same(|log| async move {
+    same_but_for_what_is_drawn(|log| async move {
         let barrier = Arc::new(Barrier::new(3));
         let mut tasks = JoinSet::new();
         for number in 0..3u64 {
@@ -613,7 +638,12 @@ fn a_cell_is_filled_once() {
         for number in 0..3u64 {
             let (cell, log) = (Arc::clone(&cell), log.clone());
             tasks.spawn(async move {
-                let value = cell.get_or_init(|| async { sleep(ms(5)).await; number }).await;
+                let value = cell
+                    .get_or_init(|| async {
+                        sleep(ms(5)).await;
+                        number
+                    })
+                    .await;
                 log.say(format_args!("{number} finds {value}"));
             });
         }
@@ -707,5 +737,67 @@ fn a_ready_timer_and_a_ready_task_take_turns() {
         });
         busy.await.unwrap();
         log.say("end");
+    });
+}
+
+#[test]
+fn what_blocks_is_executed_beside_the_tasks() {
+    same(|log| async move {
+        let first = tokio::task::spawn_blocking(|| 5);
+        log.say("asked");
+        log.say(first.await.unwrap());
+        let mut set = JoinSet::new();
+        for number in 0..3 {
+            set.spawn_blocking(move || number * 2);
+        }
+        let mut all = Vec::new();
+        while let Some(ended) = set.join_next().await {
+            all.push(ended.unwrap());
+        }
+        all.sort();
+        log.say(format_args!("{all:?}"));
+        let panicked = tokio::task::spawn_blocking(|| panic!("in a thread")).await.unwrap_err();
+        log.say(panicked.is_panic());
+    });
+}
+
+#[test]
+fn a_thread_waits_for_what_a_task_brings() {
+    same(|log| async move {
+        let (tx, mut rx) = mpsc::channel::<u64>(1);
+        let (back, mut answers) = mpsc::channel(1);
+        let thread = tokio::task::spawn_blocking(move || {
+            let mut sum = 0;
+            while let Some(n) = rx.blocking_recv() {
+                sum += n;
+                back.blocking_send(sum).unwrap();
+            }
+            sum
+        });
+        for n in 0..5 {
+            tx.send(n).await.unwrap();
+            log.say(answers.recv().await.unwrap());
+        }
+        drop(tx);
+        log.say(thread.await.unwrap());
+    });
+}
+
+#[test]
+fn a_thread_may_execute_a_future() {
+    same(|log| async move {
+        let notify = Arc::new(Notify::new());
+        let of_thread = Arc::clone(&notify);
+        let thread = tokio::task::spawn_blocking(move || {
+            let handle = tokio::runtime::Handle::current();
+            handle.block_on(async move {
+                let spawned = tokio::spawn(async { 3 });
+                of_thread.notified().await;
+                spawned.await.unwrap()
+            })
+        });
+        yield_now().await;
+        notify.notify_one();
+        log.say(thread.await.unwrap());
     });
 }

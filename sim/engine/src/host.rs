@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use squall_hermetic::SteppedThread;
+
 use crate::kernel::{self, TaskFuture};
 use crate::time::{Sleep, sleep_until_shown};
 use crate::world::duration_ns;
@@ -47,6 +49,8 @@ pub struct Host {
     hosting: Rc<Hosting>,
     /// The executor's next timer.
     timer: Option<(u64, Sleep)>,
+    /// Those that the executor has made, as long as they last.
+    threads: Vec<SteppedThread>,
 }
 
 /// What is known of a host where its executor is driven, and to the run's loop.
@@ -163,8 +167,15 @@ impl Hosting {
     }
 }
 
+/// How often a thread in lock step is stepped at its end, for which its waits are over at once.
+const STEPS_TO_END_MAX: u32 = 1_000;
+
 /// Looks at a panic in node code: whether it is one that a host's executor catches, and what is to be said of it. Called by the panic hook.
 pub(crate) fn see_panic(text: &str, place: &mut Option<String>) {
+    if squall_hermetic::is_stepped_thread() {
+        // The run's thread knows whose it is.
+        return squall_hermetic::leave_note(crate::panics::text_at(text, place.as_deref()));
+    }
     let Some((hosting, doing)) = driven() else { return };
     if let Some(remedy) = (hosting.executor.explain_panic)(text) {
         let at = place.take().unwrap_or_else(|| "an unknown place".to_string());
@@ -199,7 +210,7 @@ impl Host {
             let task = kernel.current_task();
             kernel.hosts.push((task, Rc::clone(&hosting)));
         });
-        Host { hosting, timer: None }
+        Host { hosting, timer: None, threads: Vec::new() }
     }
 
     /// Calls `drive`, in which the executor polls its tasks until it has nothing to do.
@@ -217,19 +228,62 @@ impl Host {
         driven
     }
 
-    /// Calls `end`, in which the executor drops its tasks: a panic of their destructors fails the run, as that of any other does.
-    pub fn end<R>(&self, end: impl FnOnce() -> R) -> R {
-        let _entered = Entered::new(Some(Rc::clone(&self.hosting)), Doing::Destructors);
-        end()
+    /// Lets each thread of the executor's go on that can, once: see [`squall_hermetic::expect_thread`]. Whether there was one; the executor is to be driven again then. To be called in the
+    /// host's poll, where the executor isn't driven.
+    pub fn step_threads(&mut self) -> bool {
+        self.threads.append(&mut squall_hermetic::take_made_threads());
+        let mut has_stepped = false;
+        for thread in &self.threads {
+            if thread.is_ready() {
+                has_stepped = true;
+                self.step(thread);
+            }
+        }
+        self.threads.retain(|thread| !thread.has_ended());
+        has_stepped
     }
 
-    /// The host is to be polled again when so much time of the node's clock is over; `None` if only somebody else wakes it. To be called in the host's poll, with
+    fn step(&self, thread: &SteppedThread) {
+        thread.step();
+        for text in thread.take_notes() {
+            self.hosting.panicked(text);
+        }
+        let _ = kernel::try_with(kernel::Kernel::wake_for_threads);
+    }
+
+    /// Calls `end`, in which the executor drops its tasks: a panic of their destructors fails the run, as that of any other does. Then its threads end: what they wait for up
+    /// to a time is over. One that waits for something else is left over, and named.
+    pub fn end<R>(&mut self, end: impl FnOnce() -> R) -> R {
+        let ended = {
+            let _entered = Entered::new(Some(Rc::clone(&self.hosting)), Doing::Destructors);
+            end()
+        };
+        for _ in 0..STEPS_TO_END_MAX {
+            if !self.step_threads() && !self.end_a_wait() {
+                break;
+            }
+        }
+        if !self.threads.is_empty() {
+            let what = "a thread of spawn_blocking waits for what will never come, and is left over when its node goes";
+            let _ = kernel::try_with(|kernel| kernel.escaped(what, kernel::Gravity::Note));
+        }
+        ended
+    }
+
+    /// Ends the wait of a thread that has a time limit. Whether there was one.
+    fn end_a_wait(&self) -> bool {
+        let waits = self.threads.iter().find(|thread| thread.has_time_limit());
+        waits.inspect(|thread| self.step(thread)).is_some()
+    }
+
+    /// The host is to be polled again when so much time of the node's clock is over, or one of its threads has waited for long enough; `None` if only somebody else wakes it. To be called in the host's poll, with
     /// its context.
     ///
     /// # Panics
     /// Outside of a run.
     pub fn wait(&mut self, context: &mut Context<'_>, at_most: Option<Duration>) {
-        let Some(at_most) = at_most else {
+        let of_threads = self.threads.iter().filter_map(SteppedThread::waits_at_most).min();
+        let Some(at_most) = at_most.into_iter().chain(of_threads).min() else {
             self.timer = None;
             return;
         };

@@ -606,8 +606,12 @@ impl squall_hermetic::Host for RunHost {
 
     fn on_escape(&self, escape: squall_hermetic::Escape) {
         use squall_hermetic::Escape;
-        let gravity = gravity(&escape);
-        let what = escape.to_string();
+        let (gravity, what) = if squall_hermetic::is_stepping() {
+            let (gravity, remedy) = gravity_in_thread(&escape);
+            (gravity, format!("{escape}{remedy}"))
+        } else {
+            (gravity(&escape), escape.to_string())
+        };
         if let Escape::ProcessExit { .. } = escape {
             self.tell_exit(&what);
         }
@@ -628,6 +632,19 @@ impl squall_hermetic::Host for RunHost {
                 lines.push(line);
             }
         }
+    }
+}
+
+/// What an escape does to its run that is made on a thread of a runtime's, and what is to be said of it: there a runtime works with real files, which it does for the
+/// program (tokio's `fs`) and no crash ever touches.
+fn gravity_in_thread(escape: &squall_hermetic::Escape) -> (Gravity, &'static str) {
+    use squall_hermetic::Escape;
+    match escape {
+        Escape::RealFile { .. } | Escape::FileMetadata { .. } | Escape::DirectoryListing { .. } => {
+            (Gravity::Failure, " in spawn_blocking, or by tokio::fs: in a node use squall::fs")
+        }
+        Escape::NameLookup { .. } => (Gravity::Failure, ": in a node names of nodes are addresses as they are"),
+        other => (gravity(other), ""),
     }
 }
 

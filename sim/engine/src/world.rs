@@ -674,7 +674,15 @@ impl World {
         assert!(is_new, "there are two nodes named {name:?}");
         let init = Rc::new(init);
         let init: Init = Rc::new(move || crate::task::root(Rc::clone(&init)));
-        self.nodes.push(NodeSpec { name, client, control, address: None, on_panic: OnPanic::default(), init, is_hosted: false });
+        self.nodes.push(NodeSpec {
+            name,
+            client,
+            control,
+            address: None,
+            on_panic: OnPanic::default(),
+            init,
+            is_hosted: false,
+        });
         NodeBuilder(self.nodes.last_mut().expect("just pushed"))
     }
 

@@ -37,7 +37,6 @@ pub fn take_park() -> Option<Duration> {
 }
 
 /// Whether a wait of so long is the expected one, which is skipped with that.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) fn skips(ns: u64) -> bool {
     let is_expected = matches!(PARK.get(), Park::Expected);
     if is_expected {

@@ -95,8 +95,8 @@ pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
     AtMost, BANDWIDTH_BITS_PER_SECOND_MAX, Budget, Buggify, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link,
-    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, RoleBuilder, Uplink, World, boot_number, fs, net, node_name,
-    publish, rand, task, time,
+    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, RoleBuilder, Uplink, World, boot_number, fs, net,
+    node_name, publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, test};
 pub use testing::explore;

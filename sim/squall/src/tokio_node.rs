@@ -9,8 +9,12 @@
 //! A drive is one `block_on`. When the runtime has nothing to do it parks: it asks libc to wait until its next timer. It says so beforehand
 //! (`on_thread_park`), so that the wait can be told from one that a program makes in the midst of a task; the wait returns at once, and how long it would have
 //! lasted is when the host is polled again. A timer far away sees to it that there always is such a time.
+//!
+//! What `spawn_blocking` is given is executed on a real thread of tokio's in lock step with the run's ([`squall_hermetic::SteppedThread`]), after the tasks have done
+//! what they can.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +63,8 @@ pub trait TokioNode {
     ///     }).tokio();
     ///     world.limits().virtual_ns *= 2;
     /// });
-    /// assert_eq!(simulation.run_seed(squall::trace::Seed(1)).verdict, squall::trace::Verdict::Pass);
+    /// let plan = squall::trace::Plan::seeded("example", squall::trace::Seed(1));
+    /// assert_eq!(simulation.run_plan(&plan, squall::trace::Record::Digest).verdict, squall::trace::Verdict::Pass);
     /// ```
     ///
     /// # Panics
@@ -240,6 +245,11 @@ impl Running {
             .enable_time()
             .on_thread_park(squall_hermetic::expect_park)
             .on_thread_unpark(move || on_unpark.unparked())
+            .thread_name_fn(|| {
+                // It is asked when a thread is about to be made, and at no other time.
+                squall_hermetic::expect_thread();
+                "tokio-rt-worker".to_string()
+            })
             .build()
             .expect("a runtime without I/O asks the system for nothing");
         let far = {
@@ -259,7 +269,13 @@ impl Running {
         let Running { host, signal, root_waker, root, far, runtime } = self;
         let (Some(root), Some(far), Some(runtime)) = (root, far, runtime) else { return Idle::Returned };
         signal.is_driven.store(true, Ordering::Relaxed);
-        let idle = host.drive(|| runtime.block_on(Drive { signal, root_waker, root, far }));
+        let idle = loop {
+            let idle = host.drive(|| runtime.block_on(Drive { signal, root_waker, root, far }));
+            // What blocks is executed when the tasks have done what they can.
+            if !matches!(idle, Idle::Until(_)) || !host.step_threads() {
+                break idle;
+            }
+        };
         signal.is_driven.store(false, Ordering::Relaxed);
         idle
     }
@@ -271,9 +287,10 @@ impl Drop for Running {
         host.end(|| {
             let Some(runtime) = runtime.take() else { return };
             {
-                // Destructors may spawn, as they may when `block_on` is left.
+                // Destructors may spawn, as they may when `block_on` is left. What they panic with is known; the runtime is to go in any case, and without
+                // waiting for threads.
                 let _context = runtime.enter();
-                drop(root.take());
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(root.take())));
                 drop(far.take());
             }
             let drive = signal.drive.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -12,6 +12,8 @@ use super::*;
 pub(crate) struct RunToken {
     pub(super) raised: AtomicBool,
     pub(super) foreign_wake: Mutex<Option<ForeignWake>>,
+    /// What threads in lock step have woken, in order.
+    stepped_wakes: Mutex<Vec<TaskRef>>,
 }
 
 /// A wake that didn't come from the task's own run.
@@ -104,7 +106,10 @@ impl Wake for TaskWaker {
             }
             ours
         });
-        if woken_here != Some(true) {
+        if woken_here != Some(true) && squall_hermetic::is_stepped_thread() {
+            let mut wakes = self.token.stepped_wakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            wakes.push(self.task());
+        } else if woken_here != Some(true) {
             let thread = std::thread::current();
             self.token.raise(ForeignWake {
                 task: self.task(),
@@ -234,6 +239,18 @@ impl Kernel {
         }
         self.wake_task(task, cause);
         None
+    }
+
+    /// Wakes whom threads in lock step have woken.
+    pub(crate) fn wake_for_threads(&mut self) {
+        let wakes = {
+            let mut wakes = self.token.stepped_wakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *wakes)
+        };
+        let cause = self.current.task.0;
+        for task in wakes {
+            self.wake_task(task, cause);
+        }
     }
 
     /// A thread that isn't the run's woke a task. When that is noticed isn't repeatable, so it is no event.
