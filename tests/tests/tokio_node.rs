@@ -154,6 +154,32 @@ fn a_slow_node_takes_its_time_for_each_drive() {
     assert_eq!(at(&outcome, "woken"), [16_000]);
 }
 
+/// As the page says: a timer that is a year or further away never comes by itself.
+#[test]
+fn nobody_waits_for_more_than_a_year() {
+    let sleeping = |days: u64| {
+        run(move |world: &mut World| {
+            world.client("client", move || sleep(secs(days * 86_400))).tokio();
+            world.limits().virtual_ns = u64::MAX / 4;
+        })
+    };
+    let outcome = sleeping(360);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.ending.at_ns, 360 * 86_400 * 1_000_000_000);
+    let outcome = sleeping(400);
+    assert_eq!(failure(&outcome).0, "deadlock");
+}
+
+#[test]
+fn who_waits_for_nothing_is_a_deadlock_at_once() {
+    let outcome = run(client(|| async {
+        sleep(ms(3)).await;
+        pending::<()>().await;
+    }));
+    assert_eq!(failure(&outcome).0, "deadlock");
+    assert_eq!(outcome.ending.at_ns, 3_000_000);
+}
+
 #[test]
 fn a_clock_that_the_program_moves_is_refused() {
     for body in [
