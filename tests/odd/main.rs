@@ -6,11 +6,11 @@ mod measured;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use squall::World;
 use squall::prelude::{always, eventually};
 use squall::scenario::{NoArgs, Program};
 use squall::trace::verdict::Judgement;
 use squall::trace::{Ending, Event, EventMask, Property};
+use squall::{TokioNode, World};
 
 fn main() -> std::process::ExitCode {
     // The same as a project's own target of scenarios.
@@ -62,6 +62,7 @@ fn programs() -> Vec<Program> {
         Program::new("greedy", "A client wants ever more memory", greedy),
         Program::new("hashing", "The order of a hashbrown map is made known", hashing),
         Program::new("selecting", "Which branch an unbiased select! takes is made known", selecting),
+        Program::new("selecting-in-tokio", "As selecting, on a node that tokio executes", selecting_in_tokio),
         Program::new("late-counting", "A static outlives the run, and shows after fifty runs", late_counting),
         Program::new("killing", "A client has its own process killed", killing),
         Program::new(
@@ -718,6 +719,30 @@ fn selecting(world: &mut World, _: &NoArgs) {
             squall::publish("taken", taken);
         }
     });
+}
+
+fn selecting_in_tokio(world: &mut World, _: &NoArgs) {
+    let select = || async {
+        let tasks = [1, 2].map(|_| {
+            tokio::spawn(async {
+                tokio::select! {
+                    () = std::future::ready(()) => "first",
+                    () = std::future::ready(()) => "second",
+                }
+            })
+        });
+        for task in tasks {
+            squall::publish("taken", task.await.expect("it doesn't panic"));
+        }
+    };
+    world
+        .client("client", move || async move {
+            for _ in 0..10 {
+                select().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .tokio();
 }
 
 fn late_counting(world: &mut World, _: &NoArgs) {

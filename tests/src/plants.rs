@@ -15,7 +15,7 @@ use serde::Serialize;
 use squall::time::DurationExt;
 use squall::trace::verdict::Judgement;
 use squall::trace::{Ending, Event, EventMask, Property};
-use squall::{World, publish};
+use squall::{TokioNode, World, publish};
 
 use crate::determinism::VARIABLE;
 
@@ -43,6 +43,8 @@ pub const PLANTS: &[(&str, Plant)] = &[
     ("static-counter", |world| looks(world, static_counter)),
     ("static-of-the-first-run", |world| looks(world, static_of_the_first_run)),
     ("unbiased-select", unbiased_select),
+    ("tokio-node", tokio_node),
+    ("unbiased-select-in-tokio", unbiased_select_in_tokio),
     ("getrandom-0.2", |world| {
         looks(world, || {
             let mut bytes = [0; 8];
@@ -222,6 +224,47 @@ fn unbiased_select(world: &mut World) {
         }
         publish("seen", order);
     });
+}
+
+fn unbiased_select_in_tokio(world: &mut World) {
+    let finder = || async {
+        tokio::time::sleep(3.ms()).await;
+        let mut order = Vec::new();
+        for _ in 0..20 {
+            tokio::select! {
+                () = std::future::ready(()) => order.push(0),
+                () = std::future::ready(()) => order.push(1),
+            }
+        }
+        publish("seen", order);
+    };
+    world.client("finder", finder).tokio();
+}
+
+/// What a node that tokio executes may look at: its tasks, timers and threads, clocks, entropy and the order of maps, in a crash too.
+fn tokio_node(world: &mut World) {
+    let finder = || async {
+        let (tx, mut rx) = tokio::sync::mpsc::channel(2);
+        for number in 0..4u64 {
+            let tx = tx.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_micros(rand_0_9::random_range(0..5_000))).await;
+                let of_thread = tokio::task::spawn_blocking(move || {
+                    std::thread::sleep(Duration::from_micros(rand_0_9::random_range(0..5_000)));
+                    let map: HashMap<u64, u64> = (0..9).map(|key| (key, key)).collect();
+                    (map.into_keys().collect::<Vec<_>>(), SystemTime::now(), rand_0_9::random::<u64>())
+                });
+                let _ = tx.send((number, of_thread.await.expect("it doesn't panic"))).await;
+            });
+        }
+        drop(tx);
+        while let Some((number, of_thread)) = rx.recv().await {
+            publish("seen", (number, of_thread, format!("{:?}", tokio::time::Instant::now())));
+        }
+    };
+    world.client("finder", finder).tokio();
+    world.node("crashing", finder).tokio();
+    world.fault(squall::crash("crashing").at(4.ms()).restart_after(1.ms()));
 }
 
 /// Each run of a process ends earlier than the one before it; up to there all are equal.

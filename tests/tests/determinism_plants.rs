@@ -3,6 +3,7 @@
 //! | plant | made deterministic | caught | named |
 //! |---|---|---|---|
 //! | std's map order, clocks, `getrandom` 0.2 to 0.4, `rand` 0.8 to 0.10, a thread-local | yes | | |
+//! | tokio's tasks, timers and blocking threads in a node | yes | | |
 //! | faults and escapes from destructors, whatever is recorded | yes | | |
 //! | hashbrown's and ahash's default hashers, addresses of the heap, the stack and code | | in a fresh process | |
 //! | a static counter, unbiased `select!`, a number of a thread, an earlier end | | after another plan | |
@@ -144,10 +145,17 @@ fn addresses_are_caught_in_a_fresh_process() {
 
 #[test]
 fn statics_are_caught_after_another_plan() {
-    for name in ["static-counter", "unbiased-select", "thread-number"] {
+    for name in ["static-counter", "unbiased-select", "unbiased-select-in-tokio", "thread-number"] {
         let checked = caught(name, &[AFTER_ANOTHER, DIGEST_ONLY, FRESH_AFTER_ANOTHER], true);
         names_the_publication(name, &checked);
     }
+}
+
+#[test]
+fn what_tokio_does_in_a_node_is_made_deterministic() {
+    let checked = made_deterministic("tokio-node", Values::Random);
+    assert!(checked.first.published().len() >= 4, "{:?}", checked.first.published());
+    assert_eq!(checked.first.escapes, Vec::<String>::new());
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn unwrapped(stderr: &str) -> String {
 #[test]
 fn what_threads_share_repeats_in_processes() {
     let odd = Odd::new();
-    for program in ["counting", "addressed", "hashing", "selecting"] {
+    for program in ["counting", "addressed", "hashing", "selecting", "selecting-in-tokio"] {
         let threads = odd.scenario(program, "seeds = \"0..200\"\n");
         odd.squall(&["explore", &threads], 110);
         let processes = odd.scenario(program, "seeds = \"0..200\"\nisolation = \"process\"\n");

@@ -15,6 +15,7 @@
 //! | [`run_overhead`] | the time of a short run besides its messages |
 //! | [`campaign`] | an exploration beside its runs alone, and two jobs beside one |
 //! | [`idle_node`] | bytes of a node that waits |
+//! | [`tokio_nodes`] | what a node that tokio executes costs |
 //!
 //! madsim and turmoil are crates outside of the workspace, below `peers/`.
 #![forbid(unsafe_code)]
@@ -30,3 +31,4 @@ pub mod peers;
 pub mod run_overhead;
 pub mod squall_engine;
 pub mod table;
+pub mod tokio_nodes;

@@ -1,4 +1,4 @@
-//! The command line: `peers` compares the engines, `run-overhead`, `campaign`, `histories` and `instructions` gauge Squall alone; `engine` and
+//! The command line: `peers` compares the engines, `run-overhead`, `campaign`, `histories`, `tokio` and `instructions` gauge Squall alone; `engine` and
 //! `gauge` run one measurement in this process.
 
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use squall_bench::gauges::Gauge;
 use squall_bench::measurement::{Cell, Engine, Measurement, Workload};
-use squall_bench::{bare, campaign, histories, instructions, peers, run_overhead, squall_engine};
+use squall_bench::{bare, campaign, histories, instructions, peers, run_overhead, squall_engine, tokio_nodes};
 
 #[derive(Parser)]
 #[command(about = "Squall side by side with madsim, turmoil and a bare loop")]
@@ -26,6 +26,8 @@ enum Command {
     Campaign(campaign::Options),
     /// Time the reading and judging of histories
     Histories(histories::Options),
+    /// Time what nodes that tokio executes cost: a drive, a spawn, a thread
+    Tokio(tokio_nodes::Options),
     /// Count the instructions of a message, an rpc, a run, a spawn and a sleep; needs valgrind
     Instructions,
     /// Run some amount of one gauge in this process, to be counted from outside
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::RunOverhead(options) => run_overhead::report(options),
         Command::Campaign(options) => campaign::report(options),
         Command::Histories(options) => histories::report(options),
+        Command::Tokio(options) => tokio_nodes::report(options),
         Command::Instructions => count_instructions(),
         Command::Gauge { gauge, amount } => gauge.run(amount).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Engine { engine, workload, nodes, rpcs_per_client } => {

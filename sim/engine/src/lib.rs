@@ -12,6 +12,7 @@
 //! | `decisions` | who answers at a site; what wasn't calm |
 //! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
 //! | `goal` | what is to come in some run of many |
+//! | `host` | tasks that execute others: another executor in a node |
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
@@ -31,6 +32,7 @@ mod disk;
 pub mod fault;
 pub mod fs;
 pub mod goal;
+pub mod host;
 mod journal;
 mod kernel;
 pub mod knob;
@@ -63,7 +65,7 @@ pub use run::{Call, Heartbeat, RunOptions, run};
 pub use streams::Tcp;
 pub use world::{
     BANDWIDTH_BITS_PER_SECOND_MAX, Bursts, ClockSettings, Heal, Limits, Link, Loopback, MESSAGE_HEADER_BYTES,
-    NodeBuilder, NodeOutput, OnPanic, RoleUse, Uplink, World, describe, matches,
+    NodeBuilder, NodeOutput, OnPanic, RoleBuilder, RoleUse, Uplink, World, describe, matches,
 };
 
 /// Makes a fact known: to properties, to control tasks ([`Cluster::published`]) and to the trace. The value goes as JSON.

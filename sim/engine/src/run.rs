@@ -251,7 +251,7 @@ impl Kernel {
         let mut ids = Vec::with_capacity(specs.len());
         self.make_room(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
-            let NodeSpec { name, client, control, address, on_panic, init } = spec;
+            let NodeSpec { name, client, control, address, on_panic, init, .. } = spec;
             let id = NodeId(index as u32);
             self.has_control |= control;
             let node_address = address.unwrap_or_else(|| default_address(index));
@@ -609,8 +609,12 @@ impl squall_hermetic::Host for RunHost {
 
     fn on_escape(&self, escape: squall_hermetic::Escape) {
         use squall_hermetic::Escape;
-        let gravity = gravity(&escape);
-        let what = escape.to_string();
+        let (gravity, what) = if squall_hermetic::is_stepping() {
+            let (gravity, remedy) = gravity_in_thread(&escape);
+            (gravity, format!("{escape}{remedy}"))
+        } else {
+            (gravity(&escape), escape.to_string())
+        };
         if let Escape::ProcessExit { .. } = escape {
             self.tell_exit(&what);
         }
@@ -631,6 +635,19 @@ impl squall_hermetic::Host for RunHost {
                 lines.push(line);
             }
         }
+    }
+}
+
+/// What an escape does to its run that is made on a thread of a runtime's, and what is to be said of it: there a runtime works with real files, which it does for the
+/// program (tokio's `fs`) and no crash ever touches.
+fn gravity_in_thread(escape: &squall_hermetic::Escape) -> (Gravity, &'static str) {
+    use squall_hermetic::Escape;
+    match escape {
+        Escape::RealFile { .. } | Escape::FileMetadata { .. } | Escape::DirectoryListing { .. } => {
+            (Gravity::Failure, " in spawn_blocking, or by tokio::fs: in a node use squall::fs")
+        }
+        Escape::NameLookup { .. } => (Gravity::Failure, ": in a node names of nodes are addresses as they are"),
+        other => (gravity(other), ""),
     }
 }
 

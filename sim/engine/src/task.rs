@@ -264,15 +264,7 @@ impl<F: Future> Future for Spawned<F> {
 
 /// A panic's message as a person reads it.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_string())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a text".to_string());
-    match crate::panics::take_place() {
-        Some(place) => format!("{text}, at {place}"),
-        None => text,
-    }
+    crate::panics::text_at(crate::panics::text_of(payload), crate::panics::take_place().as_deref())
 }
 
 /// A task has panicked: what happens next is the node's policy.
@@ -280,23 +272,57 @@ fn panicked(payload: &(dyn Any + Send), is_root: bool) {
     let text = panic_text(payload);
     let _ = kernel::try_with(|kernel| {
         kernel.current_panicked = true;
-        kernel.emit(EventKind::Panic { message: text.as_str().into() });
-        let node = kernel.current.node;
-        let Some(policy) = kernel.nodes.get(node.index()).map(|node| node.on_panic) else { return };
-        match policy {
-            // Nobody can join a root: its panic must not pass unseen.
-            OnPanic::JoinError if !is_root => {}
-            OnPanic::FailRun | OnPanic::JoinError => {
-                let label = kernel.current_label();
-                kernel.fail("panic", format!("{label} panicked: {text}"));
-            }
-            OnPanic::Crash => {
-                if kernel.is_live() {
-                    kernel.crash(node);
-                }
+        follow_policy(kernel, &text, is_root, "");
+    });
+}
+
+/// Does what the running node's policy says of a panic. `whose` tells in the failure's words which of its tasks that was.
+pub(crate) fn follow_policy(kernel: &mut kernel::Kernel, text: &str, is_root: bool, whose: &str) {
+    kernel.emit(EventKind::Panic { message: text.into() });
+    let node = kernel.current.node;
+    let Some(policy) = kernel.nodes.get(node.index()).map(|node| node.on_panic) else { return };
+    match policy {
+        // Nobody can join a root: its panic must not pass unseen.
+        OnPanic::JoinError if !is_root => {}
+        OnPanic::FailRun | OnPanic::JoinError => {
+            let label = kernel.current_label();
+            kernel.fail("panic", format!("{label} panicked{whose}: {text}"));
+        }
+        OnPanic::Crash => {
+            if kernel.is_live() {
+                kernel.crash(node);
             }
         }
-    });
+    }
+}
+
+pin_project! {
+    /// What hosts a node's root task: an executor that isn't ours.
+    struct HostTask<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+/// The task of a node whose root task is executed by `future`.
+pub(crate) fn host(future: impl Future<Output = ()> + 'static) -> kernel::TaskFuture {
+    kernel::task_future(HostTask { future })
+}
+
+impl<F: Future<Output = ()>> Future for HostTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(polled) => polled,
+            Err(payload) => {
+                panicked(&*payload, true);
+                kernel::call(move || drop(payload));
+                Poll::Ready(())
+            }
+        }
+    }
 }
 
 pin_project! {
@@ -394,7 +420,7 @@ impl<T> Future for JoinHandle<T> {
     /// If polled after it gave its result.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloning is user code: nothing may be locked.
-        let waker = context.waker().clone();
+        let waker = kernel::any_waker(context);
         let mut state = lock(&self.state);
         if let Some(result) = state.result.take() {
             drop(state);
@@ -595,7 +621,7 @@ impl<T: 'static> JoinSet<T> {
         if self.tasks.is_empty() {
             return Poll::Ready(None);
         }
-        let waker = context.waker().clone();
+        let waker = kernel::any_waker(context);
         let mut queue = lock(&self.queue);
         let Some(number) = queue.done.pop_front() else {
             let old = queue.waker.replace(waker);

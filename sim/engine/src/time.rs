@@ -216,6 +216,11 @@ pub(crate) fn sleep_run_time(duration: Duration) -> Sleep {
     Sleep { deadline: now.saturating_add(duration), timer: None, is_of_run: true }
 }
 
+/// Waits until the running node's clock shows that moment, in nanoseconds of the run's time. To be called where a run is.
+pub(crate) fn sleep_until_shown(shown_ns: u64) -> Sleep {
+    sleep_until(Instant::at(shown_ns))
+}
+
 /// Waits for `duration`. A zero sleep is ready at once.
 ///
 /// # Panics

@@ -16,6 +16,7 @@ use crate::buggify::Buggify;
 use crate::cluster::Cluster;
 use crate::disk::{Disk, DiskRule};
 use crate::fault::{Fault, Nodes, What};
+use crate::host::RootTask;
 use crate::knob::{Fixed, Setting};
 use crate::latency::Latency;
 use crate::rule::Rule;
@@ -417,6 +418,23 @@ pub(crate) struct NodeSpec {
     pub address: Option<IpAddr>,
     pub on_panic: OnPanic,
     pub init: Init,
+    /// Whether another executor has its root task.
+    pub is_hosted: bool,
+}
+
+impl NodeSpec {
+    #[track_caller]
+    fn host<H, F>(&mut self, host: H)
+    where
+        H: Fn(RootTask) -> F + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let NodeSpec { name, init, is_hosted, .. } = self;
+        assert!(!*is_hosted, "the root task of node {name:?} is hosted already: one executor is enough");
+        *is_hosted = true;
+        let own = Rc::clone(init);
+        *init = Rc::new(move || crate::task::host(host(RootTask::new(own()))));
+    }
 }
 
 /// A node being described.
@@ -432,6 +450,50 @@ impl NodeBuilder<'_> {
     /// Its address. Otherwise 10.0.0.1 and on, in the order of declaration.
     pub fn address(&mut self, address: IpAddr) -> &mut Self {
         self.0.address = Some(address);
+        self
+    }
+
+    /// Its root task isn't executed by Squall but by what `host` makes, at each boot: a future, the node's only task of the run as long as no other is
+    /// spawned by [`crate::task::spawn`], which executes the root. See [`crate::host`]. What its tasks panic with follows [`NodeBuilder::on_panic`].
+    ///
+    /// # Panics
+    /// If the node is hosted already.
+    #[track_caller]
+    pub fn hosted<H, F>(&mut self, host: H) -> &mut Self
+    where
+        H: Fn(RootTask) -> F + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        self.0.host(host);
+        self
+    }
+}
+
+/// The nodes of a role being described: what is said here is said of each.
+pub struct RoleBuilder<'w>(&'w mut [NodeSpec]);
+
+impl RoleBuilder<'_> {
+    /// As [`NodeBuilder::on_panic`].
+    pub fn on_panic(&mut self, on_panic: OnPanic) -> &mut Self {
+        for node in &mut *self.0 {
+            node.on_panic = on_panic;
+        }
+        self
+    }
+
+    /// As [`NodeBuilder::hosted`].
+    ///
+    /// # Panics
+    /// If the nodes are hosted already.
+    #[track_caller]
+    pub fn hosted<H, F>(&mut self, host: H) -> &mut Self
+    where
+        H: Fn(RootTask) -> F + Clone + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        for node in &mut *self.0 {
+            node.host(host.clone());
+        }
         self
     }
 }
@@ -543,23 +605,25 @@ impl World {
     ///
     /// # Panics
     /// As [`World::node`].
-    pub fn nodes<F, Fut>(&mut self, role: &str, default_count: u32, init: F)
+    pub fn nodes<F, Fut>(&mut self, role: &str, default_count: u32, init: F) -> RoleBuilder<'_>
     where
         F: Fn(u32) -> Fut + Clone + 'static,
         Fut: Future + 'static,
         Fut::Output: NodeOutput,
     {
+        let first = self.nodes.len();
         for index in 0..self.count(role, default_count) {
             let init = init.clone();
             self.node(format!("{role}-{index}"), move || init(index));
         }
+        RoleBuilder(&mut self.nodes[first..])
     }
 
     /// Clients `role-0`, `role-1` and on; see [`World::nodes`].
     ///
     /// # Panics
     /// As [`World::node`].
-    pub fn clients<F, Fut>(&mut self, role: &str, default_count: u32, init: F)
+    pub fn clients<F, Fut>(&mut self, role: &str, default_count: u32, init: F) -> RoleBuilder<'_>
     where
         F: Fn(u32) -> Fut + Clone + 'static,
         Fut: Future + 'static,
@@ -567,10 +631,12 @@ impl World {
     {
         let count = self.count(role, default_count);
         self.roles.get_mut().entry(role.to_string()).or_default().clients = true;
+        let first = self.nodes.len();
         for index in 0..count {
             let init = init.clone();
             self.client(format!("{role}-{index}"), move || init(index));
         }
+        RoleBuilder(&mut self.nodes[first..])
     }
 
     /// How many nodes of a role there are: as the scenario file's `[nodes]` says, else `default_count`.
@@ -620,7 +686,15 @@ impl World {
         assert!(is_new, "there are two nodes named {name:?}");
         let init = Rc::new(init);
         let init: Init = Rc::new(move || crate::task::root(Rc::clone(&init)));
-        self.nodes.push(NodeSpec { name, client, control, address: None, on_panic: OnPanic::default(), init });
+        self.nodes.push(NodeSpec {
+            name,
+            client,
+            control,
+            address: None,
+            on_panic: OnPanic::default(),
+            init,
+            is_hosted: false,
+        });
         NodeBuilder(self.nodes.last_mut().expect("just pushed"))
     }
 
@@ -949,6 +1023,12 @@ impl std::fmt::Debug for World {
         f.debug_struct("World")
             .field("nodes", &self.nodes.iter().map(|node| &node.name).collect::<Vec<_>>())
             .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RoleBuilder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|node| &node.name)).finish()
     }
 }
 

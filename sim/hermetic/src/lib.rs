@@ -36,6 +36,11 @@
 //! a host does well to move its clock on by what the escape tells, or to count. A wait without a time limit is mostly a
 //! lock that another thread holds for a moment, and only told once it lasted [`UNTIMED_WAIT_GRACE_NS`].
 //!
+//! # Runtimes in a run
+//!
+//! A runtime that is driven by a run parks and has threads of its own. It says so beforehand: [`expect_park`] makes the wait that follows return at once and tell
+//! how long it would have been, [`expect_thread`] makes the thread that follows one [in lock step](SteppedThread) with the run's.
+//!
 //! # How
 //!
 //! The crate defines libc's symbols. A symbol of the executable comes before that of any shared library, for calls by
@@ -76,6 +81,32 @@ mod fresh_thread;
     not(miri)
 ))]
 mod interpose;
+// Only the interposition makes threads.
+#[cfg_attr(
+    not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_pointer_width = "64",
+        not(target_feature = "crt-static"),
+        not(miri)
+    )),
+    allow(dead_code)
+)]
+mod lock_step;
+// Only the interposition skips waits.
+#[cfg_attr(
+    not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_pointer_width = "64",
+        not(target_feature = "crt-static"),
+        not(miri)
+    )),
+    allow(dead_code)
+)]
+mod park;
 pub mod process;
 mod self_test;
 // Only the interposition asks a host.
@@ -119,6 +150,8 @@ mod interpose {
 
 pub use escape::Escape;
 pub use fresh_thread::{FreshThread, is_fresh_thread};
+pub use lock_step::{SteppedThread, expect_thread, is_stepped_thread, is_stepping, leave_note, take_made_threads};
+pub use park::{expect_park, take_park};
 pub use self_test::{SelfTestError, self_test};
 pub use thread::{Guard, Host, enter, outside_node_code, set_node_code};
 

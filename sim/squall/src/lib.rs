@@ -48,6 +48,7 @@
 //! |---|---|
 //! | [`time`], [`task`], [`net`], [`fs`], [`rpc`], [`rand`](mod@rand) | what a node calls, with tokio's and madsim's names |
 //! | [`World`] | the cluster that is described: nodes, links, faults, properties |
+//! | [`tokio_node`] | nodes whose tasks a real tokio runtime executes |
 //! | [`property`] | claims about a run |
 //! | [`history`], [`check`] | what clients asked and what came back, recorded and judged |
 //! | [`testing`] | many seeds of a world in a test |
@@ -77,6 +78,7 @@ pub mod proptest;
 pub mod runner;
 pub mod scenario;
 pub mod testing;
+pub mod tokio_node;
 pub mod trace_file;
 mod workers;
 
@@ -93,11 +95,12 @@ pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
     AtMost, BANDWIDTH_BITS_PER_SECOND_MAX, Budget, Buggify, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link,
-    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, Tcp, Uplink, World, boot_number, fs, net,
-    node_name, publish, rand, task, time,
+    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, RoleBuilder, Tcp, Uplink, World, boot_number, fs,
+    net, node_name, publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, join, select, test, try_join};
 pub use testing::explore;
+pub use tokio_node::TokioNode;
 
 /// Requests and answers: typed calls, timeouts, handlers that serve calls concurrently.
 pub mod rpc {

@@ -11,6 +11,7 @@ pub use squall_trace::Ratio;
 
 pub use crate::ensure;
 pub use crate::property::{always, eventually, sometimes};
+pub use crate::tokio_node::TokioNode;
 
 /// So many seconds.
 #[must_use]

@@ -73,6 +73,11 @@ fn outside_of_a_run(what: &str, caller: &Location<'_>) -> ! {
         !RUN_IS_ON.get(),
         "a defect of Squall's: {what} was called at {caller} in the midst of one of its operations"
     );
+    assert!(
+        !squall_hermetic::is_stepped_thread(),
+        "{what} was called at {caller}, on a thread of spawn_blocking: there only the standard library is answered by the run; call it in the task, before or \
+         afterwards, or give the work to squall::task::spawn_blocking"
+    );
     panic!(
         "{what} was called outside of a run, at {caller}: only what a world's nodes, clients and control tasks execute can \
          call it"

@@ -48,6 +48,7 @@ use crate::choice::Choices;
 use crate::clock::NodeClock;
 use crate::decisions::Decisions;
 use crate::disk::Disks;
+use crate::host::Hosting;
 use crate::journal::Journal;
 use crate::knob::Knobs;
 use crate::network::Network;
@@ -64,14 +65,14 @@ use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
 pub(crate) use timers::{TimerRef, Timers};
 use wakers::SlotWaker;
-pub(crate) use wakers::{RunToken, TaskRef, WakeRef, other_waker};
+pub(crate) use wakers::{RunToken, TaskRef, WakeRef, any_waker, other_waker};
 
 pin_project! {
     /// A task's future with the waker that it is polled with: one allocation, one pointer to move.
     pub(crate) struct Body<F: ?Sized> {
         waker: Waker,
         #[pin]
-        future: F,
+        pub(crate) future: F,
     }
 }
 
@@ -125,6 +126,10 @@ pub(crate) enum Gravity {
     /// It is an event and fails the run, which is no evidence any more.
     Failure,
 }
+
+/// What wakes a host whose executor has something to do that nobody told us of: the fingerprint of that wake, beside those of timers (1), the engine (2) and
+/// processors (3).
+const BY_ITS_EXECUTOR: u64 = 4;
 
 /// So many escapes are named in a run: a loop of sleeps within one poll must not fill the memory.
 const NAMED_ESCAPES: usize = 64;
@@ -287,6 +292,8 @@ pub(crate) struct Kernel {
     served: Vec<TaskRef>,
     /// Of nodes for which something has ever been wrong with it.
     pub clocks: BTreeMap<NodeId, NodeClock>,
+    /// The tasks that host another executor, in the order in which they began to.
+    pub(crate) hosts: Vec<(TaskRef, Rc<Hosting>)>,
     pub current: Current,
     /// Whether the running task has panicked in this poll.
     pub current_panicked: bool,
@@ -379,6 +386,7 @@ impl Kernel {
             slowed: BTreeMap::new(),
             served: Vec::new(),
             clocks: BTreeMap::new(),
+            hosts: Vec::new(),
             current: NOBODY,
             current_panicked: false,
             limits: settings.limits,
@@ -631,6 +639,9 @@ impl Kernel {
                     Some(Now::Poll { slot, generation }) => return Ok(TaskRef { slot, generation }),
                     // Nothing is left to do now: on to the next instant.
                     None => {
+                        if !self.hosts.is_empty() && self.wake_hosts() {
+                            continue;
+                        }
                         if self.after_the_storm.is_some() {
                             self.after_instant();
                             if self.attention {
@@ -699,6 +710,17 @@ impl Kernel {
             return Some(Pause::End(squall_trace::EndReason::EventLimit));
         }
         None
+    }
+
+    /// Wakes the hosts whose executors have something to do of which nobody told us. Whether there was one.
+    #[cold]
+    fn wake_hosts(&mut self) -> bool {
+        let woken: Vec<TaskRef> =
+            self.hosts.iter().filter(|(_, hosting)| hosting.is_woken_unheard()).map(|(task, _)| *task).collect();
+        for task in &woken {
+            self.wake(WakeRef::Task(*task), BY_ITS_EXECUTOR);
+        }
+        !woken.is_empty()
     }
 
     /// What was scheduled for now happens, or becomes ready.

@@ -12,6 +12,8 @@ use super::*;
 pub(crate) struct RunToken {
     pub(super) raised: AtomicBool,
     pub(super) foreign_wake: Mutex<Option<ForeignWake>>,
+    /// What threads in lock step have woken, in order.
+    stepped_wakes: Mutex<Vec<TaskRef>>,
 }
 
 /// A wake that didn't come from the task's own run.
@@ -104,7 +106,10 @@ impl Wake for TaskWaker {
             }
             ours
         });
-        if woken_here != Some(true) {
+        if woken_here != Some(true) && squall_hermetic::is_stepped_thread() {
+            let mut wakes = self.token.stepped_wakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            wakes.push(self.task());
+        } else if woken_here != Some(true) {
             let thread = std::thread::current();
             self.token.raise(ForeignWake {
                 task: self.task(),
@@ -163,7 +168,12 @@ pub(super) fn set_own_waker(address: usize) {
 #[inline]
 pub(crate) fn other_waker(context: &Context<'_>) -> Option<Waker> {
     let waker = context.waker();
-    if waker.data().addr() == OWN_WAKER.get() { None } else { Some(waker.clone()) }
+    if waker.data().addr() == OWN_WAKER.get() { None } else { Some(crate::host::waking_host(waker)) }
+}
+
+/// A clone of `context`'s waker, to be called as [`other_waker`].
+pub(crate) fn any_waker(context: &Context<'_>) -> Waker {
+    other_waker(context).unwrap_or_else(|| context.waker().clone())
 }
 
 impl Kernel {
@@ -171,9 +181,15 @@ impl Kernel {
     #[inline]
     pub(crate) fn wake_ref(&self, other: Option<Waker>) -> WakeRef {
         match other {
-            None => WakeRef::Task(TaskRef { slot: self.current.slot, generation: self.current.generation }),
+            None => WakeRef::Task(self.current_task()),
             Some(waker) => WakeRef::Foreign(waker),
         }
+    }
+
+    /// The running task.
+    #[inline]
+    pub(crate) fn current_task(&self) -> TaskRef {
+        TaskRef { slot: self.current.slot, generation: self.current.generation }
     }
 
     /// Wakes. `cause` goes into the fingerprint of the wake's order.
@@ -223,6 +239,18 @@ impl Kernel {
         }
         self.wake_task(task, cause);
         None
+    }
+
+    /// Wakes whom threads in lock step have woken.
+    pub(crate) fn wake_for_threads(&mut self) {
+        let wakes = {
+            let mut wakes = self.token.stepped_wakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *wakes)
+        };
+        let cause = self.current.task.0;
+        for task in wakes {
+            self.wake_task(task, cause);
+        }
     }
 
     /// A thread that isn't the run's woke a task. When that is noticed isn't repeatable, so it is no event.

@@ -4,8 +4,8 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
 use super::real::real;
 use super::syscall::real_syscall;
-use crate::Escape;
 use crate::thread::report;
+use crate::{Escape, lock_step};
 
 /// The text of a C string; empty for none.
 ///
@@ -34,7 +34,7 @@ unsafe fn report_text(path: *const c_char, escape: impl FnOnce(String) -> Escape
     }
 }
 
-/// Creates a thread, which is named; nothing on it is answered by the run.
+/// Creates a thread, which is named, unless it is one in lock step; nothing on it is answered by the run.
 ///
 /// # Safety
 ///
@@ -46,16 +46,20 @@ pub unsafe extern "C" fn pthread_create(
     start: extern "C" fn(*mut c_void) -> *mut c_void,
     argument: *mut c_void,
 ) -> c_int {
-    report(|| Escape::ThreadCreated);
     // SAFETY: the caller keeps the contract of the function.
-    unsafe {
+    let create = |start, argument| unsafe {
         real!(pthread_create(
             thread => *mut libc::pthread_t,
             attributes => *const libc::pthread_attr_t,
             start => extern "C" fn(*mut c_void) -> *mut c_void,
             argument => *mut c_void
         ) -> c_int)
+    };
+    if let Some(result) = lock_step::make(start, argument, create) {
+        return result;
     }
+    report(|| Escape::ThreadCreated);
+    create(start, argument)
 }
 
 /// With this code a process ends that node code ends, whatever code was asked for: many runs would end with this one, and
@@ -313,10 +317,11 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
     }
 }
 
-/// Variables that the standard library reads for itself: for backtraces, and for the stack of a thread.
-const NOT_NODE_CODE: [&CStr; 3] = [c"RUST_BACKTRACE", c"RUST_LIB_BACKTRACE", c"RUST_MIN_STACK"];
+/// Variables that are none of a program's doing: the standard library reads them for backtraces and for the stack of a thread, tokio for each runtime.
+const NOT_NODE_CODE: [&CStr; 4] =
+    [c"RUST_BACKTRACE", c"RUST_LIB_BACKTRACE", c"RUST_MIN_STACK", c"TOKIO_UNSTABLE_SHARDED_BLOCKING_QUEUE"];
 
-/// Names the reading of an environment variable, unless the standard library reads it for itself.
+/// Names the reading of an environment variable, unless it is read by nothing of the program's.
 ///
 /// # Safety
 ///

@@ -7,13 +7,17 @@ use super::clocks::{Clock, real_monotonic_ns};
 use super::real::real;
 use super::syscall::real_syscall;
 use super::{errno, nanoseconds, set_errno, timespec};
+use crate::lock_step::Waited;
 use crate::thread::{ask, node_code_runs, report};
-use crate::{Escape, UNTIMED_WAIT_GRACE_NS};
+use crate::{Escape, UNTIMED_WAIT_GRACE_NS, is_stepped_thread, lock_step, park};
 
-/// Names a sleep in place of sleeping; false if node code doesn't run here.
+/// Names a sleep in place of sleeping, or lets a thread in lock step stand still; false if node code doesn't run here.
 fn skip_sleep(ns: u64) -> bool {
     if ns == 0 {
         return node_code_runs();
+    }
+    if lock_step::wait(None, Some(ns)).is_some() {
+        return true;
     }
     report(|| Escape::BlockingSleep { ns })
 }
@@ -130,9 +134,25 @@ pub(super) unsafe fn futex(call: [c_long; 6]) -> Option<c_long> {
         let clock = if operation & libc::FUTEX_CLOCK_REALTIME == 0 { Clock::Monotonic } else { Clock::Wall };
         limit.saturating_sub(ask(|host| clock.read(host)).flatten()?)
     };
-    report(|| Escape::BlockingWait { timeout_ns: Some(timeout_ns) });
+    if let Some(waited) = lock_step::wait(Some((word as usize, expected as u32)), Some(timeout_ns)) {
+        return Some(result_of(waited));
+    }
+    if !park::skips(timeout_ns) {
+        report(|| Escape::BlockingWait { timeout_ns: Some(timeout_ns) });
+    }
     set_errno(libc::ETIMEDOUT);
     Some(-1)
+}
+
+/// What a futex wait gives back that has ended so.
+fn result_of(waited: Waited) -> c_long {
+    match waited {
+        Waited::Woken => 0,
+        Waited::TimedOut => {
+            set_errno(libc::ETIMEDOUT);
+            -1
+        }
+    }
 }
 
 /// A futex wait without a time limit: mostly a lock that another thread holds for a moment, which is no escape.
@@ -142,6 +162,17 @@ pub(super) unsafe fn futex(call: [c_long; 6]) -> Option<c_long> {
 /// As of the system call.
 unsafe fn futex_without_limit(call: [c_long; 6], command: c_int) -> c_long {
     let [word, operation, expected, _, second_word, bits] = call;
+    // SAFETY: the word of a futex is valid, and is only accessed atomically.
+    let holds_expected = || unsafe { AtomicU32::from_ptr(word as *mut u32) }.load(Ordering::SeqCst) == expected as u32;
+    if is_stepped_thread() && node_code_runs() {
+        if !holds_expected() {
+            set_errno(libc::EAGAIN);
+            return -1;
+        }
+        if let Some(waited) = lock_step::wait(Some((word as usize, expected as u32)), None) {
+            return result_of(waited);
+        }
+    }
     let grace = if command == libc::FUTEX_WAIT {
         timespec(UNTIMED_WAIT_GRACE_NS)
     } else {

@@ -1,0 +1,679 @@
+//! Nodes that tokio executes: faults, clocks, what crosses nodes, what can't work, and what is left behind.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+use std::cell::RefCell;
+use std::future::{Future, pending};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use squall::fault::{clock_drift, pause};
+use squall::net::Endpoint;
+use squall::prelude::*;
+use squall::trace::{EndReason, EventKind, Outcome, Plan, Record, Seed, StrategyChoice, Verdict};
+use squall::{OnPanic, Simulation, World, publish};
+use squall_tests::{Guard, failure, passes, run};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A world of one client that tokio executes.
+fn client<F, Fut>(body: F) -> impl Fn(&mut World) + Send + Sync + 'static
+where
+    F: Fn() -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    move |world| {
+        world.client("client", body.clone()).tokio();
+    }
+}
+
+/// When each publication of a topic came, in microseconds of the run's time, and what it says.
+fn published(outcome: &Outcome, topic: &str) -> Vec<(u64, String)> {
+    let events = &outcome.trace.as_ref().expect("fully recorded").events;
+    let about = |event: &squall::trace::OwnedEvent| match &event.kind {
+        EventKind::Publish { topic: other, value } if other == topic => Some((event.at_ns / 1_000, value.to_string())),
+        _ => None,
+    };
+    events.iter().filter_map(about).collect()
+}
+
+fn at(outcome: &Outcome, topic: &str) -> Vec<u64> {
+    published(outcome, topic).into_iter().map(|(at_us, _)| at_us).collect()
+}
+
+// --- time ---------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn sleeps_end_at_their_instants() {
+    let outcome = run(client(|| async {
+        for after in [1, 10, 63, 64, 65, 1_000, 100_000] {
+            sleep(ms(after)).await;
+            publish("woken", after);
+        }
+    }));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let sums = [1, 11, 74, 138, 203, 1_203, 101_203];
+    assert_eq!(at(&outcome, "woken"), sums.map(|sum| sum * 1_000));
+}
+
+#[test]
+fn what_is_no_whole_millisecond_is_rounded_as_tokio_does() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            sleep(Duration::from_micros(1)).await;
+            publish("woken", 1);
+        };
+        world.node("node", body).tokio();
+        // It boots at 2.5 ms: its milliseconds count from there.
+        world.fault(squall::crash("node").at(Duration::from_micros(500)).restart_after(ms(2)));
+        world.end_at(ms(50));
+    });
+    assert_eq!(at(&outcome, "woken"), [3_500]);
+}
+
+#[test]
+fn stds_clock_is_tokios() {
+    passes(client(|| async {
+        let (std, tokio, squall) =
+            (std::time::Instant::now(), tokio::time::Instant::now(), squall::time::Instant::now());
+        sleep(ms(7)).await;
+        assert_eq!(std.elapsed(), ms(7));
+        assert_eq!(tokio.elapsed(), ms(7));
+        assert_eq!(squall.elapsed(), ms(7));
+        // Squall's own timers can be awaited as well, and are exact.
+        squall::time::sleep(Duration::from_nanos(1)).await;
+        assert_eq!(std.elapsed(), ms(7) + Duration::from_nanos(1));
+    }));
+}
+
+#[test]
+fn timers_go_by_the_nodes_clock() {
+    let outcome = run(|world: &mut World| {
+        for name in ["right", "fast"] {
+            let body = move || async move {
+                sleep(ms(300)).await;
+                publish(name, 1);
+            };
+            world.client(name, body).tokio();
+        }
+        world.fault(clock_drift("fast", 500_000).at(Duration::ZERO));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!((at(&outcome, "right"), at(&outcome, "fast")), (vec![300_000], vec![200_000]));
+}
+
+#[test]
+fn a_clock_that_changes_in_the_midst_of_a_sleep_counts() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            sleep(ms(300)).await;
+            publish("woken", 1);
+        };
+        world.client("node", body).tokio();
+        // 100 ms at the right speed, 150 ms half as fast again, and the last 50 at the right one.
+        world.fault(clock_drift("node", 500_000).at(ms(100)).lasts(ms(100)));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(at(&outcome, "woken"), [250_000]);
+}
+
+#[test]
+fn a_node_that_stands_still_wakes_late() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            for _ in 0..3 {
+                sleep(ms(10)).await;
+                publish("woken", 1);
+            }
+        };
+        world.client("node", body).tokio();
+        world.fault(pause("node").at(ms(15)).lasts(ms(30)));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(at(&outcome, "woken"), [10_000, 45_000, 55_000]);
+}
+
+#[test]
+fn a_slow_node_takes_its_time_for_each_drive() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            let task = tokio::spawn(sleep(ms(10)));
+            task.await.unwrap();
+            publish("woken", 1);
+        };
+        world.client("node", body).tokio();
+        world.fault(squall::fault::slow("node", ms(3)).at(Duration::ZERO));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass, "{:?}", outcome.verdict);
+    // The first drive comes after 3 ms, and the one that its timer asks for 3 ms after that.
+    assert_eq!(at(&outcome, "woken"), [16_000]);
+}
+
+/// As the page says: a timer that is a year or further away never comes by itself.
+#[test]
+fn nobody_waits_for_more_than_a_year() {
+    let sleeping = |days: u64| {
+        run(move |world: &mut World| {
+            world.client("client", move || sleep(secs(days * 86_400))).tokio();
+            world.limits().virtual_ns = u64::MAX / 4;
+        })
+    };
+    let outcome = sleeping(360);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.ending.at_ns, 360 * 86_400 * 1_000_000_000);
+    let outcome = sleeping(400);
+    assert_eq!(failure(&outcome).0, "deadlock");
+}
+
+#[test]
+fn who_waits_for_nothing_is_a_deadlock_at_once() {
+    let outcome = run(client(|| async {
+        sleep(ms(3)).await;
+        pending::<()>().await;
+    }));
+    assert_eq!(failure(&outcome).0, "deadlock");
+    assert_eq!(outcome.ending.at_ns, 3_000_000);
+}
+
+#[test]
+fn a_clock_that_the_program_moves_is_refused() {
+    for body in [
+        || {
+            tokio::time::pause();
+            tokio::spawn(sleep(ms(5)))
+        },
+        || {
+            tokio::spawn(async {
+                tokio::time::pause();
+                tokio::time::advance(ms(5)).await;
+                sleep(ms(5)).await;
+            })
+        },
+    ] {
+        let outcome = run(client(move || async move {
+            let _ = body().await;
+            pending::<()>().await;
+        }));
+        let (property, message) = failure(&outcome);
+        assert_eq!(property, "panic");
+        assert!(message.contains("tokio's clock was stopped or moved"), "{message}");
+    }
+}
+
+// --- crashes ------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_crash_takes_the_runtime_and_its_tasks() {
+    let living: Arc<AtomicI64> = Arc::default();
+    let guard = Guard::new(&living);
+    let outcome = run(move |world: &mut World| {
+        let guard = guard.clone();
+        let body = move || {
+            let guard = guard.clone();
+            async move {
+                publish("booted", squall::boot_number());
+                for _ in 0..3 {
+                    let guard = guard.clone();
+                    tokio::spawn(async move {
+                        sleep(ms(20)).await;
+                        drop(guard);
+                        publish("slept", squall::boot_number());
+                    });
+                }
+                pending::<()>().await;
+            }
+        };
+        world.node("node", body).tokio();
+        world.fault(squall::crash("node").at(ms(15)).restart_after(ms(10)));
+        world.end_at(ms(100));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "booted"), [(0, "0".to_string()), (25_000, "1".to_string())]);
+    assert_eq!(published(&outcome, "slept"), vec![(45_000, "1".to_string()); 3]);
+    assert_eq!(living.load(Ordering::SeqCst), 0, "nothing outlives a run");
+}
+
+#[test]
+fn destructors_of_a_crash_have_no_effect() {
+    struct Publishes;
+    impl Drop for Publishes {
+        fn drop(&mut self) {
+            publish("dropped", 1);
+            // A context is there, as it is when `block_on` is left.
+            drop(tokio::spawn(async { publish("dropped", 2) }));
+        }
+    }
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            let of_root = Publishes;
+            tokio::spawn(async {
+                let _of_task = Publishes;
+                pending::<()>().await;
+            });
+            pending::<()>().await;
+            drop(of_root);
+        };
+        world.node("node", body).tokio();
+        world.fault(squall::crash("node").at(ms(5)));
+        world.end_at(ms(10));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "dropped"), []);
+}
+
+#[test]
+fn a_panicking_destructor_fails_the_run() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("a bad destructor");
+        }
+    }
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            tokio::spawn(async {
+                let _panics = Panics;
+                pending::<()>().await;
+            });
+            pending::<()>().await;
+        };
+        world.node("node", body).tokio();
+        world.fault(squall::crash("node").at(ms(5)));
+        world.end_at(ms(10));
+    });
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    assert!(
+        message.starts_with("a destructor of node panicked: a bad destructor, at tests/tests/tokio_node.rs:"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_a_root_spawned_goes_when_it_returns() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            tokio::spawn(async {
+                sleep(ms(5)).await;
+                publish("spawned", 1);
+            });
+        };
+        world.client("node", body).tokio();
+        world.end_at(ms(10));
+    });
+    assert_eq!(published(&outcome, "spawned"), [], "as with #[tokio::main]");
+}
+
+#[test]
+fn a_roots_error_fails_the_run() {
+    let outcome = run(|world: &mut World| {
+        world.client("node", || async { tokio::spawn(async { Err::<(), _>("no luck") }).await.unwrap() }).tokio();
+    });
+    assert_eq!(failure(&outcome), ("error", "node returned an error: \"no luck\""));
+}
+
+// --- panics -------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_panic_in_a_task_fails_the_run_with_its_place() {
+    let outcome = run(client(|| async {
+        tokio::spawn(async {
+            sleep(ms(3)).await;
+            panic!("out of luck");
+        });
+        pending::<()>().await;
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    let begin = "client panicked in a task of tokio: out of luck, at tests/tests/tokio_node.rs:";
+    assert!(message.starts_with(begin), "{message}");
+    let Verdict::Fail(failure) = &outcome.verdict else { unreachable!() };
+    assert_eq!(failure.at_ns, 3_000_000);
+    assert_eq!(failure.node.map(|node| node.0), Some(0));
+}
+
+#[test]
+fn a_panic_of_the_root_or_of_a_thread_fails_the_run() {
+    let outcome = run(client(|| async { panic!("out of luck") }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    assert!(message.starts_with("client panicked: out of luck, at tests/tests/tokio_node.rs:"), "{message}");
+    let outcome = run(client(|| async {
+        tokio::task::spawn_blocking(|| panic!("out of luck"));
+        pending::<()>().await;
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    let begin = "client panicked in a task of tokio: out of luck, at tests/tests/tokio_node.rs:";
+    assert!(message.starts_with(begin), "{message}");
+}
+
+#[test]
+fn a_panic_may_crash_the_node() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            tokio::spawn(async { panic!("out of luck") });
+            tokio::spawn(async { publish("after", 1) });
+            sleep(ms(1)).await;
+            publish("after", 2);
+        };
+        world.node("node", body).on_panic(OnPanic::Crash).tokio();
+        world.end_at(ms(10));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "after"), [], "effects go off at once");
+    let events = &outcome.trace.as_ref().unwrap().events;
+    assert_eq!(events.iter().filter(|event| event.kind == EventKind::Crash).count(), 1);
+}
+
+#[test]
+fn a_panic_may_be_left_to_who_joins() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            let error = tokio::spawn(async { panic!("out of luck") }).await.unwrap_err();
+            assert!(error.is_panic());
+        };
+        world.client("node", body).on_panic(OnPanic::JoinError).tokio();
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let is_panic = |event: &&squall::trace::OwnedEvent| matches!(event.kind, EventKind::Panic { .. });
+    assert_eq!(outcome.trace.as_ref().unwrap().events.iter().filter(is_panic).count(), 1);
+}
+
+// --- across nodes -------------------------------------------------------------------------------------------------------
+
+/// A channel between nodes of all kinds: whoever sends, the receiver's tasks are woken at that instant.
+#[test]
+fn a_channel_of_tokios_reaches_other_nodes() {
+    for (sender_is_hosted, receiver_is_task) in [(false, false), (true, false), (false, true), (true, true)] {
+        let outcome = run(move |world: &mut World| {
+            let (tx, rx) = mpsc::unbounded_channel::<u32>();
+            let rx = Rc::new(RefCell::new(Some(rx)));
+            let receiver = move || {
+                let mut rx = rx.take().expect("it boots once");
+                let receive = async move {
+                    while let Some(n) = rx.recv().await {
+                        publish("received", n);
+                    }
+                };
+                async move { if receiver_is_task { tokio::spawn(receive).await.unwrap() } else { receive.await } }
+            };
+            world.client("receiver", receiver).tokio();
+            let tx = Rc::new(RefCell::new(Some(tx)));
+            let sender = move || {
+                let tx = tx.take().expect("it boots once");
+                async move {
+                    for n in 0..3 {
+                        squall::time::sleep(ms(10)).await;
+                        tx.send(n).unwrap();
+                    }
+                }
+            };
+            let mut sender = world.client("sender", sender);
+            if sender_is_hosted {
+                sender.tokio();
+            }
+        });
+        assert_eq!(outcome.verdict, Verdict::Pass, "{sender_is_hosted} {receiver_is_task}");
+        let expected: Vec<_> = (0..3).map(|n| ((n + 1) * 10_000, n.to_string())).collect();
+        assert_eq!(published(&outcome, "received"), expected, "{sender_is_hosted} {receiver_is_task}");
+    }
+}
+
+#[test]
+fn a_control_task_wakes_a_hosted_one() {
+    let outcome = run(|world: &mut World| {
+        let notify = Arc::new(Notify::new());
+        let of_node = Arc::clone(&notify);
+        let body = move || {
+            let notify = Arc::clone(&of_node);
+            async move { tokio::spawn(async move { notify.notified().await }).await.unwrap() }
+        };
+        world.client("node", body).tokio();
+        world.control(move |_| {
+            let notify = Arc::clone(&notify);
+            async move {
+                squall::time::sleep(ms(4)).await;
+                notify.notify_one();
+            }
+        });
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.ending.at_ns, 4_000_000);
+}
+
+#[test]
+fn messages_wake_tasks_and_the_root() {
+    passes(|world: &mut World| {
+        let server = || async {
+            let endpoint = Arc::new(Endpoint::bind("0.0.0.0:80").await.unwrap());
+            let mut buffer = [0; 8];
+            loop {
+                let (length, from) = endpoint.recv_from(1, &mut buffer).await.unwrap();
+                let (endpoint, said) = (Arc::clone(&endpoint), buffer[..length].to_vec());
+                tokio::task::spawn(async move {
+                    sleep(ms(2)).await;
+                    endpoint.send_to(from, 2, &said).await.unwrap();
+                });
+            }
+        };
+        world.node("server", server).tokio();
+        world
+            .clients("client", 3, |_| async {
+                let endpoint = Endpoint::bind("0.0.0.0:0").await.unwrap();
+                for n in 0..10u8 {
+                    endpoint.send_to("server:80", 1, &[n]).await.unwrap();
+                    let mut buffer = [0; 8];
+                    let (length, _) = timeout(secs(1), endpoint.recv_from(2, &mut buffer)).await.unwrap().unwrap();
+                    assert_eq!(buffer[..length], [n]);
+                }
+            })
+            .tokio();
+    });
+}
+
+#[test]
+fn squalls_own_tasks_live_beside_tokios() {
+    passes(client(|| async {
+        let (tx, rx) = oneshot::channel();
+        let of_squall = squall::task::spawn(async move {
+            squall::time::sleep(ms(3)).await;
+            tx.send(5).unwrap();
+            7
+        });
+        let of_tokio = tokio::spawn(rx);
+        assert_eq!(of_squall.await.unwrap(), 7);
+        assert_eq!(of_tokio.await.unwrap().unwrap(), 5);
+    }));
+}
+
+// --- threads ------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_thread_sleeps_in_virtual_time() {
+    let outcome = run(client(|| async {
+        let before = std::time::Instant::now();
+        let thread = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(ms(1_500));
+            before.elapsed()
+        });
+        tokio::spawn(async {
+            sleep(ms(1)).await;
+            publish("meanwhile", 1);
+        });
+        assert_eq!(thread.await.unwrap(), ms(1_500));
+        publish("slept", 1);
+    }));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.escapes, Vec::<String>::new());
+    assert_eq!((at(&outcome, "meanwhile"), at(&outcome, "slept")), (vec![1_000], vec![1_500_000]));
+}
+
+#[test]
+fn a_thread_wakes_tasks_of_all_kinds() {
+    let outcome = run(|world: &mut World| {
+        let (tx, rx) = oneshot::channel::<u8>();
+        let (tx, rx) = (Rc::new(RefCell::new(Some(tx))), Rc::new(RefCell::new(Some(rx))));
+        let sender = move || {
+            let tx = tx.take().expect("it boots once");
+            async move {
+                sleep(ms(2)).await;
+                tokio::task::spawn_blocking(move || tx.send(3).unwrap()).await.unwrap();
+            }
+        };
+        world.client("sender", sender).tokio();
+        let receiver = move || {
+            let rx = rx.take().expect("it boots once");
+            async move { publish("received", rx.await.unwrap()) }
+        };
+        world.client("receiver", receiver);
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass, "{:?}", outcome.verdict);
+    assert_eq!(published(&outcome, "received"), [(2_000, "3".to_string())]);
+}
+
+#[test]
+fn a_thread_that_can_not_end_is_named() {
+    let (held, waited) = std::sync::mpsc::channel::<()>();
+    let waited = Arc::new(Mutex::new(Some(waited)));
+    let outcome = run(move |world: &mut World| {
+        let waited = Arc::clone(&waited);
+        let body = move || {
+            let waited = waited.lock().unwrap().take();
+            async move {
+                tokio::task::spawn_blocking(move || waited.expect("it boots once").recv());
+                sleep(ms(5)).await;
+            }
+        };
+        world.client("node", body).tokio();
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let line = "node: a thread of spawn_blocking waits for what will never come, and is left over when its node goes";
+    assert_eq!(outcome.escapes, [line]);
+    drop(held);
+}
+
+#[test]
+fn squalls_calls_are_refused_on_a_thread() {
+    let outcome = run(client(|| async {
+        let _ = tokio::task::spawn_blocking(|| publish("here", 1)).await;
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    assert!(message.contains("squall::publish was called") && message.contains("spawn_blocking"), "{message}");
+}
+
+// --- what can't work ----------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_blocking_wait_in_a_task_is_named() {
+    let outcome = run(client(|| async {
+        tokio::spawn(async { std::thread::sleep(ms(20)) }).await.unwrap();
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "hermetic");
+    assert!(message.starts_with("client: a blocking sleep of 20 ms"), "{message}");
+    let outcome = run(client(|| async {
+        let (_tx, rx) = std::sync::mpsc::channel::<()>();
+        let _ = rx.recv_timeout(ms(20));
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "hermetic");
+    assert!(message.starts_with("client: a blocking wait of up to 20 ms"), "{message}");
+}
+
+#[test]
+fn tokios_sockets_are_refused() {
+    let outcome = run(client(|| async {
+        let _ = tokio::spawn(tokio::net::TcpListener::bind("127.0.0.1:0")).await;
+    }));
+    let (property, message) = failure(&outcome);
+    // The socket itself is named first: it is opened before tokio looks for its driver.
+    assert!(property == "panic" || property == "hermetic", "{property}: {message}");
+    assert!(message.contains("squall::net") || message.contains("a real socket was opened"), "{message}");
+}
+
+#[test]
+fn tokios_words_for_want_of_io_are_those_that_are_known() {
+    let outcome = run(client(|| async {
+        let (_left, right) = std::os::unix::net::UnixStream::pair().unwrap();
+        right.set_nonblocking(true).unwrap();
+        let _ = tokio::net::UnixStream::from_std(right);
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    assert!(
+        message.contains("IO is disabled") && message.contains("use squall::net in place of tokio::net"),
+        "{message}"
+    );
+}
+
+#[test]
+fn tokios_files_are_refused() {
+    let outcome = run(client(|| async {
+        let _ = tokio::fs::read("/etc/hostname").await;
+    }));
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "hermetic");
+    assert!(
+        message.starts_with(
+            "client: the file /etc/hostname was opened in spawn_blocking, or by tokio::fs: in a node use squall::fs"
+        ),
+        "{message}"
+    );
+}
+
+#[test]
+fn one_runtime_is_enough() {
+    let simulation = Simulation::new(|world: &mut World| {
+        world.client("client", || async {}).tokio().tokio();
+    });
+    let refused = simulation.try_run_plan(&Plan::seeded("test", Seed(1)), Record::Digest).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("the root task of node \"client\" is hosted already"), "{text}");
+}
+
+// --- repetition ---------------------------------------------------------------------------------------------------------
+
+/// Fifty nodes with tasks, timers, threads and messages, under every strategy: each run repeats itself.
+#[test]
+fn runs_repeat_themselves() {
+    let simulation = Simulation::new(|world: &mut World| {
+        world
+            .clients("client", 50, |index| async move {
+                let endpoint = Arc::new(Endpoint::bind("0.0.0.0:1").await.unwrap());
+                let receiver = Arc::clone(&endpoint);
+                tokio::spawn(async move {
+                    let mut buffer = [0; 8];
+                    while let Ok((_, from)) = receiver.recv_from(1, &mut buffer).await {
+                        publish("from", from.to_string());
+                    }
+                });
+                for n in 0..5 {
+                    sleep(Duration::from_micros(rand_0_9::random_range(1..20_000))).await;
+                    let to = format!("client-{}:1", (index + n + 1) % 50);
+                    endpoint.send_to(to.as_str(), 1, &[n as u8]).await.unwrap();
+                    if index % 10 == 0 {
+                        tokio::task::spawn_blocking(|| std::thread::sleep(ms(1))).await.unwrap();
+                    }
+                }
+            })
+            .tokio();
+        world.network().loss(percent(10));
+        world.fault(squall::crash("client-*").at(ms(9)).restart_after(ms(2)));
+    });
+    for strategy in [StrategyChoice::Fifo, StrategyChoice::Random, StrategyChoice::Pct { depth: 3, steps: 500 }] {
+        let plan = Plan { strategy, ..Plan::seeded("test", Seed(3)) };
+        let first = simulation.run_plan(&plan, Record::Full);
+        assert_eq!(first.verdict, Verdict::Pass, "{strategy}");
+        assert_eq!(first.ending.reason, EndReason::ClientsReturned, "{strategy}");
+        assert_eq!(first.escapes, Vec::<String>::new());
+        let second = simulation.run_plan(&plan, Record::Digest);
+        assert_eq!(first.digest, second.digest, "{strategy}");
+    }
+}
