@@ -106,8 +106,8 @@ fn a_stepped_thread_stands_still_until_it_is_stepped() {
 fn only_the_thread_that_is_expected_is_stepped() {
     let ((), escapes) = as_node(1, || {
         expect_thread();
-        let first = std::thread::spawn(|| is_stepped_thread());
-        let second = std::thread::spawn(|| is_stepped_thread());
+        let first = std::thread::spawn(is_stepped_thread);
+        let second = std::thread::spawn(is_stepped_thread);
         assert!(!second.join().unwrap());
         let made = take_made_threads();
         assert_eq!(made.len(), 1);
