@@ -16,7 +16,7 @@ struct PlannedOverride {
 }
 
 /// Answers at every site of one run, and records what wasn't calm.
-pub(crate) struct Decisions {
+pub struct Decisions {
     key: RunKey,
     redraw: Option<(Redraw, RunKey)>,
     bases: Bases,
@@ -38,7 +38,9 @@ pub(crate) struct Decisions {
 }
 
 impl Decisions {
-    pub(crate) fn new(plan: &Plan, record: Record, recorder: SharedRecorder) -> Decisions {
+    /// Those of a run by `plan`. What isn't calm goes to `recorder`, unless nothing but the digest is kept.
+    #[must_use]
+    pub fn new(plan: &Plan, record: Record, recorder: SharedRecorder) -> Decisions {
         let strategy = plan.strategy.build(plan.seed);
         let mut overrides: BTreeMap<Site, SmallVec<[PlannedOverride; 1]>> = BTreeMap::new();
         for planned in &plan.overrides {
@@ -112,8 +114,9 @@ impl Decisions {
         Some(entry.planned.value)
     }
 
-    /// Decides one value. `fingerprint` is asked for only where it matters.
-    pub(crate) fn decide(
+    /// Decides one value at `now_ns`: what the plan fixes at the site for what has that fingerprint, else what its base and its strategy say of
+    /// `calm` and `drawn`. `fingerprint` is asked for only where it matters.
+    pub fn decide(
         &mut self,
         site: Site,
         now_ns: u64,
@@ -222,7 +225,8 @@ impl Decisions {
     }
 
     /// Which overrides met nothing.
-    pub(crate) fn finish(self) -> Vec<Override> {
+    #[must_use]
+    pub fn finish(self) -> Vec<Override> {
         self.overrides.values().flatten().filter(|entry| !entry.used).map(|entry| entry.planned).collect()
     }
 }

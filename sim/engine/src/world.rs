@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::budget::Budget;
 use crate::buggify::Buggify;
 use crate::cluster::Cluster;
+use crate::description::RootFuture;
 use crate::disk::{Disk, DiskRule};
 use crate::fault::{Fault, Nodes, What};
 use crate::knob::{Fixed, Setting};
@@ -22,7 +23,40 @@ use crate::rule::Rule;
 use crate::send_queues::SendLimits;
 
 /// Makes a node's root task; called again at each boot.
-pub(crate) type Init = Rc<dyn Fn() -> crate::kernel::TaskFuture>;
+pub(crate) trait Boot {
+    /// For this crate's kernel.
+    fn task(&self) -> crate::kernel::TaskFuture;
+
+    /// For another engine.
+    fn plain(&self) -> RootFuture;
+}
+
+pub(crate) type Init = Rc<dyn Boot>;
+
+/// That of a node whose own is gone.
+pub(crate) fn init_of_nothing() -> Init {
+    Rc::new(Root(Rc::new(|| std::future::ready(()))))
+}
+
+/// What a node's root task does.
+struct Root<F>(Rc<F>);
+
+impl<F, Fut> Boot for Root<F>
+where
+    F: Fn() -> Fut + 'static,
+    Fut: Future + 'static,
+    Fut::Output: NodeOutput,
+{
+    fn task(&self) -> crate::kernel::TaskFuture {
+        crate::task::root(Rc::clone(&self.0))
+    }
+
+    fn plain(&self) -> RootFuture {
+        let init = Rc::clone(&self.0);
+        // The init function is called by the task itself, as the kernel does it.
+        Box::pin(async move { init().await.into_result() })
+    }
+}
 
 /// What a node's root task may return: nothing, or a result whose error fails the run (property `error`).
 pub trait NodeOutput {
@@ -606,8 +640,7 @@ impl World {
         let is_new =
             self.name_hashes.insert(xxh3_64(name.as_bytes())) || self.nodes.iter().all(|node| node.name != name);
         assert!(is_new, "there are two nodes named {name:?}");
-        let init = Rc::new(init);
-        let init: Init = Rc::new(move || crate::task::root(Rc::clone(&init)));
+        let init: Init = Rc::new(Root(Rc::new(init)));
         self.nodes.push(NodeSpec { name, client, control, address: None, on_panic: OnPanic::default(), init });
         NodeBuilder(self.nodes.last_mut().expect("just pushed"))
     }
