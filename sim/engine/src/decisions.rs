@@ -116,14 +116,7 @@ impl Decisions {
 
     /// Decides one value at `now_ns`: what the plan fixes at the site for what has that fingerprint, else what its base and its strategy say of
     /// `calm` and `drawn`. `fingerprint` is asked for only where it matters.
-    pub fn decide(
-        &mut self,
-        site: Site,
-        now_ns: u64,
-        calm: u64,
-        drawn: u64,
-        fingerprint: impl Fn() -> u64,
-    ) -> u64 {
+    pub fn decide(&mut self, site: Site, now_ns: u64, calm: u64, drawn: u64, fingerprint: impl Fn() -> u64) -> u64 {
         let overridden = self.planned_value(site, &fingerprint);
         let value = overridden.unwrap_or_else(|| {
             let drawn = match self.base(site.kind, now_ns) {

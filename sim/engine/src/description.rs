@@ -134,9 +134,11 @@ pub fn refused_fault(fault: &Fault) -> Option<String> {
             LinkRule { from, to, both_ways: true, .. } if from == "*" && to == "*" => weather(rule).err(),
             _ => Some("it has one weather for the whole network: a link there is from * to *, both ways".to_string()),
         },
-        What::Node { .. } | What::RandomPartition { .. } | What::Ring { .. } | What::Hold { .. } | What::Swizzle { .. } => {
-            Some(KNOWN.to_string())
-        }
+        What::Node { .. }
+        | What::RandomPartition { .. }
+        | What::Ring { .. }
+        | What::Hold { .. }
+        | What::Swizzle { .. } => Some(KNOWN.to_string()),
     }
 }
 

@@ -74,6 +74,9 @@ pub(crate) fn described(build: &dyn Fn(&mut World)) -> Result<Description, Strin
 
 impl std::fmt::Debug for EngineOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EngineOptions").field("record", &self.record).field("events_max", &self.events_max).finish_non_exhaustive()
+        f.debug_struct("EngineOptions")
+            .field("record", &self.record)
+            .field("events_max", &self.events_max)
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use squall_campaign::likelihood::{Draws, SURE_MIN, likelihood};
 use squall_campaign::sweep::CONFIDENCE;
 use squall_reports::likelihood::{Likelihood, Moment};
-use squall_trace::{Target as _, Outcome, Plan};
+use squall_trace::{Outcome, Plan, Target as _};
 
 use super::interrupt;
 use crate::failures::draw_again;

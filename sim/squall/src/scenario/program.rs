@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::mistake::Draft;
-use crate::engine::Engine;
 use super::reader::{Reader, shortened};
+use crate::engine::Engine;
 
 /// A world with a program's arguments filled in.
 pub(super) type Built = Arc<dyn Fn(&mut World) + Send + Sync>;
