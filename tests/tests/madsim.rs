@@ -163,9 +163,7 @@ fn whatever_goes_wrong_in_a_program_is_a_failed_run_and_the_campaign_goes_on() {
     }
     let endless = ["run", &scenario("odd"), "--set", "args.does=endless"];
     assert_eq!(last(&squall(directory.path(), &endless), 120)["verdict"], "unknown");
-    for does in ["args.does=nothing", "args.does=panic-in-drop"] {
-        assert_eq!(last(&squall(directory.path(), &["run", &scenario("odd"), "--set", does]), 0)["verdict"], "pass");
-    }
+    assert_eq!(last(&squall(directory.path(), &["run", &scenario("odd")]), 0)["verdict"], "pass");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use madsim::task::NodeId as MadsimId;
 use squall::trace::id::hash_parts;
 use squall::trace::swarm::FaultClass;
 use squall::trace::target::{Unreached, UnreachedFault};
+use squall::trace::trace::format_ns;
 use squall::trace::{
     EndReason, EventKind, FaultPart, FlowId, FlowInfo, FlowRole, NodeId, Ratio, Site, SiteKind, TaskId,
 };
@@ -50,7 +51,7 @@ struct Begun {
 enum What {
     /// The nodes, with how often each had started before it crashed.
     Crashes(Vec<(usize, u32)>),
-    Pauses(Vec<usize>, u64),
+    Pauses(u64),
     Partition(u64),
     Weather(u64),
 }
@@ -180,14 +181,15 @@ impl Script {
     fn start(&mut self, nodes: Vec<Node>, now_ns: u64) {
         let (min, max) = self.network.latency.unwrap_or_default();
         if min < max {
-            let said = format!("the latency of {min:?} to {max:?} of every packet, drawn by madsim,");
+            let ns = |latency: Duration| format_ns(latency.as_nanos() as u64);
+            let said = format!("madsim's drawing of every packet's latency from {} to {}", ns(min), ns(max));
             if !self.decide("madsim's latency", &said, now_ns) {
                 let calm = min + (max - min) / 2;
                 self.network.latency = Some((calm, calm));
             }
         }
         if let Some(loss) = self.network.loss.filter(|loss| !loss.is_zero()) {
-            let said = format!("the loss of {loss} of all packets, drawn by madsim,");
+            let said = format!("madsim's loss of {loss} of all packets");
             if !self.decide("madsim's loss", &said, now_ns) {
                 self.network.loss = Some(Ratio::ZERO);
             }
@@ -242,19 +244,24 @@ impl Script {
         let step = state::with(|run| run.journal.step()).unwrap_or(0);
         let number = self.number();
         let what = match effect {
-            Effect::Crash(nodes) => What::Crashes(
-                nodes
-                    .into_iter()
-                    .filter_map(|node| Some((node, crash(node, self.ids[node], lasts_ns.is_some())?)))
-                    .collect(),
-            ),
+            Effect::Crash(nodes) => {
+                let mut crashed = Vec::new();
+                for node in nodes {
+                    if let Some(boots) = crash(node, self.ids[node], lasts_ns.is_some()) {
+                        crashed.push((node, boots));
+                        // It ends each pause of the node.
+                        self.pauses.values_mut().for_each(|paused| _ = paused.remove(&node));
+                    }
+                }
+                What::Crashes(crashed)
+            }
             Effect::Pause(nodes) => {
                 let up: Vec<usize> = nodes.into_iter().filter(is_up).collect();
                 for &node in &up {
                     Handle::current().pause(self.ids[node]);
                 }
-                self.pauses.insert(number, up.iter().copied().collect());
-                What::Pauses(up, number)
+                self.pauses.insert(number, up.into_iter().collect());
+                What::Pauses(number)
             }
             Effect::Partition { groups, one_way } => {
                 self.partitions.insert(number, cut(&groups, one_way));
@@ -274,7 +281,7 @@ impl Script {
 
     fn end_fault(&mut self, begun: Begun) {
         let Begun { sentence, step, what } = begun;
-        match what {
+        let over = match what {
             What::Crashes(crashed) => {
                 // A boot says of itself that it happens.
                 for (node, boots) in crashed {
@@ -285,28 +292,29 @@ impl Script {
                 }
                 return;
             }
-            What::Pauses(nodes, number) => {
-                if self.pauses.remove(&number).is_none() {
-                    return;
-                }
-                for node in nodes {
+            What::Pauses(number) => {
+                let Some(paused) = self.pauses.remove(&number).filter(|paused| !paused.is_empty()) else { return };
+                for node in paused {
                     self.resume_unless_paused(node);
                 }
+                "is over"
             }
             What::Partition(number) => {
                 if self.partitions.remove(&number).is_none() {
                     return;
                 }
                 self.apply_partitions();
+                "is healed"
             }
             What::Weather(number) => {
                 if self.weathers.remove(&number).is_none() {
                     return;
                 }
                 self.apply_weather();
+                "is over"
             }
-        }
-        emit(EventKind::Fault { what: format!("the end of {sentence}").into(), part: FaultPart::Ends { begun: step } });
+        };
+        emit(EventKind::Fault { what: format!("{sentence} {over}").into(), part: FaultPart::Ends { begun: step } });
     }
 
     fn resume_unless_paused(&self, node: usize) {
@@ -339,8 +347,7 @@ impl Script {
         let waiting = waiting_clients();
         if let (false, Some(since_ns), Some(within_ns)) = (waiting.is_empty(), self.healed_ns, self.progress_within_ns)
         {
-            let time = squall::trace::trace::format_ns;
-            let (within, since) = (time(within_ns), time(since_ns));
+            let (within, since) = (format_ns(within_ns), format_ns(since_ns));
             let message = format!(
                 "no progress within {within} of the heal at {since}: clients still wait: {}",
                 waiting.join(", ")

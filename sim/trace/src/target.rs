@@ -295,7 +295,8 @@ impl Capabilities {
             return None;
         }
         Some(format!(
-            "The engine of this program draws {} from one stream of the seed: none of it is a decision that shrinking could take away, and a run              with a decision less is another run from there on. A failure is minimal in what else was decided alone.",
+            "The engine of this program draws {} from one stream of the seed: none of it is a decision that shrinking could take away, and \
+             a run with a decision less is another run from there on. A failure is minimal in what else was decided alone.",
             without.join(" and ")
         ))
     }

@@ -34,32 +34,18 @@ enum Does {
     Abort,
     /// It records an operation whose result isn't what was written.
     Lie,
-    /// Its destructors panic when the run is over.
-    PanicInDrop,
-}
-
-struct PanicsInDrop;
-
-impl Drop for PanicsInDrop {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            panic!("dropped");
-        }
-    }
 }
 
 /// A client alone.
 pub fn world(world: &mut World, args: &Args) {
     let does = args.does;
-    world.node("bystander", move || async move {
-        let _kept = matches!(does, Does::PanicInDrop).then_some(PanicsInDrop);
-        std::future::pending::<()>().await;
-    });
     world.client("client", move || async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         tracing::info!(?does, "about to");
+        let mut client = history_client();
+        client.invoke("write", 1).ok(1);
         match does {
-            Does::Nothing | Does::PanicInDrop => {}
+            Does::Nothing => {}
             Does::Panic => {
                 let task = tokio::spawn(async { panic!("as it was told") });
                 let _ = task.await;
@@ -74,11 +60,7 @@ pub fn world(world: &mut World, args: &Args) {
                 tokio::time::sleep(Duration::from_secs(60)).await;
             },
             Does::Abort => std::process::abort(),
-            Does::Lie => {
-                let mut client = history_client();
-                client.invoke("write", 1).ok(1);
-                client.invoke("read", ()).ok(2);
-            }
+            Does::Lie => client.invoke("read", ()).ok(2),
         }
         Ok(())
     });
