@@ -98,8 +98,8 @@ fn the_planted_bug_is_found_shrunk_to_its_fault_saved_and_replayed() {
     assert_eq!(last(&squall(directory.path(), &["report", file, "--out", page]), 0)["outcome"], "same");
 
     // Without the entry nothing is left of it, and a fault that isn't there any more is told.
-    let emptied = text.split("[[perturbation]]").next().expect("the head");
-    std::fs::write(directory.path().join("emptied.toml"), emptied).expect("a file");
+    let head = text.split("[[perturbation]]").next().expect("the head");
+    std::fs::write(directory.path().join("emptied.toml"), format!("{head}\n# end\n")).expect("a file");
     let gone = last(&squall(directory.path(), &["replay", "emptied.toml"]), 0);
     assert_eq!(gone["outcome"], "gone");
     let renamed = std::fs::read_to_string(scenario("greeter")).expect("the scenario");
@@ -192,7 +192,7 @@ fn what_madsim_cannot_do_is_refused_with_its_place() {
     let latency = ["run", &scenario("greeter_repaired"), "--set", "network.latency={ exponential = \"5ms\" }"];
     let refused = squall(directory.path(), &latency);
     lines(&refused, 2);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("fixed or uniform"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("latencies there are fixed"));
     let strategy = squall(directory.path(), &["run", &scenario("greeter_repaired"), "--strategy", "pct"]);
     lines(&strategy, 2);
     assert!(String::from_utf8_lossy(&strategy.stderr).contains("nothing to decide"));
