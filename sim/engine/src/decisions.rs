@@ -16,7 +16,7 @@ struct PlannedOverride {
 }
 
 /// Answers at every site of one run, and records what wasn't calm.
-pub(crate) struct Decisions {
+pub struct Decisions {
     key: RunKey,
     redraw: Option<(Redraw, RunKey)>,
     bases: Bases,
@@ -38,7 +38,9 @@ pub(crate) struct Decisions {
 }
 
 impl Decisions {
-    pub(crate) fn new(plan: &Plan, record: Record, recorder: SharedRecorder) -> Decisions {
+    /// Those of a run by `plan`. What isn't calm goes to `recorder`, unless nothing but the digest is kept.
+    #[must_use]
+    pub fn new(plan: &Plan, record: Record, recorder: SharedRecorder) -> Decisions {
         let strategy = plan.strategy.build(plan.seed);
         let mut overrides: BTreeMap<Site, SmallVec<[PlannedOverride; 1]>> = BTreeMap::new();
         for planned in &plan.overrides {
@@ -112,15 +114,9 @@ impl Decisions {
         Some(entry.planned.value)
     }
 
-    /// Decides one value. `fingerprint` is asked for only where it matters.
-    pub(crate) fn decide(
-        &mut self,
-        site: Site,
-        now_ns: u64,
-        calm: u64,
-        drawn: u64,
-        fingerprint: impl Fn() -> u64,
-    ) -> u64 {
+    /// Decides one value at `now_ns`: what the plan fixes at the site for what has that fingerprint, else what its base and its strategy say of
+    /// `calm` and `drawn`. `fingerprint` is asked for only where it matters.
+    pub fn decide(&mut self, site: Site, now_ns: u64, calm: u64, drawn: u64, fingerprint: impl Fn() -> u64) -> u64 {
         let overridden = self.planned_value(site, &fingerprint);
         let value = overridden.unwrap_or_else(|| {
             let drawn = match self.base(site.kind, now_ns) {
@@ -222,7 +218,8 @@ impl Decisions {
     }
 
     /// Which overrides met nothing.
-    pub(crate) fn finish(self) -> Vec<Override> {
+    #[must_use]
+    pub fn finish(self) -> Vec<Override> {
         self.overrides.values().flatten().filter(|entry| !entry.used).map(|entry| entry.planned).collect()
     }
 }

@@ -11,10 +11,10 @@ use squall_trace::{
 };
 
 /// Who takes what is recorded.
-pub(crate) type SharedRecorder = Rc<RefCell<dyn Recorder>>;
+pub type SharedRecorder = Rc<RefCell<dyn Recorder>>;
 
 /// Takes every event of a run.
-pub(crate) struct Journal {
+pub struct Journal {
     digester: Digester,
     log_digester: Digester,
     record: Record,
@@ -33,15 +33,28 @@ fn event_at(step: u64, place: Place, kind: EventKind<'_>) -> Event<'_> {
 }
 
 /// What is left of a journal at the end.
-pub(crate) struct JournalEnd {
+#[derive(Debug)]
+pub struct JournalEnd {
+    /// Over all events but log lines.
     pub digest: squall_trace::Digest,
+    /// Over all log lines.
     pub log_digest: squall_trace::Digest,
+    /// One a block of events, where everything is recorded.
     pub checkpoints: Vec<squall_trace::Checkpoint>,
+    /// The nodes, where names are wanted.
     pub nodes: Vec<NodeInfo>,
 }
 
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("events", &self.digester.events()).finish_non_exhaustive()
+    }
+}
+
 impl Journal {
-    pub(crate) fn new(record: Record, recorder: SharedRecorder, watched: EventMask) -> Journal {
+    /// An empty one. What is to be kept goes to `recorder`; events of the kinds in `watched` wait to be [seen](Journal::swap_passing).
+    #[must_use]
+    pub fn new(record: Record, recorder: SharedRecorder, watched: EventMask) -> Journal {
         Journal {
             digester: Digester::new(record == Record::Full),
             log_digester: Digester::new(false),
@@ -56,25 +69,28 @@ impl Journal {
 
     /// Whether names of tasks and flows are wanted.
     #[inline]
-    pub(crate) fn wants_names(&self) -> bool {
+    #[must_use]
+    pub fn wants_names(&self) -> bool {
         self.record > Record::Digest
     }
 
     /// Whether log lines are wanted.
     #[inline]
-    pub(crate) fn wants_logs(&self) -> bool {
+    #[must_use]
+    pub fn wants_logs(&self) -> bool {
         // A property that watches logs must come to the same verdict whatever is recorded.
         self.record == Record::Full || self.watched.intersects(EventMask::LOGS)
     }
 
     /// The number of the last event.
     #[inline]
-    pub(crate) fn step(&self) -> u64 {
+    #[must_use]
+    pub fn step(&self) -> u64 {
         self.digester.events()
     }
 
     /// One event.
-    pub(crate) fn emit(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
+    pub fn emit(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
         let event = Event { step: self.digester.events() + 1, at_ns, node, task, kind };
         self.digester.add(&event);
         if self.needs_event(event.kind.code()) {
@@ -159,7 +175,7 @@ impl Journal {
     }
 
     /// One log line. It has the step of the event before it, and a digest of its own.
-    pub(crate) fn log(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
+    pub fn log(&mut self, at_ns: u64, node: NodeId, task: TaskId, kind: EventKind<'_>) {
         let event = Event { step: self.digester.events(), at_ns, node, task, kind };
         self.log_digester.add(&event);
         self.keep(event);
@@ -172,22 +188,25 @@ impl Journal {
     }
 
     /// Gives the events to be seen, and takes an empty list for those that come, whose memory is used again.
-    pub(crate) fn swap_passing(&mut self, passing: &mut Vec<OwnedEvent>) {
+    pub fn swap_passing(&mut self, passing: &mut Vec<OwnedEvent>) {
         debug_assert!(passing.is_empty(), "whoever took events has seen them");
         std::mem::swap(&mut self.passing, passing);
     }
 
-    pub(crate) fn name_node(&mut self, info: NodeInfo) {
+    /// Who the next node is.
+    pub fn name_node(&mut self, info: NodeInfo) {
         self.nodes.push(info);
     }
 
-    pub(crate) fn name_task(&mut self, id: TaskId, info: impl FnOnce() -> TaskInfo) {
+    /// Who a task is, where names are wanted.
+    pub fn name_task(&mut self, id: TaskId, info: impl FnOnce() -> TaskInfo) {
         if self.wants_names() {
             self.recorder.borrow_mut().on_task(id, &info());
         }
     }
 
-    pub(crate) fn name_flow(&mut self, id: FlowId, info: impl FnOnce() -> FlowInfo) {
+    /// What a flow is, where names are wanted.
+    pub fn name_flow(&mut self, id: FlowId, info: impl FnOnce() -> FlowInfo) {
         if self.wants_names() {
             let info = info();
             if let Some(operation) = info.operation {
@@ -214,7 +233,9 @@ impl Journal {
         self.operations.get(&flow).copied()
     }
 
-    pub(crate) fn finish(self) -> JournalEnd {
+    /// What is left of it.
+    #[must_use]
+    pub fn finish(self) -> JournalEnd {
         let (digest, checkpoints) = self.digester.finish();
         let (log_digest, _) = self.log_digester.finish();
         JournalEnd { digest, log_digest, checkpoints, nodes: self.nodes }

@@ -9,6 +9,7 @@
 //! | `buggify`, `knob` | what a program asks of the run so that it does what is rare |
 //! | `choice` | which branch of a `select!` or `join!` is polled first |
 //! | `budget` | how many nodes may be down at once |
+//! | [`description`] | a world as another engine takes it |
 //! | `decisions` | who answers at a site; what wasn't calm |
 //! | `disk` | what is on the nodes' disks, and what a crash leaves of it |
 //! | `goal` | what is to come in some run of many |
@@ -28,6 +29,7 @@ pub mod choice;
 mod clock;
 mod cluster;
 mod decisions;
+pub mod description;
 mod disk;
 pub mod fault;
 pub mod fs;
@@ -60,7 +62,9 @@ mod world;
 pub use budget::{AtMost, Budget};
 pub use buggify::Buggify;
 pub use cluster::Cluster;
+pub use decisions::Decisions;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
+pub use journal::{Journal, JournalEnd, SharedRecorder};
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use streams::Tcp;
 pub use world::{

@@ -33,8 +33,9 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
+    /// Tells the number of the last event, before something of the program is called.
     #[inline]
-    pub(crate) fn poll(&self, step: u64) {
+    pub fn poll(&self, step: u64) {
         self.events.store(step, Ordering::Relaxed);
     }
 
@@ -45,7 +46,7 @@ impl Heartbeat {
     }
 
     /// Ends the run's beat: whoever watches needn't any more.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         self.finished.store(true, Ordering::Relaxed);
     }
 
@@ -464,7 +465,7 @@ fn finish(
 }
 
 /// The goals of the world, in its order, then those that the run came by otherwise. Each is there once.
-fn goals(properties: &[Box<dyn Property>], mut reached: BTreeMap<&'static str, u64>) -> Vec<Reached> {
+pub(crate) fn goals(properties: &[Box<dyn Property>], mut reached: BTreeMap<&'static str, u64>) -> Vec<Reached> {
     let mut goals: Vec<Reached> = Vec::new();
     for property in properties {
         let Some(times) = property.goal() else { continue };

@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::budget::Budget;
 use crate::buggify::Buggify;
 use crate::cluster::Cluster;
+use crate::description::RootFuture;
 use crate::disk::{Disk, DiskRule};
 use crate::fault::{Fault, Nodes, What};
 use crate::host::RootTask;
@@ -24,7 +25,60 @@ use crate::send_queues::SendLimits;
 use crate::streams::Tcp;
 
 /// Makes a node's root task; called again at each boot.
-pub(crate) type Init = Rc<dyn Fn() -> crate::kernel::TaskFuture>;
+pub(crate) trait Boot {
+    /// For this crate's kernel.
+    fn task(&self) -> crate::kernel::TaskFuture;
+
+    /// For another engine.
+    fn plain(&self) -> RootFuture;
+}
+
+pub(crate) type Init = Rc<dyn Boot>;
+
+/// That of a node whose own is gone.
+pub(crate) fn init_of_nothing() -> Init {
+    Rc::new(Root(Rc::new(|| std::future::ready(()))))
+}
+
+/// What a node's root task does.
+struct Root<F>(Rc<F>);
+
+impl<F, Fut> Boot for Root<F>
+where
+    F: Fn() -> Fut + 'static,
+    Fut: Future + 'static,
+    Fut::Output: NodeOutput,
+{
+    fn task(&self) -> crate::kernel::TaskFuture {
+        crate::task::root(Rc::clone(&self.0))
+    }
+
+    fn plain(&self) -> RootFuture {
+        let init = Rc::clone(&self.0);
+        // The init function is called by the task itself, as the kernel does it.
+        Box::pin(async move { init().await.into_result() })
+    }
+}
+
+/// What a node's root task does, executed by what a host makes of it.
+struct Hosted<H> {
+    own: Init,
+    host: H,
+}
+
+impl<H, F> Boot for Hosted<H>
+where
+    H: Fn(RootTask) -> F + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    fn task(&self) -> crate::kernel::TaskFuture {
+        crate::task::host((self.host)(RootTask::new(self.own.task())))
+    }
+
+    fn plain(&self) -> RootFuture {
+        unreachable!("a world with hosted nodes is refused for another engine")
+    }
+}
 
 /// What a node's root task may return: nothing, or a result whose error fails the run (property `error`).
 pub trait NodeOutput {
@@ -433,7 +487,7 @@ impl NodeSpec {
         assert!(!*is_hosted, "the root task of node {name:?} is hosted already: one executor is enough");
         *is_hosted = true;
         let own = Rc::clone(init);
-        *init = Rc::new(move || crate::task::host(host(RootTask::new(own()))));
+        *init = Rc::new(Hosted { own, host });
     }
 }
 
@@ -684,8 +738,7 @@ impl World {
         let is_new =
             self.name_hashes.insert(xxh3_64(name.as_bytes())) || self.nodes.iter().all(|node| node.name != name);
         assert!(is_new, "there are two nodes named {name:?}");
-        let init = Rc::new(init);
-        let init: Init = Rc::new(move || crate::task::root(Rc::clone(&init)));
+        let init: Init = Rc::new(Root(Rc::new(init)));
         self.nodes.push(NodeSpec {
             name,
             client,

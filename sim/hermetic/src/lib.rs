@@ -54,7 +54,8 @@
 //!   a statically linked libc or under Miri, the crate compiles to functions that answer nothing, and [`is_supported`]
 //!   is false. Because it calls foreign functions throughout, its unsafe code can't be checked by Miri.
 //! - It must be linked into the executable. In a plug-in that is loaded at run time the symbols come too late. No other
-//!   crate of the program may define the same symbols; madsim does.
+//!   crate of the program may define the same symbols; madsim does. A program that has such a crate takes this one without
+//!   its feature `interpose`, which is on by default: then it compiles to functions that answer nothing, as where it isn't supported.
 //! - What doesn't call libc by name isn't seen: `rustix` on its own system calls, the processor's time-stamp
 //!   counter (`quanta`, `minstant`) and its random numbers, and what libc calls within itself (its condition
 //!   variables, `fgets` on a descriptor).
@@ -73,6 +74,7 @@
 mod escape;
 mod fresh_thread;
 #[cfg(all(
+    feature = "interpose",
     target_os = "linux",
     target_env = "gnu",
     any(target_arch = "x86_64", target_arch = "aarch64"),
@@ -112,6 +114,7 @@ mod self_test;
 // Only the interposition asks a host.
 #[cfg_attr(
     not(all(
+        feature = "interpose",
         target_os = "linux",
         target_env = "gnu",
         any(target_arch = "x86_64", target_arch = "aarch64"),
@@ -125,6 +128,7 @@ mod thread;
 
 /// Stands in where the interposition isn't supported.
 #[cfg(not(all(
+    feature = "interpose",
     target_os = "linux",
     target_env = "gnu",
     any(target_arch = "x86_64", target_arch = "aarch64"),

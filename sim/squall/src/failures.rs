@@ -217,6 +217,8 @@ pub struct Told {
     pub shrunk: Shrunk,
     pub explanation: Option<Explanation>,
     pub seconds: f64,
+    /// What can be taken away from such a failure.
+    pub capabilities: Capabilities,
 }
 
 /// Shrinks a failing plan and looks for the nearest run that passes.
@@ -231,7 +233,7 @@ pub fn shrink_and_explain(simulation: &Simulation, plan: &Plan, budget: &mut dyn
     }
     let shrunk = shrunk?;
     let explanation = explain(&attempts, &shrunk).filter(|_| attempts.failed.borrow().is_none());
-    Ok(Told { shrunk, explanation, seconds })
+    Ok(Told { shrunk, explanation, seconds, capabilities: simulation.capabilities() })
 }
 
 /// Looks for the nearest run that passes, of a failure that was shrunk before and was run again, recorded in full.
@@ -288,7 +290,7 @@ impl Target for Attempts<'_> {
 impl Told {
     /// The block that tells a failure: property, seed, what is left, and why it is needed.
     pub fn in_words(&self) -> String {
-        let Told { shrunk, explanation, seconds } = self;
+        let Told { shrunk, explanation, seconds, capabilities } = self;
         let Shrunk { plan, outcome, before, runs, minimal } = shrunk;
         let property = printable::line(outcome.verdict.property().unwrap_or("?"), 60);
         let left = shrunk.perturbations();
@@ -311,6 +313,9 @@ impl Told {
             text.push_str(&format!("  and the run needs no more than {}\n", format_ns(horizon_ns)));
         }
         text.push_str(&format!("  {}\n", minimal_in_words(*minimal, left.len())));
+        if let Some(said) = capabilities.not_addressed() {
+            text.push_str(&format!("  not checked: {said}\n"));
+        }
         if let Some(Explanation { left_out, passing, .. }) = explanation
             && let (Some(failing), Some(passing)) = (&outcome.trace, &passing.trace)
             && let Some(divergence) = first_divergence(failing, passing)

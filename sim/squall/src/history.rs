@@ -81,6 +81,7 @@ fn with_lives<R>(client: &str, act: impl FnOnce(&mut Lives) -> R) -> R {
 #[derive(Debug)]
 pub struct Client {
     name: String,
+    publish: fn(&str, &Recorded),
 }
 
 impl Client {
@@ -101,7 +102,15 @@ impl Client {
     #[must_use]
     #[track_caller]
     pub fn numbered(number: u64) -> Client {
-        Client { name: format!("{}/{}/{number}", crate::node_name(), crate::task::id()) }
+        let publish = |topic: &str, recorded: &Recorded| crate::publish(topic, recorded);
+        Client { name: format!("{}/{}/{number}", crate::node_name(), crate::task::id()), publish }
+    }
+
+    /// A client of a run by [another engine](crate::engine), which says how it is called (its node, a `/`, and what tells it from others there) and
+    /// makes facts known in its own way.
+    #[must_use]
+    pub fn of_engine(name: String, publish: fn(&str, &Recorded)) -> Client {
+        Client { name, publish }
     }
 
     /// Begins an operation of the only object that there is: `f` with that argument.
@@ -124,7 +133,7 @@ impl Client {
 
     #[track_caller]
     fn begin(&mut self, f: &str, key: Option<Value>, argument: Value) -> Invocation<'_> {
-        let Client { name } = &*self;
+        let Client { name, .. } = &*self;
         let (ended, was_busy) = with_lives(name, |lives| (lives.ended, std::mem::replace(&mut lives.is_busy, true)));
         assert!(
             !was_busy,
@@ -187,7 +196,7 @@ impl Invocation<'_> {
     fn publish(&self, kind: EventType, value: Value, index: Option<u64>) {
         let process = self.process.clone();
         let recorded = Recorded { process, kind, f: self.f.clone(), key: self.key.clone(), value, index };
-        crate::publish(TOPIC, recorded);
+        (self.client.publish)(TOPIC, &recorded);
     }
 }
 

@@ -54,6 +54,7 @@
 //! | [`testing`] | many seeds of a world in a test |
 //! | [`harness`] | a project's scenario files as tests |
 //! | [`proptest`] | inputs by proptest, weather by Squall, shrunk together |
+//! | [`engine`] | another simulator in place of Squall's own engine |
 //! | [`prelude`] | the short names of a test |
 //! | [`trace`] | plans, traces, events, verdicts |
 #![forbid(unsafe_code)]
@@ -64,6 +65,7 @@ extern crate self as squall;
 pub mod cli;
 pub mod determinism;
 pub mod divergence;
+pub mod engine;
 pub mod explore;
 mod failures;
 pub mod harness;

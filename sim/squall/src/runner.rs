@@ -10,8 +10,9 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::engine::{self, Engine, EngineOptions, TellCall};
 use crate::process::{Called, Death, Processes, Reported, Request, printed_at_last};
-use squall_engine::{Call, Heartbeat, RunOptions, World};
+use squall_engine::{Call, Heartbeat, World};
 use squall_hermetic::FreshThread;
 use squall_trace::digest::Digester;
 use squall_trace::target::{MessageCounts, NoObserver};
@@ -57,6 +58,8 @@ pub type Build = Arc<dyn Fn(&mut World) + Send + Sync>;
 #[derive(Clone)]
 pub struct Simulation {
     build: Build,
+    /// In place of Squall's own.
+    engine: Option<Arc<dyn Engine>>,
     hang_after: Duration,
     /// Where runs can have processes of their own.
     processes: Option<Arc<Processes>>,
@@ -70,11 +73,19 @@ impl Simulation {
     pub fn new(build: impl Fn(&mut World) + Send + Sync + 'static) -> Simulation {
         Simulation {
             build: Arc::new(build),
+            engine: None,
             hang_after: HANG_AFTER,
             processes: None,
             in_processes: false,
             bare_threads: false,
         }
+    }
+
+    /// The same, carried out by another engine.
+    #[must_use]
+    pub fn run_by(mut self, engine: Arc<dyn Engine>) -> Simulation {
+        self.engine = Some(engine);
+        self
     }
 
     /// Another bound for one poll's real time.
@@ -226,7 +237,7 @@ impl Target for Simulation {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { message_sites: true, order_sites: true, fault_sites: true }
+        self.engine.as_ref().map_or(Capabilities::ALL, |engine| engine.capabilities())
     }
 }
 
@@ -235,9 +246,6 @@ pub(crate) enum Attempt {
     Done(Box<Outcome>),
     Hung { events: u64 },
 }
-
-/// Told what is called next.
-pub(crate) type TellCall = Box<dyn Fn(&Call<'_>) + Send>;
 
 /// What a thread's run is told besides.
 #[derive(Default)]
@@ -268,16 +276,16 @@ impl Simulation {
         let done = Arc::new(Mutex::new(None));
         let thread = {
             let (build, plan, beat) = (Arc::clone(&self.build), plan.clone(), Arc::clone(&beat));
+            let engine = self.engine.clone();
             let done = Arc::clone(&done);
             let body = move || {
-                let mut forward = Forward { interest, events: sender };
+                let observer = Box::new(Forward { interest, events: sender });
                 let recorder = recorder
                     .map(|recorder| Rc::<RefCell<dyn Recorder + Send>>::from(recorder) as Rc<RefCell<dyn Recorder>>);
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    let before_call = tell_call.as_ref().map(|tell| &**tell as &dyn Fn(&Call<'_>));
                     let options =
-                        RunOptions { record, recorder, observer: &mut forward, beat, events_max, before_call };
-                    squall_engine::run(&*build, &plan, options)
+                        EngineOptions { record, recorder, observer, beat, events_max, before_call: tell_call };
+                    engine::run(engine.as_deref(), &*build, &plan, options)
                 }));
                 let outcome = match outcome {
                     Ok(outcome) => outcome.map_err(WorldError::Described),

@@ -278,6 +278,30 @@ pub struct Capabilities {
     pub fault_sites: bool,
 }
 
+impl Capabilities {
+    /// All.
+    pub const ALL: Capabilities = Capabilities { message_sites: true, order_sites: true, fault_sites: true };
+
+    /// What can't be taken away from a failure, or put back, in a sentence or two. None if all can.
+    #[must_use]
+    pub fn not_addressed(&self) -> Option<String> {
+        let without = [
+            (self.message_sites, "what becomes of single messages"),
+            (self.order_sites, "the order of what is due at one instant"),
+            (self.fault_sites, "the faults"),
+        ];
+        let without: Vec<&str> = without.into_iter().filter(|(has, _)| !has).map(|(_, what)| what).collect();
+        if without.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "The engine of this program draws {} from one stream of the seed: none of it is a decision that shrinking could take away, and \
+             a run with a decision less is another run from there on. A failure is minimal in what else was decided alone.",
+            without.join(" and ")
+        ))
+    }
+}
+
 /// Whatever can turn a plan into an outcome.
 pub trait Target {
     /// One run.

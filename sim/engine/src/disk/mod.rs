@@ -27,7 +27,7 @@ pub(crate) use io::{Begun, Handle, How, Reading};
 pub const CAPACITY_BYTES_MAX: u64 = 1 << 40;
 
 /// What a disk does, as far as it is said.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DiskRule {
     pub node: String,
     latency: Option<Latency>,

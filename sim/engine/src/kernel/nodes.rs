@@ -34,7 +34,7 @@ impl Kernel {
             self.has_clients = true;
         }
         // No code of the program's runs here: the root calls its init function when it is polled.
-        let future = init();
+        let future = init.task();
         self.emit_on(id, EventKind::Boot { boot });
         let task = self.insert_task(task, id, boot, TaskName::Root, 0, None, future);
         self.schedule(task, 0);
@@ -214,9 +214,6 @@ impl Kernel {
 
     /// What the nodes' init functions hold is dropped when the world isn't borrowed.
     pub(crate) fn take_inits(&mut self) -> Vec<Init> {
-        fn gone() -> TaskFuture {
-            task_future(std::future::ready(()))
-        }
-        self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, Rc::new(gone))).collect()
+        self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, crate::world::init_of_nothing())).collect()
     }
 }

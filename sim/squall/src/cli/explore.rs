@@ -91,7 +91,7 @@ struct Diverged<'d> {
 
 pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) -> Result<u8, Stop> {
     let begun = Instant::now();
-    let scenario = programs.load(&arguments.world.file, &arguments.world.set)?;
+    let scenario = programs.load_world(&arguments.world)?;
     let place = match arguments.shard {
         Some(choice) => Some(Place::new(arguments.out.as_deref(), scenario.name(), shard::choose(choice, arguments)?)),
         None => None,
@@ -169,6 +169,7 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
         checked: Some(checked),
         jobs: Some(jobs),
         shards: None,
+        not_addressed: search.scenario.capabilities().not_addressed(),
     });
     let wanted = Wanted { out: arguments.out.as_deref(), junit: arguments.junit.as_deref(), page: index.as_ref() };
     campaign.conclude(wanted, unsaved, output)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use squall_campaign::likelihood::{Draws, SURE_MIN, likelihood};
 use squall_campaign::sweep::CONFIDENCE;
 use squall_reports::likelihood::{Likelihood, Moment};
-use squall_trace::{Outcome, Plan};
+use squall_trace::{Outcome, Plan, Target as _};
 
 use super::interrupt;
 use crate::failures::draw_again;
@@ -47,6 +47,9 @@ pub fn drawn(simulation: &Simulation, plan: &Plan, outcome: &Outcome, often: Oft
     let Some(property) = outcome.verdict.property() else {
         return Err("There is none: this run doesn't fail.".to_string());
     };
+    if !simulation.capabilities().message_sites {
+        return Err("It can't be drawn: the engine of this program can't draw again what comes after a moment and leave what came before.".to_string());
+    }
     if property == HANG_PROPERTY {
         return Err("It can't be drawn: a run that hangs takes too long to be run again and again.".to_string());
     }

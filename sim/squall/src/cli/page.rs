@@ -17,7 +17,7 @@ use squall_reports::printable;
 use squall_trace::swarm::InWords;
 use squall_trace::target::{Open, Reached, UnreachedFault};
 use squall_trace::trace::format_ns;
-use squall_trace::{EndReason, EventKind, Outcome, OwnedEvent, Plan, Trace, Verdict};
+use squall_trace::{Capabilities, EndReason, EventKind, Outcome, OwnedEvent, Plan, Trace, Verdict};
 
 use super::exit::Stop;
 use super::run::unwritable;
@@ -72,7 +72,7 @@ impl Paged<'_> {
             likelihood: self.likelihood.clone(),
             operations: operations(trace, self.claim()),
             calls: &outcome.calls,
-            not_checked: not_checked(outcome),
+            not_checked: not_checked(outcome, scenario.capabilities()),
         }))
     }
 
@@ -161,8 +161,8 @@ pub fn left_in_words(minimal: &str, horizon_ns: Option<u64>) -> String {
 }
 
 /// What this run leaves unsaid.
-fn not_checked(outcome: &Outcome) -> Vec<String> {
-    let mut said = Vec::new();
+fn not_checked(outcome: &Outcome, capabilities: Capabilities) -> Vec<String> {
+    let mut said: Vec<String> = capabilities.not_addressed().into_iter().collect();
     if let Verdict::Unknown { message } = &outcome.verdict {
         said.push(format!("The run's verdict is unknown: {message}"));
     }

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use squall_hermetic::process::telling_exit;
-use squall_trace::Parameters;
+use squall_trace::{Parameters, StrategyChoice};
 
+use super::arguments::World;
 use super::campaign::PROCESSES;
+use super::exit::Stop;
 use crate::process::{self, Processes, Wanted};
 use crate::runner::Simulation;
 use crate::scenario::{Isolation, Program, Scenario, ScenarioError};
@@ -40,6 +42,16 @@ impl Programs {
         telling_exit(EXITED, super::exit::USAGE, || Scenario::load(file, &self.list, set))
     }
 
+    /// The same of what a command was told. A strategy that has nothing to decide is a mistake.
+    ///
+    /// # Errors
+    /// As [`Programs::load`], and that.
+    pub fn load_world(&self, world: &World) -> Result<Scenario, Stop> {
+        let scenario = self.load(&world.file, &world.set)?;
+        refuse_idle_strategy(&scenario, world)?;
+        Ok(scenario)
+    }
+
     /// The same scenario with a process for each run.
     ///
     /// # Errors
@@ -63,6 +75,20 @@ impl Programs {
         let processes = Processes::new(command).memory_bytes_max(scenario.memory_bytes_max());
         let all = scenario.isolation() == Isolation::Process;
         scenario.simulation().hang_after(self.hang_after).on_bare_threads().with_processes(processes, all)
+    }
+}
+
+/// A strategy that has nothing to decide is a mistake.
+pub(crate) fn refuse_idle_strategy(scenario: &Scenario, world: &World) -> Result<(), Stop> {
+    match world.strategy {
+        Some(strategy) if strategy != StrategyChoice::default() && !scenario.capabilities().order_sites => {
+            Err(Stop::Input(miette::miette!(
+                help = "leave --strategy out",
+                "{}: the engine of its program draws the order of what is due at one instant itself: the strategy {strategy} has nothing to decide",
+                world.file.display()
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -258,7 +258,7 @@ struct Once {
 impl Once {
     /// All that can be wrong is found before anything runs.
     fn prepare(programs: &Programs, world: &World, seed: Option<Seed>, written: &Written) -> Result<Once, Stop> {
-        let scenario = programs.load(&world.file, &world.set)?;
+        let scenario = programs.load_world(world)?;
         let files = Files::open(written)?;
         let seed = seed.unwrap_or(Seed(scenario.seeds().start()));
         Ok(Once {
@@ -329,6 +329,9 @@ impl Once {
             output.text(&format!("goal {}: {often}", output::without_controls(goal)))?;
         }
         output.text(&format!("replay: {}", super::as_called(&self.replay)))?;
+        if let (Verdict::Fail(_), Some(said)) = (&outcome.verdict, self.scenario.capabilities().not_addressed()) {
+            output::complain(&format!("note: not checked: {said}"));
+        }
         for escape in &outcome.escapes {
             output::complain(&format!("note: {}", output::without_controls(escape)));
         }

@@ -27,7 +27,7 @@ use super::explore::{
 };
 use super::interrupt;
 use super::output::{self, Output, without_controls};
-use super::programs::Programs;
+use super::programs::{Programs, refuse_idle_strategy};
 use super::run::unwritable;
 use super::shard::in_hex;
 use super::sweep_page::SweptPaged;
@@ -404,7 +404,7 @@ impl Grid {
 /// A cell's scenario. Its mistakes are shown in the arguments that they come from.
 fn load(programs: &Programs, arguments: &Sweep, set: &[String], chosen: &[(&Varied, usize)]) -> Result<Scenario, Stop> {
     let set = with_settings(set, chosen);
-    programs.load(&arguments.world.file, &set).map_err(|error| {
+    let scenario = programs.load(&arguments.world.file, &set).map_err(|error| {
         let placed = chosen.iter().fold(error, |error, (varied, place)| varied.place(error, *place));
         // Where the file itself is pointed at, that says nothing of the cell.
         if placed
@@ -417,7 +417,9 @@ fn load(programs: &Programs, arguments: &Sweep, set: &[String], chosen: &[(&Vari
             output::complain(&without_controls(&format!("with {}:", settings.join(" "))));
         }
         Stop::from(placed)
-    })
+    })?;
+    refuse_idle_strategy(&scenario, &arguments.world)?;
+    Ok(scenario)
 }
 
 fn with_settings(set: &[String], chosen: &[(&Varied, usize)]) -> Vec<String> {

@@ -25,7 +25,8 @@ use super::protocol::{Ended, FORK, Hello, MADE, NoRun, Reply, SAID, read_line, w
 use super::{Request, Wanted};
 use squall_engine::Call;
 
-use crate::runner::{Attempt, Circumstances, Simulation, TellCall};
+use crate::engine::TellCall;
+use crate::runner::{Attempt, Circumstances, Simulation};
 
 /// Set for a zygote: which world it is to know.
 const VARIABLE: &str = "SQUALL_ZYGOTE";

@@ -109,6 +109,7 @@
 //! `--set` takes any of these keys, dotted: `network.loss=5%`, `args.cache=true`, `nodes.client=3`, and those of a named
 //! link, uplink, disk, fault or rule: `fault.split.for=5s`; a link is also named by its ends: `link.client-0:store-1.latency=90ms`. Values are TOML, or plain text where that can't be read as TOML.
 
+mod elsewhere;
 mod faults;
 mod latency_trace;
 mod mistake;
@@ -130,7 +131,7 @@ use squall_check::claim::Claim;
 use squall_engine::fault::Fault;
 use squall_engine::goal::marks;
 use squall_engine::{Budget, World, budget, describe, matches};
-use squall_trace::{Digest, Parameters, Plan, Seed, StrategyChoice};
+use squall_trace::{Capabilities, Digest, Parameters, Plan, Seed, StrategyChoice};
 use toml::de::{DeTable, DeValue};
 
 pub use crate::isolation::Isolation;
@@ -141,6 +142,7 @@ pub use squall_trace::verdict::BUILT_IN_PROPERTIES;
 pub use units::{BadValue, DURATION_NS_MAX, format_duration, parse_duration};
 
 use crate::Simulation;
+use crate::engine::Engine;
 use mistake::{Draft, SET};
 use program::Built;
 use reader::{Fields, Reader};
@@ -202,6 +204,7 @@ pub struct Scenario {
     goals: Vec<String>,
     settings: Arc<Settings>,
     built: Built,
+    engine: Option<Arc<dyn Engine>>,
 }
 
 impl Scenario {
@@ -346,11 +349,21 @@ impl Scenario {
     #[must_use]
     pub fn simulation(&self) -> Simulation {
         let (built, settings) = (Arc::clone(&self.built), Arc::clone(&self.settings));
-        Simulation::new(move |world| {
+        let simulation = Simulation::new(move |world| {
             settings.before(world);
             built(world);
             settings.after(world);
-        })
+        });
+        match &self.engine {
+            Some(engine) => simulation.run_by(Arc::clone(engine)),
+            None => simulation,
+        }
+    }
+
+    /// What decisions have addresses in its runs.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.engine.as_ref().map_or(Capabilities::ALL, |engine| engine.capabilities())
     }
 
     /// The plan of one run.
@@ -491,6 +504,9 @@ fn read(reader: &mut Reader, path: &Path, text: &str, programs: &[Program], set:
     settings.check_effects(reader, &world, &node_names);
     check_budgets(reader, &settings, &world, &node_names, &top.key_span("program"));
     check_times(reader, &settings, world);
+    if program.engine().is_some() {
+        elsewhere::check(reader, &top, &settings, &built);
+    }
     if let Some((name, span)) = expect.clone() {
         check_expected(reader, name, span, &property_names);
     }
@@ -513,6 +529,7 @@ fn read(reader: &mut Reader, path: &Path, text: &str, programs: &[Program], set:
         goals,
         settings: Arc::new(settings),
         built,
+        engine: program.engine().cloned(),
     })
 }
 

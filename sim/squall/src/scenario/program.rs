@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::mistake::Draft;
 use super::reader::{Reader, shortened};
+use crate::engine::Engine;
 
 /// A world with a program's arguments filled in.
 pub(super) type Built = Arc<dyn Fn(&mut World) + Send + Sync>;
@@ -57,6 +58,7 @@ pub struct Program {
     /// What it is, in a sentence.
     pub about: &'static str,
     build: Option<Digest>,
+    engine: Option<Arc<dyn Engine>>,
     module: Option<&'static str>,
     prepare: Arc<Prepare>,
 }
@@ -83,7 +85,7 @@ impl Program {
             let built: Built = Arc::new(move |world: &mut World| build(world, &args));
             Some(built)
         };
-        Program { name, about, build: None, module: None, prepare: Arc::new(prepare) }
+        Program { name, about, build: None, engine: None, module: None, prepare: Arc::new(prepare) }
     }
 
     /// The same, known to be part of that build: a hash of lock file and sources, as [`build_identity!`](crate::build_identity) gives
@@ -92,6 +94,18 @@ impl Program {
     pub fn of_build(mut self, build: Digest) -> Program {
         self.build = Some(build);
         self
+    }
+
+    /// The same, carried out by another engine than Squall's own. What that doesn't know is refused in its scenario files.
+    #[must_use]
+    pub fn run_by(mut self, engine: impl Engine + 'static) -> Program {
+        self.engine = Some(Arc::new(engine));
+        self
+    }
+
+    /// What carries it out in place of Squall's own engine.
+    pub(super) fn engine(&self) -> Option<&Arc<dyn Engine>> {
+        self.engine.as_ref()
     }
 
     /// The same, written in that module: `module_path!()`. The marks below it ([`reachable!`](crate::reachable)) are to be come by in this
