@@ -145,7 +145,7 @@ fn each_kind_of_event_has_its_filter() {
     let mut codes: Vec<u8> =
         kinds.split(|one: char| !one.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
     codes.sort_unstable();
-    let last = EventKind::Hold { flow: FLOW, number: 1, copy: 0 }.code();
+    let last = EventKind::Retransmit { flow: FLOW, number: 1, times: 1 }.code();
     assert_eq!(codes, (0..=last).collect::<Vec<u8>>(), "0 is a client's return");
 
     let mut trace = trace(1);

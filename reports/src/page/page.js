@@ -44,7 +44,7 @@
 
   // By the codes of events: which box shows them.
   const KINDS = [
-    ['messages', [6, 7, 8, 9, 10, 17, 19]], ['nodes and faults', [1, 2, 11, 16]], ['facts', [12]], ['logs', [15]], ['disks', [18]],
+    ['messages', [6, 7, 8, 9, 10, 17, 19, 20]], ['nodes and faults', [1, 2, 11, 16]], ['facts', [12]], ['logs', [15]], ['disks', [18]],
     ['panics and returns', [0, 13, 14]], ['tasks', [3, 4, 5]],
   ];
   const TASKS = 6;

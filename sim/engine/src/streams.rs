@@ -958,17 +958,21 @@ impl Kernel {
             _ => Some(self.network.streams.directions[direction as usize].to_end),
         };
         let target = target.filter(|target| self.network.streams.end(*target).is_some_and(|end| !end.is_broken));
+        let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
         let Some(target) = target else {
-            // Nobody is there any more, or never was. Whoever sends bytes, or asks, is told.
+            // Nobody is there any more, or never was. That an end says no more is no news to who has gone; whoever sends bytes, or asks, is told.
+            if matches!(what, segment::END | segment::RESET) {
+                self.network.counts.delivered += 1;
+                self.journal.deliver(place, (flow, number, 0));
+                self.network.free_message(index);
+                return None;
+            }
             let back = self.network.streams.directions[direction as usize].back;
             self.lose(index, to, LossReason::NoListener);
-            if matches!(what, segment::REQUEST | segment::ACCEPTANCE | segment::CONFIRMATION | segment::DATA) {
-                self.send_segment(back, segment::RESET, &[]);
-            }
+            self.send_segment(back, segment::RESET, &[]);
             return None;
         };
         self.network.counts.delivered += 1;
-        let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
         self.journal.deliver(place, (flow, number, 0));
         self.came_through(index, direction);
         let cause = flow.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);

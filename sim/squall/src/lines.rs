@@ -203,6 +203,15 @@ fn parts() -> Vec<(&'static str, Value)> {
         object(&[("call", method())]),
         object(&[("answer", method())]),
         object(&[("refusal", method())]),
+        object(&[(
+            "segment",
+            object(&[
+                ("connection", whole()),
+                ("port", up_to(u16::MAX.into())),
+                ("is_back", json!({ "type": "boolean" })),
+                ("labels?", map(text())),
+            ]),
+        )]),
         object(&[("operation", object(&[("what", text())]))]),
         object(&[("fault", object(&[("what", text())]))]),
         object(&[("rule", object(&[("of", of("role")), ("does", text())]))]),
@@ -296,6 +305,7 @@ fn events() -> Vec<Value> {
         ("lose", [copy().as_slice(), &[("reason", choice(&reasons))]].concat()),
         ("in-flight", copy()),
         ("hold", copy()),
+        ("retransmit", [message.as_slice(), &[("times", whole())]].concat()),
         ("fault", vec![("what", text()), ("part?", of("part"))]),
         ("heal", vec![("what", text()), ("nodes?", list(of("node")))]),
         ("disk", vec![("what", text()), ("print", whole())]),
