@@ -1,4 +1,4 @@
-//! The command line: `peers` compares the engines, `run-overhead`, `campaign`, `histories`, `tokio` and `instructions` gauge Squall alone; `engine` and
+//! The command line: `peers` and `apps` compare the engines, `run-overhead`, `campaign`, `histories`, `tokio` and `instructions` gauge Squall alone; `engine` and
 //! `gauge` run one measurement in this process.
 
 use std::error::Error;
@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Measure every engine, print the table and the ratios, write target/bench/peers.json
     Peers(peers::Options),
+    /// Measure programs that were written for tokio, print the table and the ratios, write target/bench/apps.json
+    Apps(peers::AppsOptions),
     /// Time what a run of 10 clients and 100 messages costs besides its messages
     RunOverhead(run_overhead::Options),
     /// Time an exploration beside its runs alone, and with two jobs beside one
@@ -41,6 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Peers(options) => peers::compare(&options),
+        Command::Apps(options) => peers::compare_apps(&options),
         Command::RunOverhead(options) => run_overhead::report(options),
         Command::Campaign(options) => campaign::report(options),
         Command::Histories(options) => histories::report(options),
@@ -69,7 +72,7 @@ fn measure_here(cell: Cell, rpcs_per_client: u32) -> Result<Measurement, Box<dyn
     let elapsed = match (cell.engine, cell.workload) {
         (Engine::Squall, workload) => squall_engine::run(workload, cell.nodes, rpcs_per_client)?,
         (Engine::Bare, Workload::Datagram) => bare::run(cell.nodes, rpcs_per_client),
-        (Engine::Bare, Workload::Rpc) => return Err("the bare loop has no rpc".into()),
+        (Engine::Bare, Workload::Rpc | Workload::Udp) => return Err("the bare loop has datagrams alone".into()),
         (Engine::Madsim | Engine::Turmoil, _) => {
             return Err(format!("{} has a binary of its own: use `peers`", cell.engine).into());
         }

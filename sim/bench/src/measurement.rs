@@ -14,10 +14,12 @@ pub enum Workload {
     Datagram,
     /// Typed calls, each with a timeout that never fires.
     Rpc,
+    /// As `datagram`, in hosts whose tasks tokio executes: by `UdpSocket`, with tokio's signatures.
+    Udp,
 }
 
 impl Workload {
-    /// Every workload, in the order of the table.
+    /// Those of the `peers` command, in the order of the table.
     pub const ALL: [Workload; 2] = [Workload::Datagram, Workload::Rpc];
 }
 
@@ -26,6 +28,7 @@ impl fmt::Display for Workload {
         formatter.pad(match self {
             Workload::Datagram => "datagram",
             Workload::Rpc => "rpc",
+            Workload::Udp => "udp",
         })
     }
 }

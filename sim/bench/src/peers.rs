@@ -68,7 +68,36 @@ enum Plan {
 
 /// Measures what the options ask for, prints the table and the ratios, and writes the list. Fails when a cell did.
 pub fn compare(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let cells = cells(options);
+    compare_cells(cells(options), options.quick, options.out.as_deref(), "peers.json")
+}
+
+/// The arguments of the `apps` command.
+#[derive(Args, Debug)]
+pub struct AppsOptions {
+    /// One repetition, with a tenth of the requests: to see that everything works, not for its figures
+    #[arg(long)]
+    pub quick: bool,
+    /// Where to write the list [default: bench/apps.json below the workspace's target folder]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// As [`compare`], of programs that were written for tokio.
+pub fn compare_apps(options: &AppsOptions) -> Result<ExitCode, Box<dyn Error>> {
+    let sizes = [10, 200].into_iter();
+    let cells = sizes.flat_map(|nodes| {
+        [Engine::Squall, Engine::Turmoil].map(|engine| Cell { workload: Workload::Udp, nodes, engine })
+    });
+    let cells = cells.map(|cell| (cell, plan(cell, options.quick))).collect();
+    compare_cells(cells, options.quick, options.out.as_deref(), "apps.json")
+}
+
+fn compare_cells(
+    cells: Vec<(Cell, Plan)>,
+    quick: bool,
+    out: Option<&Path>,
+    list_name: &str,
+) -> Result<ExitCode, Box<dyn Error>> {
     let target = target_folder()?;
     let mut failures = BTreeMap::new();
     for engine in [Engine::Madsim, Engine::Turmoil] {
@@ -79,7 +108,7 @@ pub fn compare(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     }
 
     let mut repetitions: Vec<Vec<Measurement>> = cells.iter().map(|_| Vec::new()).collect();
-    let repetitions_wanted = if options.quick { 1 } else { REPETITIONS };
+    let repetitions_wanted = if quick { 1 } else { REPETITIONS };
     // Every engine once, then every engine again: a machine that slows down slows them all.
     for repetition in 1..=repetitions_wanted {
         for (index, (cell, plan)) in cells.iter().enumerate() {
@@ -111,13 +140,13 @@ pub fn compare(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         };
         rows.push(Row { cell, result });
     }
-    let list_path = options.out.clone().unwrap_or_else(|| target.join("bench/peers.json"));
+    let list_path = out.map_or_else(|| target.join("bench").join(list_name), Path::to_path_buf);
     write_list(&rows, &list_path)?;
 
     print!("{}", table::render_rows(&rows));
     println!();
     print!("{}", table::render_ratios(&rows));
-    if options.quick {
+    if quick {
         println!("\n--quick: one short repetition each; these figures are no measurement.");
     }
     eprintln!("wrote {}", list_path.display());
@@ -131,8 +160,12 @@ fn cells(options: &Options) -> Vec<(Cell, Plan)> {
     for &workload in &options.workloads {
         for &nodes in &options.nodes {
             for &engine in &options.engines {
-                let has_typed_calls = matches!(engine, Engine::Squall | Engine::Madsim);
-                if workload == Workload::Datagram || has_typed_calls {
+                let can = match workload {
+                    Workload::Datagram => true,
+                    Workload::Rpc => matches!(engine, Engine::Squall | Engine::Madsim),
+                    Workload::Udp => matches!(engine, Engine::Squall | Engine::Turmoil),
+                };
+                if can {
                     let cell = Cell { workload, nodes, engine };
                     cells.push((cell, plan(cell, options.quick)));
                 }
@@ -150,7 +183,8 @@ fn plan(cell: Cell, quick: bool) -> Plan {
         (Engine::Squall, Workload::Datagram) => 3_000_000,
         (Engine::Squall, Workload::Rpc) if many_clients => 1_000_000,
         (Engine::Squall, Workload::Rpc) => 1_500_000,
-        (Engine::Madsim, Workload::Datagram) => 400_000,
+        (Engine::Squall, Workload::Udp) => 500_000,
+        (Engine::Madsim, Workload::Datagram | Workload::Udp) => 400_000,
         (Engine::Madsim, Workload::Rpc) if many_clients => 400_000,
         (Engine::Madsim, Workload::Rpc) => 250_000,
         // turmoil runs every host once in every tick, so its cost a request grows with the square of the hosts.

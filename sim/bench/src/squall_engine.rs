@@ -1,10 +1,11 @@
-//! The two workloads on Squall, run as in a real exploration: digest, hermetic layer, dispatcher of logs, a property.
+//! The workloads on Squall, run as in a real exploration: digest, hermetic layer, dispatcher of logs, a property.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use squall::net::Endpoint;
+use squall::TokioNode;
+use squall::net::{Endpoint, UdpSocket};
 use squall::rpc::Request;
 use squall::trace::verdict::{Ending, Judgement};
 use squall::trace::{Event, EventMask, Plan, Property, Record, Seed, Verdict};
@@ -93,6 +94,7 @@ pub fn simulation(workload: Workload, nodes: u32, rpcs_per_client: u32) -> Simul
         match workload {
             Workload::Datagram => datagram(world, nodes, rpcs_per_client),
             Workload::Rpc => rpc(world, nodes, rpcs_per_client),
+            Workload::Udp => udp(world, nodes, rpcs_per_client),
         }
     })
 }
@@ -120,6 +122,36 @@ fn datagram(world: &mut World, nodes: u32, rpcs_per_client: u32) {
             }
             squall::publish("finished", client);
         });
+    }
+}
+
+/// As turmoil's hosts do it.
+fn udp(world: &mut World, nodes: u32, rpcs_per_client: u32) {
+    let serve = || async {
+        let socket = UdpSocket::bind(("0.0.0.0", PORT)).await.expect("the port is free");
+        let mut request = [0; 16];
+        loop {
+            let (_, from) = socket.recv_from(&mut request).await.expect("the socket is open");
+            let answer = u128::from_le_bytes(request).rotate_left(64).to_le_bytes();
+            socket.send_to(&answer, from).await.expect("the client has an address");
+        }
+    };
+    world.node("server", serve).tokio();
+    for client in 0..nodes {
+        let ask = move || async move {
+            let socket = UdpSocket::bind(("0.0.0.0", PORT)).await.expect("the port is free");
+            let mut servers = squall::net::lookup_host(("server", PORT)).await.expect("the server has a name");
+            let server = servers.next().expect("the server has an address");
+            let mut answer = [0; 16];
+            for number in 0..rpcs_per_client {
+                let request = u128::from(number) | u128::from(client) << 64;
+                socket.send_to(&request.to_le_bytes(), server).await.expect("the server has an address");
+                socket.recv_from(&mut answer).await.expect("the socket is open");
+                assert_eq!(u128::from_le_bytes(answer).rotate_left(64), request);
+            }
+            squall::publish("finished", client);
+        };
+        world.client(format!("client-{client}"), ask).tokio();
     }
 }
 

@@ -63,7 +63,7 @@ impl Rate {
 /// the medians counts. That of the fastest repetitions stands beside it: others on the same machine only make slower.
 pub fn render_ratios(rows: &[Row]) -> String {
     use Engine::{Bare, Madsim, Squall, Turmoil};
-    use Workload::{Datagram, Rpc};
+    use Workload::{Datagram, Rpc, Udp};
 
     let rate = |workload, nodes, engine| rate_of(rows, Cell { workload, nodes, engine });
     let faster = |workload, nodes, than| Some(rate(workload, nodes, Squall)?.over(rate(workload, nodes, than)?));
@@ -88,6 +88,8 @@ pub fn render_ratios(rows: &[Row]) -> String {
     for (name, nodes) in [("10", 10), ("200", 200), ("1,000", 1_000), ("10,000", 10_000)] {
         ratio(&format!("rpc, {name}: squall / madsim"), faster(Rpc, nodes, Madsim), Target::AtLeast(8.0), None);
     }
+    ratio("udp in tokio's hosts, 10: squall / turmoil", faster(Udp, 10, Turmoil), Target::AtLeast(10.0), None);
+    ratio("udp in tokio's hosts, 200: squall / turmoil", faster(Udp, 200, Turmoil), Target::AtLeast(100.0), None);
     ratio("datagram, 10: squall's time / bare's", slower(10, Bare), Target::AtMost(2.0), None);
     ratio("datagram: squall's cost at 10,000 / at 10", growth(Datagram), Target::AtMost(2.5), None);
     if text.is_empty() {

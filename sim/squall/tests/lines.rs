@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use squall::trace::swarm::FaultClass;
 use squall::trace::{
     Checkpoint, Digest, Event, EventKind, Failure, FaultPart, FlowId, FlowInfo, FlowRole, LossReason, Names, NodeId,
-    NodeInfo, Perturbation, Plan, Seed, Site, SiteKind, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
+    NodeInfo, Perturbation, Plan, Seed, Site, SiteKind, Stream, TaskEnd, TaskId, TaskInfo, Trace, Verdict,
 };
 
 /// What `squall schema --lines` prints.
