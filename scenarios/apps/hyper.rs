@@ -1,7 +1,7 @@
 //! [`hyper`](https://docs.rs/hyper) 1, server and client, HTTP/1 and HTTP/2: a store of texts, which is to be linearizable.
 //!
 //! hyper brings no runtime. With `runtime = "squall"` it runs on Squall's own tasks and timers, by the traits that it has for that
-//! ([`Tasks`](crate::adapters::Tasks)); with `runtime = "tokio"` each node has a real tokio runtime, and hyper has hyper-util's adapters for it. The rest is the same.
+//! ([`Tasks`]); with `runtime = "tokio"` each node has a real tokio runtime, and hyper has hyper-util's adapters for it. The rest is the same.
 //!
 //! The server writes all texts to its disk before it answers. A client's two users share a connection of HTTP/2, and have one each of HTTP/1. Who hears nothing, or of an error, drops the
 //! connection and makes another one; what became of a write is then open, and it is made again with a new text.
