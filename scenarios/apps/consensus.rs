@@ -11,11 +11,12 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use squall::fs::{self, File};
 use squall::history::Client;
 use squall::net::Endpoint;
 use squall::prelude::*;
 use squall::time::{sleep, timeout};
+
+use crate::disk;
 
 /// Whose goals are those of both programs: all their marks are here.
 pub const MODULE: &str = module_path!();
@@ -34,9 +35,6 @@ const TIMEOUT: Duration = Duration::from_millis(150);
 
 /// The longest that it rests between two operations.
 const REST_MS_MAX: u64 = 1_000;
-
-/// Where members keep their state.
-const STATE: &str = "/state";
 
 /// What the scenario file says in `[args]`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -189,14 +187,11 @@ impl Store {
 /// # Errors
 /// If it can't be read.
 pub async fn load<S: DeserializeOwned + Default>() -> io::Result<S> {
-    match fs::read(STATE).await {
-        Ok(bytes) => {
-            squall::reachable!("a member starts again with what it had kept");
-            Ok(serde_json::from_slice(&bytes).unwrap_or_default())
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(S::default()),
-        Err(error) => Err(error),
+    let kept = disk::load().await?;
+    if kept.is_some() {
+        squall::reachable!("a member starts again with what it had kept");
     }
+    Ok(kept.unwrap_or_default())
 }
 
 /// Puts it there in place of what was there before: after a crash it is the one or the other, and once this returns it is this one.
@@ -204,16 +199,7 @@ pub async fn load<S: DeserializeOwned + Default>() -> io::Result<S> {
 /// # Errors
 /// If it can't be written.
 pub async fn save(state: &impl Serialize, forgets: Forgets) -> io::Result<()> {
-    let syncs = forgets != Forgets::Unsynced;
-    let file = File::create("/state.new").await?;
-    file.write_all_at(&serde_json::to_vec(state)?, 0).await?;
-    if syncs {
-        file.sync_all().await?;
-    }
-    fs::rename("/state.new", STATE).await?;
-    if syncs {
-        File::open("/").await?.sync_all().await?;
-    }
+    disk::save(state, forgets != Forgets::Unsynced).await?;
     squall::point!("the state is saved, and nobody has heard of it");
     Ok(())
 }

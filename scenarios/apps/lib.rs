@@ -2,10 +2,15 @@
 //!
 //! They are in a package of their own, so that the `squall` binary doesn't wait for what they need to be built.
 
+pub mod adapters;
+pub mod axum;
 pub mod consensus;
+pub mod disk;
 pub mod foca;
+pub mod hyper;
 pub mod noraft;
 pub mod tikv_raft;
+pub mod tonic;
 pub mod yrs;
 
 use squall::scenario::Program;
@@ -13,5 +18,13 @@ use squall::scenario::Program;
 /// All programs, by which scenario files name them.
 #[must_use]
 pub fn programs() -> Vec<Program> {
-    vec![foca::program(), noraft::program(), tikv_raft::program(), yrs::program()]
+    vec![
+        axum::program(),
+        foca::program(),
+        hyper::program(),
+        noraft::program(),
+        tikv_raft::program(),
+        tonic::program(),
+        yrs::program(),
+    ]
 }

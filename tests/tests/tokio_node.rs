@@ -677,3 +677,34 @@ fn runs_repeat_themselves() {
         assert_eq!(first.digest, second.digest, "{strategy}");
     }
 }
+
+/// When the root returns, tokio drops tasks in an order that follows from their ids, which a static of the process counts: what they close is closed in another order.
+#[test]
+fn connections_of_dropped_tasks_are_closed_in_an_order_that_repeats() {
+    use squall::net::{TcpListener, TcpStream};
+    let world = |world: &mut World| {
+        world.node("server", || async {
+            let listener = TcpListener::bind("0.0.0.0:80").await.expect("it listens");
+            let mut accepted = Vec::new();
+            loop {
+                accepted.push(listener.accept().await);
+            }
+        });
+        let client = || async {
+            for _ in 0..5 {
+                let stream = TcpStream::connect("server:80").await.expect("somebody listens");
+                tokio::spawn(async move {
+                    let _kept = stream;
+                    pending::<()>().await;
+                });
+            }
+            sleep(ms(10)).await;
+        };
+        world.client("client", client).tokio();
+        world.client("last", || async { squall::time::sleep(ms(500)).await });
+    };
+    let simulation = Simulation::new(world);
+    let plan = Plan::seeded("test", Seed(1));
+    let digests: Vec<_> = (0..6).map(|_| simulation.run_plan(&plan, Record::Digest).digest).collect();
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}

@@ -167,6 +167,22 @@ impl Hosting {
     }
 }
 
+/// Nothing is closed until this is dropped.
+struct Closing;
+
+impl Closing {
+    fn new() -> Closing {
+        let _ = kernel::try_with(kernel::Kernel::begin_closing);
+        Closing
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let _ = kernel::try_with(kernel::Kernel::end_closing);
+    }
+}
+
 /// How often a thread in lock step is stepped at its end, for which its waits are over at once.
 const STEPS_TO_END_MAX: u32 = 1_000;
 
@@ -252,10 +268,12 @@ impl Host {
     }
 
     /// Calls `end`, in which the executor drops its tasks: a panic of their destructors fails the run, as that of any other does. Then its threads end: what they wait for up
-    /// to a time is over. One that waits for something else is left over, and named.
+    /// to a time is over. One that waits for something else is left over, and named. Connections that the tasks had are closed in the order in which they were made, whatever the
+    /// order in which the tasks are dropped.
     pub fn end<R>(&mut self, end: impl FnOnce() -> R) -> R {
         let ended = {
             let _entered = Entered::new(Some(Rc::clone(&self.hosting)), Doing::Destructors);
+            let _closing = Closing::new();
             end()
         };
         for _ in 0..STEPS_TO_END_MAX {

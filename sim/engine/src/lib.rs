@@ -35,6 +35,7 @@ pub mod fault;
 pub mod fs;
 pub mod goal;
 pub mod host;
+mod http2;
 mod journal;
 mod kernel;
 pub mod knob;

@@ -19,6 +19,7 @@ use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, Stream, TaskId};
 
+use crate::http2::{Headers, headers_of};
 use crate::kernel::{Kernel, TaskRef, WakeRef};
 use crate::network::Kind;
 use crate::payload::Payload;
@@ -105,7 +106,7 @@ pub(crate) mod segment {
 }
 
 /// One end of a connection, by slot and generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EndRef {
     slot: u32,
     generation: u32,
@@ -116,7 +117,7 @@ impl EndRef {
 }
 
 /// A listener, by slot and generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListenerRef {
     slot: u32,
     generation: u32,
@@ -216,6 +217,8 @@ struct Direction {
     from_port: u16,
     to_port: u16,
     stream: Stream,
+    /// What was asked for this way on each stream of HTTP/2, where names are wanted: so an answer can be named too.
+    requests: BTreeMap<u32, String>,
 }
 
 #[derive(Debug)]
@@ -252,6 +255,15 @@ pub(crate) struct Streams {
     /// Ports of connections, with how many there are of each.
     ports: BTreeMap<(NodeId, u16), u32>,
     stalled: Vec<Stalled>,
+    /// What is closed while a host drops its tasks, which it does in no order that repeats.
+    closing: Option<Closing>,
+}
+
+/// Listeners, and ends with whether they are closed by a reset.
+#[derive(Debug, Default)]
+struct Closing {
+    listeners: Vec<ListenerRef>,
+    ends: Vec<(EndRef, bool)>,
 }
 
 impl Streams {
@@ -332,10 +344,12 @@ impl Streams {
     }
 }
 
+/// So much of a segment's label is told.
+const LABEL_CHARACTERS_MAX: usize = 60;
+
 /// How far a segment's bytes are known by what they begin with: the first line of HTTP/1.
 fn label_of(bytes: &[u8]) -> Option<String> {
     const METHODS: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
-    const CHARACTERS_MAX: usize = 60;
     let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
     let line = std::str::from_utf8(line.get(..line.len().min(200))?).ok()?;
     let words: Vec<&str> = line.splitn(3, ' ').collect();
@@ -346,7 +360,7 @@ fn label_of(bytes: &[u8]) -> Option<String> {
         [version, status, reason] if version.starts_with("HTTP/1") => format!("{status} {reason}"),
         _ => return None,
     };
-    Some(label.chars().take(CHARACTERS_MAX).collect())
+    Some(label.chars().take(LABEL_CHARACTERS_MAX).collect())
 }
 
 fn gone() -> io::Error {
@@ -457,9 +471,27 @@ impl Kernel {
 
     /// Nobody listens there any more. Connections that nobody has accepted are broken.
     pub(crate) fn close_listener(&mut self, listener: ListenerRef) {
-        if self.is_live() {
-            self.end_listener(listener);
+        if !self.is_live() {
+            return;
         }
+        match &mut self.network.streams.closing {
+            Some(closing) => closing.listeners.push(listener),
+            None => self.end_listener(listener),
+        }
+    }
+
+    /// From now on nothing is closed yet.
+    pub(crate) fn begin_closing(&mut self) {
+        self.network.streams.closing = Some(Closing::default());
+    }
+
+    /// Closes what was to be closed meanwhile, in the order in which it was made: by the slots, which are given out in an order that repeats.
+    pub(crate) fn end_closing(&mut self) {
+        let Some(Closing { mut listeners, mut ends }) = self.network.streams.closing.take() else { return };
+        listeners.sort_unstable();
+        ends.sort_unstable();
+        listeners.into_iter().for_each(|listener| self.end_listener(listener));
+        ends.into_iter().for_each(|(end, resets)| self.close_end(end, resets));
     }
 
     fn end_listener(&mut self, listener: ListenerRef) {
@@ -527,6 +559,7 @@ impl Kernel {
                 from_port: if is_back { ports.1 } else { ports.0 },
                 to_port: if is_back { ports.0 } else { ports.1 },
                 stream,
+                requests: BTreeMap::new(),
             });
         }
         self.network.streams.end(end).expect("just made").direction = there;
@@ -722,6 +755,10 @@ impl Kernel {
             // Of a node that crashes, all are broken when its tasks are gone.
             return;
         }
+        if let Some(closing) = &mut self.network.streams.closing {
+            closing.ends.push((end, resets));
+            return;
+        }
         let Some(entry) = self.network.streams.end(end) else { return };
         if resets || entry.unread_bytes > 0 || entry.stage == Stage::Asking {
             self.abort_end(end);
@@ -852,6 +889,30 @@ impl Kernel {
 
     // --- segments -----------------------------------------------------------------------------------------------------
 
+    /// What is asked for, and answered, in the frames of HTTP/2 that a segment holds.
+    fn label_of_streams(&mut self, direction: u32, bytes: &[u8]) -> Option<String> {
+        let mut labels: Vec<String> = Vec::new();
+        for Headers { stream, request } in headers_of(bytes) {
+            let directions = &mut self.network.streams.directions;
+            let label = match request {
+                Some(request) => {
+                    directions[direction as usize].requests.insert(stream, request.clone());
+                    request
+                }
+                None => {
+                    let back = directions[direction as usize].back;
+                    let Some(request) = directions[back as usize].requests.get(&stream) else { continue };
+                    format!("answer to {request}")
+                }
+            };
+            // An answer's last fields come behind its bytes.
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+        }
+        (!labels.is_empty()).then(|| labels.join(", ").chars().take(LABEL_CHARACTERS_MAX).collect())
+    }
+
     /// Sends a segment, and decides what becomes of it.
     fn send_segment(&mut self, direction: u32, what: u64, bytes: &[u8]) {
         let Direction { flow, from_port, to_port, .. } = self.network.streams.directions[direction as usize];
@@ -860,7 +921,7 @@ impl Kernel {
         let number = self.network.next_number(flow);
         if self.journal.wants_names()
             && what == segment::DATA
-            && let Some(label) = label_of(bytes)
+            && let Some(label) = label_of(bytes).or_else(|| self.label_of_streams(direction, bytes))
         {
             let stream = &mut self.network.streams.directions[direction as usize].stream;
             stream.labels.insert(u64::from(number), label);

@@ -1,5 +1,6 @@
 //! The same program on Squall's network and on tokio's, over loopback: it sees the same.
 #![allow(clippy::disallowed_methods, reason = "a run needs threads around it")]
+#![allow(clippy::duplicate_mod, reason = "it is there to be the same on both")]
 
 #[path = "net"]
 mod on_squall {

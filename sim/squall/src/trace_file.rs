@@ -231,7 +231,10 @@ fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>, number: u64) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use squall_trace::{Digester, Event, EventKind, Failure, NodeId, NodeInfo, Seed, Site, SiteKind, TaskId, TaskInfo};
+    use squall_trace::{
+        Digester, Event, EventKind, Failure, FlowInfo, FlowRole, NodeId, NodeInfo, Seed, Site, SiteKind, Stream,
+        TaskId, TaskInfo,
+    };
 
     use super::*;
 
@@ -250,7 +253,22 @@ mod tests {
                     TaskInfo { label: "a".to_string(), node: NodeId(0), spawned_at: "here:1".to_string() },
                 )]
                 .into(),
-                flows: Default::default(),
+                // A header's line is buffered before its kind is known: what JSON has as text must come back as what it was.
+                flows: [(
+                    squall_trace::FlowId(u64::MAX),
+                    FlowInfo {
+                        from: NodeId(0),
+                        to: NodeId(0),
+                        role: FlowRole::Segment(Stream {
+                            connection: 1,
+                            port: 80,
+                            is_back: true,
+                            labels: [(3, "GET /".to_string())].into(),
+                        }),
+                        operation: None,
+                    },
+                )]
+                .into(),
             },
             events: vec![
                 event(1, EventKind::Boot { boot: 0 }),

@@ -196,9 +196,25 @@ pub struct Stream {
     /// Whether it is the direction from who accepted to who asked.
     #[serde(default)]
     pub is_back: bool,
-    /// By their numbers, what segments carry, where that is known: `GET /orders`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// By their numbers, what segments carry, where that is known: `GET /orders`. Written as pairs: the keys of an object of JSON are texts, which don't become numbers
+    /// again where a line is read before its kind is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
     pub labels: BTreeMap<u64, String>,
+}
+
+/// A map as a list of its pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<u64, String>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, String>, D::Error> {
+        Ok(Vec::<(u64, String)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl Stream {
