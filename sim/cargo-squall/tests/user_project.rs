@@ -1,4 +1,5 @@
-//! A stranger's project (tests/user-project): its tests, its scenarios as tests, and `cargo squall`.
+//! A stranger's project (tests/user-project): its tests, its scenarios as tests, and `cargo squall`. Beside it is `kvd`, a service on tokio that is tested in Squall and on
+//! real sockets.
 //!
 //! It is a workspace of its own, so it is built as if nothing of this one were there.
 
@@ -87,6 +88,12 @@ fn its_tests_pass() {
         "each_is_added_once",
         "in_processes_too",
         "whatever_is_added",
+        "what_is_acknowledged_outlives_crashes",
+        "what_is_synced_once_a_second_does_not",
+        "what_is_written_is_there_after_a_restart",
+        "a_signal_ends_it_and_a_kill_loses_nothing",
+        "nothing_of_squall_is_in_it",
+        "a_subscriber_of_a_node_s_own",
         "ledger::goals",
         "ledger::seeds::0..100",
         "expects::added-once",

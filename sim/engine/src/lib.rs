@@ -17,6 +17,7 @@
 //! | `journal` | events, digest, names |
 //! | `kernel` | the state of a run, behind one door |
 //! | `network` | flows, messages, sockets, partitions |
+//! | `node_local` | statics of which each node has a value of its own |
 //! | `streams` | connections and their segments |
 //! | `swarm` | which classes of faults a run does without |
 //! | `run` | the loop, the end, the verdict |
@@ -43,6 +44,7 @@ pub mod latency;
 mod log;
 pub mod net;
 mod network;
+mod node_local;
 mod panics;
 mod payload;
 pub mod point;
@@ -66,6 +68,7 @@ pub use cluster::Cluster;
 pub use decisions::Decisions;
 pub use disk::{CAPACITY_BYTES_MAX, Disk};
 pub use journal::{Journal, JournalEnd, SharedRecorder};
+pub use node_local::NodeLocal;
 pub use run::{Call, Heartbeat, RunOptions, run};
 pub use streams::Tcp;
 pub use world::{

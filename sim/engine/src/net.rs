@@ -4,7 +4,7 @@
 //! A message of an endpoint carries a tag; who receives names the tag that it waits for. Nothing tells a sender what became of a message:
 //! it is lost, stopped or delivered as the network decides. What streams send arrives in order, or their connection breaks: see [`TcpStream`].
 
-mod tcp;
+mod stream;
 mod udp;
 
 use std::future::Future;
@@ -20,8 +20,14 @@ use crate::kernel::{self, Kernel, TimerRef};
 use crate::network::{ArrivedCall, Kind, Outgoing, SocketRef};
 use crate::payload::Payload;
 
-pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf};
+pub use stream::{TcpListener, TcpSocket, TcpStream};
+pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use udp::UdpSocket;
+
+/// The halves of a [`TcpStream`], where tokio has them.
+pub mod tcp {
+    pub use super::stream::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+}
 
 /// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
 /// `"10.0.0.1:80"`.

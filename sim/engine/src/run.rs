@@ -395,6 +395,9 @@ fn finish(
     tell(audience.before_call, || "a destructor at the run's end".to_string());
     with(Kernel::condemn_all);
     audience.settle();
+    for node in with(|kernel| kernel.nodes_with_locals()) {
+        crate::node_local::drop_all_of(node);
+    }
     drop_leftovers();
     audience.settle();
     let mut verdict = with(|kernel| match kernel.failure.clone() {

@@ -97,8 +97,8 @@ pub use squall_engine::task::spawn;
 pub use squall_engine::workload::{OperationRng, Workload, workload};
 pub use squall_engine::{
     AtMost, BANDWIDTH_BITS_PER_SECOND_MAX, Budget, Buggify, Bursts, ClockSettings, Cluster, Disk, Heal, Limits, Link,
-    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeOutput, OnPanic, RoleBuilder, Tcp, Uplink, World, boot_number, fs,
-    net, node_name, publish, rand, task, time,
+    Loopback, MESSAGE_HEADER_BYTES, NodeBuilder, NodeLocal, NodeOutput, OnPanic, RoleBuilder, Tcp, Uplink, World,
+    boot_number, fs, net, node_name, publish, rand, task, time,
 };
 pub use squall_macros::{build_identity, join, select, test, try_join};
 pub use testing::explore;
@@ -219,6 +219,38 @@ macro_rules! knob {
             $crate::knobs::Knob { name: $name, file: ::core::file!(), line: ::core::line!() };
         $crate::knobs::value(&KNOB, $default, $alternatives)
     }};
+}
+
+/// Statics of which each node has a value of its own, written as [`thread_local!`] is and used as [`LocalKey::with`](std::thread::LocalKey::with): see [`NodeLocal`].
+///
+/// All nodes of a run are in one process, and so are all runs of a test: a static that is a process's in production (a metrics registry, a cache, a count) is shared by
+/// nodes that are processes of their own there, and by runs after each other. Such a one is declared by this.
+///
+/// In a run each node has a fresh value in each boot, dropped at the node's crash or the run's end. Outside of a run, in production, there is one for the
+/// process, so its type is `Send` and `Sync` as a static's is.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// squall::node_local! {
+///     /// How many requests this process has served.
+///     static SERVED: AtomicU64 = AtomicU64::new(0);
+/// }
+///
+/// SERVED.with(|served| served.fetch_add(1, Ordering::Relaxed));
+/// assert_eq!(SERVED.with(|served| served.load(Ordering::Relaxed)), 1);
+/// ```
+#[macro_export]
+macro_rules! node_local {
+    () => {};
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr) => {
+        $(#[$attribute])*
+        $visibility static $name: $crate::NodeLocal<$type> = $crate::NodeLocal::new(|| $value);
+    };
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr; $($rest:tt)*) => {
+        $crate::node_local!($(#[$attribute])* $visibility static $name: $type = $value);
+        $crate::node_local!($($rest)*);
+    };
 }
 
 /// What `reachable!` and `sometimes!` write.

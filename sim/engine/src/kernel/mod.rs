@@ -52,6 +52,7 @@ use crate::host::Hosting;
 use crate::journal::Journal;
 use crate::knob::Knobs;
 use crate::network::Network;
+use crate::node_local::NodeLocals;
 use crate::point::CrashPoint;
 use crate::read_ahead::read_ahead;
 use crate::script::{Act, Script};
@@ -182,6 +183,7 @@ impl Outbox {
             task.drop_now();
         }
         for node in crashed {
+            crate::node_local::drop_all_of(node);
             with("the run loop", |kernel| kernel.finish_crash(node));
         }
     }
@@ -282,6 +284,8 @@ pub(crate) struct Kernel {
     /// What asked by `select!` and `join!`.
     pub choices: Choices,
     pub knobs: Knobs,
+    /// What `node_local!` declares.
+    pub node_locals: NodeLocals,
     /// What the world says that can't be, found when the program asked for it.
     pub misuse: Option<String>,
     /// Of slow nodes.
@@ -381,6 +385,7 @@ impl Kernel {
             buggify: Places::default(),
             choices: Choices::default(),
             knobs: Knobs::default(),
+            node_locals: NodeLocals::default(),
             misuse: None,
             processors: BTreeMap::new(),
             slowed: BTreeMap::new(),

@@ -212,6 +212,16 @@ impl Kernel {
         self.crash_streams(id);
     }
 
+    /// Lets code of a node run that belongs to no task and doesn't count any more: destructors of its values.
+    pub(crate) fn enter_dropped(&mut self, id: NodeId) {
+        self.current = Current { node: id, boot: self.nodes[id.index()].boot, ..NOBODY };
+    }
+
+    /// Ends what [`Kernel::enter_dropped`] began.
+    pub(crate) fn leave_dropped(&mut self) {
+        self.current = NOBODY;
+    }
+
     /// What the nodes' init functions hold is dropped when the world isn't borrowed.
     pub(crate) fn take_inits(&mut self) -> Vec<Init> {
         self.nodes.iter_mut().map(|node| std::mem::replace(&mut node.init, crate::world::init_of_nothing())).collect()
