@@ -32,6 +32,13 @@ pub fn first_of(macro_name: &str, branches: u32) -> u32 {
     }
 }
 
+/// Which of so many branches comes `step` places after the first one, the first ones again behind the last.
+#[inline]
+#[must_use]
+pub fn in_turn(first: u32, step: u32, branches: u32) -> u32 {
+    (first + step) % branches
+}
+
 /// Of a generator of the thread's own (G. Marsaglia, "Xorshift RNGs", 2003), that begins at random.
 fn drawn(branches: u32) -> u32 {
     thread_local! {

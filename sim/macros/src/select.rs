@@ -136,7 +136,7 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
                 let __from = *__first.get_or_insert_with(|| #first);
                 let mut __pending = false;
                 for __step in 0..#count {
-                    match (__from + __step) % #count {
+                    match ::squall::choosing::in_turn(__from, __step, #count) {
                         #(
                             #places => {
                                 if __disabled & #bits != 0 {
@@ -236,7 +236,7 @@ pub(crate) fn expand_join(input: TokenStream, tries: bool) -> syn::Result<TokenS
             let __from = *__first.get_or_insert_with(|| #first);
             let mut __pending = false;
             for __step in 0..#count {
-                match (__from + __step) % #count {
+                match ::squall::choosing::in_turn(__from, __step, #count) {
                     #(
                         #places => {
                             if #outputs.is_none() {

@@ -209,7 +209,10 @@ fn parts() -> Vec<(&'static str, Value)> {
                 ("connection", whole()),
                 ("port", up_to(u16::MAX.into())),
                 ("is_back", json!({ "type": "boolean" })),
-                ("labels?", map(text())),
+                (
+                    "labels?",
+                    list(json!({ "type": "array", "prefixItems": [whole(), text()], "items": false, "minItems": 2 })),
+                ),
             ]),
         )]),
         object(&[("operation", object(&[("what", text())]))]),
