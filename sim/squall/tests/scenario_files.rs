@@ -675,13 +675,13 @@ const WRONG: &[Case] = &[
     // Faults.
     (
         "[[fault]]\nat = \"1s\"",
-        "[[fault]] lacks `kind`: expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
+        "[[fault]] lacks `kind`: expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\", \"hold\" or \"reset\"",
         "[[fault]]",
         "",
     ),
     (
         "[[fault]]\nkind = \"crahs\"",
-        "expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\" or \"hold\"",
+        "expected \"partition\", \"random-partition\", \"ring\", \"swizzle\", \"crash\", \"pause\", \"slow\", \"clock-jump\", \"clock-drift\", \"link\", \"hold\" or \"reset\"",
         "\"crahs\"",
         "did you mean `\"crash\"`?",
     ),
