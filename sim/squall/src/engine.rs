@@ -2,7 +2,7 @@
 //!
 //! A program on another simulator describes its world as any other, and the command line, the search and the reports know no
 //! difference but the [`Capabilities`]. What a world can't say to another engine is refused: see
-//! [`Description`](squall_engine::description::Description).
+//! [`Description`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
