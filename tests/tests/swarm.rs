@@ -70,6 +70,7 @@ fn storm(world: &mut World) {
         link.latency(Latency::fixed(9.ms()));
     });
     world.fault(weather.at(120.ms()).lasts(5.ms()));
+    world.fault(fault::reset("a", "b").at(130.ms()));
     world.rule(squall::rule::deliver_after("a", "b", 4.ms()).share(percent(8)));
     // Who crashes often begins again and again.
     world.end_at(220.ms());
@@ -98,6 +99,7 @@ fn a_class_that_is_off_does_nothing() {
             (FaultClass::Partition, is_said("partition")),
             (FaultClass::Hold, is_said("the hold of")),
             (FaultClass::Link, is_said("the weather from")),
+            (FaultClass::Reset, is_said("the reset of connections of")),
             (FaultClass::DiskFailure, kinds.contains(&SiteKind::DiskFailure)),
             (FaultClass::DiskLatency, kinds.contains(&SiteKind::DiskLatency)),
             (FaultClass::BitRot, kinds.contains(&SiteKind::BitRot)),

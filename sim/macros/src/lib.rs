@@ -143,9 +143,10 @@ pub fn build_identity(input: TokenStream) -> TokenStream {
 /// Between tokio's and this one nothing else differs, but that there are up to 64 branches, and that after an output that doesn't fit its pattern the others go on.
 ///
 /// ```
-/// # async fn example(mut orders: tokio::sync::mpsc::Receiver<u64>) -> Option<u64> {
+/// # async fn next_order() -> Option<u64> { None }
+/// # async fn example() -> Option<u64> {
 /// squall::select! {
-///     Some(order) = orders.recv() => Some(order),
+///     Some(order) = next_order() => Some(order),
 ///     () = squall::time::sleep(std::time::Duration::from_secs(1)) => None,
 ///     else => None,
 /// }
