@@ -241,6 +241,15 @@ fn an_interrupt_is_for_the_command_line() {
     let mut explore = squall(&["explore", "scenarios/ledger.toml", "--for", "10m", "--no-check"]);
     let child = explore.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn();
     let child = child.expect("it starts");
+    // Until it has become that: cargo may have to wait for another build in the same place.
+    let is_cargo_squall = || {
+        let program = std::fs::read_link(format!("/proc/{}/exe", child.id()));
+        program.is_ok_and(|program| program == std::path::Path::new(env!("CARGO_BIN_EXE_cargo-squall")))
+    };
+    let began = std::time::Instant::now();
+    while is_cargo_squall() && began.elapsed() < std::time::Duration::from_secs(600) {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
     let output = child.wait_with_output().expect("it ends");
