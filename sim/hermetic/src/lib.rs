@@ -86,6 +86,7 @@ mod interpose;
 // Only the interposition makes threads.
 #[cfg_attr(
     not(all(
+        feature = "interpose",
         target_os = "linux",
         target_env = "gnu",
         any(target_arch = "x86_64", target_arch = "aarch64"),
@@ -99,6 +100,7 @@ mod lock_step;
 // Only the interposition skips waits.
 #[cfg_attr(
     not(all(
+        feature = "interpose",
         target_os = "linux",
         target_env = "gnu",
         any(target_arch = "x86_64", target_arch = "aarch64"),
