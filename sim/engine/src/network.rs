@@ -1364,23 +1364,8 @@ impl Kernel {
 
     /// Binds a socket on the running node. Port 0 takes a free one.
     pub(crate) fn bind(&mut self, address: SocketAddr) -> io::Result<(SocketRef, SocketAddr)> {
-        if !self.is_live() {
-            return Err(io::Error::new(io::ErrorKind::NotConnected, "the node has crashed or the run has ended"));
-        }
+        let port = self.address_to_bind(address)?.port();
         let id = self.current.node;
-        if self.nodes[id.index()].control {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "a control task is on no network"));
-        }
-        if self.node_by_address(&address) != Some(id) {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                format!("{} isn't an address of node {}", address.ip(), self.nodes[id.index()].name),
-            ));
-        }
-        let port = match address.port() {
-            0 => self.ephemeral_port(id)?,
-            port => port,
-        };
         let node = &mut self.nodes[id.index()];
         if node.ports.iter().any(|(bound, _)| *bound == port) {
             return Err(io::Error::new(

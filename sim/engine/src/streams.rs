@@ -393,8 +393,8 @@ fn next_attempt_ns(since_ns: u64, now_ns: u64, first_ns: u64, longest_ns: u64) -
 impl Kernel {
     // --- listening and connecting -------------------------------------------------------------------------------------
 
-    /// The address to bind on the running node, with a port of its own in place of 0.
-    pub(crate) fn bind_stream(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    /// The address to bind on the running node, of a socket of any kind, with a port of its own in place of 0.
+    pub(crate) fn address_to_bind(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         if !self.is_live() {
             return Err(gone());
         }
@@ -417,7 +417,7 @@ impl Kernel {
 
     /// Listens on the running node. Port 0 takes a free one.
     pub(crate) fn listen(&mut self, address: SocketAddr, backlog: usize) -> io::Result<(ListenerRef, SocketAddr)> {
-        let address = self.bind_stream(address)?;
+        let address = self.address_to_bind(address)?;
         let node = self.current.node;
         if self.network.streams.listening.contains_key(&(node, address.port())) {
             return Err(io::Error::new(

@@ -220,12 +220,12 @@ impl TcpSocket {
     /// From where it connects, or where it listens.
     ///
     /// # Errors
-    /// `AddrNotAvailable` if the address is another node's, `AddrInUse` if its port is.
+    /// `AddrNotAvailable` if the address is another node's. That its port is listened on already only [`TcpSocket::listen`] tells.
     ///
     /// # Panics
     /// Outside of a run.
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        let bound = kernel::with("squall::net::TcpSocket::bind", |kernel| kernel.bind_stream(address))?;
+        let bound = kernel::with("squall::net::TcpSocket::bind", |kernel| kernel.address_to_bind(address))?;
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound);
         Ok(())
     }
