@@ -70,6 +70,7 @@ fn count_instructions() -> Result<ExitCode, Box<dyn Error>> {
 
 fn measure_here(cell: Cell, rpcs_per_client: u32) -> Result<Measurement, Box<dyn Error>> {
     let elapsed = match (cell.engine, cell.workload) {
+        (_, Workload::Tonic) => return Err("tonic has binaries of its own: use `apps`".into()),
         (Engine::Squall, workload) => squall_engine::run(workload, cell.nodes, rpcs_per_client)?,
         (Engine::Bare, Workload::Datagram) => bare::run(cell.nodes, rpcs_per_client),
         (Engine::Bare, Workload::Rpc | Workload::Udp) => return Err("the bare loop has datagrams alone".into()),

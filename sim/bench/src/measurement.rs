@@ -16,6 +16,8 @@ pub enum Workload {
     Rpc,
     /// As `datagram`, in hosts whose tasks tokio executes: by `UdpSocket`, with tokio's signatures.
     Udp,
+    /// Unary calls of gRPC, by what has tonic's names: tonic itself in Squall's nodes, madsim-tonic in madsim's.
+    Tonic,
 }
 
 impl Workload {
@@ -29,6 +31,7 @@ impl fmt::Display for Workload {
             Workload::Datagram => "datagram",
             Workload::Rpc => "rpc",
             Workload::Udp => "udp",
+            Workload::Tonic => "tonic",
         })
     }
 }

@@ -84,11 +84,19 @@ pub struct AppsOptions {
 
 /// As [`compare`], of programs that were written for tokio.
 pub fn compare_apps(options: &AppsOptions) -> Result<ExitCode, Box<dyn Error>> {
-    let sizes = [10, 200].into_iter();
-    let cells = sizes.flat_map(|nodes| {
-        [Engine::Squall, Engine::Turmoil].map(|engine| Cell { workload: Workload::Udp, nodes, engine })
+    let sides = [
+        (Workload::Udp, Engine::Squall),
+        (Workload::Udp, Engine::Turmoil),
+        (Workload::Tonic, Engine::Squall),
+        (Workload::Tonic, Engine::Madsim),
+    ];
+    let cells = [10, 200].into_iter().flat_map(|nodes| {
+        sides.map(|(workload, engine)| {
+            let cell = Cell { workload, nodes, engine };
+            (cell, plan(cell, options.quick))
+        })
     });
-    let cells = cells.map(|cell| (cell, plan(cell, options.quick))).collect();
+    let cells = cells.collect();
     compare_cells(cells, options.quick, options.out.as_deref(), "apps.json")
 }
 
@@ -105,6 +113,11 @@ fn compare_cells(
         if cells.iter().any(wanted) {
             build_peer(engine, &target)?;
         }
+    }
+
+    let ours = |&(cell, _): &(Cell, Plan)| cell.engine == Engine::Squall && cell.workload == Workload::Tonic;
+    if cells.iter().any(ours) {
+        build_tonic(&target)?;
     }
 
     let mut repetitions: Vec<Vec<Measurement>> = cells.iter().map(|_| Vec::new()).collect();
@@ -164,6 +177,7 @@ fn cells(options: &Options) -> Vec<(Cell, Plan)> {
                     Workload::Datagram => true,
                     Workload::Rpc => matches!(engine, Engine::Squall | Engine::Madsim),
                     Workload::Udp => matches!(engine, Engine::Squall | Engine::Turmoil),
+                    Workload::Tonic => matches!(engine, Engine::Squall | Engine::Madsim),
                 };
                 if can {
                     let cell = Cell { workload, nodes, engine };
@@ -184,6 +198,8 @@ fn plan(cell: Cell, quick: bool) -> Plan {
         (Engine::Squall, Workload::Rpc) if many_clients => 1_000_000,
         (Engine::Squall, Workload::Rpc) => 1_500_000,
         (Engine::Squall, Workload::Udp) => 500_000,
+        (Engine::Squall, Workload::Tonic) => 20_000,
+        (Engine::Madsim, Workload::Tonic) => 40_000,
         (Engine::Madsim, Workload::Datagram | Workload::Udp) => 400_000,
         (Engine::Madsim, Workload::Rpc) if many_clients => 400_000,
         (Engine::Madsim, Workload::Rpc) => 250_000,
@@ -229,6 +245,7 @@ fn write_list(rows: &[Row], path: &Path) -> Result<(), Box<dyn Error>> {
 fn measure_apart(cell: Cell, rpcs_per_client: u32, target: &Path) -> Result<Measurement, Box<dyn Error>> {
     let Cell { workload, nodes, engine } = cell;
     let mut command = match engine {
+        Engine::Squall if workload == Workload::Tonic => Command::new(tonic_binary(target)),
         Engine::Squall | Engine::Bare => {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("engine").arg(engine.to_string());
@@ -261,12 +278,28 @@ fn measure_apart(cell: Cell, rpcs_per_client: u32, target: &Path) -> Result<Meas
     Ok(measurement)
 }
 
+/// Builds Squall's side of the `tonic` workload, which is in the package that has tonic.
+fn build_tonic(target: &Path) -> Result<(), Box<dyn Error>> {
+    eprintln!("building tonic's side of the comparison in {}", target.display());
+    let mut command = cargo();
+    command.args(["build", "--release", "--locked", "--quiet", "-p", "squall-apps", "--bin", TONIC_BINARY]);
+    command.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"));
+    command.arg("--target-dir").arg(target);
+    build(command, "tonic's side doesn't build")
+}
+
+const TONIC_BINARY: &str = "squall-bench-tonic";
+
+fn tonic_binary(target: &Path) -> PathBuf {
+    target.join("release").join(format!("{TONIC_BINARY}{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// Builds a peer's crate, which is outside of the workspace, into a folder of its own.
 fn build_peer(engine: Engine, target: &Path) -> Result<(), Box<dyn Error>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("peers/{engine}/Cargo.toml"));
     let folder = peer_target_folder(engine, target);
     eprintln!("building {engine}'s side of the comparison in {}", folder.display());
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command.args(["build", "--release", "--locked", "--quiet", "--manifest-path"]);
     command.arg(&manifest).arg("--target-dir").arg(&folder);
     if engine == Engine::Madsim {
@@ -274,12 +307,17 @@ fn build_peer(engine: Engine, target: &Path) -> Result<(), Box<dyn Error>> {
         let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
         command.env("RUSTFLAGS", format!("{flags} --cfg madsim")).env_remove("CARGO_ENCODED_RUSTFLAGS");
     }
+    build(command, &format!("{engine}'s side doesn't build: {}", manifest.display()))
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn build(mut command: Command, complaint: &str) -> Result<(), Box<dyn Error>> {
     // Standard output is for the table.
     let status = command.stdout(Stdio::null()).status().map_err(|error| format!("cargo doesn't start: {error}"))?;
-    if !status.success() {
-        return Err(format!("{engine}'s side doesn't build: {}", manifest.display()).into());
-    }
-    Ok(())
+    if status.success() { Ok(()) } else { Err(complaint.into()) }
 }
 
 fn peer_target_folder(engine: Engine, target: &Path) -> PathBuf {

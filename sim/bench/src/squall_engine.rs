@@ -73,8 +73,18 @@ impl Property for EveryClientFinishes {
 ///
 /// # Errors
 /// If the run doesn't pass.
+///
+/// # Panics
+/// Of [`Workload::Tonic`], as [`simulation`].
 pub fn run(workload: Workload, nodes: u32, rpcs_per_client: u32) -> Result<Duration, Box<dyn Error>> {
-    let simulation = simulation(workload, nodes, rpcs_per_client);
+    measure(&simulation(workload, nodes, rpcs_per_client))
+}
+
+/// Runs it once, by seed 1, as an exploration does, and returns the wall time.
+///
+/// # Errors
+/// If the run doesn't pass.
+pub fn measure(simulation: &Simulation) -> Result<Duration, Box<dyn Error>> {
     let start = Instant::now();
     let outcome = simulation.run_plan(&Plan::seeded("bench", Seed(1)), Record::Digest);
     let elapsed = start.elapsed();
@@ -85,17 +95,27 @@ pub fn run(workload: Workload, nodes: u32, rpcs_per_client: u32) -> Result<Durat
 }
 
 /// The world of a workload.
+///
+/// # Panics
+/// Of [`Workload::Tonic`], which the package `squall-apps` runs.
 #[must_use]
 pub fn simulation(workload: Workload, nodes: u32, rpcs_per_client: u32) -> Simulation {
+    match workload {
+        Workload::Datagram => simulation_of(nodes, move |world| datagram(world, nodes, rpcs_per_client)),
+        Workload::Rpc => simulation_of(nodes, move |world| rpc(world, nodes, rpcs_per_client)),
+        Workload::Udp => simulation_of(nodes, move |world| udp(world, nodes, rpcs_per_client)),
+        Workload::Tonic => panic!("tonic isn't run here"),
+    }
+}
+
+/// A world with the network of all workloads, and the property that `clients` of the nodes that `nodes` makes publish `finished`.
+#[must_use]
+pub fn simulation_of(clients: u32, nodes: impl Fn(&mut World) + Send + Sync + 'static) -> Simulation {
     Simulation::new(move |world: &mut World| {
         world.limits().events = u64::MAX;
         world.network().latency(Latency::uniform(LATENCY_MIN, LATENCY_MAX));
-        world.check(EveryClientFinishes { finished: 0, clients: nodes });
-        match workload {
-            Workload::Datagram => datagram(world, nodes, rpcs_per_client),
-            Workload::Rpc => rpc(world, nodes, rpcs_per_client),
-            Workload::Udp => udp(world, nodes, rpcs_per_client),
-        }
+        world.check(EveryClientFinishes { finished: 0, clients });
+        nodes(world);
     })
 }
 

@@ -34,7 +34,8 @@ pub fn render_rows(rows: &[Row]) -> String {
     text.push_str(
         "\nA closed loop: each client sends 16 bytes to the one server, waits for 16 bytes, and begins again. 1 ms to 10 ms each \
          way,\nuniform; turmoil has its own exponential shape in that range, whose shorter mean flatters it twofold. rpc: typed \
-         calls with a\ntimeout, which turmoil and the bare loop don't have.\n",
+         calls with a\ntimeout, which turmoil and the bare loop don't have. tonic: tonic itself, its HTTP/2 included, in Squall; in madsim \
+         what has its\nnames, and passes messages on as they are.\n",
     );
     text
 }
@@ -63,7 +64,7 @@ impl Rate {
 /// the medians counts. That of the fastest repetitions stands beside it: others on the same machine only make slower.
 pub fn render_ratios(rows: &[Row]) -> String {
     use Engine::{Bare, Madsim, Squall, Turmoil};
-    use Workload::{Datagram, Rpc, Udp};
+    use Workload::{Datagram, Rpc, Tonic, Udp};
 
     let rate = |workload, nodes, engine| rate_of(rows, Cell { workload, nodes, engine });
     let faster = |workload, nodes, than| Some(rate(workload, nodes, Squall)?.over(rate(workload, nodes, than)?));
@@ -90,6 +91,8 @@ pub fn render_ratios(rows: &[Row]) -> String {
     }
     ratio("udp in tokio's hosts, 10: squall / turmoil", faster(Udp, 10, Turmoil), Target::AtLeast(10.0), None);
     ratio("udp in tokio's hosts, 200: squall / turmoil", faster(Udp, 200, Turmoil), Target::AtLeast(100.0), None);
+    ratio("tonic, 10: squall / madsim", faster(Tonic, 10, Madsim), Target::AtLeast(3.0), None);
+    ratio("tonic, 200: squall / madsim", faster(Tonic, 200, Madsim), Target::AtLeast(3.0), None);
     ratio("datagram, 10: squall's time / bare's", slower(10, Bare), Target::AtMost(2.0), None);
     ratio("datagram: squall's cost at 10,000 / at 10", growth(Datagram), Target::AtMost(2.5), None);
     if text.is_empty() {

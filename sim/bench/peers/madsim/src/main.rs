@@ -1,4 +1,4 @@
-//! The peer benchmark's two workloads on madsim: `WORKLOAD NODES RPCS_PER_CLIENT`, one JSON line on standard output.
+//! The benchmark's workloads on madsim: `WORKLOAD NODES RPCS_PER_CLIENT`, one JSON line on standard output.
 
 #[cfg(not(madsim))]
 compile_error!("build with RUSTFLAGS='--cfg madsim', or from this folder, whose .cargo/config.toml sets it");
@@ -14,7 +14,12 @@ use madsim::task::JoinHandle;
 const PORT: u16 = 4_000;
 const TAG: u64 = 1;
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[allow(missing_docs, unused_qualifications, clippy::all)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/bench.rs"));
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Question {
     number: u64,
     client: u64,
@@ -34,7 +39,7 @@ impl Request for Question {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [workload, nodes, rpcs_per_client] = arguments.as_slice() else {
-        panic!("usage: datagram|rpc NODES RPCS_PER_CLIENT");
+        panic!("usage: datagram|rpc|tonic NODES RPCS_PER_CLIENT");
     };
     let nodes: u32 = nodes.parse().expect("NODES is a number");
     let rpcs_per_client: u64 = rpcs_per_client.parse().expect("RPCS_PER_CLIENT is a number");
@@ -45,6 +50,7 @@ fn main() {
         "rpc" => run(nodes, start_call_server, |node, client| {
             node.spawn(ask_by_call(client, rpcs_per_client, call_timeout(nodes)))
         }),
+        "tonic" => run(nodes, start_tonic_server, |node, client| node.spawn(ask_by_tonic(client, rpcs_per_client))),
         other => panic!("no workload is named {other}"),
     };
     let rpcs = u64::from(nodes) * rpcs_per_client;
@@ -144,6 +150,38 @@ async fn ask_by_call(client: u32, rpcs: u64, call_timeout: Duration) {
     for number in 0..rpcs {
         let question = Question { number, client };
         let answer = endpoint.call_timeout(server_address(), question, call_timeout).await.expect("a call is answered");
+        assert_eq!(answer, Answer { client, number });
+    }
+}
+
+struct Answers;
+
+#[tonic::async_trait]
+impl generated::bench_server::Bench for Answers {
+    async fn ask(&self, request: tonic::Request<Question>) -> Result<tonic::Response<Answer>, tonic::Status> {
+        let Question { number, client } = request.into_inner();
+        Ok(tonic::Response::new(Answer { client, number }))
+    }
+}
+
+/// Ends when the server has had time to bind: `serve` doesn't say when it has.
+fn start_tonic_server(node: &NodeHandle) -> JoinHandle<()> {
+    node.spawn(async {
+        madsim::task::spawn(async {
+            let server = generated::bench_server::BenchServer::new(Answers);
+            let served = tonic::transport::Server::builder().add_service(server).serve(server_address()).await;
+            served.expect("the server serves");
+        });
+        madsim::time::sleep(Duration::from_secs(1)).await;
+    })
+}
+
+async fn ask_by_tonic(client: u32, rpcs: u64) {
+    let connected = generated::bench_client::BenchClient::connect(format!("http://{}", server_address())).await;
+    let mut server = connected.expect("a client connects");
+    let client = u64::from(client);
+    for number in 0..rpcs {
+        let answer = server.ask(Question { number, client }).await.expect("a call is answered").into_inner();
         assert_eq!(answer, Answer { client, number });
     }
 }
