@@ -147,29 +147,30 @@ pub(crate) fn spawn_detached<F>(name: TaskName, path: Option<TaskId>, location: 
 where
     F: Future<Output = ()> + 'static,
 {
-    let detached = kernel::task_future(Detached { future });
+    let detached = kernel::task_future(Caught { future, is_root: false });
     let spawned = kernel::with("squall::task::spawn", |kernel| kernel.spawn_child(name, path, location, detached));
     // A refused one is dropped here, where the world isn't borrowed.
     drop(spawned);
 }
 
 pin_project! {
-    /// A spawned future whose result nobody wants.
-    struct Detached<F> {
+    /// A future whose result nobody wants, and whose panic is settled here.
+    struct Caught<F> {
         #[pin]
         future: F,
+        is_root: bool,
     }
 }
 
-impl<F: Future<Output = ()>> Future for Detached<F> {
+impl<F: Future<Output = ()>> Future for Caught<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+        let caught = self.project();
+        match catch_unwind(AssertUnwindSafe(|| caught.future.poll(context))) {
             Ok(polled) => polled,
             Err(payload) => {
-                panicked(&*payload, false);
+                panicked(&*payload, *caught.is_root);
                 // The program's: its destructor may panic as well.
                 kernel::call(move || drop(payload));
                 Poll::Ready(())
@@ -296,33 +297,9 @@ pub(crate) fn follow_policy(kernel: &mut kernel::Kernel, text: &str, is_root: bo
     }
 }
 
-pin_project! {
-    /// What hosts a node's root task: an executor that isn't ours.
-    struct HostTask<F> {
-        #[pin]
-        future: F,
-    }
-}
-
 /// The task of a node whose root task is executed by `future`.
 pub(crate) fn host(future: impl Future<Output = ()> + 'static) -> kernel::TaskFuture {
-    kernel::task_future(HostTask { future })
-}
-
-impl<F: Future<Output = ()>> Future for HostTask<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(polled) => polled,
-            Err(payload) => {
-                panicked(&*payload, true);
-                kernel::call(move || drop(payload));
-                Poll::Ready(())
-            }
-        }
-    }
+    kernel::task_future(Caught { future, is_root: true })
 }
 
 pin_project! {

@@ -70,6 +70,19 @@
 //! noise); `Instant::now` answered by a cheap host 9 ns; a timed park, named and returned from, 64 ns.
 
 #![deny(unsafe_op_in_unsafe_fn)]
+// Only the interposition makes threads, skips waits and asks a host.
+#![cfg_attr(
+    not(all(
+        feature = "interpose",
+        target_os = "linux",
+        target_env = "gnu",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_pointer_width = "64",
+        not(target_feature = "crt-static"),
+        not(miri)
+    )),
+    allow(dead_code)
+)]
 
 mod escape;
 mod fresh_thread;
@@ -83,49 +96,10 @@ mod fresh_thread;
     not(miri)
 ))]
 mod interpose;
-// Only the interposition makes threads.
-#[cfg_attr(
-    not(all(
-        feature = "interpose",
-        target_os = "linux",
-        target_env = "gnu",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        target_pointer_width = "64",
-        not(target_feature = "crt-static"),
-        not(miri)
-    )),
-    allow(dead_code)
-)]
 mod lock_step;
-// Only the interposition skips waits.
-#[cfg_attr(
-    not(all(
-        feature = "interpose",
-        target_os = "linux",
-        target_env = "gnu",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        target_pointer_width = "64",
-        not(target_feature = "crt-static"),
-        not(miri)
-    )),
-    allow(dead_code)
-)]
 mod park;
 pub mod process;
 mod self_test;
-// Only the interposition asks a host.
-#[cfg_attr(
-    not(all(
-        feature = "interpose",
-        target_os = "linux",
-        target_env = "gnu",
-        any(target_arch = "x86_64", target_arch = "aarch64"),
-        target_pointer_width = "64",
-        not(target_feature = "crt-static"),
-        not(miri)
-    )),
-    allow(dead_code)
-)]
 mod thread;
 
 /// Stands in where the interposition isn't supported.
