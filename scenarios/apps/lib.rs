@@ -4,11 +4,13 @@
 
 pub mod adapters;
 pub mod axum;
+pub mod blocking;
 pub mod consensus;
 pub mod disk;
 pub mod foca;
 pub mod hyper;
 pub mod noraft;
+pub mod openraft_runtime;
 pub mod tikv_raft;
 pub mod tonic;
 pub mod yrs;
