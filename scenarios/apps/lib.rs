@@ -10,6 +10,7 @@ pub mod disk;
 pub mod foca;
 pub mod hyper;
 pub mod noraft;
+pub mod openraft;
 pub mod openraft_runtime;
 pub mod tikv_raft;
 pub mod tonic;
@@ -25,6 +26,7 @@ pub fn programs() -> Vec<Program> {
         foca::program(),
         hyper::program(),
         noraft::program(),
+        openraft::program(),
         tikv_raft::program(),
         tonic::program(),
         yrs::program(),
