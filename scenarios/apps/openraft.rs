@@ -315,8 +315,10 @@ fn serve(endpoint: &Endpoint, raft: &Raft<Types, Machine>) {
         let raft = votes.clone();
         async move {
             let answer = raft.vote(request).await;
-            // It goes out in this very poll, and so before that task is polled.
-            squall::spawn(async { consensus::sent() });
+            if answer.as_ref().is_ok_and(|answer| answer.vote_granted) {
+                // It goes out in this very poll, and so before that task is polled.
+                squall::spawn(async { consensus::sent() });
+            }
             answer.map_err(|error| error.to_string())
         }
     });
