@@ -1,9 +1,10 @@
 //! What the programs on Raft share: a store of texts on top of it, its clients, what members keep on their disks, and what must hold of Raft.
 //!
 //! Clients ask members by datagrams, and again until one answers; a command has its client's number, so that a member knows one that was applied
-//! already. Reads go through the log as well. So the store is to be linearizable.
+//! already. Reads go through the log as well, or are as a protocol has them. So the store is to be linearizable.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -77,6 +78,12 @@ pub struct Command {
     pub append: Option<String>,
 }
 
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of client {}", self.number, self.client)
+    }
+}
+
 /// What a member receives.
 #[derive(Serialize, Deserialize)]
 pub enum Mail<P> {
@@ -125,7 +132,12 @@ impl Post {
 
     /// Tells a client that it has to ask another member.
     pub fn refuse(&self, to: SocketAddr, command: &Command) {
-        self.send(to, &Answer { number: command.number, text: None });
+        self.answer(to, command, None);
+    }
+
+    /// Tells a client the text that is there now; nothing, if it has to ask another member.
+    pub fn answer(&self, to: SocketAddr, command: &Command, text: Option<String>) {
+        self.send(to, &Answer { number: command.number, text });
     }
 
     /// The next message.
@@ -159,12 +171,29 @@ impl Store {
         self.waiting.insert(command.client, (command.number, from));
     }
 
+    /// The text of a key.
+    #[must_use]
+    pub fn text(&self, key: u64) -> String {
+        self.texts.get(&key).cloned().unwrap_or_default()
+    }
+
     /// Applies the committed entry of an index, which is a command or something of Raft's own, and answers who waits for it.
     pub fn apply(&mut self, index: u64, term: u64, command: Option<&Command>, post: &Post) {
+        let text = self.carry_out(index, term, command);
+        if let (Some(command), Some(_)) = (command, &text)
+            && let Some((waiting, from)) = self.waiting.get(&command.client)
+            && *waiting == command.number
+        {
+            post.answer(*from, command, text);
+        }
+    }
+
+    /// Applies the committed entry of an index. What is to be answered, unless its client has gone on.
+    pub fn carry_out(&mut self, index: u64, term: u64, command: Option<&Command>) -> Option<String> {
         squall::publish("applied", Entry { index, term, before: 0, command: command.cloned() });
         assert_eq!(index, self.applied + 1, "entries are applied one after the other");
         self.applied = index;
-        let Some(Command { client, number, key, append }) = command else { return };
+        let Command { client, number, key, append } = command?;
         let answer = self.answers.entry(*client).or_default();
         if *number > answer.0 {
             let text = self.texts.entry(*key).or_default();
@@ -173,12 +202,7 @@ impl Store {
         } else {
             squall::reachable!("a command is in the log twice");
         }
-        if answer.0 == *number
-            && let Some((waiting, from)) = self.waiting.get(client)
-            && waiting == number
-        {
-            post.send(*from, &Answer { number: *number, text: Some(answer.1.clone()) });
-        }
+        (answer.0 == *number).then(|| answer.1.clone())
     }
 }
 

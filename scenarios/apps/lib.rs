@@ -4,11 +4,14 @@
 
 pub mod adapters;
 pub mod axum;
+pub mod blocking;
 pub mod consensus;
 pub mod disk;
 pub mod foca;
 pub mod hyper;
 pub mod noraft;
+pub mod openraft;
+pub mod openraft_runtime;
 pub mod tikv_raft;
 pub mod tonic;
 pub mod yrs;
@@ -23,6 +26,7 @@ pub fn programs() -> Vec<Program> {
         foca::program(),
         hyper::program(),
         noraft::program(),
+        openraft::program(),
         tikv_raft::program(),
         tonic::program(),
         yrs::program(),

@@ -18,15 +18,31 @@ fn tikv_raft_bears_the_storm() {
 }
 
 #[test]
+fn openraft_bears_the_storm() {
+    holds("openraft.toml", 200);
+}
+
+/// openraft says that whoever doesn't save what is committed has to wait for its recovery, also where reads are linearizable. With that wait nothing is found in the same weather.
+#[test]
+fn a_leader_that_is_restored_reads_what_is_over() {
+    let failed = fails_by("openraft_restored_leader.toml", "linearizable", 40);
+    assert!(failed >= 2, "{failed} of 40 seeds failed");
+    let waits = ["args.waits_for_recovery=true", "expect=panic"];
+    assert_eq!(broken("openraft_restored_leader.toml", &waits, 60), BTreeMap::new());
+}
+
+#[test]
 fn who_forgets_its_vote_makes_two_leaders() {
     assert!(fails_by("noraft_forgets_vote.toml", "election-safety", 200) > 0);
     assert!(fails_by("tikv_raft_forgets_vote.toml", "election-safety", 200) > 0);
+    assert!(fails_by("openraft_forgets_vote.toml", "election-safety", 200) > 0);
 }
 
-/// A log that wasn't synced loses what was committed, and tikv's raft panics where it sees that.
+/// A log that wasn't synced loses what was committed; tikv's raft and openraft panic where they see that.
 #[test]
 fn who_does_not_sync_breaks_raft() {
-    for (file, first) in [("noraft.toml", "state-machine-safety"), ("tikv_raft.toml", "panic")] {
+    let files = [("noraft.toml", "state-machine-safety"), ("tikv_raft.toml", "panic"), ("openraft.toml", "panic")];
+    for (file, first) in files {
         let broken = broken(file, &["args.forgets=unsynced"], 50);
         assert!(broken.get(first).is_some_and(|times| *times >= 5), "{file}: {broken:?}");
     }
