@@ -5,7 +5,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{broken, fails_by, holds, squall_apps};
+use common::{broken, fails_by, holds, load, plan, squall_apps};
+use squall::trace::Record;
 
 #[test]
 fn noraft_bears_the_storm() {
@@ -20,6 +21,17 @@ fn tikv_raft_bears_the_storm() {
 #[test]
 fn openraft_bears_the_storm() {
     holds("openraft.toml", 200);
+}
+
+/// openraft's log lines show local times, for which the environment and a file are read; and lines are written only where they are kept. So that must be no event.
+#[test]
+fn what_a_line_of_the_log_reads_is_named_and_no_event() {
+    let (scenario, simulation) = load("openraft.toml", &[]);
+    for seed in 0..5 {
+        let kept = simulation.run_plan(&plan(&scenario, seed), Record::Full);
+        assert!(kept.escapes.iter().any(|escape| escape.ends_with(", for a line of the log")), "{:?}", kept.escapes);
+        assert_eq!(kept.digest, simulation.run_plan(&plan(&scenario, seed), Record::Digest).digest, "seed {seed}");
+    }
 }
 
 /// openraft says that whoever doesn't save what is committed has to wait for its recovery, also where reads are linearizable. With that wait nothing is found in the same weather.

@@ -8,7 +8,7 @@
 //! program's. Levels go down to `debug`; what `trace!` writes isn't kept. Nothing is asked for unless everything is
 //! recorded or a property watches logs, so a field's expression runs only then: it had better have no effects.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,6 +87,28 @@ fn wanted() -> bool {
     kernel::try_with(|kernel| kernel.journal.wants_logs()).unwrap_or(false)
 }
 
+thread_local! {
+    /// Whether a line's fields are shown.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a line is being written, which happens only where it is kept. What is done for that must be no event.
+pub(crate) fn is_writing() -> bool {
+    WRITES.get()
+}
+
+/// Shows fields: user code, which may write lines itself, or panic.
+fn writing(show: impl FnOnce()) {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            WRITES.set(self.0);
+        }
+    }
+    let _before = Before(WRITES.replace(true));
+    show();
+}
+
 impl Subscriber for RunSubscriber {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // Which run asks is only known when it asks.
@@ -99,7 +121,7 @@ impl Subscriber for RunSubscriber {
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
         let mut text = Text::default();
-        attributes.record(&mut text);
+        writing(|| attributes.record(&mut text));
         let mut label = attributes.metadata().name().to_string();
         let fields = text.joined();
         if !fields.is_empty() {
@@ -115,7 +137,7 @@ impl Subscriber for RunSubscriber {
 
     fn record(&self, span: &Id, values: &Record<'_>) {
         let mut text = Text::default();
-        values.record(&mut text);
+        writing(|| values.record(&mut text));
         let fields = text.joined();
         let _ = SPANS.try_with(|spans| {
             if let Some(span) = spans.borrow_mut().find_mut(span.into_u64()) {
@@ -129,7 +151,7 @@ impl Subscriber for RunSubscriber {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
         // User code: fields' Debug implementations run here, while the world isn't borrowed.
-        event.record(&mut text);
+        writing(|| event.record(&mut text));
         let mut message = String::new();
         let _ = SPANS.try_with(|spans| {
             let spans = spans.borrow();

@@ -583,6 +583,13 @@ impl Kernel {
 
     /// Something that a run can't make deterministic. Each is named once a task, and of very many the first.
     pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity) {
+        if gravity < Gravity::Failure && crate::log::is_writing() {
+            let line = format!("{}: {what}, for a line of the log", self.current_label());
+            if self.escapes.len() < NAMED_ESCAPES && !self.escapes.contains(&line) {
+                self.escapes.push(line);
+            }
+            return;
+        }
         let task = self.current.task;
         let known = self.escaped.iter().any(|(who, known)| *who == task && **known == *what);
         // What makes the run fail is told however much was named before it.
