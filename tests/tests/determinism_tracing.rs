@@ -334,3 +334,38 @@ fn a_property_sees_logs_whatever_is_recorded() {
     assert_eq!(runs[0], runs[1]);
     assert_eq!(runs[1], runs[2]);
 }
+
+/// Reads the environment when it is shown, as types do that show a local time.
+struct ShowsItsSurroundings;
+
+impl std::fmt::Debug for ShowsItsSurroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "in {:?}", std::env::var_os("TZ"))
+    }
+}
+
+/// Lines are written only where they are kept. So what is asked for to write one is named, and is no event: the run would depend on how much of it is recorded.
+#[test]
+fn what_a_line_reads_is_no_event() {
+    let plan = Plan::seeded("logs", Seed(1));
+    let run = |logs: bool, record| {
+        let client = move || async move {
+            if logs {
+                info!(surroundings = ?ShowsItsSurroundings, "before");
+            }
+            // The program's own is an event, whatever a line has read before it.
+            drop(std::env::var_os("TZ"));
+        };
+        Simulation::new(move |world: &mut World| {
+            world.client("client", client);
+        })
+        .run_plan(&plan, record)
+    };
+    let kept = run(true, Record::Full);
+    assert_eq!(kept.digest, run(true, Record::Digest).digest);
+    assert_eq!(kept.digest, run(false, Record::Full).digest);
+    assert!(kept.escapes.iter().any(|escape| escape.contains("the environment variable TZ was read")));
+    let trace = kept.trace.expect("a full record");
+    let reads = trace.events.iter().filter(|event| matches!(event.kind, EventKind::Escape { .. })).count();
+    assert_eq!(reads, 1, "the program's own");
+}
