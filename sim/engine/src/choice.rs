@@ -17,15 +17,15 @@ pub(crate) struct Choices {
 }
 
 /// Which of so many branches is polled first: what `squall::select!` and `squall::join!` write. In a run it is a decision, and after the heal, as where nobody
-/// decides otherwise, the first. Outside of a run, in production, it is drawn.
+/// decides otherwise, the first. Outside of a run, in production, it is drawn. It is known by its module, line and column: files lie elsewhere on another machine.
 #[must_use]
 #[track_caller]
-pub fn first_of(macro_name: &str, branches: u32) -> u32 {
+pub fn first_of(macro_name: &str, branches: u32, module: &str) -> u32 {
     if branches < 2 {
         return 0;
     }
     let place = Location::caller();
-    match kernel::try_with(|kernel| kernel.choose_branch(macro_name, branches, place)) {
+    match kernel::try_with(|kernel| kernel.choose_branch(macro_name, branches, module, place)) {
         Some(first) => first,
         None if kernel::is_on() => 0,
         None => drawn(branches),
@@ -58,13 +58,13 @@ fn drawn(branches: u32) -> u32 {
 }
 
 impl Kernel {
-    fn choose_branch(&mut self, macro_name: &str, branches: u32, place: &Location<'_>) -> u32 {
+    fn choose_branch(&mut self, macro_name: &str, branches: u32, module: &str, place: &Location<'_>) -> u32 {
         let node = self.current.node;
         if !self.is_live() || node == NodeId::WORLD {
             return 0;
         }
         let words = [u64::from(place.line()), u64::from(place.column()), 0, 0];
-        let place_hash = hash_words([hash_parts(&[place.file().as_bytes()]), words[0], words[1], 0]);
+        let place_hash = hash_words([hash_parts(&[module.as_bytes()]), words[0], words[1], 0]);
         // Numbered in each task by itself, whose number says its node and boot too.
         let task = self.current.task;
         let times = self.choices.asked.entry((place_hash, task)).or_default();

@@ -80,6 +80,31 @@ struct BurstState {
     until_ns: u64,
 }
 
+impl BurstState {
+    const NOWHERE: BurstState = BurstState { block: u64::MAX, number: 0, is_bad: false, until_ns: 0 };
+
+    /// Goes on to that time, which is none before the last one of its block.
+    fn is_bad_at(&mut self, at_ns: u64, times: &BurstTimes, [from, to]: [u64; 2], decisions: &Decisions) -> bool {
+        let block = at_ns / times.block_ns;
+        let link = FlowId(hash_words([from, to, block, 0]));
+        if self.block != block {
+            let from_ns = block * times.block_ns;
+            let begins_bad = block > 0 && times.bad_share.hit(decisions.key(from_ns).burst_words(link, 0).bad);
+            // The first time of the block is behind that, and other.
+            *self = BurstState { block, number: 0, is_bad: !begins_bad, until_ns: from_ns };
+        }
+        while self.until_ns <= at_ns {
+            self.is_bad = !self.is_bad;
+            self.number += 1;
+            let words = decisions.key(self.until_ns).burst_words(link, self.number);
+            let lasts_ns =
+                if self.is_bad { times.bad.quantile_ns(words.bad) } else { times.good.quantile_ns(words.good) };
+            self.until_ns = self.until_ns.saturating_add(lasts_ns.max(1));
+        }
+        self.is_bad
+    }
+}
+
 /// By what the order of a message that comes again is known: not by what it was when it came and was held.
 fn held_flow(id: FlowId, held: u8) -> FlowId {
     FlowId(hash_words([id.0, u64::from(held), u64::from_le_bytes(*b"held    "), 0]))
@@ -180,8 +205,36 @@ struct Message {
     kind: Kind,
     /// How often it was held: each time it comes again it is ordered anew.
     held: u8,
+    loopback: Loopback,
     /// 1 + the bit that is flipped when it arrives, or 0. Until then it has the bytes by which its decisions are known.
     flipped: u32,
+}
+
+/// Which of a message's addresses is its node's loopback one. Between nodes neither is. In one byte, as a message has room for no more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loopback(u8);
+
+impl Loopback {
+    fn new(to: bool, from: bool) -> Loopback {
+        Loopback(u8::from(to) | u8::from(from) << 1)
+    }
+
+    fn is_to(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    fn is_from(self) -> bool {
+        self.0 & 2 != 0
+    }
+}
+
+/// At which of its node's addresses a socket is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Any,
+    Loopback,
+    /// The one that other nodes know.
+    Own,
 }
 
 const _: () = assert!(size_of::<Message>() == 64 && size_of::<Flow>() == 32 && size_of::<Socket>() == 64);
@@ -198,6 +251,7 @@ pub(crate) struct ArrivedCall {
     pub copy: u8,
     pub from_port: u16,
     pub to_port: u16,
+    loopback: Loopback,
     /// Who called.
     pub from: NodeId,
 }
@@ -235,6 +289,7 @@ struct Socket {
     /// The flow of the last message that was received.
     heard_from: u32,
     port: u16,
+    bound: Bound,
     /// Who has waited longest.
     first_waiter: Option<Waiter>,
     more: Option<Box<More>>,
@@ -292,6 +347,7 @@ impl Default for Socket {
             arrived: Arrived::NOTHING,
             heard_from: NONE,
             port: 0,
+            bound: Bound::Any,
             first_waiter: None,
             more: None,
         }
@@ -301,6 +357,12 @@ impl Default for Socket {
 impl Socket {
     fn is_open(&self) -> bool {
         !self.generation.is_multiple_of(2)
+    }
+
+    /// Whether it is reached at the address that a message goes to.
+    #[inline]
+    fn takes(&self, loopback: Loopback) -> bool {
+        self.bound == Bound::Any || (self.bound == Bound::Loopback) == loopback.is_to()
     }
 
     #[inline(always)]
@@ -1215,25 +1277,15 @@ impl Network {
 
     /// Whether a link that loses in bursts is bad at that time. What is drawn is drawn under the key of the moment at which it begins.
     fn is_bad(&mut self, from: NodeId, to: NodeId, times: &BurstTimes, now_ns: u64, decisions: &Decisions) -> bool {
-        let block = now_ns / times.block_ns;
-        let link = FlowId(hash_words([self.name_hashes[from.index()], self.name_hashes[to.index()], block, 0]));
-        let nowhere = BurstState { block: u64::MAX, number: 0, is_bad: false, until_ns: 0 };
-        let state = self.bursts.entry((from, to)).or_insert(nowhere);
-        if state.block != block {
-            let from_ns = block * times.block_ns;
-            let begins_bad = block > 0 && times.bad_share.hit(decisions.key(from_ns).burst_words(link, 0).bad);
-            // The first time of the block is behind that, and other.
-            *state = BurstState { block, number: 0, is_bad: !begins_bad, until_ns: from_ns };
-        }
-        while state.until_ns <= now_ns {
-            state.is_bad = !state.is_bad;
-            state.number += 1;
-            let words = decisions.key(state.until_ns).burst_words(link, state.number);
-            let lasts_ns =
-                if state.is_bad { times.bad.quantile_ns(words.bad) } else { times.good.quantile_ns(words.good) };
-            state.until_ns = state.until_ns.saturating_add(lasts_ns.max(1));
-        }
-        state.is_bad
+        let names = [self.name_hashes[from.index()], self.name_hashes[to.index()]];
+        self.bursts.entry((from, to)).or_insert(BurstState::NOWHERE).is_bad_at(now_ns, times, names, decisions)
+    }
+
+    /// Likewise at a later time, by the times that hold now.
+    fn will_be_bad(&self, from: NodeId, to: NodeId, times: &BurstTimes, at_ns: u64, decisions: &Decisions) -> bool {
+        let names = [self.name_hashes[from.index()], self.name_hashes[to.index()]];
+        let mut state = self.bursts.get(&(from, to)).copied().unwrap_or(BurstState::NOWHERE);
+        state.is_bad_at(at_ns, times, names, decisions)
     }
 
     /// What few links do to a message: copies, flipped bits, bursts of losses, a latency that was recorded.
@@ -1298,16 +1350,19 @@ pub(crate) struct Origin(u64);
 
 impl Origin {
     #[inline]
-    fn new(from: NodeId, port: u16, has_default_address: bool) -> Origin {
-        Origin(u64::from(from.0) << 32 | u64::from(has_default_address) << 16 | u64::from(port))
+    fn new(from: NodeId, message: &Message, has_default_address: bool) -> Origin {
+        let marks = u64::from(has_default_address) | u64::from(message.loopback.is_from()) << 1;
+        Origin(u64::from(from.0) << 32 | marks << 16 | u64::from(message.from_port))
     }
 
     /// The address.
     #[inline]
     pub(crate) fn address(self) -> SocketAddr {
         let (from, port) = ((self.0 >> 32) as u32, self.0 as u16);
-        if self.0 >> 16 & 1 == 1 {
-            return SocketAddr::new(default_address(from as usize), port);
+        match self.0 >> 16 & 3 {
+            0 => {}
+            1 => return SocketAddr::new(default_address(from as usize), port),
+            _ => return SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
         }
         let address = kernel::with("a message's origin", |kernel| kernel.nodes[from as usize].address);
         SocketAddr::new(address, port)
@@ -1387,6 +1442,11 @@ impl Kernel {
         socket.heard_from = NONE;
         socket.node = id.0;
         socket.port = port;
+        socket.bound = match address.ip() {
+            ip if ip.is_unspecified() => Bound::Any,
+            ip if ip.is_loopback() => Bound::Loopback,
+            _ => Bound::Own,
+        };
         node.ports.push((port, slot));
         let reference = SocketRef { slot, generation: socket.generation };
         Ok((reference, SocketAddr::new(node.address, port)))
@@ -1486,7 +1546,7 @@ impl Kernel {
         let length = bytes.len().min(buffer.len());
         copy_short(buffer, &bytes[..length]);
         let from = self.network.flows[message.flow as usize].from;
-        let origin = Origin::new(from, message.from_port, self.network.addresses.is_empty());
+        let origin = Origin::new(from, message, self.network.addresses.is_empty());
         self.network.free_message(index);
         (length, origin)
     }
@@ -1505,7 +1565,7 @@ impl Kernel {
         let length = bytes.len().min(buffer.len());
         buffer[..length].copy_from_slice(&bytes[..length]);
         let from = network.flows[message.flow as usize].from;
-        Some((length, Origin::new(from, message.from_port, network.addresses.is_empty())))
+        Some((length, Origin::new(from, message, network.addresses.is_empty())))
     }
 
     /// Takes a received call: its bytes, and what is needed to answer it. `None` if it is a plain datagram.
@@ -1529,6 +1589,7 @@ impl Kernel {
             copy: message.copy,
             from_port: message.from_port,
             to_port: message.to_port,
+            loopback: message.loopback,
             from: flow.from,
         }
     }
@@ -1590,6 +1651,8 @@ impl Kernel {
         let Some(to_node) = self.node_by_address(to) else {
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, format!("no node has the address {}", to.ip())));
         };
+        let loopback =
+            if to_node == self.current.node { self.loopback(to, outgoing.socket) } else { Loopback::default() };
         let network = &mut self.network;
         // Who sends, to which node, and as what: nothing that another flow could shift.
         let to_whom = network.name_hashes[to_node.index()];
@@ -1603,8 +1666,20 @@ impl Kernel {
         let entry = &mut self.network.flows[flow as usize];
         entry.count = entry.count.checked_add(1).expect("a task sends fewer than 2^32 messages of a kind to one port");
         let number = entry.count;
-        self.transmit(flow, number, outgoing, bytes);
+        self.transmit(flow, number, outgoing, loopback, bytes);
         Ok(())
+    }
+
+    /// Of a message that a node sends to itself: where its socket isn't bound to an address, it has that which it goes to.
+    #[cold]
+    fn loopback(&self, to: &SocketAddr, socket: SocketRef) -> Loopback {
+        let to = to.ip().is_loopback() || to.ip().is_unspecified();
+        let from = match self.network.sockets.get(socket.slot as usize).map(|socket| socket.bound) {
+            Some(Bound::Loopback) => true,
+            Some(Bound::Own) => false,
+            Some(Bound::Any) | None => to,
+        };
+        Loopback::new(to, from)
     }
 
     #[cold]
@@ -1640,12 +1715,13 @@ impl Kernel {
             Some(flow) => flow,
             None => self.new_flow(id, from, call.from, outgoing, Some(call.flow)),
         };
-        self.transmit(flow, call.number, outgoing, bytes);
+        let loopback = Loopback::new(call.loopback.is_from(), call.loopback.is_to());
+        self.transmit(flow, call.number, outgoing, loopback, bytes);
     }
 
     /// Hands a message to the network, which decides its fate.
     #[inline]
-    fn transmit(&mut self, flow_index: u32, number: u32, outgoing: Outgoing, bytes: &[u8]) {
+    fn transmit(&mut self, flow_index: u32, number: u32, outgoing: Outgoing, loopback: Loopback, bytes: &[u8]) {
         let flow = self.network.flows[flow_index as usize];
         let Flow { id, from, to, .. } = flow;
         self.network.counts.sent += 1;
@@ -1669,6 +1745,7 @@ impl Kernel {
         message.kind = outgoing.kind;
         message.flipped = 0;
         message.held = 0;
+        message.loopback = loopback;
         if from == to {
             let latency_ns = match self.network.loopback {
                 None => LOOPBACK_NS,
@@ -1732,7 +1809,14 @@ impl Kernel {
         let Flow { id, from, to, weather, .. } = network.flows[network.messages[index as usize].flow as usize];
         let weather = &network.weathers[weather as usize];
         let calm_ns = weather.latency.median_ns();
-        let mut fate = SegmentFate { latency_ns: calm_ns, lost: 0, resets: false, is_ruled: false, held_by: None };
+        let mut fate = SegmentFate {
+            latency_ns: calm_ns,
+            lost: 0,
+            resets: false,
+            is_ruled: false,
+            has_ruled_latency: false,
+            held_by: None,
+        };
         if network.is_calm(from, to) {
             return fate;
         }
@@ -1740,7 +1824,7 @@ impl Kernel {
         fate.latency_ns = weather.latency.quantile_ns(words.latency);
         fate.resets =
             !weather.reset.is_never() && weather.reset.hit(self.decisions.key(self.now_ns).reset_word(id, number));
-        let loss = weather.loss;
+        let (loss, bursts) = (weather.loss, weather.bursts.clone());
         let mut is_lost = loss.hit(words.loss);
         let is_rough = weather.is_rough;
         self.drawn += 1;
@@ -1751,24 +1835,29 @@ impl Kernel {
             fate.latency_ns = drawn.latency_ns;
             is_lost = drawn.lost || drawn.flipped > 0;
             match drawn.ruling {
-                Ruling::Nothing => {}
+                // A stream has no copies.
+                Ruling::Nothing | Ruling::Duplicate => {}
                 Ruling::Hold { rule } => {
                     fate.held_by = Some(rule);
                     is_lost = false;
                 }
-                Ruling::Drop | Ruling::Corrupt => {
-                    fate.lost = 1;
+                Ruling::Drop | Ruling::Corrupt | Ruling::Pass | Ruling::DeliverAfter => {
+                    fate.lost = u64::from(matches!(drawn.ruling, Ruling::Drop | Ruling::Corrupt));
+                    fate.has_ruled_latency = drawn.ruling == Ruling::DeliverAfter;
                     fate.is_ruled = true;
-                    return fate;
-                }
-                Ruling::Pass | Ruling::DeliverAfter | Ruling::Duplicate => {
-                    fate.is_ruled = true;
+                    fate.resets = false;
                     return fate;
                 }
             }
         }
         if is_lost {
-            fate.lost = SegmentFate::losses(words.loss, |word| loss.hit(word));
+            let network = &self.network;
+            let waits = network.streams.settings.retransmission_waits_ns(network.messages[index as usize].tag);
+            fate.lost = SegmentFate::losses(words.loss, self.now_ns, waits, |word, at_ns| {
+                let bursts = bursts.as_ref();
+                let burst = bursts.filter(|times| network.will_be_bad(from, to, times, at_ns, &self.decisions));
+                burst.map_or(loss, |times| times.loss).hit(word)
+            });
         }
         fate
     }
@@ -2025,9 +2114,11 @@ impl Kernel {
             return self.deliver_segment(index);
         }
         let Flow { id, from, to, socket, .. } = network.flows[message.flow as usize];
-        let to_port = message.to_port;
+        let (to_port, loopback) = (message.to_port, message.loopback);
         // An open socket's node is up: a crash closes its node's sockets.
-        let is_bound_there = |socket: &Socket| socket.is_open() && socket.node == to.0 && socket.port == to_port;
+        let is_bound_there = |socket: &Socket| {
+            socket.is_open() && socket.node == to.0 && socket.port == to_port && socket.takes(loopback)
+        };
         let slot = match network.sockets.get(socket as usize) {
             Some(socket_there) if is_bound_there(socket_there) => socket,
             _ => self.look_up_socket(index, to, to_port),
@@ -2100,7 +2191,9 @@ impl Kernel {
         let node = &self.nodes[to.index()];
         let found = node.ports.iter().find(|(port, _)| *port == to_port && node.up);
         let slot = found.map_or(NONE, |&(_, slot)| slot);
-        let flow = self.network.messages[index as usize].flow;
+        let Message { flow, loopback, .. } = self.network.messages[index as usize];
+        let takes = self.network.sockets.get(slot as usize).is_some_and(|socket| socket.takes(loopback));
+        let slot = if takes { slot } else { NONE };
         self.network.flows[flow as usize].socket = slot;
         slot
     }

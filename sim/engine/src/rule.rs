@@ -374,6 +374,12 @@ impl Rule {
         if self.method.is_some() && self.messages == Some(Messages::Datagrams) {
             return wrong("datagrams are of no method: leave out `method`, or say `calls` or `answers`");
         }
+        if self.method.is_some() && self.messages == Some(Messages::Segments) {
+            return wrong("segments are of no method: leave out `method`, or say `calls` or `answers`");
+        }
+        if matches!(self.does, Does::Duplicate(_)) && self.messages == Some(Messages::Segments) {
+            return wrong("a stream has no copies: leave out `messages`, or say `datagrams`, `calls` or `answers`");
+        }
         if self.does == Does::Pass && self.share != Ratio::ONE {
             return wrong("to pass is no decision, so it can't be drawn: leave out `share`");
         }

@@ -57,6 +57,16 @@ impl Default for Tcp {
 }
 
 impl Tcp {
+    /// How long it waits before each time at which it sends a segment again.
+    pub(crate) fn retransmission_waits_ns(&self, what: u64) -> impl Iterator<Item = u64> + use<> {
+        let first_ns = duration_ns(match what {
+            segment::REQUEST => self.connect_retransmission,
+            _ => self.retransmission,
+        });
+        let longest_ns = duration_ns(self.retransmission_max).max(first_ns);
+        std::iter::successors(Some(first_ns), move |wait_ns| Some(wait_ns.saturating_mul(2).min(longest_ns)))
+    }
+
     /// What can't be.
     ///
     /// # Errors
@@ -381,11 +391,13 @@ fn error_of(kind: io::ErrorKind) -> io::Error {
 }
 
 /// When a segment that didn't come through at `since_ns` is sent again: the first of its attempts after `now_ns`.
-fn next_attempt_ns(since_ns: u64, now_ns: u64, first_ns: u64, longest_ns: u64) -> u64 {
-    let (mut at_ns, mut step_ns) = (since_ns, first_ns.max(1));
-    while at_ns <= now_ns {
-        at_ns = at_ns.saturating_add(step_ns);
-        step_ns = step_ns.saturating_mul(2).min(longest_ns.max(first_ns).max(1));
+fn next_attempt_ns(since_ns: u64, now_ns: u64, waits_ns: impl Iterator<Item = u64>) -> u64 {
+    let mut at_ns = since_ns;
+    for wait_ns in waits_ns {
+        if at_ns > now_ns {
+            break;
+        }
+        at_ns = at_ns.saturating_add(wait_ns);
     }
     at_ns
 }
@@ -718,16 +730,16 @@ impl Kernel {
     /// No more is written.
     ///
     /// # Errors
-    /// `NotConnected` if the connection is broken.
+    /// If the node has crashed.
     pub(crate) fn shut_down(&mut self, end: EndRef) -> io::Result<()> {
         if !self.is_live() {
             return Ok(());
         }
         let entry = self.network.streams.end(end).ok_or_else(gone)?;
-        if entry.is_broken {
-            return Err(error_of(io::ErrorKind::NotConnected));
+        // Whoever shuts down can't know yet that it is broken: tokio makes nothing of that either.
+        if !entry.is_broken {
+            self.say_end(end);
         }
-        self.say_end(end);
         Ok(())
     }
 
@@ -958,11 +970,13 @@ impl Kernel {
             let (now_ns, network, decisions) = (self.now_ns, &self.network, &mut self.decisions);
             let print = || network.fingerprint(index);
             let site = |kind| Site { kind, flow, number };
-            if what == segment::DATA {
+            if what == segment::DATA && !drawn.is_ruled {
                 fate.resets = decisions.decide(site(SiteKind::Reset), now_ns, 0, u64::from(drawn.resets), print) != 0;
             }
-            if !drawn.is_ruled {
+            if !drawn.has_ruled_latency {
                 fate.latency_ns = decisions.decide(site(SiteKind::Latency), now_ns, calm_ns, drawn.latency_ns, print);
+            }
+            if !drawn.is_ruled {
                 fate.lost = decisions.decide(site(SiteKind::Retransmission), now_ns, 0, drawn.lost, print);
             }
         }
@@ -976,17 +990,8 @@ impl Kernel {
         }
         let mut delay_ns = fate.latency_ns;
         if fate.lost > 0 {
-            let settings = &self.network.streams.settings;
-            let first_ns = duration_ns(match what {
-                segment::REQUEST => settings.connect_retransmission,
-                _ => settings.retransmission,
-            });
-            let longest_ns = duration_ns(settings.retransmission_max);
-            let mut step_ns = first_ns;
-            for _ in 0..fate.lost.min(64) {
-                delay_ns = delay_ns.saturating_add(step_ns);
-                step_ns = step_ns.saturating_mul(2).min(longest_ns.max(first_ns));
-            }
+            let waits = self.network.streams.settings.retransmission_waits_ns(what);
+            delay_ns = waits.take(fate.lost.min(64) as usize).fold(delay_ns, u64::saturating_add);
             self.emit_on(from, EventKind::Retransmit { flow, number, times: fate.lost });
         }
         self.launch(index, delay_ns);
@@ -1242,12 +1247,7 @@ impl Kernel {
 
     fn send_again(&mut self, index: u32, since_ns: u64) {
         let (_, _, what) = self.network.flow_number_and_tag(index);
-        let settings = &self.network.streams.settings;
-        let first_ns = duration_ns(match what {
-            segment::REQUEST => settings.connect_retransmission,
-            _ => settings.retransmission,
-        });
-        let at_ns = next_attempt_ns(since_ns, self.now_ns, first_ns, duration_ns(settings.retransmission_max));
+        let at_ns = next_attempt_ns(since_ns, self.now_ns, self.network.streams.settings.retransmission_waits_ns(what));
         let latency_ns = self.network.calm_latency_ns(index);
         self.name_held_again(index);
         self.launch(index, (at_ns - self.now_ns).saturating_add(latency_ns));
@@ -1283,17 +1283,31 @@ pub(crate) struct SegmentFate {
     /// How often it is lost before it arrives.
     pub lost: u64,
     pub resets: bool,
-    /// A rule has decided: nothing else does.
+    /// A rule has decided whether it is lost, and so that its connection doesn't break at it.
     pub is_ruled: bool,
+    /// It has decided how long it takes, too.
+    pub has_ruled_latency: bool,
     /// The rule that holds it.
     pub held_by: Option<u32>,
 }
 
 impl SegmentFate {
-    /// How often in a row a segment is lost whose first word is below the threshold: each time by another word.
-    pub(crate) fn losses(first_word: u64, is_hit: impl Fn(u64) -> bool) -> u64 {
+    /// How often in a row a segment is lost that was lost once: each time by another word, and at the time of that attempt.
+    pub(crate) fn losses(
+        first_word: u64,
+        first_ns: u64,
+        waits_ns: impl Iterator<Item = u64>,
+        is_hit: impl Fn(u64, u64) -> bool,
+    ) -> u64 {
         let word = |times: u64| hash_words([first_word, times, u64::from_le_bytes(*b"again   "), 0]);
-        (1..RETRANSMISSIONS_MAX).find(|times| !is_hit(word(*times))).unwrap_or(RETRANSMISSIONS_MAX)
+        let mut at_ns = first_ns;
+        for (times, wait_ns) in (1..RETRANSMISSIONS_MAX).zip(waits_ns) {
+            at_ns = at_ns.saturating_add(wait_ns);
+            if !is_hit(word(times), at_ns) {
+                return times;
+            }
+        }
+        RETRANSMISSIONS_MAX
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
     let handlers = branches.iter().map(|branch| &branch.handler);
     let first = match is_biased {
         true => quote!(0u32),
-        false => quote!(::squall::choosing::first_of("select", #count)),
+        false => quote!(::squall::choosing::first_of("select", #count, ::core::module_path!())),
     };
     let otherwise = match otherwise {
         Some(otherwise) => quote!(#otherwise),
@@ -207,7 +207,7 @@ pub(crate) fn expand_join(input: TokenStream, tries: bool) -> syn::Result<TokenS
     let outputs: Vec<Ident> = places.iter().map(|number| format_ident!("__output_{number}")).collect();
     let first = match is_biased {
         true => quote!(0u32),
-        false => quote!(::squall::choosing::first_of(#name, #count)),
+        false => quote!(::squall::choosing::first_of(#name, #count, ::core::module_path!())),
     };
     let take = outputs.iter().map(|output| quote!(#output.take().expect("it is there")));
     let (keep, whole) = match tries {

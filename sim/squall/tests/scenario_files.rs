@@ -1330,9 +1330,21 @@ const WRONG: &[Case] = &[
     ),
     (
         "[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"drop\"\nmessages = \"answer\"",
-        "`messages`: expected \"datagrams\", \"calls\" or \"answers\"",
+        "`messages`: expected \"datagrams\", \"calls\", \"answers\" or \"segments\"",
         "\"answer\"",
         "did you mean `\"answers\"`?",
+    ),
+    (
+        "[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"duplicate\"\nafter = \"1ms\"\nmessages = \"segments\"",
+        "a stream has no copies",
+        "[[rule]]",
+        "",
+    ),
+    (
+        "[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"drop\"\nmethod = \"Get\"\nmessages = \"segments\"",
+        "segments are of no method",
+        "[[rule]]",
+        "",
     ),
     ("[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"drop\"\nmessages = 2", "`messages`", "2", ""),
     ("[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"drop\"\nmethod = 2", "`method`", "2", ""),

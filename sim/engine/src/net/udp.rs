@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -337,11 +337,12 @@ impl UdpSocket {
         Ok(self.try_recv_from(buffer)?.0)
     }
 
-    /// A datagram's origin. To what is bound to a loopback address only its own node can send.
+    /// A datagram's origin: a loopback one is of this socket's family.
     fn as_seen_here(&self, origin: Origin) -> SocketAddr {
         let from = origin.address();
-        match self.address.ip() {
-            own if own.is_loopback() => SocketAddr::new(own, from.port()),
+        match (from.ip().is_loopback(), self.address.ip()) {
+            (true, own) if own.is_loopback() => SocketAddr::new(own, from.port()),
+            (true, IpAddr::V6(_)) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), from.port()),
             _ => from,
         }
     }
@@ -357,22 +358,30 @@ impl UdpSocket {
         loop {
             // Cloning a waker is user code: it is done before the run's state is taken.
             let waker = other.clone();
-            let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
-                if peeks && let Some(seen) = kernel.peek_datagram(self.socket, TAG, buffer) {
-                    return Poll::Ready(Ok(seen));
+            let is_wanted = |origin| peer.is_none_or(|peer| peer == self.as_seen_here(origin));
+            if peeks {
+                let seen = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
+                    kernel.peek_datagram(self.socket, TAG, buffer)
+                });
+                match seen {
+                    Some((bytes, origin)) if is_wanted(origin) => {
+                        return Poll::Ready(Ok((bytes, self.as_seen_here(origin))));
+                    }
+                    // Nobody wants it: it is taken, so that what is behind it can be seen.
+                    Some(_) | None => {}
                 }
+            }
+            let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
                 let received = kernel.poll_receive(self.socket, TAG, waiter, waker);
                 received.map(|received| received.map(|index| kernel.take_datagram(index, buffer)))
             });
             match received {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok((bytes, origin))) => {
-                    let from = self.as_seen_here(origin);
-                    if peer.is_none_or(|peer| peer == from) {
-                        return Poll::Ready(Ok((bytes, from)));
-                    }
+                Poll::Ready(Ok((bytes, origin))) if !peeks && is_wanted(origin) => {
+                    return Poll::Ready(Ok((bytes, self.as_seen_here(origin))));
                 }
+                Poll::Ready(Ok(_)) => {}
             }
         }
     }

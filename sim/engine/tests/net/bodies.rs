@@ -597,6 +597,15 @@ bodies! {
         seen![before, first, server.take_error().unwrap().map(|error| error.kind())]
     }
 
+    async fn shutting_down_after_a_reset() {
+        let (client, mut server) = pair().await;
+        client.set_zero_linger().unwrap();
+        drop(client);
+        settle().await;
+        let first = kind(server.shutdown().await);
+        seen![first, read_all(&mut server).await, kind(server.shutdown().await)]
+    }
+
     async fn a_reset_wakes_who_reads() {
         let (client, mut server) = pair().await;
         let reading = spawn(async move { read_all(&mut server).await });
@@ -825,6 +834,36 @@ bodies! {
         let (peeked, from) = other.peek_from(&mut bytes).await.unwrap();
         let (read, _) = other.recv_from(&mut bytes).await.unwrap();
         seen![peeked, read, from == one.local_addr().unwrap()]
+    }
+
+    async fn a_connected_socket_peeks_at_one_peer() {
+        let (peer, stranger) =
+            (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        socket.connect(peer.local_addr().unwrap()).await.unwrap();
+        stranger.send_to(b"strange", address).await.unwrap();
+        settle().await;
+        let mut bytes = [0; 8];
+        let nothing = time::timeout(ms(20), socket.peek(&mut bytes)).await.is_err();
+        let not_readable = time::timeout(ms(20), socket.readable()).await.is_err();
+        stranger.send_to(b"strange", address).await.unwrap();
+        peer.send_to(b"known", address).await.unwrap();
+        let readable = kind(socket.readable().await);
+        let (peeked, from) = socket.peek_from(&mut bytes).await.unwrap();
+        seen![nothing, not_readable, readable, peeked, from == peer.local_addr().unwrap(), socket.recv(&mut bytes).await.unwrap()]
+    }
+
+    async fn a_socket_bound_to_any_address_is_at_the_one_it_is_asked_at() {
+        let server = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let client = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+        client.connect(("127.0.0.1", port)).await.unwrap();
+        client.send(b"ask").await.unwrap();
+        let mut bytes = [0; 8];
+        let (asked, from) = server.recv_from(&mut bytes).await.unwrap();
+        server.send_to(b"told", from).await.unwrap();
+        seen![asked, from.ip(), client.recv(&mut bytes).await.unwrap()]
     }
 
     async fn receiving_can_be_given_up() {

@@ -169,7 +169,7 @@ fn read_verdict(reader: &mut Reader, fields: &Fields<'_, '_>) -> Option<&'static
 }
 
 fn read_messages(reader: &mut Reader, value: &Value<'_>) -> Option<Messages> {
-    const EXPECTED: &str = "\"datagrams\", \"calls\" or \"answers\"";
+    const EXPECTED: &str = "\"datagrams\", \"calls\", \"answers\" or \"segments\"";
     let said = reader.text("messages", EXPECTED, value)?;
     let known = Messages::ALL.into_iter().find(|(name, _)| *name == said);
     if known.is_none() {
