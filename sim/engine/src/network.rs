@@ -1462,7 +1462,13 @@ impl Kernel {
         (0..COUNT)
             .map(|step| FIRST + ((word % u64::from(COUNT)) as u16 + step) % COUNT)
             .find(|port| node.ports.iter().all(|(bound, _)| bound != port) && !streams.has_port(id, *port))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "no port is free"))
+            .ok_or_else(|| {
+                let what = format!(
+                    "node {} has no free port of the {COUNT} from {FIRST} on: close sockets that aren't used",
+                    node.name
+                );
+                io::Error::new(io::ErrorKind::AddrInUse, what)
+            })
     }
 
     /// Closes a socket: what waits in it is gone, who waits for it is woken.

@@ -11,7 +11,7 @@ use squall_engine::net::{TcpListener, TcpStream};
 use squall_engine::rule::{self, Messages};
 use squall_engine::task::spawn;
 use squall_engine::time::{Instant, sleep};
-use squall_engine::{Heartbeat, RunOptions, Tcp, World};
+use squall_engine::{Bursts, Heartbeat, RunOptions, Tcp, World};
 use squall_trace::target::NoObserver;
 use squall_trace::{EventKind, Outcome, Plan, Ratio, Record, Seed, SiteKind, StrategyChoice, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -484,6 +484,81 @@ fn rules_mean_segments_too() {
     };
     run(&calm_but_for_rules(), world(&notes, ask, weather));
     assert_eq!(take(&notes)[2..], noted(&[(230, "ping"), (240, "answered")]));
+}
+
+/// What a rule lets pass is neither lost nor reset, and how long it takes is the weather's business: calm, where nothing is perturbed.
+#[test]
+fn what_a_rule_lets_pass_takes_its_time() {
+    let notes = Notes::default();
+    let rough = |world: &mut World| {
+        world.network().latency(Latency::uniform(ms(1), ms(30))).loss(percent(50)).reset(percent(50));
+    };
+    let passed = move |world: &mut World| {
+        rough(world);
+        world.rule(rule::pass("*", "*").only(Messages::Segments));
+    };
+    for seed in 0..10 {
+        let outcome = run(&plan(seed), world(&notes, ask, passed));
+        assert_eq!(take(&notes).last().unwrap().1, "answered", "seed {seed}");
+        let is_decided = |kind| outcome.perturbations.iter().any(|one| one.site.kind == kind);
+        assert!(!is_decided(SiteKind::Retransmission) && !is_decided(SiteKind::Reset), "{:?}", outcome.perturbations);
+        assert!(is_decided(SiteKind::Latency), "seed {seed}");
+        let again = run(&plan(seed).only(&outcome.perturbations), world(&Notes::default(), ask, passed));
+        assert_eq!(again.digest, outcome.digest, "seed {seed}");
+    }
+    run(&calm(), world(&notes, ask, passed));
+    let calm_passed = take(&notes);
+    run(&calm(), world(&notes, ask, rough));
+    assert_eq!(calm_passed, take(&notes));
+}
+
+/// A stream has no copies: a rule that makes some does nothing to it, and the weather goes on.
+#[test]
+fn a_rule_that_makes_copies_is_nothing_to_a_stream() {
+    let notes = Notes::default();
+    let rough = |world: &mut World| {
+        world.network().loss(percent(30));
+    };
+    let copied = move |world: &mut World| {
+        rough(world);
+        world.rule(rule::duplicate("*", "*", ms(1)));
+    };
+    for seed in 0..10 {
+        run(&plan(seed), world(&notes, ask, rough));
+        let without = take(&notes);
+        run(&plan(seed), world(&notes, ask, copied));
+        assert_eq!(without, take(&notes), "seed {seed}");
+    }
+}
+
+/// In a burst that doesn't end, no attempt gets through but the last one that there may be.
+#[test]
+fn a_burst_loses_all_attempts_that_come_in_it() {
+    let client = |_: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(secs(1)).await;
+        stream.write_all(b"x").await.unwrap();
+    };
+    let times = |bad: Duration| {
+        let weather = move |world: &mut World| {
+            world.network().bursts(Bursts { good: ms(200), bad, loss: Ratio::ONE });
+        };
+        let mut times = Vec::new();
+        for seed in 0..40 {
+            let outcome = run(&plan(seed), world(&Notes::default(), client, weather));
+            for event in outcome.trace.unwrap().events {
+                if let EventKind::Retransmit { times: told, .. } = event.kind {
+                    times.push(told);
+                }
+            }
+        }
+        times
+    };
+    let without_end = times(secs(3_600));
+    assert!(without_end.len() > 20 && without_end.iter().all(|times| *times == 8), "{without_end:?}");
+    // At its next attempt a segment meets a burst as often as any does, in one of six.
+    let short = times(ms(40));
+    assert!(short.iter().filter(|times| **times == 1).count() * 10 > short.len() * 7, "{short:?}");
 }
 
 /// Rules are decisions: they happen as the seed draws them.
