@@ -157,6 +157,8 @@ impl Waiting {
 struct End {
     /// One more after each closing: odd while it is open.
     generation: u32,
+    /// Which of all ends and listeners it is, in the order in which they were made. Its slot may be an older one's.
+    serial: u64,
     node: NodeId,
     local: SocketAddr,
     remote: SocketAddr,
@@ -225,6 +227,8 @@ struct Direction {
 struct Listener {
     /// One more after each closing: odd while it is open.
     generation: u32,
+    /// As an end's.
+    serial: u64,
     node: NodeId,
     address: SocketAddr,
     backlog: usize,
@@ -255,15 +259,22 @@ pub(crate) struct Streams {
     /// Ports of connections, with how many there are of each.
     ports: BTreeMap<(NodeId, u16), u32>,
     stalled: Vec<Stalled>,
-    /// What is closed while a host drops its tasks, which it does in no order that repeats.
-    closing: Option<Closing>,
+    /// How many ends and listeners were made.
+    made: u64,
+    /// What is closed while a host drops its tasks, which it does in no order that repeats: with the serial number of what it is about.
+    closing: Option<Vec<(u64, Closing)>>,
 }
 
-/// Listeners, and ends with whether they are closed by a reset.
-#[derive(Debug, Default)]
-struct Closing {
-    listeners: Vec<ListenerRef>,
-    ends: Vec<(EndRef, bool)>,
+/// What a program is through with.
+#[derive(Clone, Copy, Debug)]
+enum Closing {
+    Listener(ListenerRef),
+    /// The half of an end that writes.
+    Writing(EndRef),
+    End {
+        end: EndRef,
+        resets: bool,
+    },
 }
 
 impl Streams {
@@ -308,6 +319,26 @@ impl Streams {
         std::mem::take(&mut self.stalled).into_iter().map(|stalled| stalled.message).collect()
     }
 
+    fn next_serial(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
+
+    /// Whether it is closed later, with all that a host's tasks had.
+    fn is_put_off(&mut self, what: Closing) -> bool {
+        let serial = match what {
+            Closing::Listener(listener) => self.listener(listener).map(|entry| entry.serial),
+            Closing::Writing(end) | Closing::End { end, .. } => self.end(end).map(|entry| entry.serial),
+        };
+        match (&mut self.closing, serial) {
+            (Some(closing), Some(serial)) => {
+                closing.push((serial, what));
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn new_end(&mut self, node: NodeId, local: SocketAddr, remote: SocketAddr, stage: Stage) -> EndRef {
         *self.ports.entry((node, local.port())).or_default() += 1;
         let slot = self.free_ends.pop().unwrap_or(self.ends.len() as u32);
@@ -315,6 +346,7 @@ impl Streams {
             self.ends.get(slot as usize).map_or(self.first_generation, |end| end.generation).wrapping_add(1);
         let end = End {
             generation,
+            serial: self.next_serial(),
             node,
             local,
             remote,
@@ -431,6 +463,7 @@ impl Kernel {
         let generation = before.wrapping_add(1);
         let listener = Listener {
             generation,
+            serial: streams.next_serial(),
             node,
             address,
             backlog: backlog.max(1),
@@ -471,27 +504,27 @@ impl Kernel {
 
     /// Nobody listens there any more. Connections that nobody has accepted are broken.
     pub(crate) fn close_listener(&mut self, listener: ListenerRef) {
-        if !self.is_live() {
-            return;
-        }
-        match &mut self.network.streams.closing {
-            Some(closing) => closing.listeners.push(listener),
-            None => self.end_listener(listener),
+        if self.is_live() && !self.network.streams.is_put_off(Closing::Listener(listener)) {
+            self.end_listener(listener);
         }
     }
 
     /// From now on nothing is closed yet.
     pub(crate) fn begin_closing(&mut self) {
-        self.network.streams.closing = Some(Closing::default());
+        self.network.streams.closing = Some(Vec::new());
     }
 
-    /// Closes what was to be closed meanwhile, in the order in which it was made: by the slots, which are given out in an order that repeats.
+    /// Closes what was to be closed meanwhile, in the order in which it was made. What was said of one end stays in its order: first that no more is written.
     pub(crate) fn end_closing(&mut self) {
-        let Some(Closing { mut listeners, mut ends }) = self.network.streams.closing.take() else { return };
-        listeners.sort_unstable();
-        ends.sort_unstable();
-        listeners.into_iter().for_each(|listener| self.end_listener(listener));
-        ends.into_iter().for_each(|(end, resets)| self.close_end(end, resets));
+        let Some(mut closing) = self.network.streams.closing.take() else { return };
+        closing.sort_by_key(|(serial, _)| *serial);
+        for (_, what) in closing {
+            match what {
+                Closing::Listener(listener) => self.end_listener(listener),
+                Closing::Writing(end) => self.say_end(end),
+                Closing::End { end, resets } => self.close_end(end, resets),
+            }
+        }
     }
 
     fn end_listener(&mut self, listener: ListenerRef) {
@@ -727,7 +760,9 @@ impl Kernel {
         if entry.is_broken {
             return Err(error_of(io::ErrorKind::NotConnected));
         }
-        self.say_end(end);
+        if !self.network.streams.is_put_off(Closing::Writing(end)) {
+            self.say_end(end);
+        }
         Ok(())
     }
 
@@ -755,8 +790,7 @@ impl Kernel {
             // Of a node that crashes, all are broken when its tasks are gone.
             return;
         }
-        if let Some(closing) = &mut self.network.streams.closing {
-            closing.ends.push((end, resets));
+        if self.network.streams.is_put_off(Closing::End { end, resets }) {
             return;
         }
         let Some(entry) = self.network.streams.end(end) else { return };
