@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::future::{Future, pending};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use squall::fault::{clock_drift, pause};
@@ -475,6 +477,29 @@ fn messages_wake_tasks_and_the_root() {
             })
             .tokio();
     });
+}
+
+/// However often tasks take turns, what one of them waits for knows it once.
+#[test]
+fn who_waits_beside_others_is_known_once() {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    passes(client(|| async {
+        let listener = squall::net::TcpListener::bind("0.0.0.0:80").await.expect("it listens");
+        let (one, other) = (Arc::new(Nobody), Arc::new(Nobody));
+        let (mut accept, mut beside) = (pin!(listener.accept()), pin!(squall::time::sleep(secs(1))));
+        for _ in 0..100 {
+            let [of_one, of_other] = [&one, &other].map(|waker| Waker::from(Arc::clone(waker)));
+            assert!(accept.as_mut().poll(&mut Context::from_waker(&of_one)).is_pending());
+            assert!(beside.as_mut().poll(&mut Context::from_waker(&of_other)).is_pending());
+        }
+        // What isn't needed is dropped outside of the engine's own code.
+        sleep(ms(1)).await;
+        // This one, the listener's, and at the most two of the host's, who keeps whom it has met last.
+        assert!(Arc::strong_count(&one) <= 4, "{}", Arc::strong_count(&one));
+    }));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -132,23 +133,70 @@ enum Stage {
     Open,
 }
 
-/// Who waits for something. A task that asks again is noted once.
+/// Who asks for what may have to be waited for.
+#[derive(Debug)]
+pub(crate) enum Asker<'f> {
+    /// A future, which waits until it is dropped: under a number of its own, that it has from the first time on.
+    Future(&'f mut Option<NonZeroU64>),
+    /// Who polls without one. Nobody says when those wait no more, so only the last one is woken, as with tokio.
+    Poller,
+    /// Who doesn't wait.
+    Tries,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// A connection to accept.
+    Connection(ListenerRef),
+    /// Something to read.
+    Bytes(EndRef),
+    /// Room to write.
+    Room(EndRef),
+}
+
+/// Who waits for something, each once.
 #[derive(Debug, Default)]
-struct Waiting(Vec<WakeRef>);
+struct Waiting {
+    /// How many futures have had a number here.
+    numbers: u64,
+    /// By the number, if it is a future, in the order in which they came.
+    known: Vec<(Option<NonZeroU64>, WakeRef)>,
+}
 
 impl Waiting {
     /// Takes somebody in. What isn't needed comes back: dropping a waker is user code.
-    fn add(&mut self, wake: WakeRef) -> Option<WakeRef> {
-        let is_known = self.0.iter().any(|known| match (known, &wake) {
-            (WakeRef::Task(known), WakeRef::Task(task)) => known == task,
-            (WakeRef::Foreign(known), WakeRef::Foreign(waker)) => known.will_wake(waker),
-            _ => false,
-        });
-        if is_known {
-            return Some(wake);
+    fn add(&mut self, asker: Asker<'_>, wake: WakeRef) -> Option<WakeRef> {
+        let number = match asker {
+            Asker::Tries => return Some(wake),
+            Asker::Poller => None,
+            Asker::Future(number) => {
+                if number.is_none() {
+                    self.numbers += 1;
+                    *number = NonZeroU64::new(self.numbers);
+                }
+                *number
+            }
+        };
+        match self.known.iter_mut().find(|(known, _)| *known == number) {
+            // It may have another waker now: a future goes from task to task.
+            Some((_, before)) => Some(std::mem::replace(before, wake)),
+            None => {
+                self.known.push((number, wake));
+                None
+            }
         }
-        self.0.push(wake);
-        None
+    }
+
+    /// All who wait are woken.
+    fn take(&mut self) -> impl Iterator<Item = WakeRef> {
+        self.known.drain(..).map(|(_, wake)| wake)
+    }
+
+    /// A future waits no more.
+    fn remove(&mut self, number: NonZeroU64) -> Option<WakeRef> {
+        let at = self.known.iter().position(|(known, _)| *known == Some(number))?;
+        Some(self.known.remove(at).1)
     }
 }
 
@@ -289,6 +337,14 @@ impl Streams {
 
     fn listener(&mut self, listener: ListenerRef) -> Option<&mut Listener> {
         self.listeners.get_mut(listener.slot as usize).filter(|entry| entry.generation == listener.generation)
+    }
+
+    fn waiting(&mut self, awaited: Awaited) -> Option<&mut Waiting> {
+        match awaited {
+            Awaited::Connection(listener) => self.listener(listener).map(|entry| &mut entry.acceptors),
+            Awaited::Bytes(end) => self.end(end).map(|entry| &mut entry.readers),
+            Awaited::Room(end) => self.end(end).map(|entry| &mut entry.writers),
+        }
     }
 
     pub(crate) fn has_port(&self, node: NodeId, port: u16) -> bool {
@@ -483,6 +539,7 @@ impl Kernel {
     pub(crate) fn poll_accept(
         &mut self,
         listener: ListenerRef,
+        asker: Asker<'_>,
         other: Option<Waker>,
     ) -> Poll<io::Result<(EndRef, SocketAddr, SocketAddr)>> {
         let wake = self.wake_ref(other);
@@ -492,7 +549,7 @@ impl Kernel {
             return Poll::Ready(Err(gone()));
         };
         let Some(end) = entry.accepted.pop_front() else {
-            let unneeded = entry.acceptors.add(wake);
+            let unneeded = entry.acceptors.add(asker, wake);
             unneeded.into_iter().for_each(|wake| self.forget(wake));
             return Poll::Pending;
         };
@@ -532,7 +589,7 @@ impl Kernel {
         let Some(entry) = streams.listener(listener) else { return };
         entry.generation = entry.generation.wrapping_add(1);
         let (at, accepted) = ((entry.node, entry.address.port()), std::mem::take(&mut entry.accepted));
-        let acceptors = std::mem::take(&mut entry.acceptors.0);
+        let acceptors: Vec<WakeRef> = entry.acceptors.take().collect();
         streams.listening.remove(&at);
         streams.free_listeners.push(listener.slot);
         for end in accepted {
@@ -620,11 +677,17 @@ impl Kernel {
                 Poll::Ready(result)
             }
             None => {
-                let unneeded = entry.writers.add(wake);
+                let unneeded = entry.writers.add(Asker::Poller, wake);
                 unneeded.into_iter().for_each(|wake| self.forget(wake));
                 Poll::Pending
             }
         }
+    }
+
+    /// A future waits no more.
+    pub(crate) fn stop_waiting_for(&mut self, awaited: Awaited, number: NonZeroU64) {
+        let wake = self.network.streams.waiting(awaited).and_then(|waiting| waiting.remove(number));
+        wake.into_iter().for_each(|wake| self.forget(wake));
     }
 
     // --- reading and writing ------------------------------------------------------------------------------------------
@@ -638,6 +701,7 @@ impl Kernel {
         end: EndRef,
         buffers: &mut [&mut [u8]],
         peeks: bool,
+        asker: Asker<'_>,
         other: Option<Waker>,
     ) -> Poll<io::Result<usize>> {
         let wake = self.wake_ref(other);
@@ -664,7 +728,7 @@ impl Kernel {
                 Poll::Ready(read)
             }
             None => {
-                let unneeded = entry.readers.add(wake);
+                let unneeded = entry.readers.add(asker, wake);
                 unneeded.into_iter().for_each(|wake| self.forget(wake));
                 Poll::Pending
             }
@@ -672,20 +736,30 @@ impl Kernel {
     }
 
     /// Waits until there is something to read, an end or an error.
-    pub(crate) fn poll_readable(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(
+        &mut self,
+        end: EndRef,
+        asker: Asker<'_>,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<()>> {
         let wake = self.wake_ref(other);
         let Some(entry) = self.network.streams.end(end) else {
             self.forget(wake);
             return Poll::Ready(Err(gone()));
         };
         let is_ready = entry.is_readable();
-        let unneeded = if is_ready { Some(wake) } else { entry.readers.add(wake) };
+        let unneeded = if is_ready { Some(wake) } else { entry.readers.add(asker, wake) };
         unneeded.into_iter().for_each(|wake| self.forget(wake));
         if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Waits until something can be written, or an error is to be had.
-    pub(crate) fn poll_writable(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_writable(
+        &mut self,
+        end: EndRef,
+        asker: Asker<'_>,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<()>> {
         let wake = self.wake_ref(other);
         let window_bytes = self.network.streams.settings.window_bytes;
         let Some(entry) = self.network.streams.end(end) else {
@@ -693,7 +767,7 @@ impl Kernel {
             return Poll::Ready(Err(gone()));
         };
         let is_ready = entry.is_writable(window_bytes);
-        let unneeded = if is_ready { Some(wake) } else { entry.writers.add(wake) };
+        let unneeded = if is_ready { Some(wake) } else { entry.writers.add(asker, wake) };
         unneeded.into_iter().for_each(|wake| self.forget(wake));
         if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
@@ -706,6 +780,7 @@ impl Kernel {
         &mut self,
         end: EndRef,
         slices: &[io::IoSlice<'_>],
+        asker: Asker<'_>,
         other: Option<Waker>,
     ) -> Poll<io::Result<usize>> {
         let wake = self.wake_ref(other);
@@ -726,7 +801,7 @@ impl Kernel {
         }
         let room = window_bytes.saturating_sub(entry.in_window_bytes);
         if wanted > 0 && (room == 0 || entry.stage == Stage::Asking) {
-            let unneeded = entry.writers.add(wake);
+            let unneeded = entry.writers.add(asker, wake);
             unneeded.into_iter().for_each(|wake| self.forget(wake));
             return Poll::Pending;
         }
@@ -773,7 +848,7 @@ impl Kernel {
         }
         entry.has_ended = true;
         let direction = entry.direction;
-        let writers = std::mem::take(&mut entry.writers.0);
+        let writers: Vec<WakeRef> = entry.writers.take().collect();
         writers.into_iter().for_each(|wake| self.wake(wake, 3));
         self.send_segment(direction, segment::END, &[]);
     }
@@ -818,8 +893,7 @@ impl Kernel {
         entry.generation = entry.generation.wrapping_add(1);
         entry.arrived.clear();
         let early = std::mem::take(&mut entry.early);
-        let waiting = std::mem::take(&mut entry.readers.0).into_iter().chain(std::mem::take(&mut entry.writers.0));
-        let waiting: Vec<WakeRef> = waiting.collect();
+        let waiting: Vec<WakeRef> = entry.readers.take().chain(entry.writers.take()).collect();
         let (node, port) = (entry.node, entry.local.port());
         if let Some(count) = streams.ports.get_mut(&(node, port)) {
             *count -= 1;
@@ -906,8 +980,7 @@ impl Kernel {
         entry.error = Some(kind);
         entry.stalled_since_ns = None;
         let early = std::mem::take(&mut entry.early);
-        let waiting = std::mem::take(&mut entry.readers.0).into_iter().chain(std::mem::take(&mut entry.writers.0));
-        let waiting: Vec<WakeRef> = waiting.collect();
+        let waiting: Vec<WakeRef> = entry.readers.take().chain(entry.writers.take()).collect();
         self.await_end(end.slot, None);
         early.into_values().for_each(|message| self.network.free_message(message));
         waiting.into_iter().for_each(|wake| self.wake(wake, 3));
@@ -1104,7 +1177,7 @@ impl Kernel {
                 }
                 segment::ACCEPTANCE => {
                     end.stage = Stage::Open;
-                    woken.append(&mut end.writers.0);
+                    woken.extend(end.writers.take());
                     let direction = end.direction;
                     self.await_end(target.slot, None);
                     self.send_segment(direction, segment::CONFIRMATION, &[]);
@@ -1118,7 +1191,7 @@ impl Kernel {
                         Some(listener) => {
                             listener.arriving = listener.arriving.saturating_sub(1);
                             listener.accepted.push_back(target);
-                            woken.append(&mut listener.acceptors.0);
+                            woken.extend(listener.acceptors.take());
                         }
                         // Nobody listens any more.
                         None => self.abort_end(target),
@@ -1126,12 +1199,12 @@ impl Kernel {
                 }
                 segment::END => {
                     end.is_finished = true;
-                    woken.append(&mut end.readers.0);
+                    woken.extend(end.readers.take());
                 }
                 _ => {
                     end.unread_bytes += payload.as_slice().len() as u64;
                     end.arrived.push_back(payload);
-                    woken.append(&mut end.readers.0);
+                    woken.extend(end.readers.take());
                 }
             }
             next = self.network.streams.end(target).and_then(|end| end.early.remove(&end.next));
@@ -1202,7 +1275,7 @@ impl Kernel {
         let target = self.network.streams.directions[direction as usize].to_end;
         let end = self.network.streams.end(target)?;
         end.in_window_bytes = end.in_window_bytes.saturating_sub(bytes);
-        let mut writers = std::mem::take(&mut end.writers.0);
+        let mut writers: Vec<WakeRef> = end.writers.take().collect();
         let last = writers.pop();
         writers.into_iter().for_each(|wake| self.wake(wake, 5));
         last.and_then(|wake| self.wake_for_message(wake, 5))
