@@ -1,6 +1,7 @@
 //! Streams in bad weather: what is lost comes late, what is cut off waits, what breaks is told, and each of it is a decision with an address.
 #![allow(clippy::disallowed_methods, reason = "a run needs threads around it")]
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use squall_engine::fault::{self, crash, partition, partition_one_way};
 use squall_engine::latency::Latency;
-use squall_engine::net::{TcpListener, TcpStream};
+use squall_engine::net::{TcpListener, TcpStream, ToSocketAddrs};
 use squall_engine::rule::{self, Messages};
 use squall_engine::task::spawn;
 use squall_engine::time::{Instant, sleep};
@@ -586,6 +587,20 @@ fn all_who_wait_are_woken() {
     assert_eq!(outcome.verdict, Verdict::Pass);
     let seen: Vec<String> = take(&notes).into_iter().map(|(_, what)| what).collect();
     assert_eq!(seen, ["woken [1, 1, 1, 0, 0]"]);
+}
+
+fn all_of(address: impl ToSocketAddrs) -> std::io::Result<Vec<SocketAddr>> {
+    address.to_socket_addrs()
+}
+
+#[test]
+fn whatever_holds_several_addresses_gives_all_of_them() {
+    let addresses: [SocketAddr; 2] = ["10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()];
+    let several = addresses.to_vec();
+    let all = [all_of(addresses), all_of(&addresses[..]), all_of(&several), all_of(several)];
+    assert!(all.into_iter().all(|given| given.unwrap() == addresses));
+    assert_eq!(addresses.to_socket_addr().unwrap(), addresses[0]);
+    assert_eq!("10.0.0.1:1".to_socket_addrs().unwrap(), addresses[..1]);
 }
 
 #[test]

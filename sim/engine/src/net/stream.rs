@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ToSocketAddrs;
+use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, Kernel};
 use crate::streams::{Asker, Awaited, EndRef, ListenerRef};
 
@@ -60,7 +60,7 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens on the running node. Port 0 takes a free one. What is bound to a loopback address can be reached from the node alone.
+    /// Listens on the running node: at the first of several addresses at which it can. Port 0 takes a free one. What is bound to a loopback address can be reached from the node alone.
     ///
     /// # Errors
     /// `AddrInUse` if the port is listened on already, `AddrNotAvailable` if the address is another node's; if it can't be looked up.
@@ -68,7 +68,7 @@ impl TcpListener {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        TcpListener::listen(address.to_socket_addr()?, BACKLOG)
+        try_each(address, async |address| TcpListener::listen(address, BACKLOG)).await
     }
 
     fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
@@ -331,7 +331,7 @@ impl TcpStream {
         }
     }
 
-    /// Connects. It takes as long as the link's latency there and back.
+    /// Connects. It takes as long as the link's latency there and back. Several addresses are tried one after the other; if each fails, the error is the last one's.
     ///
     /// # Errors
     /// `ConnectionRefused` if nobody listens there; `TimedOut` if nothing is answered, because of a partition, since the node is down or has
@@ -340,7 +340,7 @@ impl TcpStream {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        TcpStream::connect_from(address.to_socket_addr()?, None).await
+        try_each(address, async |remote| TcpStream::connect_from(remote, None).await).await
     }
 
     async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
