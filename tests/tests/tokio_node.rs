@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::future::{Future, pending};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use squall::fault::{clock_drift, pause};
@@ -477,6 +479,29 @@ fn messages_wake_tasks_and_the_root() {
     });
 }
 
+/// However often tasks take turns, what one of them waits for knows it once.
+#[test]
+fn who_waits_beside_others_is_known_once() {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    passes(client(|| async {
+        let listener = squall::net::TcpListener::bind("0.0.0.0:80").await.expect("it listens");
+        let (one, other) = (Arc::new(Nobody), Arc::new(Nobody));
+        let (mut accept, mut beside) = (pin!(listener.accept()), pin!(squall::time::sleep(secs(1))));
+        for _ in 0..100 {
+            let [of_one, of_other] = [&one, &other].map(|waker| Waker::from(Arc::clone(waker)));
+            assert!(accept.as_mut().poll(&mut Context::from_waker(&of_one)).is_pending());
+            assert!(beside.as_mut().poll(&mut Context::from_waker(&of_other)).is_pending());
+        }
+        // What isn't needed is dropped outside of the engine's own code.
+        sleep(ms(1)).await;
+        // This one, the listener's, and at the most two of the host's, who keeps whom it has met last.
+        assert!(Arc::strong_count(&one) <= 4, "{}", Arc::strong_count(&one));
+    }));
+}
+
 #[test]
 fn squalls_own_tasks_live_beside_tokios() {
     passes(client(|| async {
@@ -678,33 +703,93 @@ fn runs_repeat_themselves() {
     }
 }
 
+/// Keeps what it is given until its task is dropped.
+async fn keep<T>(kept: T) {
+    pending::<()>().await;
+    drop(kept);
+}
+
+/// Accepts all connections, and keeps them.
+async fn accepts_all() {
+    let listener = squall::net::TcpListener::bind("0.0.0.0:80").await.expect("it listens");
+    let mut accepted = Vec::new();
+    loop {
+        accepted.push(listener.accept().await);
+    }
+}
+
 /// When the root returns, tokio drops tasks in an order that follows from their ids, which a static of the process counts: what they close is closed in another order.
 #[test]
 fn connections_of_dropped_tasks_are_closed_in_an_order_that_repeats() {
-    use squall::net::{TcpListener, TcpStream};
-    let world = |world: &mut World| {
-        world.node("server", || async {
-            let listener = TcpListener::bind("0.0.0.0:80").await.expect("it listens");
-            let mut accepted = Vec::new();
-            loop {
-                accepted.push(listener.accept().await);
-            }
-        });
+    use squall::net::TcpStream;
+    let keepers: [fn(TcpStream); 3] = [
+        |stream| drop(tokio::spawn(keep(stream))),
+        |stream| drop(tokio::spawn(keep(stream.into_split()))),
+        |stream| {
+            let (reader, writer) = stream.into_split();
+            tokio::spawn(keep(reader));
+            tokio::spawn(keep(writer));
+        },
+    ];
+    for (number, keep) in keepers.into_iter().enumerate() {
+        let world = move |world: &mut World| {
+            world.node("server", accepts_all);
+            let client = move || async move {
+                for _ in 0..5 {
+                    keep(TcpStream::connect("server:80").await.expect("somebody listens"));
+                }
+                sleep(ms(10)).await;
+            };
+            world.client("client", client).tokio();
+            world.client("last", || async { squall::time::sleep(ms(500)).await });
+        };
+        let simulation = Simulation::new(world);
+        let plan = Plan::seeded("test", Seed(1));
+        let digests: Vec<_> = (0..6).map(|_| simulation.run_plan(&plan, Record::Digest).digest).collect();
+        assert!(digests.iter().all(|digest| *digest == digests[0]), "keeper {number}: {digests:?}");
+    }
+}
+
+/// Also where the engine has put a newer connection into the place of an older one.
+#[test]
+fn connections_of_dropped_tasks_are_closed_in_the_order_in_which_they_were_made() {
+    use squall::net::TcpStream;
+    let outcome = run(|world: &mut World| {
+        world.node("server", accepts_all);
         let client = || async {
-            for _ in 0..5 {
-                let stream = TcpStream::connect("server:80").await.expect("somebody listens");
-                tokio::spawn(async move {
-                    let _kept = stream;
-                    pending::<()>().await;
-                });
+            let connect = || async { TcpStream::connect("server:80").await.expect("somebody listens") };
+            for places in [3, 2] {
+                let mut gone = Vec::new();
+                for _ in 0..places {
+                    gone.push(connect().await);
+                }
+                gone.into_iter().for_each(drop);
+            }
+            for number in 0..6 {
+                let stream = connect().await;
+                publish("made", stream.local_addr().unwrap().port());
+                match number % 2 {
+                    0 => tokio::spawn(keep(stream)),
+                    _ => tokio::spawn(keep(stream.into_split().1)),
+                };
             }
             sleep(ms(10)).await;
+            publish("returns", 1);
         };
         world.client("client", client).tokio();
         world.client("last", || async { squall::time::sleep(ms(500)).await });
-    };
-    let simulation = Simulation::new(world);
-    let plan = Plan::seeded("test", Seed(1));
-    let digests: Vec<_> = (0..6).map(|_| simulation.run_plan(&plan, Record::Digest).digest).collect();
-    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let made: Vec<String> = published(&outcome, "made").into_iter().map(|(_, port)| port).collect();
+    let events = &outcome.trace.as_ref().expect("fully recorded").events;
+    let after_return = events
+        .iter()
+        .skip_while(|event| !matches!(&event.kind, EventKind::Publish { topic, .. } if topic == "returns"));
+    let closed: Vec<String> = after_return
+        .filter_map(|event| match event.kind {
+            EventKind::Send { from_port, to_port: 80, .. } => Some(from_port.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(closed, made);
 }

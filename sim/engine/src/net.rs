@@ -30,13 +30,40 @@ pub mod tcp {
 }
 
 /// What can be turned into an address: a `SocketAddr`, `(ip, port)`, `(name, port)`, or text such as `"store-0:80"` or
-/// `"10.0.0.1:80"`.
+/// `"10.0.0.1:80"`. A slice holds several: who connects or binds tries one after the other.
 pub trait ToSocketAddrs {
-    /// Looks the address up.
+    /// Looks the address up: the first one, if there are several.
     ///
     /// # Errors
     /// If the text is no address, or no node has the name.
     fn to_socket_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Looks all its addresses up, in the order in which they are to be tried. Text and names have one each, a slice has several or none.
+    ///
+    /// # Errors
+    /// If the text is no address, or no node has the name.
+    fn to_socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.to_socket_addr().map(|address| vec![address])
+    }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address")
+}
+
+/// What `attempt` gives with the first of the addresses with which it does; else why it doesn't with the last one, as tokio has it.
+async fn try_each<T>(
+    address: impl ToSocketAddrs,
+    mut attempt: impl AsyncFnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = no_address();
+    for address in address.to_socket_addrs()? {
+        match attempt(address).await {
+            Ok(done) => return Ok(done),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 impl ToSocketAddrs for SocketAddr {
@@ -70,11 +97,13 @@ impl ToSocketAddrs for (std::net::Ipv6Addr, u16) {
     }
 }
 
-/// The first of several: nodes have one address each.
 impl ToSocketAddrs for [SocketAddr] {
     fn to_socket_addr(&self) -> io::Result<SocketAddr> {
-        let first = self.first().copied();
-        first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address"))
+        self.first().copied().ok_or_else(no_address)
+    }
+
+    fn to_socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        Ok(self.to_vec())
     }
 }
 
@@ -82,23 +111,31 @@ impl<const COUNT: usize> ToSocketAddrs for [SocketAddr; COUNT] {
     fn to_socket_addr(&self) -> io::Result<SocketAddr> {
         self.as_slice().to_socket_addr()
     }
+
+    fn to_socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.as_slice().to_socket_addrs()
+    }
 }
 
 impl ToSocketAddrs for Vec<SocketAddr> {
     fn to_socket_addr(&self) -> io::Result<SocketAddr> {
         self.as_slice().to_socket_addr()
     }
+
+    fn to_socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.as_slice().to_socket_addrs()
+    }
 }
 
 /// Looks a host up, such as `"store-0:80"`: the names of nodes are known, and nothing else. It takes no time and can't fail by the weather.
 ///
 /// # Errors
-/// As [`ToSocketAddrs::to_socket_addr`].
+/// As [`ToSocketAddrs::to_socket_addrs`].
 ///
 /// # Panics
 /// Outside of a run, if it is to look a name up.
 pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
-    host.to_socket_addr().map(std::iter::once)
+    host.to_socket_addrs().map(Vec::into_iter)
 }
 
 impl ToSocketAddrs for (IpAddr, u16) {
@@ -161,6 +198,11 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     #[track_caller]
     fn to_socket_addr(&self) -> io::Result<SocketAddr> {
         (**self).to_socket_addr()
+    }
+
+    #[track_caller]
+    fn to_socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        (**self).to_socket_addrs()
     }
 }
 

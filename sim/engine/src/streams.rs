@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -142,23 +143,70 @@ enum Stage {
     Open,
 }
 
-/// Who waits for something. A task that asks again is noted once.
+/// Who asks for what may have to be waited for.
+#[derive(Debug)]
+pub(crate) enum Asker<'f> {
+    /// A future, which waits until it is dropped: under a number of its own, that it has from the first time on.
+    Future(&'f mut Option<NonZeroU64>),
+    /// Who polls without one. Nobody says when those wait no more, so only the last one is woken, as with tokio.
+    Poller,
+    /// Who doesn't wait.
+    Tries,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// A connection to accept.
+    Connection(ListenerRef),
+    /// Something to read.
+    Bytes(EndRef),
+    /// Room to write.
+    Room(EndRef),
+}
+
+/// Who waits for something, each once.
 #[derive(Debug, Default)]
-struct Waiting(Vec<WakeRef>);
+struct Waiting {
+    /// How many futures have had a number here.
+    numbers: u64,
+    /// By the number, if it is a future, in the order in which they came.
+    known: Vec<(Option<NonZeroU64>, WakeRef)>,
+}
 
 impl Waiting {
     /// Takes somebody in. What isn't needed comes back: dropping a waker is user code.
-    fn add(&mut self, wake: WakeRef) -> Option<WakeRef> {
-        let is_known = self.0.iter().any(|known| match (known, &wake) {
-            (WakeRef::Task(known), WakeRef::Task(task)) => known == task,
-            (WakeRef::Foreign(known), WakeRef::Foreign(waker)) => known.will_wake(waker),
-            _ => false,
-        });
-        if is_known {
-            return Some(wake);
+    fn add(&mut self, asker: Asker<'_>, wake: WakeRef) -> Option<WakeRef> {
+        let number = match asker {
+            Asker::Tries => return Some(wake),
+            Asker::Poller => None,
+            Asker::Future(number) => {
+                if number.is_none() {
+                    self.numbers += 1;
+                    *number = NonZeroU64::new(self.numbers);
+                }
+                *number
+            }
+        };
+        match self.known.iter_mut().find(|(known, _)| *known == number) {
+            // It may have another waker now: a future goes from task to task.
+            Some((_, before)) => Some(std::mem::replace(before, wake)),
+            None => {
+                self.known.push((number, wake));
+                None
+            }
         }
-        self.0.push(wake);
-        None
+    }
+
+    /// All who wait are woken.
+    fn take(&mut self) -> impl Iterator<Item = WakeRef> {
+        self.known.drain(..).map(|(_, wake)| wake)
+    }
+
+    /// A future waits no more.
+    fn remove(&mut self, number: NonZeroU64) -> Option<WakeRef> {
+        let at = self.known.iter().position(|(known, _)| *known == Some(number))?;
+        Some(self.known.remove(at).1)
     }
 }
 
@@ -167,6 +215,8 @@ impl Waiting {
 struct End {
     /// One more after each closing: odd while it is open.
     generation: u32,
+    /// Which of all ends and listeners it is, in the order in which they were made. Its slot may be an older one's.
+    serial: u64,
     node: NodeId,
     local: SocketAddr,
     remote: SocketAddr,
@@ -235,6 +285,8 @@ struct Direction {
 struct Listener {
     /// One more after each closing: odd while it is open.
     generation: u32,
+    /// As an end's.
+    serial: u64,
     node: NodeId,
     address: SocketAddr,
     backlog: usize,
@@ -265,15 +317,22 @@ pub(crate) struct Streams {
     /// Ports of connections, with how many there are of each.
     ports: BTreeMap<(NodeId, u16), u32>,
     stalled: Vec<Stalled>,
-    /// What is closed while a host drops its tasks, which it does in no order that repeats.
-    closing: Option<Closing>,
+    /// How many ends and listeners were made.
+    made: u64,
+    /// What is closed while a host drops its tasks, which it does in no order that repeats: with the serial number of what it is about.
+    closing: Option<Vec<(u64, Closing)>>,
 }
 
-/// Listeners, and ends with whether they are closed by a reset.
-#[derive(Debug, Default)]
-struct Closing {
-    listeners: Vec<ListenerRef>,
-    ends: Vec<(EndRef, bool)>,
+/// What a program is through with.
+#[derive(Clone, Copy, Debug)]
+enum Closing {
+    Listener(ListenerRef),
+    /// The half of an end that writes.
+    Writing(EndRef),
+    End {
+        end: EndRef,
+        resets: bool,
+    },
 }
 
 impl Streams {
@@ -288,6 +347,14 @@ impl Streams {
 
     fn listener(&mut self, listener: ListenerRef) -> Option<&mut Listener> {
         self.listeners.get_mut(listener.slot as usize).filter(|entry| entry.generation == listener.generation)
+    }
+
+    fn waiting(&mut self, awaited: Awaited) -> Option<&mut Waiting> {
+        match awaited {
+            Awaited::Connection(listener) => self.listener(listener).map(|entry| &mut entry.acceptors),
+            Awaited::Bytes(end) => self.end(end).map(|entry| &mut entry.readers),
+            Awaited::Room(end) => self.end(end).map(|entry| &mut entry.writers),
+        }
     }
 
     pub(crate) fn has_port(&self, node: NodeId, port: u16) -> bool {
@@ -318,6 +385,26 @@ impl Streams {
         std::mem::take(&mut self.stalled).into_iter().map(|stalled| stalled.message).collect()
     }
 
+    fn next_serial(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
+
+    /// Whether it is closed later, with all that a host's tasks had.
+    fn is_put_off(&mut self, what: Closing) -> bool {
+        let serial = match what {
+            Closing::Listener(listener) => self.listener(listener).map(|entry| entry.serial),
+            Closing::Writing(end) | Closing::End { end, .. } => self.end(end).map(|entry| entry.serial),
+        };
+        match (&mut self.closing, serial) {
+            (Some(closing), Some(serial)) => {
+                closing.push((serial, what));
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn new_end(&mut self, node: NodeId, local: SocketAddr, remote: SocketAddr, stage: Stage) -> EndRef {
         *self.ports.entry((node, local.port())).or_default() += 1;
         let slot = self.free_ends.pop().unwrap_or(self.ends.len() as u32);
@@ -325,6 +412,7 @@ impl Streams {
             self.ends.get(slot as usize).map_or(self.first_generation, |end| end.generation).wrapping_add(1);
         let end = End {
             generation,
+            serial: self.next_serial(),
             node,
             local,
             remote,
@@ -443,6 +531,7 @@ impl Kernel {
         let generation = before.wrapping_add(1);
         let listener = Listener {
             generation,
+            serial: streams.next_serial(),
             node,
             address,
             backlog: backlog.max(1),
@@ -462,6 +551,7 @@ impl Kernel {
     pub(crate) fn poll_accept(
         &mut self,
         listener: ListenerRef,
+        asker: Asker<'_>,
         other: Option<Waker>,
     ) -> Poll<io::Result<(EndRef, SocketAddr, SocketAddr)>> {
         let wake = self.wake_ref(other);
@@ -471,7 +561,7 @@ impl Kernel {
             return Poll::Ready(Err(gone()));
         };
         let Some(end) = entry.accepted.pop_front() else {
-            let unneeded = entry.acceptors.add(wake);
+            let unneeded = entry.acceptors.add(asker, wake);
             unneeded.into_iter().for_each(|wake| self.forget(wake));
             return Poll::Pending;
         };
@@ -483,27 +573,27 @@ impl Kernel {
 
     /// Nobody listens there any more. Connections that nobody has accepted are broken.
     pub(crate) fn close_listener(&mut self, listener: ListenerRef) {
-        if !self.is_live() {
-            return;
-        }
-        match &mut self.network.streams.closing {
-            Some(closing) => closing.listeners.push(listener),
-            None => self.end_listener(listener),
+        if self.is_live() && !self.network.streams.is_put_off(Closing::Listener(listener)) {
+            self.end_listener(listener);
         }
     }
 
     /// From now on nothing is closed yet.
     pub(crate) fn begin_closing(&mut self) {
-        self.network.streams.closing = Some(Closing::default());
+        self.network.streams.closing = Some(Vec::new());
     }
 
-    /// Closes what was to be closed meanwhile, in the order in which it was made: by the slots, which are given out in an order that repeats.
+    /// Closes what was to be closed meanwhile, in the order in which it was made. What was said of one end stays in its order: first that no more is written.
     pub(crate) fn end_closing(&mut self) {
-        let Some(Closing { mut listeners, mut ends }) = self.network.streams.closing.take() else { return };
-        listeners.sort_unstable();
-        ends.sort_unstable();
-        listeners.into_iter().for_each(|listener| self.end_listener(listener));
-        ends.into_iter().for_each(|(end, resets)| self.close_end(end, resets));
+        let Some(mut closing) = self.network.streams.closing.take() else { return };
+        closing.sort_by_key(|(serial, _)| *serial);
+        for (_, what) in closing {
+            match what {
+                Closing::Listener(listener) => self.end_listener(listener),
+                Closing::Writing(end) => self.say_end(end),
+                Closing::End { end, resets } => self.close_end(end, resets),
+            }
+        }
     }
 
     fn end_listener(&mut self, listener: ListenerRef) {
@@ -511,7 +601,7 @@ impl Kernel {
         let Some(entry) = streams.listener(listener) else { return };
         entry.generation = entry.generation.wrapping_add(1);
         let (at, accepted) = ((entry.node, entry.address.port()), std::mem::take(&mut entry.accepted));
-        let acceptors = std::mem::take(&mut entry.acceptors.0);
+        let acceptors: Vec<WakeRef> = entry.acceptors.take().collect();
         streams.listening.remove(&at);
         streams.free_listeners.push(listener.slot);
         for end in accepted {
@@ -599,11 +689,17 @@ impl Kernel {
                 Poll::Ready(result)
             }
             None => {
-                let unneeded = entry.writers.add(wake);
+                let unneeded = entry.writers.add(Asker::Poller, wake);
                 unneeded.into_iter().for_each(|wake| self.forget(wake));
                 Poll::Pending
             }
         }
+    }
+
+    /// A future waits no more.
+    pub(crate) fn stop_waiting_for(&mut self, awaited: Awaited, number: NonZeroU64) {
+        let wake = self.network.streams.waiting(awaited).and_then(|waiting| waiting.remove(number));
+        wake.into_iter().for_each(|wake| self.forget(wake));
     }
 
     // --- reading and writing ------------------------------------------------------------------------------------------
@@ -617,6 +713,7 @@ impl Kernel {
         end: EndRef,
         buffers: &mut [&mut [u8]],
         peeks: bool,
+        asker: Asker<'_>,
         other: Option<Waker>,
     ) -> Poll<io::Result<usize>> {
         let wake = self.wake_ref(other);
@@ -643,7 +740,7 @@ impl Kernel {
                 Poll::Ready(read)
             }
             None => {
-                let unneeded = entry.readers.add(wake);
+                let unneeded = entry.readers.add(asker, wake);
                 unneeded.into_iter().for_each(|wake| self.forget(wake));
                 Poll::Pending
             }
@@ -651,20 +748,30 @@ impl Kernel {
     }
 
     /// Waits until there is something to read, an end or an error.
-    pub(crate) fn poll_readable(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(
+        &mut self,
+        end: EndRef,
+        asker: Asker<'_>,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<()>> {
         let wake = self.wake_ref(other);
         let Some(entry) = self.network.streams.end(end) else {
             self.forget(wake);
             return Poll::Ready(Err(gone()));
         };
         let is_ready = entry.is_readable();
-        let unneeded = if is_ready { Some(wake) } else { entry.readers.add(wake) };
+        let unneeded = if is_ready { Some(wake) } else { entry.readers.add(asker, wake) };
         unneeded.into_iter().for_each(|wake| self.forget(wake));
         if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Waits until something can be written, or an error is to be had.
-    pub(crate) fn poll_writable(&mut self, end: EndRef, other: Option<Waker>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_writable(
+        &mut self,
+        end: EndRef,
+        asker: Asker<'_>,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<()>> {
         let wake = self.wake_ref(other);
         let window_bytes = self.network.streams.settings.window_bytes;
         let Some(entry) = self.network.streams.end(end) else {
@@ -672,7 +779,7 @@ impl Kernel {
             return Poll::Ready(Err(gone()));
         };
         let is_ready = entry.is_writable(window_bytes);
-        let unneeded = if is_ready { Some(wake) } else { entry.writers.add(wake) };
+        let unneeded = if is_ready { Some(wake) } else { entry.writers.add(asker, wake) };
         unneeded.into_iter().for_each(|wake| self.forget(wake));
         if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
@@ -685,6 +792,7 @@ impl Kernel {
         &mut self,
         end: EndRef,
         slices: &[io::IoSlice<'_>],
+        asker: Asker<'_>,
         other: Option<Waker>,
     ) -> Poll<io::Result<usize>> {
         let wake = self.wake_ref(other);
@@ -705,7 +813,7 @@ impl Kernel {
         }
         let room = window_bytes.saturating_sub(entry.in_window_bytes);
         if wanted > 0 && (room == 0 || entry.stage == Stage::Asking) {
-            let unneeded = entry.writers.add(wake);
+            let unneeded = entry.writers.add(asker, wake);
             unneeded.into_iter().for_each(|wake| self.forget(wake));
             return Poll::Pending;
         }
@@ -737,7 +845,7 @@ impl Kernel {
         }
         let entry = self.network.streams.end(end).ok_or_else(gone)?;
         // Whoever shuts down can't know yet that it is broken: tokio makes nothing of that either.
-        if !entry.is_broken {
+        if !entry.is_broken && !self.network.streams.is_put_off(Closing::Writing(end)) {
             self.say_end(end);
         }
         Ok(())
@@ -750,7 +858,7 @@ impl Kernel {
         }
         entry.has_ended = true;
         let direction = entry.direction;
-        let writers = std::mem::take(&mut entry.writers.0);
+        let writers: Vec<WakeRef> = entry.writers.take().collect();
         writers.into_iter().for_each(|wake| self.wake(wake, 3));
         self.send_segment(direction, segment::END, &[]);
     }
@@ -767,8 +875,7 @@ impl Kernel {
             // Of a node that crashes, all are broken when its tasks are gone.
             return;
         }
-        if let Some(closing) = &mut self.network.streams.closing {
-            closing.ends.push((end, resets));
+        if self.network.streams.is_put_off(Closing::End { end, resets }) {
             return;
         }
         let Some(entry) = self.network.streams.end(end) else { return };
@@ -796,8 +903,7 @@ impl Kernel {
         entry.generation = entry.generation.wrapping_add(1);
         entry.arrived.clear();
         let early = std::mem::take(&mut entry.early);
-        let waiting = std::mem::take(&mut entry.readers.0).into_iter().chain(std::mem::take(&mut entry.writers.0));
-        let waiting: Vec<WakeRef> = waiting.collect();
+        let waiting: Vec<WakeRef> = entry.readers.take().chain(entry.writers.take()).collect();
         let (node, port) = (entry.node, entry.local.port());
         if let Some(count) = streams.ports.get_mut(&(node, port)) {
             *count -= 1;
@@ -884,8 +990,7 @@ impl Kernel {
         entry.error = Some(kind);
         entry.stalled_since_ns = None;
         let early = std::mem::take(&mut entry.early);
-        let waiting = std::mem::take(&mut entry.readers.0).into_iter().chain(std::mem::take(&mut entry.writers.0));
-        let waiting: Vec<WakeRef> = waiting.collect();
+        let waiting: Vec<WakeRef> = entry.readers.take().chain(entry.writers.take()).collect();
         self.await_end(end.slot, None);
         early.into_values().for_each(|message| self.network.free_message(message));
         waiting.into_iter().for_each(|wake| self.wake(wake, 3));
@@ -1075,7 +1180,7 @@ impl Kernel {
                 }
                 segment::ACCEPTANCE => {
                     end.stage = Stage::Open;
-                    woken.append(&mut end.writers.0);
+                    woken.extend(end.writers.take());
                     let direction = end.direction;
                     self.await_end(target.slot, None);
                     self.send_segment(direction, segment::CONFIRMATION, &[]);
@@ -1089,7 +1194,7 @@ impl Kernel {
                         Some(listener) => {
                             listener.arriving = listener.arriving.saturating_sub(1);
                             listener.accepted.push_back(target);
-                            woken.append(&mut listener.acceptors.0);
+                            woken.extend(listener.acceptors.take());
                         }
                         // Nobody listens any more.
                         None => self.abort_end(target),
@@ -1097,12 +1202,12 @@ impl Kernel {
                 }
                 segment::END => {
                     end.is_finished = true;
-                    woken.append(&mut end.readers.0);
+                    woken.extend(end.readers.take());
                 }
                 _ => {
                     end.unread_bytes += payload.as_slice().len() as u64;
                     end.arrived.push_back(payload);
-                    woken.append(&mut end.readers.0);
+                    woken.extend(end.readers.take());
                 }
             }
             next = self.network.streams.end(target).and_then(|end| end.early.remove(&end.next));
@@ -1173,7 +1278,7 @@ impl Kernel {
         let target = self.network.streams.directions[direction as usize].to_end;
         let end = self.network.streams.end(target)?;
         end.in_window_bytes = end.in_window_bytes.saturating_sub(bytes);
-        let mut writers = std::mem::take(&mut end.writers.0);
+        let mut writers: Vec<WakeRef> = end.writers.take().collect();
         let last = writers.pop();
         writers.into_iter().for_each(|wake| self.wake(wake, 5));
         last.and_then(|wake| self.wake_for_message(wake, 5))

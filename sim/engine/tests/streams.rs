@@ -1,13 +1,16 @@
 //! Streams in bad weather: what is lost comes late, what is cut off waits, what breaks is told, and each of it is a decision with an address.
 #![allow(clippy::disallowed_methods, reason = "a run needs threads around it")]
 
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use squall_engine::fault::{self, crash, partition, partition_one_way};
 use squall_engine::latency::Latency;
-use squall_engine::net::{TcpListener, TcpStream};
+use squall_engine::net::{TcpListener, TcpStream, ToSocketAddrs};
 use squall_engine::rule::{self, Messages};
 use squall_engine::task::spawn;
 use squall_engine::time::{Instant, sleep};
@@ -474,6 +477,130 @@ fn a_window_is_as_large_as_the_world_says() {
         let is_read = |event: &squall_trace::OwnedEvent| matches!(&event.kind, EventKind::Publish { value, .. } if *value == expected);
         assert!(outcome.trace.unwrap().events.iter().any(is_read), "{window_bytes}");
     }
+}
+
+/// A waker of a program's own, as executors within tasks have it. It notes that it is woken.
+#[derive(Default)]
+struct Told(Mutex<u32>);
+
+impl Told {
+    fn times(&self) -> u32 {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+/// Polls a hundred times, each time by another waker. How many of those are still known to somebody then.
+async fn known_after(mut poll: impl FnMut(&mut Context<'_>)) -> usize {
+    let wakers: Vec<Arc<Told>> = (0..100).map(|_| Arc::default()).collect();
+    for told in &wakers {
+        poll(&mut Context::from_waker(&Waker::from(Arc::clone(told))));
+    }
+    // What isn't needed is dropped outside of the engine's own code.
+    sleep(ms(1)).await;
+    wakers.iter().filter(|told| Arc::strong_count(told) > 1).count()
+}
+
+fn is_pending<T>(future: impl Future<Output = T>, context: &mut Context<'_>) {
+    assert!(pin!(future).poll(context).is_pending());
+}
+
+/// Fills the window: what is written then waits.
+async fn fill(stream: &TcpStream) {
+    sleep(ms(50)).await;
+    while stream.try_write(&[0; 1024]).is_ok() {}
+}
+
+/// Accepts a connection, and then says nothing for a while, and then a word.
+async fn slow_speaker() {
+    let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    sleep(secs(1)).await;
+    stream.write_all(b"word").await.unwrap();
+    std::future::pending().await
+}
+
+fn speaker(world: &mut World) {
+    world.node("speaker", slow_speaker);
+}
+
+#[test]
+fn nobody_is_kept_who_waits_no_more() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let listener = TcpListener::bind("0.0.0.0:90").await.unwrap();
+        let mut stream = TcpStream::connect("speaker:80").await.unwrap();
+        fill(&stream).await;
+        // Futures that are dropped.
+        let accepting = known_after(|context| is_pending(listener.accept(), context)).await;
+        let readable = known_after(|context| is_pending(stream.readable(), context)).await;
+        let peeking = known_after(|context| is_pending(stream.peek(&mut [0; 1]), context)).await;
+        let writable = known_after(|context| is_pending(stream.writable(), context)).await;
+        note.down(format!("dropped {:?}", [accepting, readable, peeking, writable]));
+        // Of those who poll without a future, and of one future, the last one.
+        let accepting = known_after(|context| assert!(listener.poll_accept(context).is_pending())).await;
+        let readable = known_after(|context| assert!(stream.poll_read_ready(context).is_pending())).await;
+        let writable = known_after(|context| assert!(stream.poll_write_ready(context).is_pending())).await;
+        note.down(format!("polled {:?}", [accepting, readable, writable]));
+        let mut accept = pin!(listener.accept());
+        let accepting = known_after(|context| assert!(accept.as_mut().poll(context).is_pending())).await;
+        let mut byte = [0; 1];
+        let mut read = pin!(stream.read(&mut byte));
+        let reading = known_after(|context| assert!(read.as_mut().poll(context).is_pending())).await;
+        note.down(format!("kept {:?}", [accepting, reading]));
+    };
+    let outcome = run(&calm(), world(&notes, client, speaker));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let seen: Vec<String> = take(&notes).into_iter().map(|(_, what)| what).collect();
+    assert_eq!(seen, ["dropped [0, 0, 0, 0]", "polled [1, 1, 1]", "kept [1, 1]"]);
+}
+
+/// Futures have places of their own, beside whoever polls without one; who only tries, or is dropped, takes nobody's.
+#[test]
+fn all_who_wait_are_woken() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let stream = TcpStream::connect("speaker:80").await.unwrap();
+        let told: [Arc<Told>; 5] = Default::default();
+        let [polls, first, second, dropped, replaced] = told.each_ref().map(|told| Waker::from(Arc::clone(told)));
+        assert!(stream.poll_read_ready(&mut Context::from_waker(&replaced)).is_pending());
+        assert!(stream.poll_read_ready(&mut Context::from_waker(&polls)).is_pending());
+        let (mut readable, mut byte) = (pin!(stream.readable()), [0; 1]);
+        let mut peek = pin!(stream.peek(&mut byte));
+        assert!(readable.as_mut().poll(&mut Context::from_waker(&first)).is_pending());
+        assert!(peek.as_mut().poll(&mut Context::from_waker(&second)).is_pending());
+        is_pending(stream.readable(), &mut Context::from_waker(&dropped));
+        assert_eq!(stream.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        sleep(secs(2)).await;
+        note.down(format!("woken {:?}", told.map(|told| told.times())));
+        readable.await.unwrap();
+        assert_eq!(peek.await.unwrap(), 1);
+        let mut word = [0; 4];
+        assert_eq!(stream.try_read(&mut word).unwrap(), 4);
+    };
+    let outcome = run(&calm(), world(&notes, client, speaker));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let seen: Vec<String> = take(&notes).into_iter().map(|(_, what)| what).collect();
+    assert_eq!(seen, ["woken [1, 1, 1, 0, 0]"]);
+}
+
+fn all_of(address: impl ToSocketAddrs) -> std::io::Result<Vec<SocketAddr>> {
+    address.to_socket_addrs()
+}
+
+#[test]
+fn whatever_holds_several_addresses_gives_all_of_them() {
+    let addresses: [SocketAddr; 2] = ["10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()];
+    let several = addresses.to_vec();
+    let all = [all_of(addresses), all_of(&addresses[..]), all_of(&several), all_of(several)];
+    assert!(all.into_iter().all(|given| given.unwrap() == addresses));
+    assert_eq!(addresses.to_socket_addr().unwrap(), addresses[0]);
+    assert_eq!("10.0.0.1:1".to_socket_addrs().unwrap(), addresses[..1]);
 }
 
 #[test]

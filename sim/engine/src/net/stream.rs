@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,15 +13,39 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ToSocketAddrs;
+use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, Kernel};
-use crate::streams::{EndRef, ListenerRef};
+use crate::streams::{Asker, Awaited, EndRef, ListenerRef};
 
 /// As tokio's `TcpListener::bind` has it.
 const BACKLOG: u32 = 1_024;
 
 /// What Linux has by default.
 const TIME_TO_LIVE: u32 = 64;
+
+/// A wait of a future of its own: when that is dropped, nobody is to be woken for it.
+struct Waiting {
+    awaited: Awaited,
+    number: Option<NonZeroU64>,
+}
+
+impl Waiting {
+    fn new(awaited: Awaited) -> Waiting {
+        Waiting { awaited, number: None }
+    }
+
+    fn asker(&mut self) -> Asker<'_> {
+        Asker::Future(&mut self.number)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let _ = kernel::try_with(|kernel| kernel.stop_waiting_for(self.awaited, number));
+        }
+    }
+}
 
 /// Waits for connections, as tokio's `TcpListener` does.
 ///
@@ -35,7 +60,7 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens on the running node. Port 0 takes a free one. What is bound to a loopback address can be reached from the node alone.
+    /// Listens on the running node: at the first of several addresses at which it can. Port 0 takes a free one. What is bound to a loopback address can be reached from the node alone.
     ///
     /// # Errors
     /// `AddrInUse` if the port is listened on already, `AddrNotAvailable` if the address is another node's; if it can't be looked up.
@@ -43,7 +68,7 @@ impl TcpListener {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        TcpListener::listen(address.to_socket_addr()?, BACKLOG)
+        try_each(address, async |address| TcpListener::listen(address, BACKLOG)).await
     }
 
     fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
@@ -61,10 +86,11 @@ impl TcpListener {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        poll_fn(|context| self.poll_accept(context)).await
+        let mut waiting = Waiting::new(Awaited::Connection(self.listener));
+        poll_fn(|context| self.poll_accept_as(waiting.asker(), context)).await
     }
 
-    /// As [`TcpListener::accept`].
+    /// As [`TcpListener::accept`]. Of several that poll, the last one is woken.
     ///
     /// # Errors
     /// As [`TcpListener::accept`].
@@ -72,9 +98,13 @@ impl TcpListener {
     /// # Panics
     /// Outside of a run.
     pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.poll_accept_as(Asker::Poller, context)
+    }
+
+    fn poll_accept_as(&self, asker: Asker<'_>, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let other = kernel::other_waker(context);
         let accepted =
-            kernel::with("squall::net::TcpListener::accept", |kernel| kernel.poll_accept(self.listener, other));
+            kernel::with("squall::net::TcpListener::accept", |kernel| kernel.poll_accept(self.listener, asker, other));
         accepted.map(|accepted| accepted.map(|(end, local, remote)| (TcpStream::new(end, local, remote), remote)))
     }
 
@@ -301,7 +331,7 @@ impl TcpStream {
         }
     }
 
-    /// Connects. It takes as long as the link's latency there and back.
+    /// Connects. It takes as long as the link's latency there and back. Several addresses are tried one after the other; if each fails, the error is the last one's.
     ///
     /// # Errors
     /// `ConnectionRefused` if nobody listens there; `TimedOut` if nothing is answered, because of a partition, since the node is down or has
@@ -310,7 +340,7 @@ impl TcpStream {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        TcpStream::connect_from(address.to_socket_addr()?, None).await
+        try_each(address, async |remote| TcpStream::connect_from(remote, None).await).await
     }
 
     async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
@@ -400,16 +430,21 @@ impl TcpStream {
     /// # Errors
     /// If the node has crashed.
     pub async fn readable(&self) -> io::Result<()> {
-        poll_fn(|context| self.poll_read_ready(context)).await
+        let mut waiting = Waiting::new(Awaited::Bytes(self.end));
+        poll_fn(|context| self.poll_readable_as(waiting.asker(), context)).await
     }
 
-    /// As [`TcpStream::readable`].
+    /// As [`TcpStream::readable`]. Of several that poll, the last one is woken.
     ///
     /// # Errors
     /// As [`TcpStream::readable`].
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_readable_as(Asker::Poller, context)
+    }
+
+    fn poll_readable_as(&self, asker: Asker<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let other = kernel::other_waker(context);
-        kernel::with("squall::net::TcpStream::readable", |kernel| kernel.poll_readable(self.end, other))
+        kernel::with("squall::net::TcpStream::readable", |kernel| kernel.poll_readable(self.end, asker, other))
     }
 
     /// Waits until something can be written, or there is an error. Cancel safe.
@@ -417,16 +452,21 @@ impl TcpStream {
     /// # Errors
     /// If the node has crashed.
     pub async fn writable(&self) -> io::Result<()> {
-        poll_fn(|context| self.poll_write_ready(context)).await
+        let mut waiting = Waiting::new(Awaited::Room(self.end));
+        poll_fn(|context| self.poll_writable_as(waiting.asker(), context)).await
     }
 
-    /// As [`TcpStream::writable`].
+    /// As [`TcpStream::writable`]. Of several that poll, the last one is woken.
     ///
     /// # Errors
     /// As [`TcpStream::writable`].
     pub fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writable_as(Asker::Poller, context)
+    }
+
+    fn poll_writable_as(&self, asker: Asker<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let other = kernel::other_waker(context);
-        kernel::with("squall::net::TcpStream::writable", |kernel| kernel.poll_writable(self.end, other))
+        kernel::with("squall::net::TcpStream::writable", |kernel| kernel.poll_writable(self.end, asker, other))
     }
 
     /// Reads what is there.
@@ -443,7 +483,7 @@ impl TcpStream {
     /// As [`TcpStream::try_read`].
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let mut buffers: Vec<&mut [u8]> = buffers.iter_mut().map(|buffer| &mut **buffer).collect();
-        at_once(self.poll_read_into(&mut buffers, false, Some(Waker::noop().clone())))
+        at_once(self.poll_read_into(&mut buffers, false, Asker::Tries, None))
     }
 
     /// Writes what there is room for.
@@ -459,7 +499,7 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::try_write`].
     pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        at_once(self.poll_write_from(slices, Some(Waker::noop().clone())))
+        at_once(self.poll_write_from(slices, Asker::Tries, None))
     }
 
     /// Reads, and leaves what is read where it is. Cancel safe.
@@ -467,39 +507,51 @@ impl TcpStream {
     /// # Errors
     /// As reading.
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut waiting = Waiting::new(Awaited::Bytes(self.end));
         poll_fn(|context| {
             let other = kernel::other_waker(context);
-            self.poll_read_into(&mut [&mut *buffer], true, other)
+            self.poll_read_into(&mut [&mut *buffer], true, waiting.asker(), other)
         })
         .await
     }
 
-    /// As [`TcpStream::peek`].
+    /// As [`TcpStream::peek`]. Of several that poll, the last one is woken.
     ///
     /// # Errors
     /// As reading.
     pub fn poll_peek(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
         let other = kernel::other_waker(context);
-        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], true, other);
+        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], true, Asker::Poller, other);
         if let Poll::Ready(Ok(bytes)) = &read {
             buffer.advance(*bytes);
         }
         read
     }
 
-    fn poll_read_into(&self, buffers: &mut [&mut [u8]], peeks: bool, other: Option<Waker>) -> Poll<io::Result<usize>> {
+    fn poll_read_into(
+        &self,
+        buffers: &mut [&mut [u8]],
+        peeks: bool,
+        asker: Asker<'_>,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<usize>> {
         kernel::with("reading from a squall::net::TcpStream", |kernel| {
-            kernel.poll_read(self.end, buffers, peeks, other)
+            kernel.poll_read(self.end, buffers, peeks, asker, other)
         })
     }
 
-    fn poll_write_from(&self, slices: &[IoSlice<'_>], other: Option<Waker>) -> Poll<io::Result<usize>> {
-        kernel::with("writing to a squall::net::TcpStream", |kernel| kernel.poll_write(self.end, slices, other))
+    fn poll_write_from(
+        &self,
+        slices: &[IoSlice<'_>],
+        asker: Asker<'_>,
+        other: Option<Waker>,
+    ) -> Poll<io::Result<usize>> {
+        kernel::with("writing to a squall::net::TcpStream", |kernel| kernel.poll_write(self.end, slices, asker, other))
     }
 
     fn poll_read_buffer(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let other = kernel::other_waker(context);
-        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], false, other);
+        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], false, Asker::Poller, other);
         read.map(|read| read.map(|bytes| buffer.advance(bytes)))
     }
 
@@ -564,7 +616,7 @@ macro_rules! writes {
         impl AsyncWrite for $type {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 let $this = &*self;
-                $stream.poll_write_from(&[IoSlice::new(bytes)], kernel::other_waker(context))
+                $stream.poll_write_from(&[IoSlice::new(bytes)], Asker::Poller, kernel::other_waker(context))
             }
 
             fn poll_write_vectored(
@@ -573,7 +625,7 @@ macro_rules! writes {
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $this = &*self;
-                $stream.poll_write_from(slices, kernel::other_waker(context))
+                $stream.poll_write_from(slices, Asker::Poller, kernel::other_waker(context))
             }
 
             fn is_write_vectored(&self) -> bool {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use squall_trace::TaskId;
 use tokio::io::ReadBuf;
 
-use super::ToSocketAddrs;
+use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, TimerRef};
 use crate::network::{Kind, Origin, Outgoing, SocketRef};
 
@@ -70,7 +70,7 @@ impl Waiting<'_> {
 }
 
 impl UdpSocket {
-    /// Binds a socket on the running node. Port 0 takes a free one.
+    /// Binds a socket on the running node: to the first of several addresses to which it can be. Port 0 takes a free one.
     ///
     /// # Errors
     /// `AddrInUse` if the port is bound, `AddrNotAvailable` if the address is another node's; if it can't be looked up.
@@ -78,14 +78,17 @@ impl UdpSocket {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        let wanted = address.to_socket_addr()?;
-        let (socket, bound, sender) = kernel::with("squall::net::UdpSocket::bind", |kernel| {
-            let (socket, bound) = kernel.bind(wanted)?;
-            io::Result::Ok((socket, bound, kernel.sender_of_port(bound.port())))
-        })?;
+        let (socket, address, sender) = try_each(address, async |wanted| {
+            kernel::with("squall::net::UdpSocket::bind", |kernel| {
+                let (socket, bound) = kernel.bind(wanted)?;
+                let address = SocketAddr::new(wanted.ip(), bound.port());
+                Ok((socket, address, kernel.sender_of_port(bound.port())))
+            })
+        })
+        .await?;
         Ok(UdpSocket {
             socket,
-            address: SocketAddr::new(wanted.ip(), bound.port()),
+            address,
             sender,
             peer: Mutex::new(None),
             waiter: Mutex::new(None),
@@ -99,7 +102,8 @@ impl UdpSocket {
     /// # Errors
     /// If the address can't be looked up.
     pub async fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        let peer = address.to_socket_addr()?;
+        // Nothing is sent, so with the first one it succeeds.
+        let peer = try_each(address, async |peer| Ok(peer)).await?;
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         Ok(())
     }

@@ -141,6 +141,35 @@ bodies! {
         ]
     }
 
+    async fn each_address_is_tried() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (open, any) = (listener.local_addr().unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let elsewhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 0));
+        let stream = TcpStream::connect(&[gone, open][..]).await.unwrap();
+        let bound = TcpListener::bind(&[open, elsewhere, any][..]).await.unwrap().local_addr().unwrap();
+        let datagrams = UdpSocket::bind(&[elsewhere, any][..]).await.unwrap();
+        let taken = datagrams.local_addr().unwrap();
+        datagrams.connect(&[open, gone][..]).await.unwrap();
+        seen![
+            stream.peer_addr().unwrap() == open,
+            kind(TcpStream::connect(&[open, gone][..]).await),
+            kind(TcpStream::connect(&[gone, gone][..]).await),
+            bound != open && bound.ip() == open.ip(),
+            kind(TcpListener::bind(&[elsewhere, open][..]).await),
+            kind(TcpListener::bind(&[open, elsewhere][..]).await),
+            kind(TcpListener::bind(&[][..]).await),
+            taken.ip(),
+            kind(UdpSocket::bind(&[elsewhere, taken][..]).await),
+            kind(UdpSocket::bind(&[taken, elsewhere][..]).await),
+            kind(UdpSocket::bind(&[][..]).await),
+            datagrams.peer_addr().unwrap() == open,
+            kind(datagrams.connect(&[][..]).await),
+            lookup_host(&[gone, open][..]).await.unwrap().collect::<Vec<_>>() == [gone, open],
+            lookup_host(&[][..]).await.unwrap().count(),
+        ]
+    }
+
     async fn an_address_is_looked_up() {
         let found: Vec<SocketAddr> = lookup_host("127.0.0.1:80").await.unwrap().collect();
         let local = lookup_host("localhost:81").await.unwrap().find(SocketAddr::is_ipv4);
