@@ -1337,13 +1337,13 @@ const WRONG: &[Case] = &[
     (
         "[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"duplicate\"\nafter = \"1ms\"\nmessages = \"segments\"",
         "a stream has no copies",
-        "[[rule]]",
+        "messages",
         "",
     ),
     (
         "[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"drop\"\nmethod = \"Get\"\nmessages = \"segments\"",
         "segments are of no method",
-        "[[rule]]",
+        "method",
         "",
     ),
     ("[[rule]]\nfrom = \"gateway\"\nto = \"store-0\"\nverdict = \"drop\"\nmessages = 2", "`messages`", "2", ""),

@@ -146,7 +146,7 @@ fn read_rule(
         rule = rule.share(share);
     }
     if let Err(error) = rule.validate() {
-        let key = ["share", "tag", "method", "after"].into_iter().find(|key| fields.get(key).is_some());
+        let key = ["share", "tag", "method", "messages", "after"].into_iter().find(|key| fields.get(key).is_some());
         let place = key.map_or_else(|| span.clone(), |key| fields.key_span(key));
         reader.note(Draft::new(place, format!("the rule can't be: {error}")).label("here"));
         return None;
