@@ -1355,14 +1355,17 @@ impl Origin {
         Origin(u64::from(from.0) << 32 | marks << 16 | u64::from(message.from_port))
     }
 
-    /// The address.
+    /// Whether it was sent from a loopback address, which is its node's own too.
+    pub(crate) fn is_loopback(self) -> bool {
+        self.0 >> 17 & 1 == 1
+    }
+
+    /// The address by which other nodes know it.
     #[inline]
     pub(crate) fn address(self) -> SocketAddr {
         let (from, port) = ((self.0 >> 32) as u32, self.0 as u16);
-        match self.0 >> 16 & 3 {
-            0 => {}
-            1 => return SocketAddr::new(default_address(from as usize), port),
-            _ => return SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+        if self.0 >> 16 & 1 == 1 {
+            return SocketAddr::new(default_address(from as usize), port);
         }
         let address = kernel::with("a message's origin", |kernel| kernel.nodes[from as usize].address);
         SocketAddr::new(address, port)

@@ -344,11 +344,15 @@ impl UdpSocket {
     /// A datagram's origin: a loopback one is of this socket's family.
     fn as_seen_here(&self, origin: Origin) -> SocketAddr {
         let from = origin.address();
-        match (from.ip().is_loopback(), self.address.ip()) {
-            (true, own) if own.is_loopback() => SocketAddr::new(own, from.port()),
-            (true, IpAddr::V6(_)) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), from.port()),
-            _ => from,
+        if !origin.is_loopback() {
+            return from;
         }
+        let ip = match self.address.ip() {
+            own if own.is_loopback() => own,
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        };
+        SocketAddr::new(ip, from.port())
     }
 
     fn poll_receive(
