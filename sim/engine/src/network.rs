@@ -1815,8 +1815,9 @@ impl Kernel {
     /// What the weather does to a segment. A flipped bit is a loss: its checksum tells.
     pub(crate) fn draw_segment(&mut self, index: u32, words: FateWords) -> SegmentFate {
         let network = &self.network;
-        let Flow { id, from, to, weather, .. } = network.flows[network.messages[index as usize].flow as usize];
-        let weather = &network.weathers[weather as usize];
+        let Flow { id, from, to, weather: weather_index, .. } =
+            network.flows[network.messages[index as usize].flow as usize];
+        let weather = &network.weathers[weather_index as usize];
         let calm_ns = weather.latency.median_ns();
         let mut fate = SegmentFate {
             latency_ns: calm_ns,
@@ -1833,7 +1834,7 @@ impl Kernel {
         fate.latency_ns = weather.latency.quantile_ns(words.latency);
         fate.resets =
             !weather.reset.is_never() && weather.reset.hit(self.decisions.key(self.now_ns).reset_word(id, number));
-        let (loss, bursts) = (weather.loss, weather.bursts.clone());
+        let loss = weather.loss;
         let mut is_lost = loss.hit(words.loss);
         let is_rough = weather.is_rough;
         self.drawn += 1;
@@ -1863,7 +1864,7 @@ impl Kernel {
             let network = &self.network;
             let waits = network.streams.settings.retransmission_waits_ns(network.messages[index as usize].tag);
             fate.lost = SegmentFate::losses(words.loss, self.now_ns, waits, |word, at_ns| {
-                let bursts = bursts.as_ref();
+                let bursts = network.weathers[weather_index as usize].bursts.as_ref();
                 let burst = bursts.filter(|times| network.will_be_bad(from, to, times, at_ns, &self.decisions));
                 burst.map_or(loss, |times| times.loss).hit(word)
             });
