@@ -282,8 +282,8 @@ pub(crate) fn in_words(event: &Event<'_>, names: &Names, sent: &SentMessages) ->
         }
         EventKind::Retransmit { flow, number, times } => {
             let message = message_name(names, *flow, *number);
-            let times = if *times == 1 { String::new() } else { format!(", {times} times") };
-            format!("-~ {} {message} is lost and sent again{times}", receiver(names, *flow))
+            let times = if *times == 1 { String::new() } else { format!(", {times} times by now,") };
+            format!("-~ {} {message} is lost{times} and sent again", receiver(names, *flow))
         }
         EventKind::InFlight { flow, number, copy } => {
             let message = message_name(names, *flow, *number);

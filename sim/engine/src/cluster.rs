@@ -180,7 +180,7 @@ impl Cluster {
     pub fn heal(&self) {
         kernel::with("Cluster::heal", |kernel| {
             if kernel.is_live() && !kernel.is_after_the_storm() && kernel.network.heal() {
-                kernel.release_stalled();
+                kernel.release_stopped();
                 let part = FaultPart::AllEnd { class: FaultClass::Partition, nodes: Vec::new() };
                 kernel.emit_on(NodeId::WORLD, EventKind::Fault { what: "all partitions are healed".into(), part });
             }

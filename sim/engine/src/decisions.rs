@@ -118,14 +118,7 @@ impl Decisions {
     /// `calm` and `drawn`. `fingerprint` is asked for only where it matters.
     pub fn decide(&mut self, site: Site, now_ns: u64, calm: u64, drawn: u64, fingerprint: impl Fn() -> u64) -> u64 {
         let overridden = self.planned_value(site, &fingerprint);
-        let value = overridden.unwrap_or_else(|| {
-            let drawn = match self.base(site.kind, now_ns) {
-                Base::Calm => calm,
-                Base::Drawn => drawn,
-            };
-            let is_asked = self.strategy_chooses_values && !self.switched_off.contains(&site.kind);
-            if is_asked { self.strategy.value(&ValueQuestion { site, calm, drawn }) } else { drawn }
-        });
+        let value = overridden.unwrap_or_else(|| self.unplanned_value(site, now_ns, calm, drawn));
         if let Some(recorder) = &self.recorder
             && value != calm
         {
@@ -133,6 +126,38 @@ impl Decisions {
             recorder.borrow_mut().on_perturbation(&perturbation, false);
         }
         value
+    }
+
+    /// Decides at `now_ns` whether what has happened `before` times at a site happens once more: the site's value is how often it happens in a row, of which
+    /// each time is decided when it comes.
+    pub(crate) fn decide_once_more(
+        &mut self,
+        site: Site,
+        now_ns: u64,
+        before: u64,
+        drawn: bool,
+        fingerprint: impl Fn() -> u64,
+    ) -> bool {
+        let overridden = self.planned_value(site, &fingerprint);
+        let drawn = before + u64::from(drawn);
+        let happens = overridden.unwrap_or_else(|| self.unplanned_value(site, now_ns, 0, drawn)) > before;
+        if happens && let Some(recorder) = &self.recorder {
+            let (fingerprint, value) = (fingerprint(), before + 1);
+            let perturbation = Perturbation { site, fingerprint, value, calm: 0, at_ns: now_ns };
+            // Once more: the higher number says all.
+            recorder.borrow_mut().on_perturbation(&perturbation, before > 0);
+        }
+        happens
+    }
+
+    /// What base and strategy say at a site.
+    fn unplanned_value(&mut self, site: Site, now_ns: u64, calm: u64, drawn: u64) -> u64 {
+        let drawn = match self.base(site.kind, now_ns) {
+            Base::Calm => calm,
+            Base::Drawn => drawn,
+        };
+        let is_asked = self.strategy_chooses_values && !self.switched_off.contains(&site.kind);
+        if is_asked { self.strategy.value(&ValueQuestion { site, calm, drawn }) } else { drawn }
     }
 
     /// Takes the ready entry that comes next.

@@ -11,7 +11,6 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
-use squall_trace::draw::FateWords;
 use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::ratio::Threshold;
@@ -1249,11 +1248,6 @@ impl Network {
         }
     }
 
-    /// Whether it has been held, or sent again.
-    pub(crate) fn was_held(&self, index: u32) -> bool {
-        self.messages[index as usize].held > 0
-    }
-
     /// Orders it apart from the segments that have the same numbers. The flow that it is known by then.
     pub(crate) fn set_apart(&mut self, index: u32) -> FlowId {
         let message = &mut self.messages[index as usize];
@@ -1281,19 +1275,20 @@ impl Network {
         self.bursts.entry((from, to)).or_insert(BurstState::NOWHERE).is_bad_at(now_ns, times, names, decisions)
     }
 
-    /// Likewise at a later time, by the times that hold now.
-    fn will_be_bad(&self, from: NodeId, to: NodeId, times: &BurstTimes, at_ns: u64, decisions: &Decisions) -> bool {
-        let names = [self.name_hashes[from.index()], self.name_hashes[to.index()]];
-        let mut state = self.bursts.get(&(from, to)).copied().unwrap_or(BurstState::NOWHERE);
-        state.is_bad_at(at_ns, times, names, decisions)
-    }
-
-    /// What few links do to a message: copies, flipped bits, bursts of losses, a latency that was recorded.
+    /// What few links do to a message: copies, flipped bits, bursts of losses, a latency that was recorded. It is drawn as of a message of the flow `id`.
     #[cold]
-    fn draw_rough(&mut self, index: u32, now_ns: u64, decisions: &Decisions, loss_word: u64, fate: &mut Fate) {
+    fn draw_rough(
+        &mut self,
+        index: u32,
+        id: FlowId,
+        now_ns: u64,
+        decisions: &Decisions,
+        loss_word: u64,
+        fate: &mut Fate,
+    ) {
         let message = &self.messages[index as usize];
         let (number, bytes) = (u64::from(message.number), message.payload.as_slice().len() as u64);
-        let Flow { id, from, to, weather, .. } = self.flows[message.flow as usize];
+        let Flow { from, to, weather, .. } = self.flows[message.flow as usize];
         let key = decisions.key(now_ns);
         if let Some(times) = self.weathers[weather as usize].bursts.clone()
             && self.is_bad(from, to, &times, now_ns, decisions)
@@ -1784,7 +1779,7 @@ impl Kernel {
             drawn.lost = false;
         } else {
             if weather.is_rough {
-                self.draw_rough(index, fate.loss, &mut drawn);
+                self.draw_rough(index, id, fate.loss, &mut drawn);
             }
             self.drawn += 1;
         }
@@ -1813,15 +1808,15 @@ impl Kernel {
     }
 
     /// What the weather does to a segment. A flipped bit is a loss: its checksum tells.
-    pub(crate) fn draw_segment(&mut self, index: u32, words: FateWords) -> SegmentFate {
+    ///
+    /// `failed` attempts came before. Each is drawn by itself.
+    pub(crate) fn draw_segment(&mut self, index: u32, failed: u64) -> SegmentFate {
         let network = &self.network;
-        let Flow { id, from, to, weather: weather_index, .. } =
-            network.flows[network.messages[index as usize].flow as usize];
-        let weather = &network.weathers[weather_index as usize];
-        let calm_ns = weather.latency.median_ns();
+        let Flow { id, from, to, weather, .. } = network.flows[network.messages[index as usize].flow as usize];
+        let weather = &network.weathers[weather as usize];
         let mut fate = SegmentFate {
-            latency_ns: calm_ns,
-            lost: 0,
+            latency_ns: weather.latency.median_ns(),
+            is_lost: false,
             resets: false,
             is_ruled: false,
             has_ruled_latency: false,
@@ -1831,43 +1826,42 @@ impl Kernel {
             return fate;
         }
         let number = u64::from(network.messages[index as usize].number);
+        let drawn_by = match failed {
+            0 => id,
+            failed => FlowId(hash_words([id.0, failed, u64::from_le_bytes(*b"again   "), 0])),
+        };
+        let key = self.decisions.key(self.now_ns);
+        let words = key.fate_words(drawn_by, number);
         fate.latency_ns = weather.latency.quantile_ns(words.latency);
-        fate.resets =
-            !weather.reset.is_never() && weather.reset.hit(self.decisions.key(self.now_ns).reset_word(id, number));
-        let loss = weather.loss;
-        let mut is_lost = loss.hit(words.loss);
+        fate.resets = !weather.reset.is_never() && weather.reset.hit(key.reset_word(drawn_by, number));
+        fate.is_lost = weather.loss.hit(words.loss);
         let is_rough = weather.is_rough;
         self.drawn += 1;
         if is_rough {
-            let mut drawn =
-                Fate { latency_ns: fate.latency_ns, lost: is_lost, copy_ns: 0, flipped: 0, ruling: Ruling::Nothing };
-            self.draw_rough(index, words.loss, &mut drawn);
+            let mut drawn = Fate {
+                latency_ns: fate.latency_ns,
+                lost: fate.is_lost,
+                copy_ns: 0,
+                flipped: 0,
+                ruling: Ruling::Nothing,
+            };
+            self.draw_rough(index, drawn_by, words.loss, &mut drawn);
             fate.latency_ns = drawn.latency_ns;
-            is_lost = drawn.lost || drawn.flipped > 0;
+            fate.is_lost = drawn.lost || drawn.flipped > 0;
             match drawn.ruling {
                 // A stream has no copies.
                 Ruling::Nothing | Ruling::Duplicate => {}
                 Ruling::Hold { rule } => {
                     fate.held_by = Some(rule);
-                    is_lost = false;
+                    fate.is_lost = false;
                 }
                 Ruling::Drop | Ruling::Corrupt | Ruling::Pass | Ruling::DeliverAfter => {
-                    fate.lost = u64::from(matches!(drawn.ruling, Ruling::Drop | Ruling::Corrupt));
+                    fate.is_lost = matches!(drawn.ruling, Ruling::Drop | Ruling::Corrupt);
                     fate.has_ruled_latency = drawn.ruling == Ruling::DeliverAfter;
                     fate.is_ruled = true;
                     fate.resets = false;
-                    return fate;
                 }
             }
-        }
-        if is_lost {
-            let network = &self.network;
-            let waits = network.streams.settings.retransmission_waits_ns(network.messages[index as usize].tag);
-            fate.lost = SegmentFate::losses(words.loss, self.now_ns, waits, |word, at_ns| {
-                let bursts = network.weathers[weather_index as usize].bursts.as_ref();
-                let burst = bursts.filter(|times| network.will_be_bad(from, to, times, at_ns, &self.decisions));
-                burst.map_or(loss, |times| times.loss).hit(word)
-            });
         }
         fate
     }
@@ -1882,12 +1876,12 @@ impl Kernel {
 
     /// What befalls few messages: what the weather does beside latency and loss, and then what rules do.
     #[cold]
-    fn draw_rough(&mut self, index: u32, loss_word: u64, drawn: &mut Fate) {
+    fn draw_rough(&mut self, index: u32, drawn_by: FlowId, loss_word: u64, drawn: &mut Fate) {
         let Kernel { network, decisions, now_ns, .. } = self;
-        network.draw_rough(index, *now_ns, decisions, loss_word, drawn);
+        network.draw_rough(index, drawn_by, *now_ns, decisions, loss_word, drawn);
         let weather = network.flows[network.messages[index as usize].flow as usize].weather;
         if network.weathers[weather as usize].has_rules {
-            self.apply_rules(index, drawn);
+            self.apply_rules(index, drawn_by, drawn);
             // What the weather loses isn't held.
             if let Ruling::Hold { .. } = drawn.ruling
                 && self.decisions.is_plain()
@@ -2181,7 +2175,7 @@ impl Kernel {
             self.name_held_again(index);
             self.launch(index, 0);
         }
-        self.release_stalled();
+        self.release_stopped();
     }
 
     /// A message comes again: it is ordered anew, under another name.
@@ -2281,7 +2275,7 @@ impl Kernel {
     pub(crate) fn account_for_the_rest(&mut self) {
         let (mut messages, acts) = self.agenda.drain();
         messages.append(&mut self.network.held);
-        messages.extend(self.network.streams.take_stalled());
+        messages.extend(self.network.streams.waiting_segments());
         messages.extend(std::mem::take(&mut self.network.rules_on_messages.held).iter().map(|held| held.message));
         messages.extend(self.network.queues.values_mut().flat_map(SendQueues::take_all));
         let unreached = acts.iter().filter_map(|&index| self.script.acts[index as usize].fault());

@@ -546,14 +546,15 @@ impl Kernel {
         Ok(())
     }
 
-    /// What rules do to a message that leaves its node, whose fate is `drawn` so far.
+    /// What rules do to a message that leaves its node, whose fate is `drawn` so far. They are asked as about one of the flow `drawn_by`: where a segment is
+    /// sent again, that is another one.
     #[cold]
-    pub(crate) fn apply_rules(&mut self, index: u32, drawn: &mut Fate) {
-        let (flow, number, _) = self.network.flow_number_and_kind(index);
+    pub(crate) fn apply_rules(&mut self, index: u32, drawn_by: FlowId, drawn: &mut Fate) {
+        let (_, number, _) = self.network.flow_number_and_kind(index);
         for at in self.rules_that_mean(index) {
             let running = &self.network.rules_on_messages.all[at];
             let (does, share, says) = (running.rule.does, running.share, running.rule.says());
-            let of_rule = FlowId(hash_words([running.address_hash, flow.0, 0, 0]));
+            let of_rule = FlowId(hash_words([running.address_hash, drawn_by.0, 0, 0]));
             if does == Does::Pass {
                 (drawn.lost, drawn.copy_ns, drawn.flipped, drawn.ruling) = (false, 0, 0, Ruling::Pass);
                 return;

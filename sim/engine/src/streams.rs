@@ -2,7 +2,8 @@
 //!
 //! What one end of a connection sends is a [`Direction`]: a flow of segments, numbered from 1, so that each has an address of its own: its latency,
 //! how often it is lost, whether the connection breaks at it. A segment that is lost isn't gone: it is sent again after a while, which doubles each time,
-//! as TCP does (RFC 6298), and so arrives late; what was sent behind it waits for it. Who sends is told nothing of that: there are no acknowledgements. What is
+//! as TCP does (RFC 6298), and so arrives late; what was sent behind it waits for it. Each attempt is lost or not by the weather and the rules of its own time,
+//! so that a short storm costs a short while. Who sends is told nothing of that: there are no acknowledgements. What is
 //! sent into a partition, or to a node that is down, waits for its next attempt after that is over, or until its connection gives up.
 //!
 //! A connection begins as TCP's does: a request (segment 1 there), an acceptance (segment 1 back), and the segment that ends the handshake (2 there), with which it can be
@@ -93,8 +94,9 @@ impl Tcp {
 /// A segment carries so many bytes at the most.
 const SEGMENT_BYTES_MAX: usize = 65_536;
 
-/// A segment is lost so often in a row at the most.
-const RETRANSMISSIONS_MAX: u64 = 8;
+/// What was sent by an end that is gone, or has given up, is lost so often at the most, which is about a minute: else a link that lets nothing through
+/// would never come to rest. Linux has 8 (`tcp_orphan_retries`); here it comes through links that lose half of all.
+const ATTEMPTS_OF_THE_GONE_MAX: u64 = 16;
 
 /// What a segment is: the tag of its message.
 pub(crate) mod segment {
@@ -296,11 +298,28 @@ struct Listener {
     acceptors: Waiting,
 }
 
-/// A segment that waits for its next attempt.
+/// A segment that didn't come through at its first attempt, until it does.
 #[derive(Clone, Copy, Debug)]
-struct Stalled {
-    message: u32,
+struct Late {
+    /// Its first attempt, from which the others are counted.
     since_ns: u64,
+    /// How often it was lost, as its weather decides it.
+    lost: u64,
+    /// How many attempts have failed on leaving: the weather lost them, or rules did.
+    failed: u64,
+    /// It has been on its way: nothing is decided of it any more.
+    is_decided: bool,
+    stage: Attempt,
+}
+
+/// What becomes of a segment that is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    UnderWay,
+    /// It is sent again when its time comes.
+    Awaited,
+    /// Something is in its way. It was the so-manieth.
+    Stopped(u32),
 }
 
 /// All connections of a run.
@@ -316,7 +335,10 @@ pub(crate) struct Streams {
     listening: BTreeMap<(NodeId, u16), u32>,
     /// Ports of connections, with how many there are of each.
     ports: BTreeMap<(NodeId, u16), u32>,
-    stalled: Vec<Stalled>,
+    /// By message.
+    late: BTreeMap<u32, Late>,
+    /// How many have been stopped.
+    stopped: u32,
     /// How many ends and listeners were made.
     made: u64,
     /// What is closed while a host drops its tasks, which it does in no order that repeats: with the serial number of what it is about.
@@ -381,9 +403,10 @@ impl Streams {
     }
 
     /// What waits for its next attempt, in order.
-    pub(crate) fn take_stalled(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.stalled).into_iter().map(|stalled| stalled.message).collect()
+    pub(crate) fn waiting_segments(&self) -> impl Iterator<Item = u32> {
+        self.late.iter().filter(|(_, late)| late.stage != Attempt::UnderWay).map(|(message, _)| *message)
     }
+
 
     fn next_serial(&mut self) -> u64 {
         self.made += 1;
@@ -934,11 +957,9 @@ impl Kernel {
         let ends: Vec<EndRef> =
             ends.map(|(slot, end)| EndRef { slot: slot as u32, generation: end.generation }).collect();
         // What it has sent and hasn't come through isn't sent again.
-        let stalled = std::mem::take(&mut streams.stalled);
-        let (its, others): (Vec<Stalled>, Vec<Stalled>) =
-            stalled.into_iter().partition(|stalled| self.network.ends_of(stalled.message).0 == node);
-        self.network.streams.stalled = others;
-        for Stalled { message, .. } in its {
+        let waiting = self.network.streams.waiting_segments();
+        let its: Vec<u32> = waiting.filter(|message| self.network.ends_of(*message).0 == node).collect();
+        for message in its {
             self.lose(message, node, LossReason::SenderDown);
         }
         for listener in listeners {
@@ -1056,18 +1077,22 @@ impl Kernel {
             self.launch(index, latency_ns);
             return;
         }
+        self.send_out(index);
+    }
+
+    fn send_out(&mut self, index: u32) {
         if self.network.is_hindered() && self.is_kept(index) {
             return;
         }
         self.depart_segment(index);
     }
 
-    /// A segment leaves its node: how long it takes, and whether its connection breaks at it, is decided.
+    /// A segment leaves its node: whether it is lost, and if it isn't, how long it takes and whether its connection breaks at it, is decided.
     pub(crate) fn depart_segment(&mut self, index: u32) {
         let (flow, number, what) = self.network.flow_number_and_tag(index);
-        let (from, _) = self.network.ends_of(index);
-        let words = self.decisions.key(self.now_ns).fate_words(flow, number);
-        let mut drawn = self.draw_segment(index, words);
+        let late = self.network.streams.late.get(&index);
+        let (failed, lost_before) = late.map_or((0, 0), |late| (late.failed, late.lost));
+        let mut drawn = self.draw_segment(index, failed);
         drawn.resets &= what == segment::DATA;
         let mut fate = drawn;
         if !self.decisions.is_plain() {
@@ -1075,17 +1100,28 @@ impl Kernel {
             let (now_ns, network, decisions) = (self.now_ns, &self.network, &mut self.decisions);
             let print = || network.fingerprint(index);
             let site = |kind| Site { kind, flow, number };
-            if what == segment::DATA && !drawn.is_ruled {
-                fate.resets = decisions.decide(site(SiteKind::Reset), now_ns, 0, u64::from(drawn.resets), print) != 0;
-            }
-            if !drawn.has_ruled_latency {
-                fate.latency_ns = decisions.decide(site(SiteKind::Latency), now_ns, calm_ns, drawn.latency_ns, print);
-            }
             if !drawn.is_ruled {
-                fate.lost = decisions.decide(site(SiteKind::Retransmission), now_ns, 0, drawn.lost, print);
+                fate.is_lost =
+                    decisions.decide_once_more(site(SiteKind::Retransmission), now_ns, lost_before, drawn.is_lost, print);
+            }
+            // Nothing is decided that can't be seen.
+            if !fate.is_lost {
+                if what == segment::DATA && !drawn.is_ruled {
+                    let drawn = u64::from(drawn.resets);
+                    fate.resets = decisions.decide(site(SiteKind::Reset), now_ns, 0, drawn, print) != 0;
+                }
+                if !drawn.has_ruled_latency {
+                    fate.latency_ns =
+                        decisions.decide(site(SiteKind::Latency), now_ns, calm_ns, drawn.latency_ns, print);
+                }
             }
         }
+        if fate.is_lost {
+            self.lose_attempt(index, !drawn.is_ruled);
+            return;
+        }
         if let Some(rule) = drawn.held_by {
+            let (from, _) = self.network.ends_of(index);
             self.tell_held(index, from);
             self.hold_by_rule(index, rule, fate.latency_ns);
             return;
@@ -1093,13 +1129,46 @@ impl Kernel {
         if fate.resets {
             self.network.set_tag(index, segment::BREAK);
         }
-        let mut delay_ns = fate.latency_ns;
-        if fate.lost > 0 {
-            let waits = self.network.streams.settings.retransmission_waits_ns(what);
-            delay_ns = waits.take(fate.lost.min(64) as usize).fold(delay_ns, u64::saturating_add);
-            self.emit_on(from, EventKind::Retransmit { flow, number, times: fate.lost });
+        self.launch(index, fate.latency_ns);
+    }
+
+    /// A segment is lost, by its weather or by a rule, and is sent again.
+    #[cold]
+    fn lose_attempt(&mut self, index: u32, is_weather: bool) {
+        let (flow, number, _) = self.network.flow_number_and_tag(index);
+        let (from, _) = self.network.ends_of(index);
+        let direction = self.network.direction_of(index);
+        let late = self.late(index, self.now_ns);
+        late.failed += 1;
+        late.lost += u64::from(is_weather);
+        let times = late.failed;
+        let streams = &mut self.network.streams;
+        let from_end = streams.directions[direction as usize].from_end;
+        if times >= ATTEMPTS_OF_THE_GONE_MAX && streams.end(from_end).is_none_or(|end| end.is_broken) {
+            streams.late.remove(&index);
+            let reason = if is_weather { LossReason::Loss } else { LossReason::Rule };
+            return self.lose_for_good(index, from, reason);
         }
-        self.launch(index, delay_ns);
+        self.emit_on(from, EventKind::Retransmit { flow, number, times });
+        self.retry(index);
+    }
+
+    /// What is known of a segment that is late, as of one that was sent first at `since_ns`. From now on its end gives up, if it goes on like that.
+    fn late(&mut self, index: u32, since_ns: u64) -> &mut Late {
+        let (_, _, what) = self.network.flow_number_and_tag(index);
+        let direction = self.network.direction_of(index);
+        let streams = &mut self.network.streams;
+        let give_up_at_ns = self.now_ns.saturating_add(duration_ns(streams.settings.give_up));
+        let from_end = streams.directions[direction as usize].from_end;
+        // Who asks for a connection has its time already, and a credit is nobody's business.
+        if !matches!(what, segment::REQUEST | segment::CREDIT)
+            && let Some(end) = streams.end(from_end).filter(|end| !end.is_broken && end.stalled_since_ns.is_none())
+        {
+            end.stalled_since_ns = Some(self.now_ns);
+            self.await_end(from_end.slot, Some(give_up_at_ns));
+        }
+        let late = Late { since_ns, lost: 0, failed: 0, is_decided: false, stage: Attempt::UnderWay };
+        self.network.streams.late.entry(index).or_insert(late)
     }
 
     /// A segment's instant has come. The task that became ready by it comes back, as in [`Kernel::deliver`].
@@ -1119,8 +1188,15 @@ impl Kernel {
             // As Linux does: it says nothing, and the request comes again.
             let from_end = self.network.streams.directions[direction as usize].from_end;
             match self.network.streams.end(from_end).is_some_and(|end| !end.is_broken) {
-                true => self.retry(index),
-                false => self.lose_for_good(index, to, LossReason::QueueFull),
+                true => {
+                    let way_ns = self.network.calm_latency_ns(index);
+                    self.late(index, self.now_ns.saturating_sub(way_ns)).is_decided = true;
+                    self.retry(index);
+                }
+                false => {
+                    self.network.streams.late.remove(&index);
+                    self.lose_for_good(index, to, LossReason::QueueFull);
+                }
             }
             return None;
         }
@@ -1289,51 +1365,40 @@ impl Kernel {
     /// A segment that would be lost, if it were a message, for that reason: whether it waits for another attempt instead.
     pub(crate) fn stall(&mut self, index: u32, node: NodeId, reason: LossReason) -> bool {
         let (_, _, what) = self.network.flow_number_and_tag(index);
-        match reason {
+        let is_stopped = match reason {
             LossReason::QueueFull | LossReason::Rule | LossReason::Loss => {
+                self.late(index, self.now_ns);
                 self.retry(index);
                 return true;
             }
-            LossReason::SenderDown | LossReason::NoListener => return false,
+            LossReason::SenderDown | LossReason::NoListener => false,
             // There is nobody to be told.
-            LossReason::NodeDown if matches!(what, segment::RESET | segment::CREDIT | segment::END) => return false,
-            LossReason::PartitionOnSending | LossReason::PartitionOnArrival | LossReason::NodeDown => {}
+            LossReason::NodeDown => !matches!(what, segment::RESET | segment::CREDIT | segment::END),
+            LossReason::PartitionOnSending | LossReason::PartitionOnArrival => true,
+        };
+        if !is_stopped {
+            if self.network.streams.late.remove(&index).is_some_and(|late| late.stage == Attempt::Awaited) {
+                self.await_attempt(index, None);
+            }
+            return false;
         }
         // What is stopped where it would have arrived was sent before that.
-        let way_ns = match reason {
-            LossReason::PartitionOnSending => 0,
-            _ => self.network.calm_latency_ns(index),
-        };
-        let since_ns = self.stalled_since(index, what).saturating_sub(way_ns);
-        self.network.streams.stalled.push(Stalled { message: index, since_ns });
+        let has_left = reason != LossReason::PartitionOnSending;
+        let way_ns = if has_left { self.network.calm_latency_ns(index) } else { 0 };
+        self.network.streams.stopped += 1;
+        let number = self.network.streams.stopped;
+        let late = self.late(index, self.now_ns.saturating_sub(way_ns));
+        late.is_decided |= has_left;
+        late.stage = Attempt::Stopped(number);
         if what != segment::CREDIT {
             self.tell_held(index, node);
         }
         true
     }
 
-    /// Since when what an end sends hasn't come through: from now on, if it had.
-    fn stalled_since(&mut self, index: u32, what: u64) -> u64 {
-        let now_ns = self.now_ns;
-        let direction = self.network.direction_of(index);
-        let streams = &mut self.network.streams;
-        let give_up_ns = duration_ns(streams.settings.give_up);
-        let from_end = streams.directions[direction as usize].from_end;
-        let Some(end) = streams.end(from_end) else { return now_ns };
-        if let Some(since_ns) = end.stalled_since_ns {
-            return since_ns;
-        }
-        end.stalled_since_ns = Some(now_ns);
-        // Who asks for a connection has its time already.
-        if what != segment::REQUEST && what != segment::CREDIT {
-            self.await_end(from_end.slot, Some(now_ns.saturating_add(give_up_ns)));
-        }
-        now_ns
-    }
-
     /// A segment has come through: if its end had begun to give up, it doesn't any more.
     fn came_through(&mut self, index: u32, direction: u32) {
-        if !self.network.was_held(index) {
+        if self.network.streams.late.is_empty() || self.network.streams.late.remove(&index).is_none() {
             return;
         }
         let from_end = self.network.streams.directions[direction as usize].from_end;
@@ -1343,34 +1408,57 @@ impl Kernel {
         }
     }
 
-    /// A segment is sent again at its next attempt.
+    /// A segment that is late is sent again at its next attempt.
     fn retry(&mut self, index: u32) {
         let (_, _, what) = self.network.flow_number_and_tag(index);
-        let since_ns = self.stalled_since(index, what);
-        self.send_again(index, since_ns);
+        let now_ns = self.now_ns;
+        let streams = &mut self.network.streams;
+        let waits_ns = streams.settings.retransmission_waits_ns(what);
+        let late = streams.late.get_mut(&index).expect("it is late");
+        late.stage = Attempt::Awaited;
+        let at_ns = next_attempt_ns(late.since_ns, now_ns, waits_ns);
+        self.await_attempt(index, Some(at_ns));
     }
 
-    fn send_again(&mut self, index: u32, since_ns: u64) {
-        let (_, _, what) = self.network.flow_number_and_tag(index);
-        let at_ns = next_attempt_ns(since_ns, self.now_ns, self.network.streams.settings.retransmission_waits_ns(what));
-        let latency_ns = self.network.calm_latency_ns(index);
-        self.name_held_again(index);
-        self.launch(index, (at_ns - self.now_ns).saturating_add(latency_ns));
+    /// The time of a segment's next attempt has come.
+    #[cold]
+    pub(crate) fn attempt_due(&mut self, index: u32) {
+        let late = self.network.streams.late.get_mut(&index).expect("what isn't late isn't sent again");
+        late.stage = Attempt::UnderWay;
+        let is_decided = late.is_decided;
+        let (from, to) = self.network.ends_of(index);
+        if !is_decided {
+            self.send_out(index);
+        } else if self.network.stopped(from, to) {
+            self.lose(index, from, LossReason::PartitionOnSending);
+        } else {
+            // It was to arrive under this name before.
+            self.name_held_again(index);
+            self.launch(index, self.network.calm_latency_ns(index));
+        }
     }
 
     /// What was in the way of segments is gone, perhaps: those that can come through are sent again at their next attempts.
-    pub(crate) fn release_stalled(&mut self) {
-        if self.network.streams.stalled.is_empty() {
+    pub(crate) fn release_stopped(&mut self) {
+        if self.network.streams.late.is_empty() {
             return;
         }
-        let stalled = std::mem::take(&mut self.network.streams.stalled);
-        let (still, free): (Vec<Stalled>, Vec<Stalled>) = stalled.into_iter().partition(|stalled| {
-            let (from, to) = self.network.ends_of(stalled.message);
-            self.network.stopped(from, to) || !self.nodes[to.index()].up
-        });
-        self.network.streams.stalled = still;
-        for Stalled { message, since_ns } in free {
-            self.send_again(message, since_ns);
+        let is_free = |message: u32| {
+            let (from, to) = self.network.ends_of(message);
+            !self.network.stopped(from, to) && self.nodes[to.index()].up
+        };
+        let mut free: Vec<(u32, u32)> = Vec::new();
+        for (message, late) in &self.network.streams.late {
+            if let Attempt::Stopped(number) = late.stage
+                && is_free(*message)
+            {
+                free.push((number, *message));
+            }
+        }
+        // In the order in which they were stopped.
+        free.sort_unstable();
+        for (_, message) in free {
+            self.retry(message);
         }
     }
 
@@ -1381,12 +1469,11 @@ impl Kernel {
     }
 }
 
-/// What a segment's weather is.
+/// What the weather does to one attempt of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentFate {
     pub latency_ns: u64,
-    /// How often it is lost before it arrives.
-    pub lost: u64,
+    pub is_lost: bool,
     pub resets: bool,
     /// A rule has decided whether it is lost, and so that its connection doesn't break at it.
     pub is_ruled: bool,
@@ -1394,26 +1481,6 @@ pub(crate) struct SegmentFate {
     pub has_ruled_latency: bool,
     /// The rule that holds it.
     pub held_by: Option<u32>,
-}
-
-impl SegmentFate {
-    /// How often in a row a segment is lost that was lost once: each time by another word, and at the time of that attempt.
-    pub(crate) fn losses(
-        first_word: u64,
-        first_ns: u64,
-        waits_ns: impl Iterator<Item = u64>,
-        is_hit: impl Fn(u64, u64) -> bool,
-    ) -> u64 {
-        let word = |times: u64| hash_words([first_word, times, u64::from_le_bytes(*b"again   "), 0]);
-        let mut at_ns = first_ns;
-        for (times, wait_ns) in (1..RETRANSMISSIONS_MAX).zip(waits_ns) {
-            at_ns = at_ns.saturating_add(wait_ns);
-            if !is_hit(word(times), at_ns) {
-                return times;
-            }
-        }
-        RETRANSMISSIONS_MAX
-    }
 }
 
 /// Copies bytes out, as many as are there and fit.

@@ -188,12 +188,124 @@ fn what_is_lost_comes_late_and_the_rest_behind_it() {
             sentence,
             format!("segment 3 from client to server on connection 1 from client to server:80 {lost}")
         );
-        let retransmitted =
-            outcome.trace.unwrap().events.iter().any(
-                |event| matches!(event.kind, EventKind::Retransmit { number: 3, times: told, .. } if told == times),
-            );
-        assert!(retransmitted);
+        let told: Vec<u64> = attempts(&outcome, 3).into_iter().map(|(_, times)| times).collect();
+        assert_eq!(told, Vec::from_iter(1..=times));
     }
+}
+
+/// The milliseconds at which attempts of a segment to the server were lost, and the so-manieth each was.
+fn attempts(outcome: &Outcome, of: u64) -> Vec<(u64, u64)> {
+    let lost = |event: &squall_trace::OwnedEvent| match event.kind {
+        EventKind::Retransmit { number, times, .. } if number == of => Some((event.at_ns / 1_000_000, times)),
+        _ => None,
+    };
+    outcome.trace.as_ref().unwrap().events.iter().filter_map(lost).collect()
+}
+
+/// Connects in calm weather, and sends at 1,000 ms.
+async fn send_at_a_second(note: Note) {
+    let mut stream = TcpStream::connect("server:80").await.unwrap();
+    sleep(ms(980)).await;
+    stream.write_all(b"ping").await.unwrap();
+    let mut back = [0; 4];
+    let read = stream.read_exact(&mut back).await;
+    note.down(format!("client {:?}", read.map_err(|error| error.kind())));
+}
+
+/// A fault that loses everything, from 990 ms on.
+fn lossy_for(lasts: Duration) -> impl Fn(&mut World) + Copy + Send + 'static {
+    move |world| {
+        let lossy = fault::link("client", "server", |link| {
+            link.loss(Ratio::ONE);
+        });
+        world.fault(lossy.at(ms(990)).lasts(lasts));
+    }
+}
+
+/// Each attempt is lost or not by the weather of its own time.
+#[test]
+fn a_short_storm_costs_a_short_while() {
+    let notes = Notes::default();
+    let attempts_of = |lasts: Duration| {
+        let outcome = run(&plan(1), world(&notes, send_at_a_second, lossy_for(lasts)));
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        let shrunk = run(&plan(1).only(&outcome.perturbations), world(&Notes::default(), send_at_a_second, lossy_for(lasts)));
+        assert_eq!((shrunk.digest, shrunk.unused_overrides), (outcome.digest, vec![]));
+        attempts(&outcome, 3)
+    };
+    // Sent at 1,000 ms, and again 200, 400 and 800 ms after each other, until the storm is over.
+    assert_eq!(attempts_of(ms(20)), [(1_000, 1)]);
+    assert_eq!(take(&notes)[1..], noted(&[(1_210, "ping"), (1_220, "client Ok(4)")]));
+    // Just over at the second attempt, and just not.
+    assert_eq!(attempts_of(ms(209)), [(1_000, 1)]);
+    assert_eq!(attempts_of(ms(211)), [(1_000, 1), (1_200, 2)]);
+    assert_eq!(attempts_of(ms(1_000)), [(1_000, 1), (1_200, 2), (1_600, 3)]);
+    assert_eq!(take(&notes).last().unwrap(), &(2_420, "client Ok(4)".to_string()));
+}
+
+/// A storm that begins while a segment waits loses its next attempts.
+#[test]
+fn a_storm_that_comes_while_a_segment_waits_meets_it() {
+    let notes = Notes::default();
+    let weather = |world: &mut World| {
+        let first = fault::link("client", "server", |link| {
+            link.loss(Ratio::ONE);
+        });
+        world.fault(first.clone().at(ms(990)).lasts(ms(20)));
+        world.fault(first.at(ms(1_190)).lasts(ms(20)));
+    };
+    let outcome = run(&plan(1), world(&notes, send_at_a_second, weather));
+    assert_eq!(attempts(&outcome, 3), [(1_000, 1), (1_200, 2)]);
+    let lost: Vec<u64> = outcome
+        .perturbations
+        .iter()
+        .filter(|one| one.site.kind == SiteKind::Retransmission)
+        .map(|one| one.value)
+        .collect();
+    assert_eq!(lost, [2], "one decision, whose value is how often");
+    assert_eq!(take(&notes).last().unwrap(), &(1_620, "client Ok(4)".to_string()));
+}
+
+/// Nothing comes through any more: the connection is given up after a minute, and the run comes to rest.
+#[test]
+fn what_never_comes_through_is_given_up() {
+    let notes = Notes::default();
+    let outcome = run(&plan(1), world(&notes, send_at_a_second, lossy_for(secs(100_000))));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(take(&notes)[1..], noted(&[(61_000, "client Err(TimedOut)")]));
+    // Whoever drops a connection before that is gone: what it sent isn't sent again for ever.
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(ms(980)).await;
+        stream.write_all(b"ping").await.unwrap();
+        drop(stream);
+        sleep(secs(1_000)).await;
+        note.down("through");
+    };
+    let outcome = run(&plan(1), world(&notes, client, lossy_for(secs(100_000))));
+    assert_eq!(attempts(&outcome, 3).len(), 15);
+    assert_eq!(outcome.messages.lost, 2, "the bytes and the end");
+    assert_eq!(outcome.messages.in_flight, 0);
+    assert_eq!(take(&notes).last().unwrap(), &(1_001_000, "through".to_string()));
+}
+
+/// What waits for its next attempt is its machine's: a crash ends that.
+#[test]
+fn a_crash_ends_the_attempts_of_what_was_sent() {
+    let notes = Notes::default();
+    let weather = |world: &mut World| {
+        lossy_for(ms(20))(world);
+        world.fault(crash("client").at(ms(1_100)).restart_after(secs(100)));
+    };
+    let outcome = run(&plan(1), world(&notes, send_at_a_second, weather));
+    let of_server: Vec<String> = take(&notes).into_iter().map(|(_, what)| what).take(2).collect();
+    assert_eq!(of_server, ["accepted", "ConnectionReset"]);
+    assert_eq!(attempts(&outcome, 3)[..1], [(1_000, 1)]);
+    let is_lost = |event: &squall_trace::OwnedEvent| {
+        event.at_ns == 1_100_000_000
+            && matches!(event.kind, EventKind::Lose { number: 3, reason: squall_trace::LossReason::SenderDown, .. })
+    };
+    assert!(outcome.trace.unwrap().events.iter().any(is_lost));
 }
 
 #[test]
@@ -226,13 +338,15 @@ fn how_often_segments_are_lost_is_as_the_link_says() {
         for _ in 0..2_000 {
             stream.write_all(b"x").await.unwrap();
         }
+        // Until the last has come through.
+        sleep(secs(100)).await;
     };
     let weather = |world: &mut World| {
         world.network().loss(percent(20));
     };
     let outcome = run(&plan(7), world(&Notes::default(), client, weather));
-    let times = |least: u64| {
-        let such = |event: &&squall_trace::OwnedEvent| matches!(event.kind, EventKind::Retransmit { times, .. } if times >= least);
+    let times = |so_many: u64| {
+        let such = |event: &&squall_trace::OwnedEvent| matches!(event.kind, EventKind::Retransmit { times, .. } if times == so_many);
         outcome.trace.as_ref().unwrap().events.iter().filter(such).count()
     };
     let sent = outcome.messages.sent as usize;
@@ -441,8 +555,8 @@ fn a_full_backlog_lets_wait() {
             _ => None,
         })
         .collect();
-    // The third asks again after a second.
-    assert_eq!(took, ["20", "20", "1030"]);
+    // The third asks again a second after it has asked.
+    assert_eq!(took, ["20", "20", "1020"]);
 }
 
 #[test]
@@ -613,6 +727,29 @@ fn rules_mean_segments_too() {
     assert_eq!(take(&notes)[2..], noted(&[(230, "ping"), (240, "answered")]));
 }
 
+/// Each attempt is asked about anew, and counts.
+#[test]
+fn rules_mean_what_is_sent_again_too() {
+    let notes = Notes::default();
+    let dropped = |rule: rule::Rule| {
+        let weather = move |world: &mut World| {
+            world.rule(rule.clone());
+        };
+        let outcome = run(&calm_but_for_rules(), world(&notes, send_at_a_second, weather.clone()));
+        let again = run(&plan(1).only(&outcome.perturbations), world(&Notes::default(), send_at_a_second, weather));
+        assert_eq!((again.digest, again.unused_overrides), (outcome.digest, vec![]));
+        attempts(&outcome, 3)
+    };
+    let bytes = || rule::drop("client", "server").only(Messages::Segments).at(ms(990));
+    assert_eq!(dropped(bytes().times(2)), [(1_000, 1), (1_200, 2)]);
+    assert_eq!(take(&notes)[1..], noted(&[(1_610, "ping"), (1_620, "client Ok(4)")]));
+    assert_eq!(dropped(bytes().lasts(ms(300))), [(1_000, 1), (1_200, 2)]);
+    assert_eq!(dropped(bytes().lasts(ms(200))), [(1_000, 1)]);
+    take(&notes);
+    assert_eq!(dropped(bytes()).len(), 16);
+    assert_eq!(take(&notes)[1..], noted(&[(61_000, "client Err(TimedOut)")]));
+}
+
 /// What a rule lets pass is neither lost nor reset, and how long it takes is the weather's business: calm, where nothing is perturbed.
 #[test]
 fn what_a_rule_lets_pass_takes_its_time() {
@@ -658,34 +795,29 @@ fn a_rule_that_makes_copies_is_nothing_to_a_stream() {
     }
 }
 
-/// In a burst that doesn't end, no attempt gets through but the last one that there may be.
+/// In a burst that doesn't end, no attempt gets through.
 #[test]
 fn a_burst_loses_all_attempts_that_come_in_it() {
     let client = |_: Note| async move {
         let mut stream = TcpStream::connect("server:80").await.unwrap();
         sleep(secs(1)).await;
         stream.write_all(b"x").await.unwrap();
+        sleep(secs(30)).await;
     };
+    // How often the segment with the byte is lost, of runs in which it is.
     let times = |bad: Duration| {
         let weather = move |world: &mut World| {
             world.network().bursts(Bursts { good: ms(200), bad, loss: Ratio::ONE });
         };
-        let mut times = Vec::new();
-        for seed in 0..40 {
-            let outcome = run(&plan(seed), world(&Notes::default(), client, weather));
-            for event in outcome.trace.unwrap().events {
-                if let EventKind::Retransmit { times: told, .. } = event.kind {
-                    times.push(told);
-                }
-            }
-        }
-        times
+        let outcomes = (0..40).map(|seed| run(&plan(seed), world(&Notes::default(), client, weather)));
+        outcomes.filter_map(|outcome| attempts(&outcome, 3).last().map(|(_, times)| *times)).collect::<Vec<_>>()
     };
+    // 0.2, 0.6, 1.4, 3.0, 6.2, 11.2 ... seconds behind the first.
     let without_end = times(secs(3_600));
-    assert!(without_end.len() > 20 && without_end.iter().all(|times| *times == 8), "{without_end:?}");
+    assert!(without_end.len() > 5 && without_end.iter().all(|times| *times >= 6), "{without_end:?}");
     // At its next attempt a segment meets a burst as often as any does, in one of six.
     let short = times(ms(40));
-    assert!(short.iter().filter(|times| **times == 1).count() * 10 > short.len() * 7, "{short:?}");
+    assert!(!short.is_empty() && short.iter().filter(|times| **times == 1).count() * 10 > short.len() * 6, "{short:?}");
 }
 
 /// Rules are decisions: they happen as the seed draws them.

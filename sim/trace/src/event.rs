@@ -172,13 +172,13 @@ pub enum EventKind<'a> {
         /// 0 for the message itself, 1 for its duplicate.
         copy: u8,
     } = 19,
-    /// A segment of a stream is lost on its way and sent again, so that it arrives later.
+    /// An attempt to send a segment of a stream is lost. It is sent again later.
     Retransmit {
         /// Its flow.
         flow: FlowId,
         /// Its number in the flow.
         number: u64,
-        /// How often it is lost.
+        /// How many of its attempts have been lost by now, from 1.
         times: u64,
     } = 20,
 }

@@ -345,6 +345,10 @@ impl Kernel {
         state.multiset(self.network.mail(EPHEMERAL_PORT_FIRST));
         state.words(self.network.held(EPHEMERAL_PORT_FIRST));
         state.multiset(self.network.streams.state(EPHEMERAL_PORT_FIRST));
+        state.multiset(self.network.streams.waiting_segments().map(|message| {
+            let waits_ns = self.timers.attempt_ns(message).map_or(u64::MAX, |at_ns| at_ns - self.now_ns);
+            hash_words([self.network.message_as_word(message, EPHEMERAL_PORT_FIRST), waits_ns, 0, 0])
+        }));
         state.words(self.network.queued(self.now_ns, EPHEMERAL_PORT_FIRST));
         state.words(self.waiting_for_processors().map(|task| self.task_as_word(task.slot)));
         (state.hasher.digest128(), state.count)

@@ -38,7 +38,7 @@ impl Kernel {
         self.emit_on(id, EventKind::Boot { boot });
         let task = self.insert_task(task, id, boot, TaskName::Root, 0, None, future);
         self.schedule(task, 0);
-        self.release_stalled();
+        self.release_stopped();
     }
 
     /// A root task gave its value. One whose node crashed in the same poll, at a point of its code, has been cut off before.

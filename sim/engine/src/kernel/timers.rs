@@ -66,24 +66,37 @@ enum OwnTimer {
     Departure(NodeId),
     /// When an end of a connection, by slot, gives up waiting.
     End(u32),
+    /// When a segment, by its message, is sent again.
+    Attempt(u32),
 }
 
-/// In the slots from here on are no timers of tasks, but one for each node's departures, and from there on one for each end of a connection.
+/// In the slots from here on are no timers of tasks, but one for each node's departures, from there on one for each end of a connection, and at last one for
+/// each message.
 const DEPARTURES_FROM: u32 = 1 << 29;
-const ENDS_FROM: u32 = DEPARTURES_FROM + (1 << 28);
+const ENDS_FROM: u32 = DEPARTURES_FROM + (1 << 27);
+const ATTEMPTS_FROM: u32 = ENDS_FROM + (1 << 27);
 
 impl OwnTimer {
     fn slot(self) -> u32 {
         match self {
             OwnTimer::Departure(node) => DEPARTURES_FROM + node.0,
-            OwnTimer::End(end) => ENDS_FROM + end,
+            OwnTimer::End(end) => {
+                assert!(end < ATTEMPTS_FROM - ENDS_FROM, "there are fewer than 2^27 ends of connections at a time");
+                ENDS_FROM + end
+            }
+            OwnTimer::Attempt(message) => {
+                assert!(message < 1 << 28, "there are fewer than 2^28 messages at a time, where segments are lost");
+                ATTEMPTS_FROM + message
+            }
         }
     }
 
     fn in_slot(slot: u32) -> Option<OwnTimer> {
-        match slot.checked_sub(ENDS_FROM) {
-            Some(end) => Some(OwnTimer::End(end)),
-            None => slot.checked_sub(DEPARTURES_FROM).map(|node| OwnTimer::Departure(NodeId(node))),
+        match slot {
+            ATTEMPTS_FROM.. => Some(OwnTimer::Attempt(slot - ATTEMPTS_FROM)),
+            ENDS_FROM.. => Some(OwnTimer::End(slot - ENDS_FROM)),
+            DEPARTURES_FROM.. => Some(OwnTimer::Departure(NodeId(slot - DEPARTURES_FROM))),
+            _ => None,
         }
     }
 }
@@ -127,6 +140,11 @@ impl Timers {
             Some(timer) => timer.generation == generation,
             None => self.own_timer(slot, generation).is_some(),
         }
+    }
+
+    /// When a segment is sent again, if it is.
+    pub(super) fn attempt_ns(&self, message: u32) -> Option<u64> {
+        self.own.get(&OwnTimer::Attempt(message))?.at_ns
     }
 
     /// Which timer of the engine's own that is, if it still is.
@@ -238,6 +256,7 @@ impl Kernel {
         match timer {
             OwnTimer::Departure(node) => self.send_queued(node),
             OwnTimer::End(end) => self.end_timer_due(end),
+            OwnTimer::Attempt(message) => self.attempt_due(message),
         }
     }
 
@@ -252,6 +271,11 @@ impl Kernel {
         if at_ns.is_some() || self.timers.own.contains_key(&OwnTimer::End(end)) {
             self.await_own(OwnTimer::End(end), at_ns);
         }
+    }
+
+    /// A segment is sent again then, or isn't.
+    pub(crate) fn await_attempt(&mut self, message: u32, at_ns: Option<u64>) {
+        self.await_own(OwnTimer::Attempt(message), at_ns);
     }
 
     fn await_own(&mut self, timer: OwnTimer, at_ns: Option<u64>) {
