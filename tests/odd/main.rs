@@ -56,6 +56,7 @@ fn programs() -> Vec<Program> {
             orphaning,
         ),
         Program::new("moving", "A client leaves its directory, and fails with one seed in four", moving),
+        Program::new("moving-and-aborting", "A client leaves its directory, and aborts", moving_and_aborting),
         Program::new("replacing", "A client executes another program", replacing),
         Program::new("forking", "A client copies its process, and leaves the copy behind", forking),
         Program::new("overflowing", "A client's stack overflows", overflowing),
@@ -250,6 +251,15 @@ fn aborting(world: &mut World, args: &AfterALoss) {
         }
     });
     world.link("client", "server").latency(uniform(1.ms(), 10.ms())).loss(percent(4));
+}
+
+fn moving_and_aborting(world: &mut World, _: &NoArgs) {
+    world.client("client", || async {
+        std::env::set_current_dir("/")?;
+        std::process::abort();
+        #[expect(unreachable_code, reason = "its type is to be known")]
+        Ok::<(), std::io::Error>(())
+    });
 }
 
 fn deeper(depth: u64) -> u64 {

@@ -178,17 +178,89 @@ fn each_way_to_end_a_process_has_its_name() {
     odd.squall(&["explore", &file, "--no-check"], 0);
 }
 
-/// On a thread it ends the program; but not without a word.
-#[cfg(unix)]
+/// On a thread it ends the program, which begins again with processes: the same campaign as if they had been asked for.
+#[cfg(target_os = "linux")]
 #[test]
-fn an_overflow_on_a_thread_is_said() {
-    use std::os::unix::process::ExitStatusExt;
+fn a_campaign_on_threads_outlives_an_abort() {
+    for (isolation, leaves) in [("", true), ("isolation = \"auto\"\n", true), ("isolation = \"process\"\n", false)] {
+        let odd = Odd::new();
+        let file = odd.scenario("aborting", &format!("seeds = \"0..60\"\n{isolation}"));
+        let (stdout, stderr) = odd.squall(&["explore", &file, "--message-format", "json"], 100);
+        let notes = stderr.lines().filter(|line| line.starts_with("note: the run of seed 0x")).count();
+        assert_eq!(notes, usize::from(leaves), "{stderr}");
+        if leaves {
+            let words = "of aborting has ended the process by signal 6 (abort): it begins again, and from here on each run has a process of its own";
+            assert!(stderr.contains(words), "{stderr}");
+        }
+        let summary: Value = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
+        let (passed, failed) = (summary["passed"].as_u64().unwrap(), summary["failed"].as_u64().unwrap());
+        assert!(passed > 0 && failed > 0 && passed + failed == 60, "{summary}");
+        let first = &summary["failures"][0];
+        assert_eq!((&first["property"], &first["perturbations"]), (&"abort".into(), &1.into()), "{summary}");
+        // What was saved says where it is to be run.
+        let saved = first["file"].as_str().expect("a file");
+        let (_, stderr) = odd.squall(&["replay", saved], 100);
+        assert!(!stderr.contains("note:"), "{stderr}");
+    }
+}
+
+/// A single run too, from wherever it was called, and whatever it printed before.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_on_a_thread_that_overflows_its_stack_is_a_failed_one() {
     let odd = Odd::new();
     let file = odd.scenario("overflowing", "");
-    let Output { status, stderr, .. } = odd.command(&["run", &file]).output().expect("it starts");
-    let said = String::from_utf8_lossy(&stderr);
-    assert_eq!(status.signal(), Some(6), "{said}");
-    assert!(said.contains("thread 'squall run' has overflowed its stack"), "{said}");
+    let (stdout, stderr) = odd.squall(&["run", &file, "--seed", "0x1f"], 100);
+    assert!(stderr.contains("note: the run of seed 0x1f of overflowing has ended the process by signal 6 (abort)"), "{stderr}");
+    assert!(stdout.contains("FAIL abort") && stdout.contains("has overflowed its stack"), "{stdout}");
+    // In a directory of its own, with another mask of files' modes, where it fails: the program begins again where it began.
+    let moving = odd.scenario("moving-and-aborting", "");
+    let (stdout, _) = odd.squall(&["run", &moving], 100);
+    assert!(stdout.contains("FAIL abort"), "{stdout}");
+}
+
+/// Who is sent the signal from outside has done nothing: it ends by it, as ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_from_outside_ends_the_program() {
+    use std::os::unix::process::ExitStatusExt;
+    let odd = Odd::new();
+    let file = odd.scenario("aborting", "seeds = \"0..1\"\nargs = { how = \"hang\" }\n");
+    let mut command = odd.command(&["explore", &file, "--seeds", "0..1000000", "--hang-after", "100s"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    std::thread::sleep(Duration::from_millis(300));
+    let sent = Command::new("kill").args(["-ABRT", &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    assert_eq!(child.wait().expect("it ends").signal(), Some(6));
+}
+
+/// Tests share their process with others: it ends, and says by which run.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_test_on_threads_that_aborts_says_so() {
+    use std::os::unix::process::ExitStatusExt;
+    let itself = std::env::current_exe().expect("this program");
+    for (isolation, is_told) in [("thread", true), ("process", false)] {
+        let mut test = Command::new(&itself);
+        test.args(["aborts_where_it_is_asked_to", "--exact", "--ignored", "--nocapture"]).env("ABORTING_ISOLATION", isolation);
+        let Output { status, stderr, stdout } = test.output().expect("it starts");
+        let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+        assert_eq!(status.signal(), is_told.then_some(6), "{said}");
+        let words = "squall: the run of seed 0x3 of aborts_where_it_is_asked_to has ended the process by signal 6; with isolation = \"process\" that is one failed run";
+        assert_eq!(said.contains(words), is_told, "{said}");
+        assert_eq!(said.contains("made the process end by signal 6 (abort)"), !is_told, "{said}");
+    }
+}
+
+/// Not a test by itself.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "called by another test"]
+fn aborts_where_it_is_asked_to() {
+    let isolation = std::env::var("ABORTING_ISOLATION").expect("how").parse().expect("an isolation");
+    squall::Exploration::new().seeds(3..4).isolation(isolation).run(|world: &mut squall::World| {
+        world.client("client", || async { std::process::abort() });
+    });
 }
 
 /// What a system does that has no memory left.

@@ -85,6 +85,7 @@
 )]
 
 mod escape;
+pub mod fatal_signal;
 mod fresh_thread;
 #[cfg(all(
     feature = "interpose",

@@ -84,7 +84,9 @@ pub fn main(
         cli::output::complain(&format!("error: {error}"));
         return ExitCode::from(cli::exit::USAGE);
     }
-    let harness = Harness { programs: Programs { list: programs, hang_after: hang_after() }, target };
+    crate::process::tell_who_ends_it();
+    let programs = Programs { list: programs, hang_after: hang_after(), leave_threads: false };
+    let harness = Harness { programs, target };
     conclude(libtest_mimic::run(&arguments, harness.trials(Path::new(directory), &arguments)))
 }
 

@@ -14,6 +14,7 @@ use crate::engine::{self, Engine, EngineOptions, TellCall};
 use crate::process::{Called, Death, Processes, Reported, Request, printed_at_last};
 use squall_engine::{Call, Heartbeat, World};
 use squall_hermetic::FreshThread;
+use squall_hermetic::fatal_signal::name_run;
 use squall_trace::digest::Digester;
 use squall_trace::target::{MessageCounts, NoObserver};
 use squall_trace::{
@@ -279,6 +280,7 @@ impl Simulation {
             let engine = self.engine.clone();
             let done = Arc::clone(&done);
             let body = move || {
+                name_run(&plan.scenario, plan.seed.0);
                 let observer = Box::new(Forward { interest, events: sender });
                 let recorder = recorder
                     .map(|recorder| Rc::<RefCell<dyn Recorder + Send>>::from(recorder) as Rc<RefCell<dyn Recorder>>);

@@ -389,6 +389,7 @@ impl Exploration {
             *time
         });
         let test = self.test::<F>();
+        process::tell_who_ends_it();
         let simulation = Simulation::new(build).hang_after(hang_after());
         let here = Wanted::Exploration { place, time };
         match process::wanted() {

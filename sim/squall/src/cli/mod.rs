@@ -79,6 +79,10 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
     if let (Command::Explore(explore), Some((_, matches))) = (&mut arguments.command, matches.subcommand()) {
         explore.choose_by_source(matches);
     }
+    let begun_again = process::outlive_runs();
+    if let Some(note) = &begun_again {
+        output::complain(&format!("note: {note}"));
+    }
     interrupt::install(arguments.command.saves());
     keep_run_threads_quiet();
     let mut output = match Output::open(arguments.message_format, arguments.color) {
@@ -88,7 +92,8 @@ pub fn main(programs: impl IntoIterator<Item = Program>, build: Digest) -> ExitC
             return ExitCode::from(exit::OWN_ERROR);
         }
     };
-    let programs = |waiting: Waiting| Programs { list: programs, hang_after: waiting.hang_after };
+    let leave_threads = begun_again.is_some();
+    let programs = |waiting: Waiting| Programs { list: programs, hang_after: waiting.hang_after, leave_threads };
     let result = match arguments.command {
         Command::List(arguments) => list::list(&programs(arguments.waiting), &arguments, &mut output),
         Command::Schema(arguments) => list::schema(&arguments, &mut output),
@@ -130,7 +135,7 @@ pub(crate) fn keep_run_threads_quiet() {
 pub(crate) fn serve_if_wanted(programs: &[Program]) {
     let Some(wanted) = process::wanted() else { return };
     keep_run_threads_quiet();
-    let programs = Programs { list: programs.to_vec(), hang_after: HANG_AFTER };
+    let programs = Programs { list: programs.to_vec(), hang_after: HANG_AFTER, leave_threads: false };
     let scenario = match &wanted {
         Wanted::Scenario { file, set, fingerprint } => {
             programs.load(file, set).map_err(Stop::from).and_then(|scenario| {

@@ -24,6 +24,8 @@ const EXITED: &str = "error: the program's description of its world ended the pr
 pub(crate) struct Programs {
     pub list: Vec<Program>,
     pub hang_after: Duration,
+    /// No run has a thread of this process, whatever its scenario says.
+    pub leave_threads: bool,
 }
 
 impl Programs {
@@ -39,7 +41,11 @@ impl Programs {
             process::comes_back(time_max, || drop(Scenario::load(file, &self.list, set)))
                 .map_err(|how| ScenarioError::without_description(file, &how))?;
         }
-        telling_exit(EXITED, super::exit::USAGE, || Scenario::load(file, &self.list, set))
+        let scenario = telling_exit(EXITED, super::exit::USAGE, || Scenario::load(file, &self.list, set))?;
+        match self.leave_threads && scenario.isolation() != Isolation::Process {
+            true => self.leave_threads(&scenario),
+            false => Ok(scenario),
+        }
     }
 
     /// The same of what a command was told. A strategy that has nothing to decide is a mistake.

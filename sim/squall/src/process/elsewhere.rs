@@ -50,3 +50,8 @@ impl Processes {
         Err(WorldError::NoProcess(text.to_string()))
     }
 }
+
+/// A signal's number.
+pub(super) fn signal_in_words(signal: i32) -> String {
+    format!("signal {signal}")
+}

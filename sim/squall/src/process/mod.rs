@@ -29,15 +29,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall_engine::Call;
+use squall_hermetic::fatal_signal::{AtFatalSignal, at_fatal_signal, ended_before};
 use squall_hermetic::process::hear_of_children;
 use squall_trace::{Digest, EventMask, Outcome, Plan, Record};
 
 #[cfg(not(unix))]
 pub use elsewhere::Processes;
 #[cfg(not(unix))]
+use elsewhere::signal_in_words;
+#[cfg(not(unix))]
 pub(crate) use elsewhere::{comes_back, serve, wanted};
 #[cfg(unix)]
 pub use pool::Processes;
+#[cfg(unix)]
+use pool::signal_in_words;
 #[cfg(unix)]
 pub(crate) use trial::comes_back;
 #[cfg(unix)]
@@ -124,6 +129,32 @@ pub(crate) fn printed_at_last(printed: &str) -> String {
 /// more memory than there is.
 pub const DEATH_PROPERTIES: [&str; 4] = ["abort", "exit", "killed", "memory"];
 
+/// Says of which run this program was begun again.
+const ENDED_VARIABLE: &str = "SQUALL_ENDED_BY";
+
+/// Has this program begin again if a run on one of its threads ends it; or, if it is that already, says so: no run may have a thread any more.
+pub(crate) fn outlive_runs() -> Option<String> {
+    if let Some(run) = ended_before(ENDED_VARIABLE) {
+        tell_who_ends_it();
+        let words = signal_in_words(run.signal);
+        let seed = squall_trace::Seed(run.seed);
+        return Some(format!(
+            "the run of seed {seed} of {} has ended the process by {words}: it begins again, and from here on each run has a process of its own",
+            run.name
+        ));
+    }
+    if cfg!(target_os = "linux") {
+        // Without it such a run ends the program, as it would anywhere.
+        let _ = at_fatal_signal(AtFatalSignal::BeginAgain { variable: ENDED_VARIABLE });
+    }
+    None
+}
+
+/// Has this program say which run it was that ended it, if one on one of its threads does.
+pub(crate) fn tell_who_ends_it() {
+    let _ = at_fatal_signal(AtFatalSignal::Tell { remedy: "; with isolation = \"process\" that is one failed run" });
+}
+
 /// This very program, to be started again: also where its file was taken away since, or has another one in its place, as whoever builds it
 /// again does.
 ///
@@ -139,6 +170,7 @@ pub(crate) fn this_program() -> io::Result<Command> {
     if std::fs::symlink_metadata(ITSELF).is_ok() {
         use std::os::unix::process::CommandExt;
         let mut command = Command::new(ITSELF);
+        command.env_remove(ENDED_VARIABLE);
         // What lists of processes call it.
         command.arg0(path);
         return Ok(command);

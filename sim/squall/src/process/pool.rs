@@ -282,7 +282,7 @@ pub(super) fn is_own(signal: i32) -> bool {
 }
 
 /// A signal's number and what it stands for.
-pub(super) fn signal_in_words(signal: i32) -> String {
+pub(crate) fn signal_in_words(signal: i32) -> String {
     let name = match signal {
         4 => "illegal instruction",
         5 => "trap",
