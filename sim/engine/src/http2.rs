@@ -92,7 +92,8 @@ fn request_of(block: &[u8]) -> Option<String> {
                     break;
                 }
                 let Some(value) = string(&mut bytes) else { break };
-                String::from_utf8(value).ok()
+                // As RFC 9110 has both. What else it is would make a line of a report unreadable.
+                String::from_utf8(value).ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_graphic()))
             }
         };
         // The names' places in the static table (RFC 7541, appendix A).
@@ -149,7 +150,10 @@ fn decoded(coded: &[u8]) -> Option<Vec<u8>> {
         if bits > LENGTH_MAX {
             return None;
         }
-        if let Some(symbol) = symbol_of(code, bits) {
+        if let Some(place) = code.checked_sub(CODES.first[usize::from(bits)])
+            && place < CODES.count[usize::from(bits)]
+        {
+            let symbol = CODES.symbols[CODES.before[usize::from(bits)] + place as usize];
             text.push(u8::try_from(symbol).ok()?);
             (code, bits) = (0, 0);
         }
@@ -158,20 +162,40 @@ fn decoded(coded: &[u8]) -> Option<Vec<u8>> {
     (bits < 8 && code == (1 << bits) - 1).then_some(text)
 }
 
-/// The symbol with a code of so many bits, if there is one.
-fn symbol_of(code: u32, bits: u8) -> Option<usize> {
-    let mut first = 0;
-    for length in 1..=bits {
-        let symbols = CODE_LENGTHS.iter().filter(|other| **other == length).count() as u32;
-        if length == bits {
-            let place = code.checked_sub(first).filter(|place| *place < symbols)?;
-            let mut of_length = (0..CODE_LENGTHS.len()).filter(|symbol| CODE_LENGTHS[*symbol] == length);
-            return of_length.nth(place as usize);
-        }
-        first = (first + symbols) << 1;
-    }
-    None
+/// The code by lengths in bits: the first code of that length, how many there are, how many symbols have shorter ones; and the symbols, those with short
+/// codes first.
+struct Codes {
+    first: [u32; LENGTH_MAX as usize + 1],
+    count: [u32; LENGTH_MAX as usize + 1],
+    before: [usize; LENGTH_MAX as usize + 1],
+    symbols: [u16; CODE_LENGTHS.len()],
 }
+
+static CODES: Codes = {
+    let lengths = LENGTH_MAX as usize + 1;
+    let mut codes = Codes {
+        first: [0; LENGTH_MAX as usize + 1],
+        count: [0; LENGTH_MAX as usize + 1],
+        before: [0; LENGTH_MAX as usize + 1],
+        symbols: [0; CODE_LENGTHS.len()],
+    };
+    let (mut length, mut known) = (1, 0);
+    while length < lengths {
+        codes.first[length] = (codes.first[length - 1] + codes.count[length - 1]) << 1;
+        codes.before[length] = known;
+        let mut symbol = 0;
+        while symbol < CODE_LENGTHS.len() {
+            if CODE_LENGTHS[symbol] as usize == length {
+                codes.symbols[known] = symbol as u16;
+                codes.count[length] += 1;
+                known += 1;
+            }
+            symbol += 1;
+        }
+        length += 1;
+    }
+    codes
+};
 
 /// How many bits the longest code has.
 const LENGTH_MAX: u8 = 30;
@@ -254,6 +278,15 @@ mod tests {
         let put = [literal(2, "PUT"), bytes("040c 2f73 616d 706c 652f 7061 7468"), vec![0x86]].concat();
         let padded = [&[3, 0, 0, 0, 0, 9], &*put, &[0, 0, 0]].concat();
         assert_eq!(headers_of(&frame(HEADERS, PADDED | PRIORITY | 4, 1, &padded)), named("PUT /sample/path"));
+    }
+
+    /// What would break a report's line is no method and no path.
+    #[test]
+    fn what_cannot_be_shown_has_no_name() {
+        for path in ["/a\nb", "/a\u{1b}[1m", "/a b", "/ä"] {
+            let block = [vec![0x83, 0x86], literal(4, path)].concat();
+            assert_eq!(headers_of(&frame(HEADERS, 4, 1, &block))[0].request, None, "{path:?}");
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub enum Messages {
     Calls,
     /// Answers to calls.
     Answers,
-    /// Segments of streams, those that begin and end a connection among them. One that is dropped, or has a bit flipped, is sent again and arrives later;
+    /// Segments of streams, those that begin and end a connection among them. One that is dropped, or has a bit flipped, is sent again later, and is asked about anew then;
     /// to copies nothing happens.
     Segments,
 }
@@ -560,9 +560,6 @@ impl Kernel {
                 return;
             }
             let bits = self.network.port_tag_and_bytes(index).2.len() as u64 * 8;
-            if does == Does::Corrupt && bits == 0 {
-                continue;
-            }
             let [whether, which] = self.decisions.key(self.now_ns).words(of_rule, number, SiteKind::Rule as u16);
             let bit = if does == Does::Corrupt { ((u128::from(which) * u128::from(bits)) >> 64) as u64 } else { 0 };
             let value = if share.hit(whether) { 1 + bit } else { 0 };
@@ -605,6 +602,10 @@ impl Kernel {
             let names = (&*self.nodes[from.index()].name, &*self.nodes[to.index()].name);
             let message = self.network.as_message(index, kind, names);
             let rule = &self.network.rules_on_messages.all[at].rule;
+            // A bit of it has to be there.
+            if rule.does == Does::Corrupt && message.bytes.is_empty() {
+                continue;
+            }
             let since_ns = self.now_ns.checked_sub(duration_ns(rule.at));
             let is_now = since_ns.is_some_and(|ns| rule.lasts.is_none_or(|lasts| ns < duration_ns(lasts)));
             // Its author's code: it fails the world, not the node that happens to send.

@@ -473,6 +473,10 @@ fn label_of(bytes: &[u8]) -> Option<String> {
     const METHODS: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
     let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next()?;
     let line = std::str::from_utf8(line.get(..line.len().min(200))?).ok()?;
+    // As RFC 9112 has it. What else it is would make a line of a report unreadable.
+    if !line.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return None;
+    }
     let words: Vec<&str> = line.splitn(3, ' ').collect();
     let label = match *words.as_slice() {
         [method, path, version] if METHODS.contains(&method) && version.starts_with("HTTP/1") => {

@@ -750,6 +750,18 @@ fn rules_mean_what_is_sent_again_too() {
     assert_eq!(take(&notes)[1..], noted(&[(61_000, "client Err(TimedOut)")]));
 }
 
+/// A rule that flips bits counts what has some: the segments that begin a connection haven't.
+#[test]
+fn a_flipped_bit_is_one_of_the_bytes() {
+    let notes = Notes::default();
+    let weather = |world: &mut World| {
+        world.rule(rule::corrupt("client", "server").only(Messages::Segments).times(1));
+    };
+    let outcome = run(&calm_but_for_rules(), world(&notes, send_at_a_second, weather));
+    assert_eq!(attempts(&outcome, 3), [(1_000, 1)]);
+    assert_eq!(take(&notes).last().unwrap(), &(1_220, "client Ok(4)".to_string()));
+}
+
 /// What a rule lets pass is neither lost nor reset, and how long it takes is the weather's business: calm, where nothing is perturbed.
 #[test]
 fn what_a_rule_lets_pass_takes_its_time() {

@@ -557,7 +557,7 @@ const WRONG: &[Case] = &[
         "\"1KiB\"",
         "",
     ),
-    ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"64KB\"", "(units: KiB, MiB, GiB), found \"64KB\"", "\"64KB\"", ""),
+    ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"64KB\"", "(units: B, KiB, MiB, GiB), found \"64KB\"", "\"64KB\"", ""),
     ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = 64", "`queue`: expected how much waits to be sent", "64", ""),
     (
         "[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"99999999999999999999GiB\"",
@@ -1119,7 +1119,7 @@ const WRONG: &[Case] = &[
     ("[storage]\ncapacity = \"1025GiB\"", "it holds 1 TiB at the most", "\"1025GiB\"", ""),
     ("[storage]\ncapacity = \"99999999999999999999GiB\"", "`capacity`: expected how much a disk holds", "", ""),
     ("[storage]\ncapacity = \"-1MiB\"", "`capacity`: expected how much a disk holds", "\"-1MiB\"", ""),
-    ("[storage]\ncapacity = \"1MB\"", "such as \"512MiB\" (units: KiB, MiB, GiB), found \"1MB\"", "\"1MB\"", ""),
+    ("[storage]\ncapacity = \"1MB\"", "such as \"512MiB\" (units: B, KiB, MiB, GiB), found \"1MB\"", "\"1MB\"", ""),
     ("[storage]\ncapacity = 4096", "`capacity`: expected how much a disk holds", "4096", ""),
     ("[storage]\ncrash_loss = \"101%\"", "`crash_loss`: expected a share of at most 100%", "\"101%\"", ""),
     ("[storage]\ncrash_loss = \"-1%\"", "`crash_loss`: expected a share", "\"-1%\"", ""),

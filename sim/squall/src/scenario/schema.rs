@@ -183,7 +183,7 @@ fn definitions() -> Value {
             "pattern": format!(r"^\s*{part}\s*[kMG]?(bit|B)/s\s*$"),
             "examples": ["10Mbit/s", "64kB/s"],
         },
-        "bytes": { "type": "string", "pattern": r"^\s*[0-9]+\s*(KiB|MiB|GiB)\s*$", "examples": ["64MiB"] },
+        "bytes": { "type": "string", "pattern": r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$", "examples": ["64MiB"] },
         "seeds": { "type": "string", "pattern": r"^.*\.\..*$", "examples": ["0..1000", "0x10..0x20"] },
         "moment": { "type": "string", "pattern": r"^[0-9]{4}-", "examples": ["2026-01-01T00:00:00Z"] },
         "node": { "type": "string", "examples": ["store-0", "client-*"] },

@@ -168,23 +168,24 @@ pub(crate) fn nearest<'n>(found: &str, names: impl IntoIterator<Item = &'n str>)
     best.map(|(_, name)| name)
 }
 
-/// An amount of bytes, which are of `what`: a whole number of `KiB`, `MiB` or `GiB`.
+/// An amount of bytes, which are of `what`: a whole number of `B`, `KiB`, `MiB` or `GiB`.
 ///
 /// # Errors
 /// Anything else, in words.
 pub(super) fn parse_bytes(what: &str, text: &str) -> Result<u64, String> {
-    let wrong = || format!("expected {what} such as \"512MiB\" (units: KiB, MiB, GiB), found {text:?}");
+    let wrong = || format!("expected {what} such as \"512MiB\" (units: B, KiB, MiB, GiB), found {text:?}");
     let trimmed = text.trim();
     let unit_at = trimmed.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = trimmed.split_at(unit_at);
     let shift = match unit.trim() {
+        "B" => 0,
         "KiB" => 10,
         "MiB" => 20,
         "GiB" => 30,
         _ => return Err(wrong()),
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
+    number.checked_mul(1_u64 << shift).ok_or_else(wrong)
 }
 
 /// Units of bandwidths by name, each in bits per second, and the other spellings by which people call them, in small letters. A capital B is a byte;
