@@ -120,6 +120,25 @@ fn the_repaired_twin_is_green() {
     assert_eq!((&explored["passed"], &explored["failed"]), (&explored["runs"], &0.into()));
 }
 
+/// What shrinking can't take away is told on the campaign's page, also where the page is put together from parts.
+#[test]
+fn the_page_says_what_has_no_address() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = scenario("greeter_repaired");
+    let seeds = ["--seeds", "0..20", "--out", "parts"];
+    for (part, page) in [("1/2", "one"), ("2/2", "two")] {
+        let shard = [&["explore", &file, "--shard", part, "--report", page][..], &seeds].concat();
+        last(&squall(directory.path(), &shard), 0);
+    }
+    let shards = ["1", "2"].map(|shard| format!("parts/greeter_repaired/shard-{shard}-of-2.jsonl.zst"));
+    last(&squall(directory.path(), &["merge", &shards[0], &shards[1], "--report", "merged"]), 0);
+    for page in ["one", "merged"] {
+        let pages = std::fs::read_dir(directory.path().join(page)).expect("the pages");
+        let text: String = pages.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+        assert!(text.contains("none of it is a decision that shrinking could take away"), "{page}");
+    }
+}
+
 #[test]
 fn a_run_repeats_in_another_process_and_its_trace_fits_its_digest() {
     let directory = tempfile::tempdir().expect("a directory");

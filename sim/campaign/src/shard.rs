@@ -145,6 +145,9 @@ pub struct Setup {
     pub shrinks: bool,
     /// One poll that takes so many real nanoseconds is a hang.
     pub hang_after_ns: u64,
+    /// What shrinking can't take away from a failure of this program, in words, if that is something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_addressed: Option<String>,
 }
 
 impl Setup {

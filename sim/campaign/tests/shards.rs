@@ -73,6 +73,7 @@ fn setup(seeds: SeedRange, max_failures: Option<u64>) -> Setup {
         time_ns: None,
         shrinks: true,
         hang_after_ns: 10_000_000_000,
+        not_addressed: None,
     }
 }
 

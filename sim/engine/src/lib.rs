@@ -55,6 +55,7 @@ pub mod rule;
 mod run;
 mod script;
 mod send_queues;
+pub mod spans;
 mod streams;
 mod swarm;
 pub mod task;

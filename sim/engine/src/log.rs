@@ -14,38 +14,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use squall_trace::EventKind;
-use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Current, Id, Record};
 use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, subscriber::Interest};
 
 use crate::kernel;
+use crate::spans::{Fields, Spans, label};
 
 thread_local! {
-    /// Spans by number, and those that are entered. Per thread, so per run.
-    static SPANS: RefCell<Spans> = const { RefCell::new(Spans { known: Vec::new(), entered: Vec::new() }) };
-}
-
-struct Spans {
-    known: Vec<KnownSpan>,
-    entered: Vec<u64>,
-}
-
-struct KnownSpan {
-    number: u64,
-    /// How many handles there are: it is known until the last is dropped.
-    handles: usize,
-    metadata: &'static Metadata<'static>,
-    label: String,
-}
-
-impl Spans {
-    fn find(&self, number: u64) -> Option<&KnownSpan> {
-        self.known.iter().find(|span| span.number == number)
-    }
-
-    fn find_mut(&mut self, number: u64) -> Option<&mut KnownSpan> {
-        self.known.iter_mut().find(|span| span.number == number)
-    }
+    /// The run's, each with its label.
+    static SPANS: RefCell<Spans<String>> = const { RefCell::new(Spans::new()) };
 }
 
 /// The dispatcher that all runs share.
@@ -56,31 +33,6 @@ pub(crate) fn dispatch() -> &'static Dispatch {
 
 struct RunSubscriber {
     next_span: AtomicU64,
-}
-
-#[derive(Default)]
-struct Text {
-    message: String,
-    fields: String,
-}
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            let _ = write!(self.message, "{value:?}");
-        } else {
-            let _ = write!(self.fields, " {}={value:?}", field.name());
-        }
-    }
-}
-
-impl Text {
-    fn joined(self) -> String {
-        let mut text = self.message;
-        text.push_str(&self.fields);
-        let trimmed = text.trim_start();
-        if trimmed.len() == text.len() { text } else { trimmed.to_string() }
-    }
 }
 
 fn wanted() -> bool {
@@ -120,28 +72,23 @@ impl Subscriber for RunSubscriber {
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut text = Text::default();
-        writing(|| attributes.record(&mut text));
-        let mut label = attributes.metadata().name().to_string();
-        let fields = text.joined();
-        if !fields.is_empty() {
-            let _ = write!(label, "{{{fields}}}");
-        }
+        let mut fields = Fields::default();
+        writing(|| attributes.record(&mut fields));
         // Numbers are never shown: they only tell spans apart.
         let number = self.next_span.fetch_add(1, Ordering::Relaxed);
         let metadata = attributes.metadata();
-        let _ =
-            SPANS.try_with(|spans| spans.borrow_mut().known.push(KnownSpan { number, handles: 1, metadata, label }));
+        let label = label(metadata.name(), fields);
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().begin(number, metadata, label));
         Id::from_u64(number)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        let mut text = Text::default();
-        writing(|| values.record(&mut text));
-        let fields = text.joined();
+        let mut fields = Fields::default();
+        writing(|| values.record(&mut fields));
+        let fields = fields.joined();
         let _ = SPANS.try_with(|spans| {
-            if let Some(span) = spans.borrow_mut().find_mut(span.into_u64()) {
-                let _ = write!(span.label, "{{{fields}}}");
+            if let Some(label) = spans.borrow_mut().said_mut(span) {
+                let _ = write!(label, "{{{fields}}}");
             }
         });
     }
@@ -149,19 +96,16 @@ impl Subscriber for RunSubscriber {
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut text = Text::default();
+        let mut fields = Fields::default();
         // User code: fields' Debug implementations run here, while the world isn't borrowed.
-        writing(|| event.record(&mut text));
+        writing(|| event.record(&mut fields));
         let mut message = String::new();
         let _ = SPANS.try_with(|spans| {
-            let spans = spans.borrow();
-            for entered in &spans.entered {
-                if let Some(span) = spans.find(*entered) {
-                    let _ = write!(message, "{}: ", span.label);
-                }
+            for label in spans.borrow().entered() {
+                let _ = write!(message, "{label}: ");
             }
         });
-        message.push_str(&text.joined());
+        message.push_str(&fields.joined());
         let metadata = event.metadata();
         let _ = kernel::try_with(|kernel| {
             let kind = EventKind::Log {
@@ -174,48 +118,23 @@ impl Subscriber for RunSubscriber {
     }
 
     fn enter(&self, span: &Id) {
-        let _ = SPANS.try_with(|spans| spans.borrow_mut().entered.push(span.into_u64()));
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().enter(span));
     }
 
     fn exit(&self, span: &Id) {
-        let _ = SPANS.try_with(|spans| {
-            let entered = &mut spans.borrow_mut().entered;
-            if let Some(at) = entered.iter().rposition(|id| *id == span.into_u64()) {
-                entered.remove(at);
-            }
-        });
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().exit(span));
     }
 
     fn clone_span(&self, span: &Id) -> Id {
-        let _ = SPANS.try_with(|spans| {
-            if let Some(span) = spans.borrow_mut().find_mut(span.into_u64()) {
-                span.handles += 1;
-            }
-        });
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().share(span));
         span.clone()
     }
 
     fn try_close(&self, span: Id) -> bool {
-        let closed = SPANS.try_with(|spans| {
-            let spans = &mut *spans.borrow_mut();
-            let Some(at) = spans.known.iter().position(|known| known.number == span.into_u64()) else { return false };
-            spans.known[at].handles -= 1;
-            if spans.known[at].handles > 0 {
-                return false;
-            }
-            // The order is never shown.
-            spans.known.swap_remove(at);
-            true
-        });
-        closed.unwrap_or(false)
+        SPANS.try_with(|spans| spans.borrow_mut().close(&span)).unwrap_or(false)
     }
 
     fn current_span(&self) -> Current {
-        let current = SPANS.try_with(|spans| {
-            let spans = spans.borrow();
-            let span = spans.entered.last().and_then(|number| spans.find(*number))?;
-            Some(Current::new(Id::from_u64(span.number), span.metadata))
-        });
-        current.ok().flatten().unwrap_or_else(Current::none)
+        SPANS.try_with(|spans| spans.borrow().current()).unwrap_or_else(|_| Current::none())
     }
 }

@@ -1211,6 +1211,7 @@ impl Network {
         bytes: &[u8],
     ) -> u32 {
         let index = self.new_message();
+        debug_assert!(!self.streams.is_late(index), "a segment that is gone isn't late");
         let message = &mut self.messages[index as usize];
         message.payload.set(bytes);
         let payload = std::mem::take(&mut message.payload);

@@ -408,6 +408,11 @@ impl Streams {
     }
 
 
+    /// Whether something is known of a segment that is late. Of a message that is new that can't be.
+    pub(crate) fn is_late(&self, message: u32) -> bool {
+        self.late.contains_key(&message)
+    }
+
     fn next_serial(&mut self) -> u64 {
         self.made += 1;
         self.made
@@ -1204,6 +1209,7 @@ impl Kernel {
             }
             return None;
         }
+        self.came_through(index, direction);
         let target = match what {
             segment::REQUEST => self.begin_accepting(direction, from, to),
             _ => Some(self.network.streams.directions[direction as usize].to_end),
@@ -1225,7 +1231,6 @@ impl Kernel {
         };
         self.network.counts.delivered += 1;
         self.journal.deliver(place, (flow, number, 0));
-        self.came_through(index, direction);
         let cause = flow.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         if matches!(what, segment::RESET | segment::BREAK) {
             self.network.free_message(index);

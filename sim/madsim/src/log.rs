@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use squall::trace::{NodeId, TaskId};
+use squall_engine::spans::{Fields, Spans, label};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Current, Id, Record};
 use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, subscriber::Interest};
@@ -16,21 +17,8 @@ use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, subscriber::Int
 use crate::state;
 
 thread_local! {
-    /// Spans by number, and those that are entered. Per thread, so per run.
-    static SPANS: RefCell<Spans> = const { RefCell::new(Spans { known: Vec::new(), entered: Vec::new() }) };
-}
-
-struct Spans {
-    known: Vec<KnownSpan>,
-    entered: Vec<u64>,
-}
-
-struct KnownSpan {
-    number: u64,
-    /// How many handles there are: it is known until the last is dropped.
-    handles: usize,
-    metadata: &'static Metadata<'static>,
-    what: What,
+    /// The run's.
+    static SPANS: RefCell<Spans<What>> = const { RefCell::new(Spans::new()) };
 }
 
 #[derive(Clone)]
@@ -53,10 +41,10 @@ struct RunSubscriber {
     next_span: AtomicU64,
 }
 
+/// A line's or a span's fields, and the one by which madsim tells who a span is of.
 #[derive(Default)]
 struct Text {
-    message: String,
-    fields: String,
+    fields: Fields,
     name: Option<String>,
 }
 
@@ -69,19 +57,7 @@ impl Visit for Text {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            let _ = write!(self.message, "{value:?}");
-        } else {
-            let _ = write!(self.fields, " {}={value:?}", field.name());
-        }
-    }
-}
-
-impl Text {
-    fn joined(self) -> String {
-        let mut text = self.message;
-        text.push_str(&self.fields);
-        text.trim_start().to_string()
+        self.fields.record_debug(field, value);
     }
 }
 
@@ -93,18 +69,8 @@ fn is_of_executor(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && is_madsims(metadata) && matches!(metadata.name(), "node" | "task")
 }
 
-impl Spans {
-    fn find(&self, number: u64) -> Option<&KnownSpan> {
-        self.known.iter().find(|span| span.number == number)
-    }
-
-    fn find_mut(&mut self, number: u64) -> Option<&mut KnownSpan> {
-        self.known.iter_mut().find(|span| span.number == number)
-    }
-}
-
 fn what_is(span: &Id) -> Option<What> {
-    SPANS.try_with(|spans| spans.borrow().find(span.into_u64()).map(|span| span.what.clone())).ok().flatten()
+    SPANS.try_with(|spans| spans.borrow().said(span).cloned()).ok().flatten()
 }
 
 impl Subscriber for RunSubscriber {
@@ -134,23 +100,20 @@ impl Subscriber for RunSubscriber {
                 };
                 What::Task(state::new_task(&node, text.name.as_deref()))
             }
-            name => {
-                let fields = text.joined();
-                What::Program(if fields.is_empty() { name.to_string() } else { format!("{name}{{{fields}}}") })
-            }
+            name => What::Program(label(name, text.fields)),
         };
         // Numbers are never shown: they only tell spans apart.
         let number = self.next_span.fetch_add(1, Ordering::Relaxed);
-        let _ = SPANS.try_with(|spans| spans.borrow_mut().known.push(KnownSpan { number, handles: 1, metadata, what }));
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().begin(number, metadata, what));
         Id::from_u64(number)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        let mut text = Text::default();
-        values.record(&mut text);
-        let fields = text.joined();
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        let fields = fields.joined();
         let _ = SPANS.try_with(|spans| {
-            if let Some(KnownSpan { what: What::Program(label), .. }) = spans.borrow_mut().find_mut(span.into_u64()) {
+            if let Some(What::Program(label)) = spans.borrow_mut().said_mut(span) {
                 let _ = write!(label, "{{{fields}}}");
             }
         });
@@ -159,18 +122,17 @@ impl Subscriber for RunSubscriber {
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut text = Text::default();
-        event.record(&mut text);
+        let mut fields = Fields::default();
+        event.record(&mut fields);
         let mut message = String::new();
         let _ = SPANS.try_with(|spans| {
-            let spans = spans.borrow();
-            for entered in &spans.entered {
-                if let Some(KnownSpan { what: What::Program(label), .. }) = spans.find(*entered) {
+            for what in spans.borrow().entered() {
+                if let What::Program(label) = what {
                     let _ = write!(message, "{label}: ");
                 }
             }
         });
-        message.push_str(&text.joined());
+        message.push_str(&fields.joined());
         let metadata = event.metadata();
         state::log(metadata.level().as_str(), metadata.target(), &message);
     }
@@ -179,51 +141,26 @@ impl Subscriber for RunSubscriber {
         if let Some(What::Task(task)) = what_is(span) {
             state::enter(task);
         }
-        let _ = SPANS.try_with(|spans| spans.borrow_mut().entered.push(span.into_u64()));
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().enter(span));
     }
 
     fn exit(&self, span: &Id) {
         if let Some(What::Task(_)) = what_is(span) {
             state::leave();
         }
-        let _ = SPANS.try_with(|spans| {
-            let entered = &mut spans.borrow_mut().entered;
-            if let Some(at) = entered.iter().rposition(|id| *id == span.into_u64()) {
-                entered.remove(at);
-            }
-        });
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().exit(span));
     }
 
     fn clone_span(&self, span: &Id) -> Id {
-        let _ = SPANS.try_with(|spans| {
-            if let Some(span) = spans.borrow_mut().find_mut(span.into_u64()) {
-                span.handles += 1;
-            }
-        });
+        let _ = SPANS.try_with(|spans| spans.borrow_mut().share(span));
         span.clone()
     }
 
     fn try_close(&self, span: Id) -> bool {
-        let closed = SPANS.try_with(|spans| {
-            let spans = &mut *spans.borrow_mut();
-            let Some(at) = spans.known.iter().position(|known| known.number == span.into_u64()) else { return false };
-            spans.known[at].handles -= 1;
-            if spans.known[at].handles > 0 {
-                return false;
-            }
-            // The order is never shown.
-            spans.known.swap_remove(at);
-            true
-        });
-        closed.unwrap_or(false)
+        SPANS.try_with(|spans| spans.borrow_mut().close(&span)).unwrap_or(false)
     }
 
     fn current_span(&self) -> Current {
-        let current = SPANS.try_with(|spans| {
-            let spans = spans.borrow();
-            let span = spans.entered.last().and_then(|number| spans.find(*number))?;
-            Some(Current::new(Id::from_u64(span.number), span.metadata))
-        });
-        current.ok().flatten().unwrap_or_else(Current::none)
+        SPANS.try_with(|spans| spans.borrow().current()).unwrap_or_else(|_| Current::none())
     }
 }

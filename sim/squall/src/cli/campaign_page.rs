@@ -62,8 +62,6 @@ pub struct Index {
     pub jobs: Option<usize>,
     /// How many shards it was put together from.
     pub shards: Option<u32>,
-    /// What shrinking couldn't take away, where that is known and something.
-    pub not_addressed: Option<String>,
 }
 
 /// What the page of a campaign is called, or of a part of one: so that all parts can have theirs in one directory.
@@ -129,7 +127,7 @@ impl Index {
             saturation: Some(self.saturation(campaign)),
             determinism: self.determinism(campaign),
             latencies: operations.map(latency_curve),
-            not_checked: self.not_addressed.clone().into_iter().chain(not_checked(campaign)).collect(),
+            not_checked: campaign.setup.not_addressed.clone().into_iter().chain(not_checked(campaign)).collect(),
         }
     }
 

@@ -125,6 +125,7 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
         time_ns: arguments.time.map(in_ns),
         shrinks: !arguments.no_shrink,
         hang_after_ns: in_ns(programs.hang_after),
+        not_addressed: scenario.capabilities().not_addressed(),
     };
     let part = place.as_ref().map_or(seeds, |place| place.shard().slice(seeds));
     let jobs = arguments.jobs.map_or_else(processors, NonZeroUsize::get);
@@ -169,7 +170,6 @@ pub fn explore(programs: &Programs, arguments: &Explore, output: &mut Output) ->
         checked: Some(checked),
         jobs: Some(jobs),
         shards: None,
-        not_addressed: search.scenario.capabilities().not_addressed(),
     });
     let wanted = Wanted { out: arguments.out.as_deref(), junit: arguments.junit.as_deref(), page: index.as_ref() };
     campaign.conclude(wanted, unsaved, output)

@@ -93,7 +93,6 @@ pub fn merge(arguments: &Merge, output: &mut Output) -> Result<u8, Stop> {
         checked: None,
         jobs: None,
         shards: Some(shards),
-        not_addressed: None,
     });
     let wanted = Wanted { out: None, junit: arguments.junit.as_deref(), page: index.as_ref() };
     campaign.conclude(wanted, unsaved, output)
