@@ -211,7 +211,10 @@ fn a_run_on_a_thread_that_overflows_its_stack_is_a_failed_one() {
     let odd = Odd::new();
     let file = odd.scenario("overflowing", "");
     let (stdout, stderr) = odd.squall(&["run", &file, "--seed", "0x1f"], 100);
-    assert!(stderr.contains("note: the run of seed 0x1f of overflowing has ended the process by signal 6 (abort)"), "{stderr}");
+    assert!(
+        stderr.contains("note: the run of seed 0x1f of overflowing has ended the process by signal 6 (abort)"),
+        "{stderr}"
+    );
     assert!(stdout.contains("FAIL abort") && stdout.contains("has overflowed its stack"), "{stdout}");
     // In a directory of its own, with another mask of files' modes, where it fails: the program begins again where it began.
     let moving = odd.scenario("moving-and-aborting", "");
@@ -242,7 +245,8 @@ fn a_test_on_threads_that_aborts_says_so() {
     let itself = std::env::current_exe().expect("this program");
     for (isolation, is_told) in [("thread", true), ("process", false)] {
         let mut test = Command::new(&itself);
-        test.args(["aborts_where_it_is_asked_to", "--exact", "--ignored", "--nocapture"]).env("ABORTING_ISOLATION", isolation);
+        test.args(["aborts_where_it_is_asked_to", "--exact", "--ignored", "--nocapture"])
+            .env("ABORTING_ISOLATION", isolation);
         let Output { status, stderr, stdout } = test.output().expect("it starts");
         let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
         assert_eq!(status.signal(), is_told.then_some(6), "{said}");

@@ -134,7 +134,7 @@ impl ToSocketAddrs for Vec<SocketAddr> {
 ///
 /// # Panics
 /// Outside of a run, if it is to look a name up.
-pub async fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
+pub async fn lookup_host<T: ToSocketAddrs>(host: T) -> io::Result<impl Iterator<Item = SocketAddr>> {
     host.to_socket_addrs().map(Vec::into_iter)
 }
 

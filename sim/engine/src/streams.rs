@@ -136,6 +136,16 @@ pub(crate) struct ListenerRef {
     generation: u32,
 }
 
+/// A port that a socket keeps, which neither listens nor is connected yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BoundRef {
+    /// See [`Streams::first_generation`]: a socket may outlive its run.
+    first_generation: u32,
+    serial: u64,
+    node: NodeId,
+    port: u16,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Has asked, and waits for the acceptance.
@@ -222,6 +232,8 @@ struct End {
     node: NodeId,
     local: SocketAddr,
     remote: SocketAddr,
+    /// Others may be bound to its port, if they say so too.
+    shares_port: bool,
     /// What it sends.
     direction: u32,
     stage: Stage,
@@ -291,6 +303,8 @@ struct Listener {
     serial: u64,
     node: NodeId,
     address: SocketAddr,
+    /// What it accepts shares the port as it does itself.
+    shares_port: bool,
     backlog: usize,
     /// Connections that aren't through their handshake.
     arriving: usize,
@@ -322,10 +336,28 @@ enum Attempt {
     Stopped(u32),
 }
 
+/// Who has a port, apart from who listens at it.
+#[derive(Debug, Default)]
+struct Holders {
+    /// So many ends of connections.
+    ends: u32,
+    /// Of those, so many that don't share it.
+    ends_alone: u32,
+    /// Sockets that are bound, by serial number, and whether they share it.
+    bound: Vec<(u64, bool)>,
+}
+
+impl Holders {
+    fn is_empty(&self) -> bool {
+        self.ends == 0 && self.bound.is_empty()
+    }
+}
+
 /// All connections of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     pub settings: Tcp,
+    /// Of every slot, and no other run's.
     first_generation: u32,
     ends: Vec<End>,
     free_ends: Vec<u32>,
@@ -333,8 +365,8 @@ pub(crate) struct Streams {
     listeners: Vec<Listener>,
     free_listeners: Vec<u32>,
     listening: BTreeMap<(NodeId, u16), u32>,
-    /// Ports of connections, with how many there are of each.
-    ports: BTreeMap<(NodeId, u16), u32>,
+    /// Ports of connections, and of sockets that are bound.
+    ports: BTreeMap<(NodeId, u16), Holders>,
     /// By message.
     late: BTreeMap<u32, Late>,
     /// How many have been stopped.
@@ -383,6 +415,52 @@ impl Streams {
         self.listening.contains_key(&(node, port)) || self.ports.contains_key(&(node, port))
     }
 
+    /// Why a port can't be bound by who shares it or not, as Linux has it: nobody shares with who listens, and of others both have to say that they share.
+    /// The socket itself, if it is bound already, is in nobody's way.
+    fn reason_against(&self, at: (NodeId, u16), shares_port: bool, own: Option<BoundRef>) -> Option<&'static str> {
+        if self.listening.contains_key(&at) {
+            return Some("is listened on already");
+        }
+        let holders = self.ports.get(&at)?;
+        let own = own.filter(|own| own.first_generation == self.first_generation);
+        let others = || holders.bound.iter().filter(|(serial, _)| own.is_none_or(|own| own.serial != *serial));
+        if others().any(|(_, shares)| !(shares_port && *shares)) {
+            return Some("is kept by a socket that is bound to it");
+        }
+        let ends = if shares_port { holders.ends_alone } else { holders.ends };
+        (ends > 0).then_some("has connections")
+    }
+
+    /// Whether the node has a connection from there to there.
+    fn is_connected(&self, node: NodeId, local: SocketAddr, remote: SocketAddr) -> bool {
+        let is_it = |end: &End| end.node == node && end.local == local && end.remote == remote;
+        self.ends.iter().any(|end| end.is_open() && !end.is_broken && is_it(end))
+    }
+
+    /// A socket keeps its port no more.
+    pub(crate) fn unbind(&mut self, bound: BoundRef) {
+        let at = (bound.node, bound.port);
+        if bound.first_generation != self.first_generation {
+            return;
+        }
+        if let Some(holders) = self.ports.get_mut(&at) {
+            holders.bound.retain(|(serial, _)| *serial != bound.serial);
+            if holders.is_empty() {
+                self.ports.remove(&at);
+            }
+        }
+    }
+
+    /// No socket of the node keeps a port any more.
+    fn unbind_all(&mut self, node: NodeId) {
+        self.ports.retain(|(of, _), holders| {
+            if *of == node {
+                holders.bound.clear();
+            }
+            !holders.is_empty()
+        });
+    }
+
     /// What is sent by a direction, as those know it who read of it.
     pub(crate) fn role(&self, direction: u32) -> FlowRole {
         FlowRole::Segment(self.directions[direction as usize].stream.clone())
@@ -406,7 +484,6 @@ impl Streams {
     pub(crate) fn waiting_segments(&self) -> impl Iterator<Item = u32> {
         self.late.iter().filter(|(_, late)| late.stage != Attempt::UnderWay).map(|(message, _)| *message)
     }
-
 
     /// Whether something is known of a segment that is late. Of a message that is new that can't be.
     pub(crate) fn is_late(&self, message: u32) -> bool {
@@ -433,8 +510,16 @@ impl Streams {
         }
     }
 
-    fn new_end(&mut self, node: NodeId, local: SocketAddr, remote: SocketAddr, stage: Stage) -> EndRef {
-        *self.ports.entry((node, local.port())).or_default() += 1;
+    fn new_end(
+        &mut self,
+        node: NodeId,
+        (local, remote): (SocketAddr, SocketAddr),
+        shares_port: bool,
+        stage: Stage,
+    ) -> EndRef {
+        let holders = self.ports.entry((node, local.port())).or_default();
+        holders.ends += 1;
+        holders.ends_alone += u32::from(!shares_port);
         let slot = self.free_ends.pop().unwrap_or(self.ends.len() as u32);
         let generation =
             self.ends.get(slot as usize).map_or(self.first_generation, |end| end.generation).wrapping_add(1);
@@ -444,6 +529,7 @@ impl Streams {
             node,
             local,
             remote,
+            shares_port,
             direction: 0,
             stage,
             in_window_bytes: 0,
@@ -547,16 +633,43 @@ impl Kernel {
         Ok(SocketAddr::new(address.ip(), port))
     }
 
-    /// Listens on the running node. Port 0 takes a free one.
-    pub(crate) fn listen(&mut self, address: SocketAddr, backlog: usize) -> io::Result<(ListenerRef, SocketAddr)> {
+    /// An error if the port of the running node can't be bound by who shares it or not.
+    fn check_port(&self, port: u16, shares_port: bool, own: Option<BoundRef>) -> io::Result<()> {
+        let node = self.current.node;
+        match self.network.streams.reason_against((node, port), shares_port, own) {
+            None => Ok(()),
+            Some(reason) => {
+                let message = format!("port {port} of node {} {reason}", self.nodes[node.index()].name);
+                Err(io::Error::new(io::ErrorKind::AddrInUse, message))
+            }
+        }
+    }
+
+    /// Keeps a port of the running node for a socket that will listen or connect. Port 0 takes a free one.
+    pub(crate) fn bind_for_stream(
+        &mut self,
+        address: SocketAddr,
+        shares_port: bool,
+    ) -> io::Result<(BoundRef, SocketAddr)> {
+        let address = self.address_to_bind(address)?;
+        self.check_port(address.port(), shares_port, None)?;
+        let (node, port, streams) = (self.current.node, address.port(), &mut self.network.streams);
+        let serial = streams.next_serial();
+        streams.ports.entry((node, port)).or_default().bound.push((serial, shares_port));
+        Ok((BoundRef { first_generation: streams.first_generation, serial, node, port }, address))
+    }
+
+    /// Listens on the running node. Port 0 takes a free one. `own` is the socket that keeps the port for it, if there is one.
+    pub(crate) fn listen(
+        &mut self,
+        address: SocketAddr,
+        backlog: usize,
+        shares_port: bool,
+        own: Option<BoundRef>,
+    ) -> io::Result<(ListenerRef, SocketAddr)> {
         let address = self.address_to_bind(address)?;
         let node = self.current.node;
-        if self.network.streams.listening.contains_key(&(node, address.port())) {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                format!("port {} of node {} is listened on already", address.port(), self.nodes[node.index()].name),
-            ));
-        }
+        self.check_port(address.port(), shares_port, own)?;
         let streams = &mut self.network.streams;
         let slot = streams.free_listeners.pop().unwrap_or(streams.listeners.len() as u32);
         let before = streams.listeners.get(slot as usize).map_or(streams.first_generation, |entry| entry.generation);
@@ -566,6 +679,7 @@ impl Kernel {
             serial: streams.next_serial(),
             node,
             address,
+            shares_port,
             backlog: backlog.max(1),
             arriving: 0,
             accepted: VecDeque::new(),
@@ -644,11 +758,13 @@ impl Kernel {
         }
     }
 
-    /// Asks for a connection: its end, and the two addresses. `from` is where it is bound already, if it is.
+    /// Asks for a connection: its end, and the two addresses. `from` is where it is bound already, if it is, and `shares_port` whether others may be bound
+    /// there.
     pub(crate) fn connect(
         &mut self,
         to: SocketAddr,
         from: Option<SocketAddr>,
+        shares_port: bool,
     ) -> io::Result<(EndRef, SocketAddr, SocketAddr)> {
         if !self.is_live() {
             return Err(gone());
@@ -667,6 +783,12 @@ impl Kernel {
             Some(from) => SocketAddr::new(if from.ip().is_unspecified() { own_ip } else { from.ip() }, from.port()),
             None => SocketAddr::new(own_ip, self.ephemeral_port(node)?),
         };
+        let remote = SocketAddr::new(to_ip, to.port());
+        if from.is_some() && self.network.streams.is_connected(node, local, remote) {
+            let message =
+                format!("node {} is connected from {local} to {remote} already", self.nodes[node.index()].name);
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
+        }
         // Who asks, of which node and port, and the how-manieth time: nothing that another connection could shift.
         let sender = self.sender();
         let to_whom = self.network.name_hash(to_node);
@@ -674,8 +796,7 @@ impl Kernel {
         let connection = self.network.count_in_flow(asking, node, to_node, &self.nodes);
         let flow = |way: u64| FlowId(hash_words([asking.0, connection, way, u64::from_le_bytes(*b"stream  ")]));
         let operation = self.operations.get(&self.current.task).map(|operation| operation.number);
-        let remote = SocketAddr::new(to_ip, to.port());
-        let end = self.network.streams.new_end(node, local, remote, Stage::Asking);
+        let end = self.network.streams.new_end(node, (local, remote), shares_port, Stage::Asking);
         let there = self.network.streams.directions.len() as u32;
         for (is_back, from, to_id) in [(false, node, to_node), (true, to_node, node)] {
             let id = flow(u64::from(is_back));
@@ -936,11 +1057,12 @@ impl Kernel {
         entry.arrived.clear();
         let early = std::mem::take(&mut entry.early);
         let waiting: Vec<WakeRef> = entry.readers.take().chain(entry.writers.take()).collect();
-        let (node, port) = (entry.node, entry.local.port());
-        if let Some(count) = streams.ports.get_mut(&(node, port)) {
-            *count -= 1;
-            if *count == 0 {
-                streams.ports.remove(&(node, port));
+        let (at, shares_port) = ((entry.node, entry.local.port()), entry.shares_port);
+        if let Some(holders) = streams.ports.get_mut(&at) {
+            holders.ends -= 1;
+            holders.ends_alone -= u32::from(!shares_port);
+            if holders.is_empty() {
+                streams.ports.remove(&at);
             }
         }
         streams.free_ends.push(end.slot);
@@ -952,6 +1074,7 @@ impl Kernel {
     /// A node has crashed, and its tasks are gone: so are its connections, and its machine says so to the other ends.
     pub(crate) fn crash_streams(&mut self, node: NodeId) {
         let streams = &mut self.network.streams;
+        streams.unbind_all(node);
         if streams.ends.is_empty() && streams.listeners.is_empty() {
             return;
         }
@@ -1110,8 +1233,13 @@ impl Kernel {
             let print = || network.fingerprint(index);
             let site = |kind| Site { kind, flow, number };
             if !drawn.is_ruled {
-                fate.is_lost =
-                    decisions.decide_once_more(site(SiteKind::Retransmission), now_ns, lost_before, drawn.is_lost, print);
+                fate.is_lost = decisions.decide_once_more(
+                    site(SiteKind::Retransmission),
+                    now_ns,
+                    lost_before,
+                    drawn.is_lost,
+                    print,
+                );
             }
             // Nothing is decided that can't be seen.
             if !fate.is_lost {
@@ -1326,9 +1454,11 @@ impl Kernel {
         let Direction { back, to_ip, from_port, to_port, .. } = self.network.streams.directions[direction as usize];
         let remote_ip = if to_ip.is_loopback() { to_ip } else { self.nodes[from.index()].address };
         let streams = &mut self.network.streams;
-        streams.listeners[slot as usize].arriving += 1;
+        let listener = &mut streams.listeners[slot as usize];
+        listener.arriving += 1;
+        let shares_port = listener.shares_port;
         let (local, remote) = (SocketAddr::new(to_ip, to_port), SocketAddr::new(remote_ip, from_port));
-        let end = streams.new_end(to, local, remote, Stage::Arriving);
+        let end = streams.new_end(to, (local, remote), shares_port, Stage::Arriving);
         streams.end(end).expect("just made").direction = back;
         streams.directions[direction as usize].to_end = end;
         streams.directions[back as usize].from_end = end;

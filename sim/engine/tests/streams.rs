@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use squall_engine::fault::{self, crash, partition, partition_one_way};
 use squall_engine::latency::Latency;
-use squall_engine::net::{TcpListener, TcpStream, ToSocketAddrs};
+use squall_engine::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, UdpSocket};
 use squall_engine::rule::{self, Messages};
 use squall_engine::task::spawn;
 use squall_engine::time::{Instant, sleep};
@@ -229,7 +229,8 @@ fn a_short_storm_costs_a_short_while() {
     let attempts_of = |lasts: Duration| {
         let outcome = run(&plan(1), world(&notes, send_at_a_second, lossy_for(lasts)));
         assert_eq!(outcome.verdict, Verdict::Pass);
-        let shrunk = run(&plan(1).only(&outcome.perturbations), world(&Notes::default(), send_at_a_second, lossy_for(lasts)));
+        let shrunk =
+            run(&plan(1).only(&outcome.perturbations), world(&Notes::default(), send_at_a_second, lossy_for(lasts)));
         assert_eq!((shrunk.digest, shrunk.unused_overrides), (outcome.digest, vec![]));
         attempts(&outcome, 3)
     };
@@ -517,6 +518,117 @@ fn connections_of_a_pair_are_reset_at_once() {
     let fault = outcome.perturbations.iter().find(|one| one.site.kind == SiteKind::Fault).unwrap();
     let sentence = fault.sentence(&outcome.names);
     assert_eq!(sentence, "the reset of connections of client and serv* at 100 ms happens");
+}
+
+/// A socket that is bound keeps its port until it is dropped or its node crashes; what a crash has left behind keeps nothing of a later boot.
+#[test]
+fn a_crash_gives_back_the_ports_of_bound_sockets() {
+    let (notes, leaked) = (Notes::default(), Arc::new(Mutex::new(Vec::new())));
+    let of_world = Arc::clone(&notes);
+    let build = move |world: &mut World| {
+        let (notes, leaked) = (Arc::clone(&of_world), Arc::clone(&leaked));
+        world.node("server", move || {
+            let (note, leaked) = (Note(Arc::clone(&notes), Instant::now()), Arc::clone(&leaked));
+            async move {
+                let bind = || {
+                    let socket = TcpSocket::new_v4().unwrap();
+                    socket.bind("0.0.0.0:80".parse().unwrap()).map(|()| socket)
+                };
+                let told = |socket: std::io::Result<TcpSocket>| match socket {
+                    Ok(_) => "free".to_string(),
+                    Err(error) => format!("{:?}", error.kind()),
+                };
+                let socket = bind();
+                let first = if socket.is_ok() { "bound" } else { "not bound" };
+                let before = std::mem::take(&mut *leaked.lock().unwrap());
+                drop(before);
+                note.down(format!("{first}, then {}", told(bind())));
+                leaked.lock().unwrap().push(socket);
+                sleep(secs(60)).await;
+            }
+        });
+        world.client("client", || sleep(secs(2)));
+        world.fault(crash("server").at(secs(1)).restart_after(ms(100)));
+    };
+    run(&plan(1), build);
+    let expected = "bound, then AddrInUse";
+    assert_eq!(take(&notes), noted(&[(0, expected), (0, expected)]));
+}
+
+/// Of the ports that are drawn all but two are kept by sockets: a listener and a connection get those, and then there is none.
+#[test]
+fn no_port_is_drawn_that_a_socket_keeps() {
+    let notes = Notes::default();
+    let of_world = Arc::clone(&notes);
+    let build = move |world: &mut World| {
+        let notes = Arc::clone(&of_world);
+        world.client("client", move || {
+            let note = Note(Arc::clone(&notes), Instant::now());
+            async move {
+                let server = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let mut kept = Vec::new();
+                for port in (49_152..=65_535).filter(|port| ![50_000, 60_000].contains(port)) {
+                    let socket = TcpSocket::new_v4().unwrap();
+                    socket.bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+                    kept.push(socket);
+                }
+                let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+                let client = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
+                let mut ports = [listener.local_addr().unwrap().port(), client.local_addr().unwrap().port()];
+                ports.sort_unstable();
+                let none = TcpStream::connect("localhost:80").await.map_err(|error| error.kind());
+                drop(kept);
+                let again = TcpStream::connect("localhost:80").await.is_ok();
+                note.down(format!("{ports:?}, {:?}, {again}", none.err()));
+            }
+        });
+    };
+    run(&calm(), build);
+    assert_eq!(take(&notes)[0].1, "[50000, 60000], Some(AddrInUse), true");
+}
+
+/// Not every machine has IPv6, so it isn't asked beside: its options are kept, multicast is refused, and a socket of IPv6 has a port of its own as well.
+#[test]
+fn sockets_of_ipv6_have_its_options() {
+    let notes = Notes::default();
+    let of_world = Arc::clone(&notes);
+    let build = move |world: &mut World| {
+        let notes = Arc::clone(&of_world);
+        world.client("client", move || {
+            let note = Note(Arc::clone(&notes), Instant::now());
+            async move {
+                let socket = TcpSocket::new_v6().unwrap();
+                let before = socket.tclass_v6().unwrap();
+                socket.set_tclass_v6(4).unwrap();
+                socket.bind("[::1]:80".parse().unwrap()).unwrap();
+                note.down(format!("{before}, {}, {}", socket.tclass_v6().unwrap(), socket.local_addr().unwrap()));
+                let in_use = TcpListener::bind("[::1]:80").await.unwrap_err().kind();
+                note.down(format!("{in_use:?}"));
+                let datagrams = UdpSocket::bind("[::1]:0").await.unwrap();
+                let before = (datagrams.tclass_v6().unwrap(), datagrams.multicast_loop_v6().unwrap());
+                datagrams.set_tclass_v6(5).unwrap();
+                datagrams.set_multicast_loop_v6(false).unwrap();
+                let after = (datagrams.tclass_v6().unwrap(), datagrams.multicast_loop_v6().unwrap());
+                note.down(format!("{before:?}, {after:?}"));
+                let (v4, v6) = (std::net::Ipv4Addr::new(224, 0, 0, 1), "ff02::1".parse().unwrap());
+                let refused = [
+                    datagrams.join_multicast_v4(v4, v4),
+                    datagrams.leave_multicast_v4(v4, v4),
+                    datagrams.join_multicast_v6(&v6, 0),
+                    datagrams.leave_multicast_v6(&v6, 0),
+                ];
+                note.down(format!("{:?}", refused.map(|refused| refused.unwrap_err().kind())));
+            }
+        });
+    };
+    run(&calm(), build);
+    let expected = [
+        (0, "0, 4, [::1]:80"),
+        (0, "AddrInUse"),
+        (0, "(0, true), (5, false)"),
+        (0, "[Unsupported, Unsupported, Unsupported, Unsupported]"),
+    ];
+    assert_eq!(take(&notes), noted(&expected));
 }
 
 /// To who asks for a connection more than there is room for nothing is answered, until there is room.

@@ -98,8 +98,7 @@ mod system {
     }
 
     /// Those that a program's own mistakes end it by.
-    const SIGNALS: [c_int; 6] =
-        [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
+    const SIGNALS: [c_int; 6] = [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
 
     /// What the handler needs. It is never freed, as a handler may be reading it.
     struct Plan {
@@ -169,7 +168,8 @@ mod system {
             let environment: Vec<CString> = others
                 .map(|(name, value)| text([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
                 .collect::<io::Result<_>>()?;
-            let pointers = |texts: &[CString]| -> Vec<*const c_char> { texts.iter().map(|text| text.as_ptr()).collect() };
+            let pointers =
+                |texts: &[CString]| -> Vec<*const c_char> { texts.iter().map(|text| text.as_ptr()).collect() };
             let argument_pointers = [&pointers(&arguments)[..], &[ptr::null()]].concat();
             let environment_pointers = [&[ptr::null()], &pointers(&environment)[..], &[ptr::null()]].concat();
             // SAFETY: the paths end with zeroes; a mask that is set is put back at once, and the other place is this call's alone.

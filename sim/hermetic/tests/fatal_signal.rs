@@ -75,7 +75,9 @@ fn or_says_which_run_it_was() {
     for (how, signal) in [("abort", 6), ("fault", 11), ("overflow", 6)] {
         let (ended_by, said) = ended(how, "tell", &[]);
         assert_eq!(ended_by, Some(signal), "{said}");
-        let line = format!("squall: the run of seed 0xffffffffffffffff of {NAME} has ended the process by signal {signal}: so it is");
+        let line = format!(
+            "squall: the run of seed 0xffffffffffffffff of {NAME} has ended the process by signal {signal}: so it is"
+        );
         assert!(said.contains(&line), "{said}");
     }
 }

@@ -557,7 +557,12 @@ const WRONG: &[Case] = &[
         "\"1KiB\"",
         "",
     ),
-    ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"64KB\"", "(units: B, KiB, MiB, GiB), found \"64KB\"", "\"64KB\"", ""),
+    (
+        "[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"64KB\"",
+        "(units: B, KiB, MiB, GiB), found \"64KB\"",
+        "\"64KB\"",
+        "",
+    ),
     ("[network]\nbandwidth = \"1Mbit/s\"\nqueue = 64", "`queue`: expected how much waits to be sent", "64", ""),
     (
         "[network]\nbandwidth = \"1Mbit/s\"\nqueue = \"99999999999999999999GiB\"",

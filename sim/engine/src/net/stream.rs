@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,13 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, Kernel};
-use crate::streams::{Asker, Awaited, EndRef, ListenerRef};
+use crate::streams::{Asker, Awaited, BoundRef, EndRef, ListenerRef};
 
 /// As tokio's `TcpListener::bind` has it.
 const BACKLOG: u32 = 1_024;
 
 /// What Linux has by default.
 const TIME_TO_LIVE: u32 = 64;
+
+/// `ENOPROTOOPT` on Linux, which std has no kind for.
+const NO_PROTOCOL_OPTION: i32 = 92;
 
 /// A wait of a future of its own: when that is dropped, nobody is to be woken for it.
 struct Waiting {
@@ -47,6 +50,136 @@ impl Drop for Waiting {
     }
 }
 
+/// What can be set of a socket. What it becomes, a connection or a listener and then what that accepts, has the same.
+#[derive(Debug)]
+struct Options {
+    keeps_alive: AtomicBool,
+    reuses_address: AtomicBool,
+    reuses_port: AtomicBool,
+    has_no_delay: AtomicBool,
+    acknowledges_quickly: AtomicBool,
+    send_buffer_bytes: AtomicU32,
+    receive_buffer_bytes: AtomicU32,
+    time_to_live: AtomicU32,
+    service_type: AtomicU32,
+    traffic_class: AtomicU32,
+    /// Or [`NO_LINGER`].
+    linger_s: AtomicU64,
+}
+
+const NO_LINGER: u64 = u64::MAX;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            keeps_alive: AtomicBool::default(),
+            reuses_address: AtomicBool::default(),
+            reuses_port: AtomicBool::default(),
+            has_no_delay: AtomicBool::default(),
+            acknowledges_quickly: AtomicBool::new(true),
+            send_buffer_bytes: AtomicU32::default(),
+            receive_buffer_bytes: AtomicU32::default(),
+            time_to_live: AtomicU32::new(TIME_TO_LIVE),
+            service_type: AtomicU32::default(),
+            traffic_class: AtomicU32::default(),
+            linger_s: AtomicU64::new(NO_LINGER),
+        }
+    }
+}
+
+impl Clone for Options {
+    fn clone(&self) -> Options {
+        let flag = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Relaxed));
+        let number = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Relaxed));
+        Options {
+            keeps_alive: flag(&self.keeps_alive),
+            reuses_address: flag(&self.reuses_address),
+            reuses_port: flag(&self.reuses_port),
+            has_no_delay: flag(&self.has_no_delay),
+            acknowledges_quickly: flag(&self.acknowledges_quickly),
+            send_buffer_bytes: number(&self.send_buffer_bytes),
+            receive_buffer_bytes: number(&self.receive_buffer_bytes),
+            time_to_live: number(&self.time_to_live),
+            service_type: number(&self.service_type),
+            traffic_class: number(&self.traffic_class),
+            linger_s: AtomicU64::new(self.linger_s.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+macro_rules! flag {
+    ($get:ident, $set:ident, $field:ident) => {
+        /// What was last set. Nothing depends on it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $get(&self) -> io::Result<bool> {
+            Ok(self.options.$field.load(Ordering::Relaxed))
+        }
+
+        /// Nothing depends on it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $set(&self, value: bool) -> io::Result<()> {
+            self.options.$field.store(value, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+}
+
+macro_rules! number {
+    ($get:ident, $set:ident, $field:ident) => {
+        /// What was last set. Nothing depends on it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $get(&self) -> io::Result<u32> {
+            Ok(self.options.$field.load(Ordering::Relaxed))
+        }
+
+        /// Nothing depends on it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $set(&self, value: u32) -> io::Result<()> {
+            self.options.$field.store(value, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+}
+
+macro_rules! linger {
+    () => {
+        /// What was last set, in whole seconds.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn linger(&self) -> io::Result<Option<Duration>> {
+            let seconds = self.options.linger_s.load(Ordering::Relaxed);
+            Ok((seconds != NO_LINGER).then(|| Duration::from_secs(seconds)))
+        }
+
+        /// With a time of less than a second, which counts as zero as on Linux, the connection is closed with a reset, and the other end may lose what it
+        /// hasn't received. A longer time is as none: what was written still comes, and nobody waits for it.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
+            self.options.linger_s.store(time.map_or(NO_LINGER, |time| time.as_secs()), Ordering::Relaxed);
+            Ok(())
+        }
+
+        /// As `set_linger` with a time of zero: the connection is closed with a reset.
+        ///
+        /// # Errors
+        /// Never.
+        pub fn set_zero_linger(&self) -> io::Result<()> {
+            self.set_linger(Some(Duration::ZERO))
+        }
+    };
+}
+
 /// Waits for connections, as tokio's `TcpListener` does.
 ///
 /// A connection can be accepted when its handshake has come through: one and a half times the latency of its link after it was asked for. So many
@@ -56,26 +189,34 @@ impl Drop for Waiting {
 pub struct TcpListener {
     listener: ListenerRef,
     address: SocketAddr,
-    time_to_live: AtomicU32,
+    /// What it accepts has them too.
+    options: Options,
 }
 
 impl TcpListener {
     /// Listens on the running node: at the first of several addresses at which it can. Port 0 takes a free one. What is bound to a loopback address can be reached from the node alone.
     ///
     /// # Errors
-    /// `AddrInUse` if the port is listened on already, `AddrNotAvailable` if the address is another node's; if it can't be looked up.
+    /// `AddrInUse` if the port is listened on already, or kept by a [`TcpSocket`] without [`TcpSocket::set_reuseaddr`], or a connection goes out from it;
+    /// `AddrNotAvailable` if the address is another node's; if it can't be looked up.
     ///
     /// # Panics
     /// When awaited outside of a run.
-    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        try_each(address, async |address| TcpListener::listen(address, BACKLOG)).await
+    pub async fn bind<A: ToSocketAddrs>(address: A) -> io::Result<TcpListener> {
+        try_each(address, async |address| {
+            // As tokio has it on Unix: so it can be bound again while connections that it has accepted go on.
+            let options = Options { reuses_address: AtomicBool::new(true), ..Options::default() };
+            TcpListener::listen(address, BACKLOG, None, options)
+        })
+        .await
     }
 
-    fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    fn listen(address: SocketAddr, backlog: u32, own: Option<BoundRef>, options: Options) -> io::Result<TcpListener> {
         let backlog = usize::try_from(backlog).unwrap_or(usize::MAX);
+        let shares_port = options.reuses_address.load(Ordering::Relaxed);
         let (listener, address) =
-            kernel::with("squall::net::TcpListener::bind", |kernel| kernel.listen(address, backlog))?;
-        Ok(TcpListener { listener, address, time_to_live: AtomicU32::new(TIME_TO_LIVE) })
+            kernel::with("squall::net::TcpListener::bind", |kernel| kernel.listen(address, backlog, shares_port, own))?;
+        Ok(TcpListener { listener, address, options })
     }
 
     /// The next connection, and whose it is. Cancel safe.
@@ -105,7 +246,9 @@ impl TcpListener {
         let other = kernel::other_waker(context);
         let accepted =
             kernel::with("squall::net::TcpListener::accept", |kernel| kernel.poll_accept(self.listener, asker, other));
-        accepted.map(|accepted| accepted.map(|(end, local, remote)| (TcpStream::new(end, local, remote), remote)))
+        accepted.map(|accepted| {
+            accepted.map(|(end, local, remote)| (TcpStream::new(end, local, remote, self.options.clone()), remote))
+        })
     }
 
     /// The address that it is bound to.
@@ -116,22 +259,7 @@ impl TcpListener {
         Ok(self.address)
     }
 
-    /// What was last set. Nothing depends on it.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.time_to_live.load(Ordering::Relaxed))
-    }
-
-    /// Nothing depends on it.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn set_ttl(&self, time_to_live: u32) -> io::Result<()> {
-        self.time_to_live.store(time_to_live, Ordering::Relaxed);
-        Ok(())
-    }
+    number!(ttl, set_ttl, time_to_live);
 }
 
 impl Drop for TcpListener {
@@ -140,43 +268,14 @@ impl Drop for TcpListener {
     }
 }
 
-/// A socket that isn't connected yet, as tokio's `TcpSocket`. Its options can be set and read; of them nothing depends but on what it is bound to.
+/// A socket that isn't connected yet, as tokio's `TcpSocket`. It keeps the port that it is bound to until it is dropped or its node crashes; what it becomes by
+/// [`TcpSocket::connect`] or [`TcpSocket::listen`] takes the port and the options over. Whom it shares the port with is said by [`TcpSocket::set_reuseaddr`],
+/// how its connection is closed by [`TcpSocket::set_linger`]; nothing depends on the other options.
 #[derive(Debug, Default)]
 pub struct TcpSocket {
-    bound: Mutex<Option<SocketAddr>>,
+    bound: Mutex<Option<(BoundRef, SocketAddr)>>,
     is_v6: bool,
     options: Options,
-}
-
-#[derive(Debug, Default)]
-struct Options {
-    keeps_alive: AtomicBool,
-    reuses_address: AtomicBool,
-    reuses_port: AtomicBool,
-    has_no_delay: AtomicBool,
-    send_buffer_bytes: AtomicU32,
-    receive_buffer_bytes: AtomicU32,
-}
-
-macro_rules! flag {
-    ($get:ident, $set:ident, $field:ident) => {
-        /// What was last set. Nothing depends on it.
-        ///
-        /// # Errors
-        /// Never.
-        pub fn $get(&self) -> io::Result<bool> {
-            Ok(self.options.$field.load(Ordering::Relaxed))
-        }
-
-        /// Nothing depends on it.
-        ///
-        /// # Errors
-        /// Never.
-        pub fn $set(&self, value: bool) -> io::Result<()> {
-            self.options.$field.store(value, Ordering::Relaxed);
-            Ok(())
-        }
-    };
 }
 
 impl TcpSocket {
@@ -193,13 +292,80 @@ impl TcpSocket {
     /// # Errors
     /// Never.
     pub fn new_v6() -> io::Result<TcpSocket> {
-        Ok(TcpSocket { is_v6: true, ..TcpSocket::default() })
+        Ok(TcpSocket { bound: Mutex::default(), is_v6: true, options: Options::default() })
     }
 
     flag!(keepalive, set_keepalive, keeps_alive);
-    flag!(reuseaddr, set_reuseaddr, reuses_address);
+
+    /// What was last set.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn reuseaddr(&self) -> io::Result<bool> {
+        Ok(self.options.reuses_address.load(Ordering::Relaxed))
+    }
+
+    /// Whether it shares its port. As on Linux several sockets can be bound to one, if each of them says so before; then one of them can listen, and from then on
+    /// nobody else is bound to it. [`TcpListener::bind`] says so by itself.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn set_reuseaddr(&self, value: bool) -> io::Result<()> {
+        self.options.reuses_address.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+
     flag!(reuseport, set_reuseport, reuses_port);
     flag!(nodelay, set_nodelay, has_no_delay);
+    linger!();
+    number!(tos_v4, set_tos_v4, service_type);
+
+    /// As [`TcpSocket::tos_v4`].
+    ///
+    /// # Errors
+    /// Never.
+    #[deprecated = "it is named `tos_v4` now"]
+    #[doc(hidden)]
+    pub fn tos(&self) -> io::Result<u32> {
+        self.tos_v4()
+    }
+
+    /// As [`TcpSocket::set_tos_v4`].
+    ///
+    /// # Errors
+    /// Never.
+    #[deprecated = "it is named `set_tos_v4` now"]
+    #[doc(hidden)]
+    pub fn set_tos(&self, value: u32) -> io::Result<()> {
+        self.set_tos_v4(value)
+    }
+
+    /// What was last set. Nothing depends on it.
+    ///
+    /// # Errors
+    /// `Unsupported` if the socket is for addresses of IPv4.
+    pub fn tclass_v6(&self) -> io::Result<u32> {
+        readable_by_v6(self.is_v6)?;
+        Ok(self.options.traffic_class.load(Ordering::Relaxed))
+    }
+
+    /// Nothing depends on it.
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` if the socket is for addresses of IPv4.
+    pub fn set_tclass_v6(&self, value: u32) -> io::Result<()> {
+        settable_by_v6(self.is_v6)?;
+        self.options.traffic_class.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nobody has told it of an error.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(None)
+    }
 
     /// What was last set. How much may be under way says [`World::tcp`](crate::World::tcp).
     ///
@@ -244,36 +410,43 @@ impl TcpSocket {
             true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
-        Ok(self.bound().unwrap_or(SocketAddr::new(any, 0)))
+        Ok(self.bound().map_or(SocketAddr::new(any, 0), |(_, address)| address))
     }
 
-    /// From where it connects, or where it listens.
+    /// From where it connects, or where it listens. Port 0 takes a free one. The port is kept: nobody else of the node can have it, but who shares it
+    /// ([`TcpSocket::set_reuseaddr`]).
     ///
     /// # Errors
-    /// `AddrNotAvailable` if the address is another node's. That its port is listened on already only [`TcpSocket::listen`] tells.
+    /// `AddrInUse` if somebody has the port already; `AddrNotAvailable` if the address is another node's; `InvalidInput` if it is bound already.
     ///
     /// # Panics
     /// Outside of a run.
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        let bound = kernel::with("squall::net::TcpSocket::bind", |kernel| kernel.address_to_bind(address))?;
-        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound);
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        if bound.is_some() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is bound already"));
+        }
+        let shares_port = self.options.reuses_address.load(Ordering::Relaxed);
+        *bound =
+            Some(kernel::with("squall::net::TcpSocket::bind", |kernel| kernel.bind_for_stream(address, shares_port))?);
         Ok(())
     }
 
-    fn bound(&self) -> Option<SocketAddr> {
+    fn bound(&self) -> Option<(BoundRef, SocketAddr)> {
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`TcpStream::connect`], from where it is bound.
     ///
     /// # Errors
-    /// As [`TcpStream::connect`].
+    /// As [`TcpStream::connect`]; `AddrNotAvailable` if another connection goes from there to the same address.
     ///
     /// # Panics
     /// When awaited outside of a run.
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        let from = self.bound();
-        TcpStream::connect_from(address, from).await
+        let from = self.bound().map(|(_, from)| from);
+        // The connection has the port by the time the socket is dropped.
+        TcpStream::connect_from(address, from, self.options.clone()).await
     }
 
     /// As [`TcpListener::bind`], with a backlog of that many connections, at least one.
@@ -284,8 +457,28 @@ impl TcpSocket {
     /// # Panics
     /// Outside of a run.
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
-        let address = self.local_addr()?;
-        TcpListener::listen(address, backlog)
+        let (address, own) = (self.local_addr()?, self.bound().map(|(own, _)| own));
+        // The listener has the port by the time the socket is dropped.
+        TcpListener::listen(address, backlog, own, self.options.clone())
+    }
+}
+
+/// An error if an option of IPv6 is asked of another socket.
+pub(super) fn readable_by_v6(is_v6: bool) -> io::Result<()> {
+    let message = "the socket is for addresses of IPv4, and has no such option";
+    if is_v6 { Ok(()) } else { Err(io::Error::new(io::ErrorKind::Unsupported, message)) }
+}
+
+/// An error if an option of IPv6 is set of another socket: Linux has another one for that.
+pub(super) fn settable_by_v6(is_v6: bool) -> io::Result<()> {
+    if is_v6 { Ok(()) } else { Err(io::Error::from_raw_os_error(NO_PROTOCOL_OPTION)) }
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        if let Some((own, _)) = self.bound() {
+            let _ = kernel::try_with(|kernel| kernel.network.streams.unbind(own));
+        }
     }
 }
 
@@ -303,9 +496,6 @@ pub struct TcpStream {
     local: SocketAddr,
     remote: SocketAddr,
     options: Options,
-    time_to_live: AtomicU32,
-    /// Closed with a reset.
-    resets: AtomicBool,
 }
 
 /// A future of connecting that nobody waits for any more lets go of its end.
@@ -320,15 +510,8 @@ impl Drop for Connecting {
 }
 
 impl TcpStream {
-    fn new(end: EndRef, local: SocketAddr, remote: SocketAddr) -> TcpStream {
-        TcpStream {
-            end,
-            local,
-            remote,
-            options: Options::default(),
-            time_to_live: AtomicU32::new(TIME_TO_LIVE),
-            resets: AtomicBool::new(false),
-        }
+    fn new(end: EndRef, local: SocketAddr, remote: SocketAddr, options: Options) -> TcpStream {
+        TcpStream { end, local, remote, options }
     }
 
     /// Connects. It takes as long as the link's latency there and back. Several addresses are tried one after the other; if each fails, the error is the last one's.
@@ -339,13 +522,14 @@ impl TcpStream {
     ///
     /// # Panics
     /// When awaited outside of a run.
-    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        try_each(address, async |remote| TcpStream::connect_from(remote, None).await).await
+    pub async fn connect<A: ToSocketAddrs>(address: A) -> io::Result<TcpStream> {
+        try_each(address, async |remote| TcpStream::connect_from(remote, None, Options::default()).await).await
     }
 
-    async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>, options: Options) -> io::Result<TcpStream> {
         const WHAT: &str = "squall::net::TcpStream::connect";
-        let (end, local, remote) = kernel::with(WHAT, |kernel| kernel.connect(remote, from))?;
+        let shares_port = options.reuses_address.load(Ordering::Relaxed);
+        let (end, local, remote) = kernel::with(WHAT, |kernel| kernel.connect(remote, from, shares_port))?;
         let mut connecting = Connecting(Some(end));
         poll_fn(|context| {
             let other = kernel::other_waker(context);
@@ -353,7 +537,7 @@ impl TcpStream {
         })
         .await?;
         connecting.0 = None;
-        Ok(TcpStream::new(end, local, remote))
+        Ok(TcpStream::new(end, local, remote, options))
     }
 
     /// This end's address.
@@ -381,49 +565,9 @@ impl TcpStream {
     }
 
     flag!(nodelay, set_nodelay, has_no_delay);
-
-    /// What was last set. Nothing depends on it.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.time_to_live.load(Ordering::Relaxed))
-    }
-
-    /// Nothing depends on it.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn set_ttl(&self, time_to_live: u32) -> io::Result<()> {
-        self.time_to_live.store(time_to_live, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Whether it is closed with a reset: `Some(0 s)`.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn linger(&self) -> io::Result<Option<Duration>> {
-        Ok(self.resets.load(Ordering::Relaxed).then_some(Duration::ZERO))
-    }
-
-    /// With a time of zero it is closed with a reset, and the other end may lose what it hasn't received. Another time is as none: what was written still
-    /// comes.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
-        self.resets.store(time == Some(Duration::ZERO), Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// As [`TcpStream::set_linger`] with a time of zero.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn set_zero_linger(&self) -> io::Result<()> {
-        self.set_linger(Some(Duration::ZERO))
-    }
+    flag!(quickack, set_quickack, acknowledges_quickly);
+    number!(ttl, set_ttl, time_to_live);
+    linger!();
 
     /// Waits until there is something to read, or the end, or an error. Cancel safe.
     ///
@@ -583,8 +727,14 @@ fn at_once<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
-        let resets = *self.resets.get_mut();
+        let resets = *self.options.linger_s.get_mut() == 0;
         let _ = kernel::try_with(|kernel| kernel.close_end(self.end, resets));
+    }
+}
+
+impl AsRef<TcpStream> for TcpStream {
+    fn as_ref(&self) -> &TcpStream {
+        self
     }
 }
 
@@ -737,12 +887,28 @@ macro_rules! reading {
             self.stream().try_read(buffer)
         }
 
+        /// As [`TcpStream::try_read_vectored`].
+        ///
+        /// # Errors
+        /// As [`TcpStream::try_read`].
+        pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+            self.stream().try_read_vectored(buffers)
+        }
+
         /// As [`TcpStream::peek`].
         ///
         /// # Errors
         /// As reading.
         pub async fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.stream().peek(buffer).await
+        }
+
+        /// As [`TcpStream::poll_peek`].
+        ///
+        /// # Errors
+        /// As reading.
+        pub fn poll_peek(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+            self.stream().poll_peek(context, buffer)
         }
     };
 }
@@ -763,6 +929,14 @@ macro_rules! writing {
         /// As [`TcpStream::try_write`].
         pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
             self.stream().try_write(bytes)
+        }
+
+        /// As [`TcpStream::try_write_vectored`].
+        ///
+        /// # Errors
+        /// As [`TcpStream::try_write`].
+        pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.stream().try_write_vectored(slices)
         }
     };
 }

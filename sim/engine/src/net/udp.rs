@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use squall_trace::TaskId;
 use tokio::io::ReadBuf;
 
+use super::stream::{readable_by_v6, settable_by_v6};
 use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, TimerRef};
 use crate::network::{Kind, Origin, Outgoing, SocketRef};
@@ -40,8 +41,81 @@ pub struct UdpSocket {
     peer: Mutex<Option<SocketAddr>>,
     /// Under which number the last poll waits.
     waiter: Mutex<Option<NonZeroU64>>,
+    options: Options,
+}
+
+/// What can be set, and nothing depends on.
+#[derive(Debug)]
+struct Options {
     has_broadcast: AtomicBool,
     time_to_live: AtomicU32,
+    service_type: AtomicU32,
+    traffic_class: AtomicU32,
+    loops_multicast_v4: AtomicBool,
+    loops_multicast_v6: AtomicBool,
+    multicast_time_to_live: AtomicU32,
+}
+
+impl Default for Options {
+    /// What Linux has.
+    fn default() -> Options {
+        Options {
+            has_broadcast: AtomicBool::default(),
+            time_to_live: AtomicU32::new(64),
+            service_type: AtomicU32::default(),
+            traffic_class: AtomicU32::default(),
+            loops_multicast_v4: AtomicBool::new(true),
+            loops_multicast_v6: AtomicBool::new(true),
+            multicast_time_to_live: AtomicU32::new(1),
+        }
+    }
+}
+
+macro_rules! option {
+    ($type:ty, $get:ident, $set:ident, $field:ident, $what:literal) => {
+        /// What was last set.
+        #[doc = $what]
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $get(&self) -> io::Result<$type> {
+            Ok(self.options.$field.load(Ordering::Relaxed))
+        }
+
+        #[doc = $what]
+        ///
+        /// # Errors
+        /// Never.
+        pub fn $set(&self, value: $type) -> io::Result<()> {
+            self.options.$field.store(value, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+}
+
+/// Likewise of IPv6 alone.
+macro_rules! option_v6 {
+    ($type:ty, $get:ident, $set:ident, $field:ident, $what:literal) => {
+        /// What was last set.
+        #[doc = $what]
+        ///
+        /// # Errors
+        /// `Unsupported` if the socket is bound to an address of IPv4.
+        pub fn $get(&self) -> io::Result<$type> {
+            readable_by_v6(self.address.is_ipv6())?;
+            Ok(self.options.$field.load(Ordering::Relaxed))
+        }
+
+        #[doc = $what]
+        ///
+        /// # Errors
+        /// `ENOPROTOOPT` if the socket is bound to an address of IPv4.
+        pub fn $set(&self, value: $type) -> io::Result<()> {
+            settable_by_v6(self.address.is_ipv6())?;
+            self.options.$field.store(value, Ordering::Relaxed);
+            Ok(())
+        }
+    };
 }
 
 /// A wait of a future of its own.
@@ -77,7 +151,7 @@ impl UdpSocket {
     ///
     /// # Panics
     /// When awaited outside of a run.
-    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+    pub async fn bind<A: ToSocketAddrs>(address: A) -> io::Result<UdpSocket> {
         let (socket, address, sender) = try_each(address, async |wanted| {
             kernel::with("squall::net::UdpSocket::bind", |kernel| {
                 let (socket, bound) = kernel.bind(wanted)?;
@@ -92,8 +166,7 @@ impl UdpSocket {
             sender,
             peer: Mutex::new(None),
             waiter: Mutex::new(None),
-            has_broadcast: AtomicBool::new(false),
-            time_to_live: AtomicU32::new(64),
+            options: Options::default(),
         })
     }
 
@@ -101,7 +174,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// If the address can't be looked up.
-    pub async fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
+    pub async fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
         // Nothing is sent, so with the first one it succeeds.
         let peer = try_each(address, async |peer| Ok(peer)).await?;
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
@@ -132,7 +205,7 @@ impl UdpSocket {
     ///
     /// # Panics
     /// When awaited outside of a run.
-    pub async fn send_to(&self, bytes: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
+    pub async fn send_to<A: ToSocketAddrs>(&self, bytes: &[u8], address: A) -> io::Result<usize> {
         self.try_send_to(bytes, address.to_socket_addr()?)
     }
 
@@ -234,6 +307,14 @@ impl UdpSocket {
         Ok(self.receive(buffer, true).await?.0)
     }
 
+    /// Whose datagram is the next one, which is left where it is. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    pub async fn peek_sender(&self) -> io::Result<SocketAddr> {
+        Ok(self.receive(&mut [], true).await?.1)
+    }
+
     async fn receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
         let mut waiting = Waiting { socket: self, waiter: None };
         poll_fn(|context| waiting.poll_receive(buffer, peeks, kernel::other_waker(context))).await
@@ -270,6 +351,28 @@ impl UdpSocket {
     /// Outside of a run.
     pub fn poll_peek_from(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<SocketAddr>> {
         self.poll_into(context, buffer, true)
+    }
+
+    /// As [`UdpSocket::peek`]. Of several that poll, the last one is woken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_peek(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_into(context, buffer, true).map(|received| received.map(|_| ()))
+    }
+
+    /// As [`UdpSocket::peek_sender`]. Of several that poll, the last one is woken.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv_from`].
+    ///
+    /// # Panics
+    /// Outside of a run.
+    pub fn poll_peek_sender(&self, context: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        self.poll_into(context, &mut ReadBuf::new(&mut []), true)
     }
 
     fn poll_into(
@@ -326,8 +429,36 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` if nothing is; else as [`UdpSocket::recv_from`].
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.try_receive(buffer, false)
+    }
+
+    /// Receives what is there, and leaves it where it is.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_recv_from`].
+    pub fn try_peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.try_receive(buffer, true)
+    }
+
+    /// Likewise.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_recv_from`].
+    pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.try_receive(buffer, true)?.0)
+    }
+
+    /// Whose datagram is there, which is left where it is.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::try_recv_from`].
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        Ok(self.try_receive(&mut [], true)?.1)
+    }
+
+    fn try_receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
         let mut waiting = Waiting { socket: self, waiter: None };
-        match waiting.poll_receive(buffer, false, Some(Waker::noop().clone())) {
+        match waiting.poll_receive(buffer, peeks, Some(Waker::noop().clone())) {
             Poll::Ready(received) => received,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -394,38 +525,50 @@ impl UdpSocket {
         }
     }
 
-    /// What was last set.
+    option!(bool, broadcast, set_broadcast, has_broadcast, "Nothing depends on it: there is no broadcast address.");
+    option!(u32, ttl, set_ttl, time_to_live, "Nothing depends on it.");
+    option!(u32, tos_v4, set_tos_v4, service_type, "Nothing depends on it.");
+    option_v6!(u32, tclass_v6, set_tclass_v6, traffic_class, "Nothing depends on it.");
+    option!(
+        bool,
+        multicast_loop_v4,
+        set_multicast_loop_v4,
+        loops_multicast_v4,
+        "Nothing depends on it: there is no multicast."
+    );
+    option_v6!(
+        bool,
+        multicast_loop_v6,
+        set_multicast_loop_v6,
+        loops_multicast_v6,
+        "Nothing depends on it: there is no multicast."
+    );
+    option!(
+        u32,
+        multicast_ttl_v4,
+        set_multicast_ttl_v4,
+        multicast_time_to_live,
+        "Nothing depends on it: there is no multicast."
+    );
+
+    /// As [`UdpSocket::tos_v4`].
     ///
     /// # Errors
     /// Never.
-    pub fn broadcast(&self) -> io::Result<bool> {
-        Ok(self.has_broadcast.load(Ordering::Relaxed))
+    #[deprecated = "it is named `tos_v4` now"]
+    #[doc(hidden)]
+    pub fn tos(&self) -> io::Result<u32> {
+        self.tos_v4()
     }
 
-    /// Nothing depends on it: there is no broadcast address.
+    /// As [`UdpSocket::set_tos_v4`].
     ///
     /// # Errors
     /// Never.
-    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        self.has_broadcast.store(on, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// What was last set. Nothing depends on it.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.time_to_live.load(Ordering::Relaxed))
-    }
-
-    /// Nothing depends on it.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn set_ttl(&self, time_to_live: u32) -> io::Result<()> {
-        self.time_to_live.store(time_to_live, Ordering::Relaxed);
-        Ok(())
+    #[deprecated = "it is named `set_tos_v4` now"]
+    #[doc(hidden)]
+    pub fn set_tos(&self, value: u32) -> io::Result<()> {
+        self.set_tos_v4(value)
     }
 
     /// There is no multicast here.
@@ -441,6 +584,22 @@ impl UdpSocket {
     /// # Errors
     /// Always: `Unsupported`.
     pub fn join_multicast_v6(&self, _: &Ipv6Addr, _: u32) -> io::Result<()> {
+        Err(no_multicast())
+    }
+
+    /// There is no multicast here.
+    ///
+    /// # Errors
+    /// Always: `Unsupported`.
+    pub fn leave_multicast_v4(&self, _: Ipv4Addr, _: Ipv4Addr) -> io::Result<()> {
+        Err(no_multicast())
+    }
+
+    /// There is no multicast here.
+    ///
+    /// # Errors
+    /// Always: `Unsupported`.
+    pub fn leave_multicast_v6(&self, _: &Ipv6Addr, _: u32) -> io::Result<()> {
         Err(no_multicast())
     }
 

@@ -2,11 +2,13 @@
 //!
 //! This file is compiled twice: `super` has the names of Squall, and those of tokio.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 
 use super::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, lookup_host};
 use super::{spawn, time};
@@ -43,6 +45,25 @@ async fn read_all(stream: &mut TcpStream) -> String {
         Ok(_) => format!("{} then the end", String::from_utf8_lossy(&bytes)),
         Err(error) => format!("{} then {:?}", String::from_utf8_lossy(&bytes), error.kind()),
     }
+}
+
+/// What a poll gives with a waker that wakes nobody: nothing, if it waits.
+fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>) -> Option<String> {
+    match poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(kind(result)),
+        Poll::Pending => None,
+    }
+}
+
+/// A socket that says whether it shares its port, and what comes of binding it.
+fn bound(address: SocketAddr, shares: bool) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(shares).unwrap();
+    socket.bind(address).map(|()| socket)
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
 macro_rules! seen {
@@ -117,11 +138,11 @@ bodies! {
     }
 
     async fn addresses_come_in_many_forms() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let listener = TcpListener::bind::<(Ipv4Addr, u16)>((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let SocketAddr::V4(v4) = address else { panic!("{address}") };
         let mut seen = Vec::new();
-        seen.push(kind(TcpStream::connect(address).await));
+        seen.push(kind(TcpStream::connect::<SocketAddr>(address).await));
         seen.push(kind(TcpStream::connect(v4).await));
         seen.push(kind(TcpStream::connect(("127.0.0.1", address.port())).await));
         seen.push(kind(TcpStream::connect(("localhost".to_string(), address.port())).await));
@@ -171,7 +192,7 @@ bodies! {
     }
 
     async fn an_address_is_looked_up() {
-        let found: Vec<SocketAddr> = lookup_host("127.0.0.1:80").await.unwrap().collect();
+        let found: Vec<SocketAddr> = lookup_host::<&str>("127.0.0.1:80").await.unwrap().collect();
         let local = lookup_host("localhost:81").await.unwrap().find(SocketAddr::is_ipv4);
         seen![found, local]
     }
@@ -197,6 +218,111 @@ bodies! {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let udp = UdpSocket::bind(tcp.local_addr().unwrap()).await;
         seen![kind(udp)]
+    }
+
+    async fn a_bound_socket_keeps_its_port() {
+        let socket = bound(any_port(), false).unwrap();
+        let address = socket.local_addr().unwrap();
+        let meanwhile = [
+            kind(TcpListener::bind(address).await),
+            kind(bound(address, false)),
+            kind(bound(address, true)),
+            kind(UdpSocket::bind(address).await),
+            kind(TcpStream::connect(address).await),
+        ];
+        drop(socket);
+        seen![meanwhile, kind(bound(address, false)), kind(TcpListener::bind(address).await)]
+    }
+
+    async fn a_socket_is_bound_once() {
+        let socket = bound(any_port(), true).unwrap();
+        let again = kind(socket.bind(any_port()));
+        seen![again, kind(socket.listen(1))]
+    }
+
+    async fn sockets_share_a_port_until_one_listens() {
+        let first = bound(any_port(), true).unwrap();
+        let address = first.local_addr().unwrap();
+        let second = bound(address, true).unwrap();
+        let alone = kind(bound(address, false));
+        let listens_meanwhile = kind(TcpListener::bind(address).await);
+        let listener = first.listen(8).unwrap();
+        let beside_a_listener = [kind(bound(address, true)), kind(TcpListener::bind(address).await), kind(second.listen(8))];
+        let client = kind(TcpStream::connect(address).await);
+        drop(listener);
+        seen![alone, listens_meanwhile, beside_a_listener, client]
+    }
+
+    async fn a_listener_takes_the_port_of_its_socket_over() {
+        let listener = bound(any_port(), false).unwrap().listen(8).unwrap();
+        let address = listener.local_addr().unwrap();
+        let meanwhile = [kind(TcpListener::bind(address).await), kind(bound(address, true))];
+        drop(listener);
+        seen![meanwhile, kind(TcpListener::bind(address).await)]
+    }
+
+    async fn a_connection_takes_the_port_of_its_socket_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = bound(any_port(), false).unwrap();
+        let address = socket.local_addr().unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let meanwhile = [kind(TcpListener::bind(address).await), kind(bound(address, false)), kind(bound(address, true))];
+        // Without it Linux keeps the port for a minute.
+        client.set_zero_linger().unwrap();
+        drop(client);
+        seen![meanwhile, kind(bound(address, false)), kind(TcpListener::bind(address).await)]
+    }
+
+    async fn connecting_in_vain_gives_the_port_back() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let socket = bound(any_port(), false).unwrap();
+        let address = socket.local_addr().unwrap();
+        seen![kind(socket.connect(gone).await), kind(bound(address, false))]
+    }
+
+    async fn the_port_of_a_connection_isnt_listened_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let address = client.local_addr().unwrap();
+        seen![kind(TcpListener::bind(address).await), kind(bound(address, true)), kind(bound(address, false))]
+    }
+
+    async fn a_port_is_listened_on_again_while_its_connections_go_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let binding = [kind(bound(address, false)), kind(bound(address, true)), kind(TcpListener::bind(address).await)];
+        drop(client);
+        seen![binding, read_all(&mut server).await]
+    }
+
+    async fn a_listener_that_shares_no_port_leaves_it_to_its_connections() {
+        let listener = bound(any_port(), false).unwrap().listen(8).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (_server, _) = listener.accept().await.unwrap();
+        drop(listener);
+        seen![kind(TcpListener::bind(address).await), kind(bound(address, true))]
+    }
+
+    async fn connections_go_from_one_port_to_several_addresses() {
+        let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sockets = [(); 3].map(|()| TcpSocket::new_v4().unwrap());
+        let mut address = any_port();
+        for socket in &sockets {
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(address).unwrap();
+            address = socket.local_addr().unwrap();
+        }
+        let [first, second, third] = sockets;
+        let first = first.connect(one.local_addr().unwrap()).await;
+        let second = second.connect(other.local_addr().unwrap()).await;
+        let third = third.connect(one.local_addr().unwrap()).await;
+        let meanwhile = [kind(TcpListener::bind(address).await), kind(bound(address, false))];
+        seen![kind(first), kind(second), kind(third), meanwhile]
     }
 
     // --- connecting ---------------------------------------------------------------------------------------------------
@@ -765,12 +891,120 @@ bodies! {
         seen![client.nodelay().unwrap(), client.ttl().unwrap(), linger, client.linger().unwrap()]
     }
 
+    async fn owned_halves_do_at_once_what_streams_do() {
+        let (client, server) = pair().await;
+        let (mut reader, _other_writer) = server.into_split();
+        let (_other_reader, writer) = client.into_split();
+        let (mut one, mut other) = ([0; 2], [0; 8]);
+        let before = kind(reader.try_read_vectored(&mut [IoSliceMut::new(&mut one)]));
+        let mut bytes = [0; 8];
+        let mut peeked = ReadBuf::new(&mut bytes);
+        let waits = poll_once(|context| reader.poll_peek(context, &mut peeked));
+        writer.writable().await.unwrap();
+        let written = writer.try_write_vectored(&[IoSlice::new(b"abc"), IoSlice::new(b"de")]).unwrap();
+        let first = poll_fn(|context| reader.poll_peek(context, &mut peeked)).await.unwrap();
+        let mut buffers = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)];
+        let read = reader.try_read_vectored(&mut buffers).unwrap();
+        seen![before, waits, written, first, peeked.filled(), read, one, other]
+    }
+
+    async fn borrowed_halves_do_at_once_what_streams_do() {
+        let (mut client, mut server) = pair().await;
+        let (mut reader, _other_writer) = server.split();
+        let (_other_reader, writer) = client.split();
+        let (mut one, mut other) = ([0; 2], [0; 8]);
+        let before = kind(reader.try_read_vectored(&mut [IoSliceMut::new(&mut one)]));
+        let mut bytes = [0; 3];
+        let mut peeked = ReadBuf::new(&mut bytes);
+        let waits = poll_once(|context| reader.poll_peek(context, &mut peeked));
+        writer.writable().await.unwrap();
+        let written = writer.try_write_vectored(&[IoSlice::new(b"abc"), IoSlice::new(b"de")]).unwrap();
+        let first = poll_fn(|context| reader.poll_peek(context, &mut peeked)).await.unwrap();
+        let mut buffers = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)];
+        let read = reader.try_read_vectored(&mut buffers).unwrap();
+        seen![before, waits, written, first, peeked.filled(), read, one, other]
+    }
+
+    async fn a_stream_is_a_reference_to_a_stream() {
+        fn to<S: AsRef<TcpStream>>(stream: &S) -> SocketAddr {
+            stream.as_ref().peer_addr().unwrap()
+        }
+        let (client, server) = pair().await;
+        let (address, (reader, writer)) = (server.local_addr().unwrap(), client.into_split());
+        let halves = (to(&reader) == address, to(&writer) == address);
+        seen![halves, to(&reader.reunite(writer).unwrap()) == address]
+    }
+
+    #[allow(deprecated)]
+    async fn options_of_a_socket_are_kept() {
+        let socket = TcpSocket::new_v4().unwrap();
+        let before = (socket.linger().unwrap(), socket.nodelay().unwrap(), socket.reuseaddr().unwrap());
+        let numbers = (socket.tos_v4().unwrap(), socket.tos().unwrap());
+        socket.set_linger(Some(ms(2_700))).unwrap();
+        let linger = socket.linger().unwrap();
+        socket.set_zero_linger().unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_tos_v4(0x10).unwrap();
+        let first = socket.tos_v4().unwrap();
+        socket.set_tos(0x20).unwrap();
+        let v6 = [kind(socket.tclass_v6()), kind(socket.set_tclass_v6(1))];
+        let error = socket.take_error().unwrap().is_none();
+        seen![before, numbers, linger, socket.linger().unwrap(), socket.nodelay().unwrap(), first, socket.tos().unwrap(), v6, error]
+    }
+
+    #[allow(deprecated)]
+    async fn a_connection_has_the_options_of_its_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_linger(Some(ms(5_000))).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        seen![client.nodelay().unwrap(), client.linger().unwrap(), server.nodelay().unwrap(), server.linger().unwrap()]
+    }
+
+    async fn what_is_accepted_has_the_options_of_its_listener() {
+        let socket = bound(any_port(), false).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_zero_linger().unwrap();
+        let listener = socket.listen(8).unwrap();
+        let before = listener.ttl().unwrap();
+        listener.set_ttl(33).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let options = (server.nodelay().unwrap(), server.linger().unwrap(), server.ttl().unwrap());
+        drop(server);
+        seen![before, options, client.ttl().unwrap(), read_all(&mut client).await]
+    }
+
+    #[allow(deprecated)]
+    async fn less_than_a_second_of_linger_is_none() {
+        let (client, mut server) = pair().await;
+        client.set_linger(Some(ms(900))).unwrap();
+        let less = client.linger().unwrap();
+        drop(client);
+        let reset = read_all(&mut server).await;
+        let (client, mut server) = pair().await;
+        client.set_linger(Some(ms(1_000))).unwrap();
+        let more = client.linger().unwrap();
+        drop(client);
+        seen![less, reset, more, read_all(&mut server).await]
+    }
+
+    async fn acknowledging_quickly_is_an_option() {
+        let (client, _server) = pair().await;
+        client.set_quickack(false).unwrap();
+        let off = client.quickack().unwrap();
+        client.set_quickack(true).unwrap();
+        seen![off, client.quickack().unwrap()]
+    }
+
     // --- datagrams ----------------------------------------------------------------------------------------------------
 
     async fn a_datagram_comes_with_its_sender() {
-        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let one = UdpSocket::bind::<&str>("127.0.0.1:0").await.unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let sent = one.send_to(b"hello", other.local_addr().unwrap()).await.unwrap();
+        let sent = one.send_to::<SocketAddr>(b"hello", other.local_addr().unwrap()).await.unwrap();
         let mut bytes = [0; 16];
         let (read, from) = other.recv_from(&mut bytes).await.unwrap();
         other.send_to(b"back", from).await.unwrap();
@@ -810,7 +1044,7 @@ bodies! {
         let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        one.connect(other.local_addr().unwrap()).await.unwrap();
+        one.connect::<SocketAddr>(other.local_addr().unwrap()).await.unwrap();
         stranger.send_to(b"strange", one.local_addr().unwrap()).await.unwrap();
         other.send_to(b"known", one.local_addr().unwrap()).await.unwrap();
         let mut bytes = [0; 16];
@@ -927,5 +1161,87 @@ bodies! {
         socket.set_broadcast(true).unwrap();
         socket.set_ttl(9).unwrap();
         seen![before, socket.broadcast().unwrap(), socket.ttl().unwrap(), ErrorKind::NotFound]
+    }
+
+    async fn peeking_at_once_would_block() {
+        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (from, mut bytes) = (one.local_addr().unwrap(), [0; 4]);
+        let before =
+            [kind(other.try_peek(&mut bytes)), kind(other.try_peek_from(&mut bytes)), kind(other.try_peek_sender())];
+        one.send_to(b"abcdef", other.local_addr().unwrap()).await.unwrap();
+        other.readable().await.unwrap();
+        let peeked = other.try_peek(&mut bytes[..2]).unwrap();
+        let (again, whose) = other.try_peek_from(&mut bytes).unwrap();
+        let sender = other.try_peek_sender().unwrap();
+        let mut whole = [0; 8];
+        let read = other.try_recv(&mut whole).unwrap();
+        seen![before, peeked, again, bytes, whose == from, sender == from, read, kind(other.try_peek(&mut bytes))]
+    }
+
+    async fn who_has_sent_is_known_before_it_is_received() {
+        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let waits = time::timeout(ms(10), other.peek_sender()).await.is_err();
+        one.send_to(b"abc", other.local_addr().unwrap()).await.unwrap();
+        let sender = other.peek_sender().await.unwrap();
+        let mut bytes = [0; 8];
+        seen![waits, sender == one.local_addr().unwrap(), other.recv_from(&mut bytes).await.unwrap().0]
+    }
+
+    async fn who_polls_peeks() {
+        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut bytes = [0; 4];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let waits = (
+            poll_once(|context| other.poll_peek(context, &mut buffer)),
+            poll_once(|context| other.poll_peek_sender(context)),
+        );
+        one.send_to(b"abcdef", other.local_addr().unwrap()).await.unwrap();
+        let sender = poll_fn(|context| other.poll_peek_sender(context)).await.unwrap();
+        poll_fn(|context| other.poll_peek(context, &mut buffer)).await.unwrap();
+        let mut whole = [0; 8];
+        let read = other.recv(&mut whole).await.unwrap();
+        seen![waits, sender == one.local_addr().unwrap(), buffer.filled(), read]
+    }
+
+    async fn a_connected_socket_peeks_at_its_peers_alone() {
+        let (peer, stranger) =
+            (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        socket.connect(peer.local_addr().unwrap()).await.unwrap();
+        stranger.send_to(b"strange", address).await.unwrap();
+        settle().await;
+        let mut bytes = [0; 8];
+        let nothing = [kind(socket.try_peek(&mut bytes)), kind(socket.try_peek_sender())];
+        peer.send_to(b"known", address).await.unwrap();
+        seen![nothing, socket.peek_sender().await.unwrap() == peer.local_addr().unwrap(), socket.recv(&mut bytes).await.unwrap()]
+    }
+
+    #[allow(deprecated)]
+    async fn more_options_of_datagrams_are_kept() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let before = (
+            socket.tos_v4().unwrap(),
+            socket.multicast_loop_v4().unwrap(),
+            socket.multicast_ttl_v4().unwrap(),
+            socket.ttl().unwrap(),
+        );
+        socket.set_tos_v4(0x10).unwrap();
+        let first = socket.tos().unwrap();
+        socket.set_tos(0x20).unwrap();
+        socket.set_multicast_loop_v4(false).unwrap();
+        socket.set_multicast_ttl_v4(3).unwrap();
+        let v6 = [
+            kind(socket.tclass_v6()),
+            kind(socket.set_tclass_v6(1)),
+            kind(socket.multicast_loop_v6()),
+            kind(socket.set_multicast_loop_v6(false)),
+        ];
+        let after =
+            (socket.tos_v4().unwrap(), socket.multicast_loop_v4().unwrap(), socket.multicast_ttl_v4().unwrap());
+        seen![before, first, after, v6]
     }
 }
