@@ -262,7 +262,7 @@ fn a_test_on_threads_that_aborts_says_so() {
 #[ignore = "called by another test"]
 fn aborts_where_it_is_asked_to() {
     let isolation = std::env::var("ABORTING_ISOLATION").expect("how").parse().expect("an isolation");
-    squall::Exploration::new().seeds(3..4).isolation(isolation).run(|world: &mut squall::World| {
+    squall::testing::Exploration::new().seeds(3..4).isolation(isolation).run(|world: &mut squall::World| {
         world.client("client", || async { std::process::abort() });
     });
 }
@@ -725,7 +725,7 @@ fn a_failure_that_can_not_be_run_again_is_saved_as_it_was_found() {
     let range = format!("{seed}..{}", seed.parse::<u64>().expect("a number") + 1);
     let command =
         odd.command(&["explore", &file, "--seeds", &range, "--no-check", "--jobs", "1", "--hang-after", "200ms"]);
-    let output = after("ulimit -n 8", &command).output().expect("it starts");
+    let output = after("ulimit -n 9", &command).output().expect("it starts");
     let finished = Finished::of(&output).expect(1);
     let said = format!("{}{}", finished.stdout, finished.stderr);
     assert!(said.contains("can't be shrunk: a process for runs can't be started"), "{said}");

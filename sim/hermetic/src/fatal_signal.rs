@@ -13,7 +13,7 @@ pub enum AtFatalSignal {
         /// What to do about it: the end of the sentence that begins with the run.
         remedy: &'static str,
     },
-    /// The program is executed anew in the process's place, with the arguments, the environment, the directory and the standard streams that it has now. All that it has in memory is gone.
+    /// The program is executed anew in the process's place, with the arguments, the environment, the directory and the standard output that it has now. All that it has in memory is gone.
     BeginAgain {
         /// A variable of the new program's environment that says which run it was, and by which signal: see [`ended_before`].
         variable: &'static str,
@@ -117,9 +117,9 @@ mod system {
         arguments: Vec<*const c_char>,
         /// Its first place is the variable's.
         environment: Vec<*const c_char>,
-        /// Copies of standard input, output and error.
-        standard: [c_int; 3],
-        directory: c_int,
+        /// A copy of standard output, which may have become another one by then.
+        output: c_int,
+        directory: CString,
         mode_mask: libc::mode_t,
         signal_mask: libc::sigset_t,
     }
@@ -164,6 +164,7 @@ mod system {
             let text = |bytes: Vec<u8>| CString::new(bytes).map_err(io::Error::other);
             let arguments: Vec<CString> =
                 std::env::args_os().map(|argument| text(argument.into_vec())).collect::<io::Result<_>>()?;
+            let directory = text(std::env::current_dir()?.into_os_string().into_vec())?;
             let others = std::env::vars_os().filter(|(name, _)| name != variable);
             let environment: Vec<CString> = others
                 .map(|(name, value)| text([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
@@ -174,11 +175,7 @@ mod system {
             let environment_pointers = [&[ptr::null()], &pointers(&environment)[..], &[ptr::null()]].concat();
             // SAFETY: the paths end with zeroes; a mask that is set is put back at once, and the other place is this call's alone.
             unsafe {
-                let directory = libc::open(c".".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
-                if directory < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                let standard = [0, 1, 2].map(|number| libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3));
+                let output = libc::fcntl(libc::STDOUT_FILENO, libc::F_DUPFD_CLOEXEC, 3);
                 let mode_mask = libc::umask(0o077);
                 libc::umask(mode_mask);
                 let mut signal_mask: libc::sigset_t = std::mem::zeroed();
@@ -188,7 +185,7 @@ mod system {
                     _texts: arguments.into_iter().chain(environment).collect(),
                     arguments: argument_pointers,
                     environment: environment_pointers,
-                    standard,
+                    output,
                     directory,
                     mode_mask,
                     signal_mask,
@@ -213,10 +210,8 @@ mod system {
             // end with null, and what they point to is never freed. All of these may be called by a handler.
             unsafe {
                 environment.write(entry.bytes.as_ptr().cast());
-                for (number, copy) in (0..).zip(self.standard) {
-                    libc::dup2(copy, number);
-                }
-                libc::fchdir(self.directory);
+                libc::dup2(self.output, libc::STDOUT_FILENO);
+                libc::chdir(self.directory.as_ptr());
                 libc::umask(self.mode_mask);
                 libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.signal_mask, ptr::null_mut());
                 // The file itself: another may be in its place by now.
