@@ -3,12 +3,13 @@
 //! A task that stood still would stop the run, and the run would stop what the task waits for. So what calls [`block_on`] is given to [`on_own_stack`]: it goes on within the polls of one
 //! task, on the run's thread, and sees the node's clocks, tasks and randomness as any task does. Futures that are blocked on needn't be `Send`, and may borrow.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use generator::Gn;
+use generator::{Generator, Gn};
 
 /// How large such a stack is, in words: as that of a thread of std's.
 const STACK_WORDS: usize = (2 << 20) / size_of::<usize>();
@@ -16,6 +17,8 @@ const STACK_WORDS: usize = (2 << 20) / size_of::<usize>();
 thread_local! {
     /// Of the task whose stack is entered.
     static TASK: RefCell<Option<Waker>> = const { RefCell::new(None) };
+    /// The stack that is entered is to be unwound.
+    static IS_LEFT_FOR_GOOD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A stack is entered until this is dropped, as it is also where the stack unwinds.
@@ -29,17 +32,43 @@ impl Drop for Entered {
 
 /// Calls `work`, which may [`block_on`] futures. What it panics with is the task's panic.
 ///
-/// Dropped before `work` has returned, as when its node crashes, it unwinds the stack. For that moment generator takes the process's panic hook away: of a panic in a run on another
-/// thread at that moment nobody knows the place.
+/// Dropped before `work` has returned, as when its node crashes, it unwinds the stack.
 pub async fn on_own_stack(work: impl FnOnce() + Send + 'static) {
-    let mut stack = Gn::<()>::new_opt(STACK_WORDS, work);
+    let work = || {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(work))
+            && !payload.is::<LeftForGood>()
+        {
+            resume_unwind(payload);
+        }
+    };
+    let mut stack = Stack { generator: Gn::<()>::new_opt(STACK_WORDS, work), has_begun: false };
     poll_fn(|context| {
         let entered = Entered(TASK.replace(Some(context.waker().clone())));
-        stack.resume();
+        stack.has_begun = true;
+        stack.generator.resume();
         drop(entered);
-        if stack.is_done() { Poll::Ready(()) } else { Poll::Pending }
+        if stack.generator.is_done() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// What a stack is unwound with that nobody enters again.
+struct LeftForGood;
+
+struct Stack {
+    generator: Generator<'static, (), ()>,
+    has_begun: bool,
+}
+
+impl Drop for Stack {
+    /// Unwinds it by itself: generator would take the panic hook away meanwhile, which is the process's, and so that of all other runs.
+    fn drop(&mut self) {
+        if self.has_begun && !self.generator.is_done() {
+            IS_LEFT_FOR_GOOD.set(true);
+            self.generator.resume();
+            IS_LEFT_FOR_GOOD.set(false);
+        }
+    }
 }
 
 /// Waits for a future, while the rest of the run goes on.
@@ -55,6 +84,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         leave_stack();
+        if IS_LEFT_FOR_GOOD.get() {
+            // No panic: no hook is called.
+            resume_unwind(Box::new(LeftForGood));
+        }
     }
 }
 

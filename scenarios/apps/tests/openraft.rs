@@ -1,7 +1,7 @@
 //! openraft's own suite for runtimes, on Squall's: it passes whole, repeats itself, and finds what is wrong with others.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft_rt::testing::Suite;
@@ -231,6 +231,39 @@ fn stacks_wait_side_by_side_and_end_with_their_node() {
         });
     });
     assert!(UNWOUND.load(Ordering::Relaxed) >= 50);
+}
+
+/// The panic hook is the process's: whoever ends a stack leaves it to the runs of other threads.
+#[test]
+fn stacks_that_end_take_no_other_run_its_panic_s_place() {
+    let ends = |world: &mut World| {
+        world.node("blocks", || async {
+            blocking::on_own_stack(|| blocking::block_on(squall::time::sleep(secs(3_600)))).await;
+        });
+        world.fault(squall::crash("blocks").at(1.ms()));
+    };
+    let panics = |world: &mut World| {
+        world.client("panics", || async { panic!("as it must") });
+    };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let ends = Simulation::new(ends);
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = ends.run_plan(&Plan::seeded("ends", Seed(1)), Record::Digest);
+            }
+        });
+        let panics = Simulation::new(panics);
+        let messages: Vec<String> = (0..300)
+            .map(|seed| match panics.run_plan(&Plan::seeded("panics", Seed(seed)), Record::Digest).verdict {
+                Verdict::Fail(failure) => failure.message,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        let with_place = messages.iter().filter(|message| message.contains("tests/openraft.rs:")).count();
+        assert_eq!(with_place, messages.len(), "{}", messages.last().unwrap());
+    });
 }
 
 /// How many stacks were unwound, in all runs of this process.
