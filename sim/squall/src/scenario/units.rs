@@ -269,6 +269,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn amounts_are_read_exactly() {
+        for (text, bytes) in [("0B", 0), ("1B", 1), (" 100 B ", 100), ("64KiB", 65_536), ("1GiB", 1 << 30)] {
+            assert_eq!(parse_bytes("an amount", text), Ok(bytes), "{text}");
+        }
+        let most = format!("{}B", u64::MAX);
+        assert_eq!(parse_bytes("an amount", &most), Ok(u64::MAX));
+        for text in ["100", "B", "1.5KiB", "-1B", "1kB", "18446744073709551616B", "17179869184GiB"] {
+            assert!(parse_bytes("an amount", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn bandwidths_are_read_exactly() {
         for (text, bits_per_second) in [
             ("10Mbit/s", 10_000_000),
