@@ -933,9 +933,9 @@ impl Network {
     }
 
     pub(crate) fn role_of(&self, index: u32) -> FlowRole {
-        let Message { tag, kind, .. } = &self.messages[index as usize];
+        let Message { tag, kind, number, .. } = &self.messages[index as usize];
         match kind {
-            Kind::Segment => self.streams.role(self.direction_of(index)),
+            Kind::Segment => self.streams.role(self.direction_of(index), u64::from(*number)),
             _ => self.role(*kind, *tag),
         }
     }
@@ -1458,9 +1458,17 @@ impl Kernel {
         const COUNT: u16 = 16_384;
         let word = self.next_port_word();
         let (node, streams) = (&self.nodes[id.index()], &self.network.streams);
+        // Marked once: of a node that has bound most of them, many are asked about.
+        let mut is_bound = [0u64; COUNT as usize / 64];
+        for (port, _) in &node.ports {
+            if let Some(bit) = port.checked_sub(FIRST) {
+                is_bound[usize::from(bit / 64)] |= 1 << (bit % 64);
+            }
+        }
         (0..COUNT)
-            .map(|step| FIRST + ((word % u64::from(COUNT)) as u16 + step) % COUNT)
-            .find(|port| node.ports.iter().all(|(bound, _)| bound != port) && !streams.has_port(id, *port))
+            .map(|step| ((word % u64::from(COUNT)) as u16 + step) % COUNT)
+            .find(|bit| is_bound[usize::from(bit / 64)] & (1 << (bit % 64)) == 0 && !streams.has_port(id, FIRST + bit))
+            .map(|bit| FIRST + bit)
             .ok_or_else(|| {
                 let what = format!(
                     "node {} has no free port of the {COUNT} from {FIRST} on: close sockets that aren't used",

@@ -94,6 +94,9 @@ impl Tcp {
 /// A segment carries so many bytes at the most.
 const SEGMENT_BYTES_MAX: usize = 65_536;
 
+/// What a packet holds on an Ethernet. Who reads less doesn't tell so.
+const PACKET_BYTES: u64 = 1_460;
+
 /// What was sent by an end that is gone, or has given up, is lost so often at the most, which is about a minute: else a link that lets nothing through
 /// would never come to rest. Linux has 8 (`tcp_orphan_retries`); here it comes through links that lose half of all.
 const ATTEMPTS_OF_THE_GONE_MAX: u64 = 16;
@@ -150,8 +153,8 @@ pub(crate) struct BoundRef {
 enum Stage {
     /// Has asked, and waits for the acceptance.
     Asking,
-    /// Has accepted, and waits for the end of the handshake.
-    Arriving,
+    /// Has accepted for that listener, and waits for the end of the handshake.
+    Arriving(ListenerRef),
     Open,
 }
 
@@ -290,7 +293,10 @@ struct Direction {
     to_ip: IpAddr,
     from_port: u16,
     to_port: u16,
+    /// Without its labels.
     stream: Stream,
+    /// By their numbers, what segments carry, where names are wanted.
+    labels: BTreeMap<u64, String>,
     /// What was asked for this way on each stream of HTTP/2, where names are wanted: so an answer can be named too.
     requests: BTreeMap<u32, String>,
 }
@@ -461,9 +467,11 @@ impl Streams {
         });
     }
 
-    /// What is sent by a direction, as those know it who read of it.
-    pub(crate) fn role(&self, direction: u32) -> FlowRole {
-        FlowRole::Segment(self.directions[direction as usize].stream.clone())
+    /// What is sent by a direction, as those know it who read of it; with what the segment of that number carries, where that is known.
+    pub(crate) fn role(&self, direction: u32, number: u64) -> FlowRole {
+        let Direction { stream, labels, .. } = &self.directions[direction as usize];
+        let labels = labels.get(&number).map(|label| (number, label.clone())).into_iter().collect();
+        FlowRole::Segment(Stream { labels, ..stream.clone() })
     }
 
     /// What can be seen of all connections, as words. Ports from `drawn_from` on are drawn, and so are all the same.
@@ -814,6 +822,7 @@ impl Kernel {
                 from_port: if is_back { ports.1 } else { ports.0 },
                 to_port: if is_back { ports.0 } else { ports.1 },
                 stream,
+                labels: BTreeMap::new(),
                 requests: BTreeMap::new(),
             });
         }
@@ -972,6 +981,7 @@ impl Kernel {
         }
         let bytes = wanted.min(SEGMENT_BYTES_MAX).min(usize::try_from(room).unwrap_or(usize::MAX));
         entry.in_window_bytes += bytes as u64;
+        let is_full = entry.in_window_bytes >= window_bytes;
         let direction = entry.direction;
         self.forget(wake);
         match slices {
@@ -984,6 +994,11 @@ impl Kernel {
                 }
                 self.send_segment(direction, segment::DATA, &whole);
             }
+        }
+        if is_full {
+            // What the other end has read before is told by its next credit, which might never come.
+            let other = self.network.streams.directions[direction as usize].to_end;
+            self.credit(other);
         }
         Poll::Ready(Ok(bytes))
     }
@@ -1128,13 +1143,10 @@ impl Kernel {
             io::ErrorKind::ConnectionReset if entry.is_finished => io::ErrorKind::BrokenPipe,
             kind => kind,
         };
-        if entry.stage == Stage::Arriving {
+        if let Stage::Arriving(listener) = entry.stage {
             // Nobody has been told of it.
-            let at = (entry.node, entry.local.port());
-            let streams = &mut self.network.streams;
-            if let Some(slot) = streams.listening.get(&at) {
-                let listener = &mut streams.listeners[*slot as usize];
-                listener.arriving = listener.arriving.saturating_sub(1);
+            if let Some(listener) = self.network.streams.listener(listener) {
+                listener.arriving -= 1;
             }
             self.free_end(end);
             return;
@@ -1193,9 +1205,9 @@ impl Kernel {
             && what == segment::DATA
             && let Some(label) = label_of(bytes).or_else(|| self.label_of_streams(direction, bytes))
         {
-            let stream = &mut self.network.streams.directions[direction as usize].stream;
-            stream.labels.insert(u64::from(number), label);
-            let role = FlowRole::Segment(stream.clone());
+            let streams = &mut self.network.streams;
+            streams.directions[direction as usize].labels.insert(u64::from(number), label);
+            let role = streams.role(direction, u64::from(number));
             let operation = self.journal.operation_of(id);
             self.journal.name_flow(id, || FlowInfo { from, to, role, operation });
         }
@@ -1319,6 +1331,8 @@ impl Kernel {
             return None;
         }
         if what == segment::CREDIT {
+            // Nobody gave up because of it.
+            self.network.streams.late.remove(&index);
             return self.deliver_credit(index, direction);
         }
         if what == segment::REQUEST && self.has_full_backlog(direction, from, to) {
@@ -1399,17 +1413,16 @@ impl Kernel {
                     self.send_segment(direction, segment::CONFIRMATION, &[]);
                 }
                 segment::CONFIRMATION => {
-                    end.stage = Stage::Open;
-                    let at = (end.node, end.local.port());
-                    let streams = &mut self.network.streams;
-                    let listener = streams.listening.get(&at).map(|slot| *slot as usize);
-                    match listener.and_then(|slot| streams.listeners.get_mut(slot)) {
+                    let Stage::Arriving(listener) = std::mem::replace(&mut end.stage, Stage::Open) else {
+                        unreachable!("a handshake ends once")
+                    };
+                    match self.network.streams.listener(listener) {
                         Some(listener) => {
-                            listener.arriving = listener.arriving.saturating_sub(1);
+                            listener.arriving -= 1;
                             listener.accepted.push_back(target);
                             woken.extend(listener.acceptors.take());
                         }
-                        // Nobody listens any more.
+                        // It is closed. Another one that has its port since wasn't asked.
                         None => self.abort_end(target),
                     }
                 }
@@ -1457,8 +1470,9 @@ impl Kernel {
         let listener = &mut streams.listeners[slot as usize];
         listener.arriving += 1;
         let shares_port = listener.shares_port;
+        let asked = ListenerRef { slot, generation: listener.generation };
         let (local, remote) = (SocketAddr::new(to_ip, to_port), SocketAddr::new(remote_ip, from_port));
-        let end = streams.new_end(to, (local, remote), shares_port, Stage::Arriving);
+        let end = streams.new_end(to, (local, remote), shares_port, Stage::Arriving(asked));
         streams.end(end).expect("just made").direction = back;
         streams.directions[direction as usize].to_end = end;
         streams.directions[back as usize].from_end = end;
@@ -1467,13 +1481,25 @@ impl Kernel {
 
     // --- credits ------------------------------------------------------------------------------------------------------
 
-    /// Tells the other end that it may send more, if so much was read that it matters.
+    /// Tells the other end that it may send more, if so much was read that it matters: half a window, or whatever fills a packet if the other end waits for it.
+    /// What TCP would have told already (RFC 1122, 4.2.3.3), and nobody has asked for, isn't sent.
     fn credit(&mut self, end: EndRef) {
         let window_bytes = self.network.streams.settings.window_bytes;
         let Some(entry) = self.network.streams.end(end) else { return };
-        if entry.uncredited_bytes < window_bytes.div_ceil(2) || entry.is_broken || entry.is_finished {
+        if entry.is_broken || entry.is_finished {
             return;
         }
+        let (uncredited_bytes, direction) = (entry.uncredited_bytes, entry.direction);
+        let half = window_bytes.div_ceil(2);
+        if uncredited_bytes < half {
+            let streams = &mut self.network.streams;
+            let other = streams.directions[direction as usize].to_end;
+            let waits = streams.end(other).is_some_and(|other| other.in_window_bytes >= window_bytes);
+            if !waits || uncredited_bytes < half.min(PACKET_BYTES) {
+                return;
+            }
+        }
+        let Some(entry) = self.network.streams.end(end) else { return };
         let bytes = std::mem::take(&mut entry.uncredited_bytes);
         entry.credits += 1;
         let (credits, direction) = (entry.credits, entry.direction);

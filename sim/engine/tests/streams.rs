@@ -993,3 +993,118 @@ fn in_calm_weather_and_in_storms_runs_repeat_themselves() {
     }
     assert!(digests.len() > 20, "{}", digests.len());
 }
+
+/// Downloads that a partition cuts: what tells of a window is stopped, too, and comes later. Nothing of it is left for those who are sent later.
+#[test]
+fn what_tells_of_a_window_is_late_once() {
+    const BYTES: usize = 400_000;
+    for seed in 0..20 {
+        let notes = Notes::default();
+        let of_run = Arc::clone(&notes);
+        let build = move |world: &mut World| {
+            let notes = Arc::clone(&of_run);
+            world.network().latency(Latency::uniform(ms(1), ms(10)));
+            world.fault(partition([["server"], ["client"]]).at(ms(60)).lasts(secs(2)));
+            world.node("server", || async {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(&[7; BYTES]).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let mut asked = Vec::new();
+                stream.read_to_end(&mut asked).await.unwrap();
+                assert_eq!(asked.len(), 400);
+                std::future::pending::<()>().await;
+            });
+            world.client("client", move || {
+                let notes = Arc::clone(&notes);
+                async move {
+                    let mut stream = TcpStream::connect("server:80").await.unwrap();
+                    let (mut read, mut buffer) = (0, [0; 4_096]);
+                    loop {
+                        match stream.read(&mut buffer).await.unwrap() {
+                            0 => break,
+                            bytes => read += bytes,
+                        }
+                        sleep(Duration::from_micros(500)).await;
+                    }
+                    assert_eq!(read, BYTES);
+                    // Alone on its way, and on a link that loses nothing.
+                    for _ in 0..20 {
+                        stream.write_all(&[1; 20]).await.unwrap();
+                        sleep(ms(50)).await;
+                    }
+                    stream.shutdown().await.unwrap();
+                    notes.lock().unwrap().push((0, "done".to_string()));
+                }
+            });
+        };
+        let outcome = run(&plan(seed), build);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{seed}");
+        assert_eq!(take(&notes).len(), 1, "{seed}");
+        let late = outcome.perturbations.iter().filter(|one| one.site.kind == SiteKind::Loss).count();
+        assert_eq!(late, 0, "{seed}");
+    }
+}
+
+/// Whoever has read less than half a window, and waits for what comes of it, isn't waited for.
+#[test]
+fn a_writer_is_told_of_the_room_that_there_is() {
+    for (reads_bytes, before_it_is_full, goes_on) in [
+        (30_000, false, true),
+        (30_000, true, true),
+        (1_460, false, true),
+        (1_460, true, true),
+        (1_459, false, false),
+        (1_459, true, false),
+    ] {
+        let build = move |world: &mut World| {
+            world.network().latency(Latency::fixed(ms(10)));
+            world.node("server", move || async move {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                if !before_it_is_full {
+                    sleep(secs(1)).await;
+                }
+                stream.read_exact(&mut vec![0; reads_bytes]).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            world.client("client", move || async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                stream.write_all(&vec![7; reads_bytes]).await.unwrap();
+                sleep(ms(500)).await;
+                let rest = vec![7; 65_536];
+                let written = squall_engine::time::timeout(secs(10), stream.write_all(&rest)).await;
+                assert_eq!(written.is_ok(), goes_on, "{reads_bytes} {before_it_is_full}");
+            });
+        };
+        let outcome = run(&plan(1), build);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{reads_bytes} {before_it_is_full}");
+    }
+}
+
+/// Who had asked a listener that is closed is refused by it, and isn't accepted by another one that has its port since.
+#[test]
+fn a_new_listener_accepts_nobody_who_asked_an_old_one() {
+    for (closes_at_ms, is_reset) in [(15, true), (45, false)] {
+        let build = move |world: &mut World| {
+            world.network().latency(Latency::fixed(ms(10)));
+            world.node("server", move || async move {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let kept = if is_reset { None } else { Some(listener.accept().await.unwrap()) };
+                sleep(ms(closes_at_ms)).await;
+                drop(listener);
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let accepted = squall_engine::time::timeout(secs(5), listener.accept()).await;
+                assert!(accepted.is_err(), "nobody asked this one");
+                drop(kept);
+            });
+            world.client("client", move || async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                let read = stream.read(&mut [0]).await;
+                assert_eq!(read.is_err(), is_reset, "{read:?}");
+            });
+        };
+        let outcome = run(&plan(1), build);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{closes_at_ms}");
+    }
+}

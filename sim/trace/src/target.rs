@@ -10,7 +10,7 @@ use crate::event::{Event, EventMask, OwnedEvent};
 use crate::id::{FlowId, TaskId};
 use crate::plan::{Override, Perturbation, Plan};
 use crate::swarm::Swarmed;
-use crate::trace::{FlowInfo, Names, TaskInfo, Trace};
+use crate::trace::{FlowInfo, FlowRole, Names, TaskInfo, Trace};
 use crate::verdict::{Ending, Verdict};
 
 /// How much of a run to keep.
@@ -54,7 +54,7 @@ pub trait Recorder {
     /// Who a task is.
     fn on_task(&mut self, id: TaskId, info: &TaskInfo);
 
-    /// What a flow is. It may be told more than once.
+    /// What a flow is. It may be told more than once: what is told last holds, but that the labels of segments add up.
     fn on_flow(&mut self, id: FlowId, info: &FlowInfo);
 
     /// A client began a call, which has that number in this run. The numbers are of no meaning, and of no order.
@@ -98,8 +98,16 @@ impl Recorder for Recorded {
     }
 
     fn on_flow(&mut self, id: FlowId, info: &FlowInfo) {
-        // Told again, more is known of it.
-        self.names.flows.insert(id, info.clone());
+        // Told again, more is known of it. Of segments only what is new of them: a connection may have a label for each of very many.
+        let mut info = info.clone();
+        if let FlowRole::Segment(told) = &mut info.role
+            && let Some(FlowInfo { role: FlowRole::Segment(known), .. }) = self.names.flows.get_mut(&id)
+        {
+            let mut labels = std::mem::take(&mut known.labels);
+            labels.extend(std::mem::take(&mut told.labels));
+            told.labels = labels;
+        }
+        self.names.flows.insert(id, info);
     }
 
     fn on_call(&mut self, number: u64, at_ns: u64) {
