@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha256};
 
 use super::markup::escaped;
 
@@ -44,5 +43,5 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
 
 /// How a content security policy names an inline script or style.
 fn hash_source(text: &str) -> String {
-    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
+    format!("sha256-{}", STANDARD.encode(hmac_sha256::Hash::hash(text.as_bytes())))
 }

@@ -13,7 +13,8 @@ use std::{env, fs, io, iter};
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Error, LitInt};
-use toml::{Table, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What this compiler process has found, by the package's folder. One crate may ask hundreds of times.
@@ -103,25 +104,29 @@ fn identity(folder: &Path) -> Result<Identity, String> {
     Ok(Identity { hash: hasher.digest128(), files })
 }
 
+/// What a manifest says in a place. Not `toml::Value`, which takes serde: whoever builds anything builds this first.
+type Value = Spanned<DeValue<'static>>;
+
 /// A `Cargo.toml`.
 #[derive(Clone)]
 struct Manifest {
     folder: PathBuf,
     path: PathBuf,
-    table: Table,
+    table: DeTable<'static>,
 }
 
 impl Manifest {
     fn read(folder: &Path) -> Result<Manifest, String> {
         let path = folder.join("Cargo.toml");
         let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        let table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Manifest { folder: folder.to_owned(), path, table })
+        // The table borrows from the text. A compiler's process reads few of them, each once.
+        let table = DeTable::parse(text.leak()).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Manifest { folder: folder.to_owned(), path, table: table.into_inner() })
     }
 
     /// What `[package]` says of `key`.
     fn says(&self, key: &str) -> Option<&str> {
-        self.table.get("package")?.get(key)?.as_str()
+        self.table.get("package")?.get_ref().get(key)?.get_ref().as_str()
     }
 
     /// The manifest of its workspace's root, which is itself if there is no other. As cargo looks for it.
@@ -147,8 +152,8 @@ impl Manifest {
     fn takes_in(&self, folder: &Path) -> bool {
         let Some(workspace) = self.table.get("workspace") else { return false };
         let lists = |key: &str| {
-            let list = workspace.get(key).and_then(Value::as_array);
-            let mut paths = list.into_iter().flatten().filter_map(Value::as_str);
+            let list = workspace.get_ref().get(key).and_then(|list| list.get_ref().as_array());
+            let mut paths = list.into_iter().flat_map(|list| list.iter()).filter_map(|path| path.get_ref().as_str());
             paths.any(|path| folder.starts_with(normalized(&self.folder.join(path))))
         };
         lists("members") || !lists("exclude")
@@ -161,13 +166,17 @@ impl Manifest {
         if is_own {
             kinds.extend(["dev-dependencies", "dev_dependencies"]);
         }
-        let for_targets = entries(self.table.get("target")).filter_map(|(_, target)| target.as_table());
+        let for_targets = entries(self.table.get("target")).filter_map(|(_, target)| target.get_ref().as_table());
         let mut folders = Vec::new();
         for table in iter::once(&self.table).chain(for_targets) {
             for (name, said) in kinds.iter().flat_map(|kind| entries(table.get(*kind))) {
-                let shared = said.get("workspace").and_then(Value::as_bool) == Some(true);
+                let shared =
+                    said.get_ref().get("workspace").and_then(|shared| shared.get_ref().as_bool()) == Some(true);
                 folders.extend(if shared {
-                    let said = root.table.get("workspace").and_then(|table| table.get("dependencies")?.get(name));
+                    let said = root
+                        .table
+                        .get("workspace")
+                        .and_then(|table| table.get_ref().get("dependencies")?.get_ref().get(name));
                     let said = said.ok_or_else(|| {
                         format!(
                             "{}: expected `{name}` in [workspace.dependencies] of {}",
@@ -196,7 +205,7 @@ impl Manifest {
 
     /// Where the dependency `name` lies, if what is said of it is a path.
     fn folder_of(&self, name: &str, said: &Value) -> Result<Option<PathBuf>, String> {
-        let Some(path) = said.get("path").and_then(Value::as_str) else { return Ok(None) };
+        let Some(path) = said.get_ref().get("path").and_then(|path| path.get_ref().as_str()) else { return Ok(None) };
         let folder = normalized(&self.folder.join(path));
         let manifest = folder.join("Cargo.toml");
         if !manifest.is_file() {
@@ -229,7 +238,7 @@ impl Manifest {
                 files.insert("workspace/Cargo.lock".to_owned(), lock_file);
             }
         } else {
-            let library = self.table.get("lib").and_then(|table| table.get("path")?.as_str());
+            let library = self.table.get("lib").and_then(|table| table.get_ref().get("path")?.get_ref().as_str());
             sources = library.unwrap_or("src/lib.rs").rsplit_once('/').map_or("", |(folder, _)| folder);
         }
         let folder = normalized(&self.folder.join(sources));
@@ -241,8 +250,9 @@ impl Manifest {
 }
 
 /// The entries of a table. What is none has none: cargo has told of it.
-fn entries(table: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
-    table.and_then(Value::as_table).into_iter().flatten()
+fn entries(table: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
+    let table = table.and_then(|table| table.get_ref().as_table());
+    table.into_iter().flatten().map(|(name, said)| (&**name.get_ref(), said))
 }
 
 /// Adds the Rust files in `folder`, which is `place` in its package. `above` are the folders that are being read.

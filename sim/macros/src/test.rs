@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Result, ReturnType, Token, Type};
+use syn::{Error, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, LitStr, Result, ReturnType, Safety, Token, Type};
 
 /// What the attribute says.
 #[derive(Default)]
@@ -108,11 +108,15 @@ fn isolation(value: Expr) -> Result<LitStr> {
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let options: Options = syn::parse2(options)?;
-    let ItemFn { attrs, vis, sig, block } = syn::parse2(item)?;
+    let ItemFn { attrs, vis, sig, block, .. } = syn::parse2(item)?;
+    let is_unsafe = match sig.safety {
+        Safety::Unsafe(token) => Some(token.span),
+        _ => None,
+    };
     for (present, what) in [
         (sig.asyncness.map(|token| token.span), "async: what is asynchronous belongs in its nodes"),
         (sig.constness.map(|token| token.span), "const"),
-        (sig.unsafety.map(|token| token.span), "unsafe"),
+        (is_unsafe, "unsafe"),
         (sig.abi.as_ref().map(|abi| abi.extern_token.span), "extern"),
     ] {
         if let Some(span) = present {

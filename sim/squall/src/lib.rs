@@ -53,7 +53,7 @@
 //! | [`history`], [`check`] | what clients asked and what came back, recorded and judged |
 //! | [`testing`] | many seeds of a world in a test |
 //! | [`harness`] | a project's scenario files as tests |
-//! | [`proptest`] | inputs by proptest, weather by Squall, shrunk together |
+//! | [`proptest`] | inputs by proptest, weather by Squall, shrunk together (feature `proptest`, on by default) |
 //! | [`engine`] | another simulator in place of Squall's own engine |
 //! | [`prelude`] | the short names of a test |
 //! | [`trace`] | plans, traces, events, verdicts |
@@ -76,6 +76,7 @@ mod measure;
 pub mod prelude;
 pub mod process;
 pub mod property;
+#[cfg(feature = "proptest")]
 pub mod proptest;
 pub mod runner;
 pub mod scenario;

@@ -117,6 +117,7 @@ impl Exploration {
     }
 
     /// The same for another place.
+    #[cfg(feature = "proptest")]
     pub(crate) fn at(place: &'static Location<'static>) -> Exploration {
         Exploration { place, ..Exploration::new() }
     }
