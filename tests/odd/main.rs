@@ -60,6 +60,11 @@ fn programs() -> Vec<Program> {
         Program::new("replacing", "A client executes another program", replacing),
         Program::new("forking", "A client copies its process, and leaves the copy behind", forking),
         Program::new("overflowing", "A client's stack overflows", overflowing),
+        Program::new(
+            "ending-where-it-blocks",
+            "In spawn_blocking a client aborts, overflows the stack or panics twice, with one seed in four",
+            ending_where_it_blocks,
+        ),
         Program::new("greedy", "A client wants ever more memory", greedy),
         Program::new("hashing", "The order of a hashbrown map is made known", hashing),
         Program::new("selecting", "Which branch an unbiased select! takes is made known", selecting),
@@ -272,6 +277,43 @@ fn overflowing(world: &mut World, _: &NoArgs) {
         squall::time::sleep(Duration::from_millis(1)).await;
         squall::publish("depth", deeper(0));
     });
+}
+
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HowItEnds {
+    how: String,
+}
+
+/// On a thread of tokio's, beside the run's own.
+fn ending_where_it_blocks(world: &mut World, args: &HowItEnds) {
+    struct PanicsAgain;
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("and again");
+        }
+    }
+    let how = args.how.clone();
+    world
+        .client("client", move || {
+            let how = how.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if !rand_core::Rng::next_u64(&mut squall::rand::rng()).is_multiple_of(4) {
+                    return;
+                }
+                let end = move || match &*how {
+                    "overflow" => deeper(0),
+                    "panic twice" => {
+                        let _again = PanicsAgain;
+                        panic!("once");
+                    }
+                    _ => std::process::abort(),
+                };
+                let _ = tokio::task::spawn_blocking(end).await;
+            }
+        })
+        .tokio();
 }
 
 fn greedy(world: &mut World, _: &NoArgs) {

@@ -204,6 +204,24 @@ fn a_campaign_on_threads_outlives_an_abort() {
     }
 }
 
+/// Wherever code of the run is executed: threads that tokio makes for what blocks are the run's as well.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_campaign_on_threads_outlives_what_ends_a_thread_of_spawn_blocking() {
+    for how in ["abort", "overflow", "panic twice"] {
+        let odd = Odd::new();
+        let file =
+            odd.scenario("ending-where-it-blocks", &format!("seeds = \"0..30\"\nargs = {{ how = \"{how}\" }}\n"));
+        let (stdout, stderr) = odd.squall(&["explore", &file, "--no-shrink", "--message-format", "json"], 100);
+        let words = "of ending-where-it-blocks has ended the process by signal 6 (abort): it begins again, and from here on each run has a process of its own";
+        assert!(stderr.contains("note: the run of seed 0x") && stderr.contains(words), "{stderr}");
+        let summary: Value = serde_json::from_str(stdout.lines().last().expect("a line")).expect("JSON");
+        let (passed, failed) = (summary["passed"].as_u64().unwrap(), summary["failed"].as_u64().unwrap());
+        assert!(passed > 0 && failed > 0 && passed + failed == 30, "{summary}");
+        assert_eq!(summary["failures"][0]["property"], "abort", "{summary}");
+    }
+}
+
 /// A single run too, from wherever it was called, and whatever it printed before.
 #[cfg(target_os = "linux")]
 #[test]
@@ -243,10 +261,14 @@ fn a_signal_from_outside_ends_the_program() {
 fn a_test_on_threads_that_aborts_says_so() {
     use std::os::unix::process::ExitStatusExt;
     let itself = std::env::current_exe().expect("this program");
-    for (isolation, is_told) in [("thread", true), ("process", false)] {
+    let on_gnu = cfg!(target_env = "gnu");
+    for (isolation, blocks, is_told) in
+        [("thread", false, true), ("process", false, false), ("thread", on_gnu, true), ("process", on_gnu, false)]
+    {
         let mut test = Command::new(&itself);
         test.args(["aborts_where_it_is_asked_to", "--exact", "--ignored", "--nocapture"])
-            .env("ABORTING_ISOLATION", isolation);
+            .env("ABORTING_ISOLATION", isolation)
+            .env("ABORTING_WHERE_IT_BLOCKS", blocks.to_string());
         let Output { status, stderr, stdout } = test.output().expect("it starts");
         let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
         assert_eq!(status.signal(), is_told.then_some(6), "{said}");
@@ -263,7 +285,17 @@ fn a_test_on_threads_that_aborts_says_so() {
 fn aborts_where_it_is_asked_to() {
     let isolation = std::env::var("ABORTING_ISOLATION").expect("how").parse().expect("an isolation");
     squall::testing::Exploration::new().seeds(3..4).isolation(isolation).run(|world: &mut squall::World| {
-        world.client("client", || async { std::process::abort() });
+        match std::env::var("ABORTING_WHERE_IT_BLOCKS").as_deref() {
+            Ok("true") => {
+                let body = || async {
+                    let _ = tokio::task::spawn_blocking(|| std::process::abort()).await;
+                };
+                squall::TokioNode::tokio(&mut world.client("client", body));
+            }
+            _ => {
+                world.client("client", || async { std::process::abort() });
+            }
+        }
     });
 }
 

@@ -583,6 +583,118 @@ fn a_thread_that_can_not_end_is_named() {
     drop(held);
 }
 
+/// Its waits are over at once, and its code makes of that what it does: nobody is there any more to fail.
+#[test]
+fn what_a_thread_panics_with_after_a_crash_is_no_failure() {
+    let ends: [fn(&mut World); 2] = [
+        |world| world.fault(squall::crash("node").at(ms(5)).restart_after(ms(1))),
+        // Nobody crashes: the run is over.
+        |_| {},
+    ];
+    for end in ends {
+        let outcome = run(move |world: &mut World| {
+            let body = || async {
+                let handle = tokio::runtime::Handle::current();
+                tokio::task::spawn_blocking(move || handle.block_on(sleep(Duration::from_secs(10))));
+                let (tx, mut rx) = mpsc::channel::<u8>(1);
+                tokio::task::spawn_blocking(move || rx.blocking_recv().expect("a command"));
+                let (_held, waited) = std::sync::mpsc::channel::<u8>();
+                tokio::task::spawn_blocking(move || waited.recv_timeout(Duration::from_secs(10)).expect("a byte"));
+                pending::<()>().await;
+                drop(tx);
+            };
+            world.node("node", body).tokio();
+            end(world);
+            world.end_at(ms(20));
+        });
+        assert_eq!(outcome.verdict, Verdict::Pass, "{:?}", outcome.verdict);
+        let events = &outcome.trace.as_ref().unwrap().events;
+        assert!(!events.iter().any(|event| matches!(event.kind, EventKind::Panic { .. })), "{events:?}");
+    }
+}
+
+/// The same panics before the crash, and those at an end of the root's own making, are failures as ever.
+#[test]
+fn what_a_thread_panics_with_before_a_crash_is_a_failure() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            tokio::task::spawn_blocking(|| {
+                std::thread::sleep(ms(3));
+                panic!("out of luck");
+            });
+            pending::<()>().await;
+        };
+        world.node("node", body).tokio();
+        world.fault(squall::crash("node").at(ms(5)).restart_after(ms(1)));
+        world.end_at(ms(20));
+    });
+    let (property, message) = failure(&outcome);
+    assert_eq!(property, "panic");
+    assert!(message.contains("out of luck"), "{message}");
+    let returns = run(client(|| async {
+        tokio::task::spawn_blocking(|| {
+            std::thread::sleep(Duration::from_secs(10));
+            panic!("out of luck");
+        });
+        sleep(ms(1)).await;
+    }));
+    assert_eq!(failure(&returns).0, "panic");
+}
+
+/// Only memory that outlives the boot keeps what the thread does then.
+#[test]
+fn what_a_thread_does_after_a_crash_has_no_effect_but_on_memory() {
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let of_node = Arc::clone(&steps);
+    let outcome = run(move |world: &mut World| {
+        let heard = || async {
+            let socket = squall::net::UdpSocket::bind("0.0.0.0:80").await.unwrap();
+            let mut word = [0; 9];
+            while socket.recv_from(&mut word).await.is_ok() {
+                publish("heard", word[0]);
+            }
+        };
+        world.node("peer", heard);
+        let of_node = Arc::clone(&of_node);
+        let body = move || {
+            let steps = Arc::clone(&of_node);
+            async move {
+                if squall::boot_number() > 0 {
+                    publish("written", squall::fs::read("file").await.is_ok());
+                    return pending::<()>().await;
+                }
+                let socket = squall::net::UdpSocket::bind("0.0.0.0:0").await.unwrap();
+                socket.connect("peer:80").await.unwrap();
+                socket.send(&[1]).await.unwrap();
+                let handle = tokio::runtime::Handle::current();
+                tokio::task::spawn_blocking(move || {
+                    std::thread::sleep(Duration::from_secs(10));
+                    let attempt = |name, step: &mut dyn FnMut()| {
+                        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
+                        steps.lock().unwrap().push(name);
+                    };
+                    attempt("publish", &mut || publish("told", 1));
+                    attempt("try_send", &mut || drop(socket.try_send(&[2])));
+                    attempt("send", &mut || drop(handle.block_on(socket.send(&[3]))));
+                    attempt("write", &mut || drop(handle.block_on(squall::fs::write("file", b"text"))));
+                    attempt("spawn", &mut || drop(handle.spawn(async { publish("told", 2) })));
+                });
+                pending::<()>().await;
+            }
+        };
+        world.node("node", body).tokio();
+        world.fault(squall::crash("node").at(ms(500)).restart_after(ms(1)));
+        world.end_at(Duration::from_secs(2));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass, "{:?}", outcome.verdict);
+    let words: Vec<String> = published(&outcome, "heard").into_iter().map(|(_, word)| word).collect();
+    assert_eq!(words, ["1"]);
+    assert_eq!(published(&outcome, "told"), []);
+    let written: Vec<String> = published(&outcome, "written").into_iter().map(|(_, is_there)| is_there).collect();
+    assert_eq!(written, ["false"]);
+    assert_eq!(*steps.lock().unwrap(), ["publish", "try_send", "send", "write", "spawn"]);
+}
+
 #[test]
 fn squalls_calls_are_refused_on_a_thread() {
     let outcome = run(client(|| async {

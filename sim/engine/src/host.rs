@@ -85,6 +85,14 @@ impl Hosting {
             self.unsettled_panics.borrow_mut().push(text);
         }
     }
+
+    /// A thread of the executor's has panicked. Once its node has crashed, or the run is over, its waits are ended under it: what it makes of that counts as little as all else that
+    /// it does then.
+    fn thread_panicked(&self, text: String) {
+        if kernel::try_with(|kernel| kernel.is_live()).unwrap_or(true) {
+            self.panicked(text);
+        }
+    }
 }
 
 /// What the executor that is driven does.
@@ -262,14 +270,15 @@ impl Host {
     fn step(&self, thread: &SteppedThread) {
         thread.step();
         for text in thread.take_notes() {
-            self.hosting.panicked(text);
+            self.hosting.thread_panicked(text);
         }
         let _ = kernel::try_with(kernel::Kernel::wake_for_threads);
     }
 
     /// Calls `end`, in which the executor drops its tasks: a panic of their destructors fails the run, as that of any other does. Then its threads end: what they wait for up
-    /// to a time is over. One that waits for something else is left over, and named. Connections that the tasks had are closed in the order in which they were made, whatever the
-    /// order in which the tasks are dropped.
+    /// to a time is over, and what they panic with counts only if the root has returned: where the node has crashed, or the run is over, nobody is there any more to fail. One that
+    /// waits for something else is left over, and named. Connections that the tasks had are closed in the order in which they were made, whatever the order in which the tasks are
+    /// dropped.
     pub fn end<R>(&mut self, end: impl FnOnce() -> R) -> R {
         let ended = {
             let _entered = Entered::new(Some(Rc::clone(&self.hosting)), Doing::Destructors);

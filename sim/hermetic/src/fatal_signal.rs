@@ -21,6 +21,7 @@ pub enum AtFatalSignal {
 }
 
 /// Names the run that is on this thread from now on, for whoever hears that it ended the process. Of a long name its beginning is told.
+/// Threads in lock step that are made here afterwards have the same name ([`crate::expect_thread`]).
 pub fn name_run(name: &str, seed: u64) {
     system::name_run(name, seed);
 }
@@ -55,9 +56,30 @@ pub fn ended_before(variable: &str) -> Option<EndedBefore> {
     Some(EndedBefore { signal: signal.parse().ok()?, seed, name: name.to_string() })
 }
 
+/// The run that this thread belongs to, if it was named.
+pub(crate) fn named_run() -> Option<NamedRun> {
+    system::named_run()
+}
+
+/// This thread belongs to that run as well: it was made by one of its threads.
+pub(crate) fn belong_to(run: Option<NamedRun>) {
+    system::belong_to(run);
+}
+
+pub(crate) use system::Run as NamedRun;
+
 #[cfg(not(all(target_os = "linux", not(miri))))]
 mod system {
+    #[derive(Clone, Copy)]
+    pub struct Run;
+
     pub fn name_run(_name: &str, _seed: u64) {}
+
+    pub fn named_run() -> Option<Run> {
+        None
+    }
+
+    pub fn belong_to(_run: Option<Run>) {}
 
     pub fn install(_what: super::AtFatalSignal) -> std::io::Result<()> {
         Ok(())
@@ -80,7 +102,7 @@ mod system {
     const NAME_BYTES_MAX: usize = 64;
 
     #[derive(Clone, Copy)]
-    struct Run {
+    pub struct Run {
         name: [u8; NAME_BYTES_MAX],
         length: usize,
         seed: u64,
@@ -95,6 +117,14 @@ mod system {
         let mut bytes = [0; NAME_BYTES_MAX];
         bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
         RUN.set(Some(Run { name: bytes, length, seed }));
+    }
+
+    pub fn named_run() -> Option<Run> {
+        RUN.get()
+    }
+
+    pub fn belong_to(run: Option<Run>) {
+        RUN.set(run);
     }
 
     /// Those that a program's own mistakes end it by.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::fatal_signal::{NamedRun, belong_to, named_run};
 use crate::thread::{Guard, ask, node_code_runs};
 use crate::{Escape, Host, set_node_code};
 
@@ -294,6 +295,8 @@ struct Start {
     routine: StartRoutine,
     argument: *mut c_void,
     baton: Arc<Baton>,
+    /// What it ends the process by, that run does.
+    run: Option<NamedRun>,
 }
 
 /// Makes a thread that is to be stepped by `make`, which is given what libc is to start it with, and gives libc's result back. `None` if none is expected here.
@@ -308,7 +311,7 @@ pub(crate) fn make(
     let state =
         State { turn: Turn::OfRun, question: None, answer: None, wait: None, has_ended: false, notes: Vec::new() };
     let baton = Arc::new(Baton { state: Mutex::new(state), changed: Condvar::new() });
-    let start = Box::into_raw(Box::new(Start { routine, argument, baton: Arc::clone(&baton) }));
+    let start = Box::into_raw(Box::new(Start { routine, argument, baton: Arc::clone(&baton), run: named_run() }));
     let result = make(run_in_steps, start.cast());
     if result == 0 {
         MADE.with_borrow_mut(|made| made.push(SteppedThread(baton)));
@@ -321,9 +324,10 @@ pub(crate) fn make(
 
 extern "C" fn run_in_steps(start: *mut c_void) -> *mut c_void {
     // SAFETY: it comes from `make`, which gave it to this thread alone.
-    let Start { routine, argument, baton } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    let Start { routine, argument, baton, run } = *unsafe { Box::from_raw(start.cast::<Start>()) };
     // First of all, so that it goes last.
     OWN.with_borrow_mut(|own| *own = Some(Own(Arc::clone(&baton))));
+    belong_to(run);
     drop(baton.await_turn(baton.lock(), Turn::OfThread));
     let guard: Guard = crate::enter(Rc::new(Forwarding(baton)));
     set_node_code(true);

@@ -3,12 +3,20 @@
 // A fault is to be made.
 #![allow(unsafe_code)]
 
+mod support;
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
+use std::rc::Rc;
 
 use squall_hermetic::fatal_signal::{AtFatalSignal, EndedBefore, at_fatal_signal, ended_before, name_run};
+use squall_hermetic::{enter, expect_thread, set_node_code, take_made_threads};
+use support::Script;
 
 const VARIABLE: &str = "ENDED_BY_A_RUN";
+
+/// Whether it is ended on a thread in lock step with the run's.
+const IN_LOCK_STEP: &str = "IN_LOCK_STEP";
 
 /// Not a test by itself.
 #[test]
@@ -32,12 +40,20 @@ fn ends_as_it_is_asked_to() {
             name_run("a run of a long name that is longer than sixty-four bytes, all told, with ä", u64::MAX);
         }
         std::env::set_current_dir("/").expect("a directory");
-        match &*how {
+        let end = move || match &*how {
             // SAFETY: it isn't: that is what is tried.
             "fault" => println!("{}", unsafe { std::ptr::null::<u8>().read_volatile() }),
             "overflow" => println!("{}", deeper(0)),
             _ => std::process::abort(),
+        };
+        if std::env::var_os(IN_LOCK_STEP).is_none() {
+            return end();
         }
+        let _guard = enter(Rc::new(Script::new(1)));
+        set_node_code(true);
+        expect_thread();
+        let _thread = std::thread::spawn(end);
+        take_made_threads()[0].step();
     };
     std::thread::spawn(run).join().expect("it doesn't come back");
 }
@@ -80,6 +96,23 @@ fn or_says_which_run_it_was() {
         );
         assert!(said.contains(&line), "{said}");
     }
+}
+
+/// A thread in lock step belongs to the run that it was made by.
+#[test]
+#[cfg(target_env = "gnu")]
+fn a_thread_in_lock_step_has_the_name_of_its_run() {
+    for (how, signal) in [("abort", 6), ("fault", 11), ("overflow", 6)] {
+        let (ended_by, said) = ended(how, "begin again", &[(IN_LOCK_STEP, "1")]);
+        assert_eq!(ended_by, None, "{said}");
+        assert!(said.contains(&format!("again after {signal}, seed {}, {NAME:?}", u64::MAX)), "{said}");
+        let (ended_by, said) = ended(how, "tell", &[(IN_LOCK_STEP, "1")]);
+        assert_eq!(ended_by, Some(signal), "{said}");
+        assert!(said.contains(&format!("of {NAME} has ended the process by signal {signal}: so it is")), "{said}");
+        assert_eq!(said.contains("has overflowed its stack"), how == "overflow", "{said}");
+    }
+    let (ended_by, said) = ended("abort", "begin again", &[(IN_LOCK_STEP, "1"), ("UNNAMED", "1")]);
+    assert_eq!(ended_by, Some(6), "{said}");
 }
 
 /// It wasn't a run: nothing is known of it, and nothing is done.
