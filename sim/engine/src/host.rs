@@ -126,6 +126,29 @@ impl Drop for Entered {
     }
 }
 
+/// The root task is polled, until this is dropped.
+struct Root {
+    before: Option<Doing>,
+    _polled: kernel::RootPolled,
+}
+
+impl Root {
+    fn new(waker: &Waker) -> Root {
+        Root { before: do_now(Doing::Root), _polled: kernel::RootPolled::new(waker) }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.before.map(do_now);
+    }
+}
+
+/// The executor that is driven does something else now. What it did before.
+fn do_now(doing: Doing) -> Option<Doing> {
+    DRIVEN.with_borrow_mut(|driven| driven.as_mut().map(|(_, before)| std::mem::replace(before, doing)))
+}
+
 fn driven() -> Option<(Rc<Hosting>, Doing)> {
     DRIVEN.with_borrow(Clone::clone)
 }
@@ -252,6 +275,16 @@ impl Host {
         driven
     }
 
+    /// Whether the [root task](RootTask) is to be polled in the drive that comes: something of Squall's woke it, for which it waited with the waker that it was polled with itself. Such
+    /// wakes don't go through that waker. To be called in the host's poll, before each drive.
+    ///
+    /// # Panics
+    /// Outside of a run.
+    #[must_use]
+    pub fn take_root_wake(&self) -> bool {
+        kernel::with("a host", kernel::Kernel::take_root_wake)
+    }
+
     /// Lets each thread of the executor's go on that can, once: see [`squall_hermetic::expect_thread`]. Whether there was one; the executor is to be driven again then. To be called in the
     /// host's poll, where the executor isn't driven.
     pub fn step_threads(&mut self) -> bool {
@@ -348,7 +381,7 @@ impl Future for RootTask {
 
     /// Polls what the node's description gave. It doesn't unwind, and what it returned is known to the run.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let _entered = driven().map(|(hosting, _)| Entered::new(Some(hosting), Doing::Root));
+        let _root = Root::new(context.waker());
         self.0.as_mut().project().future.poll(context)
     }
 }

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::decisions::Decisions;
 use crate::disk::Disks;
 use crate::journal::Journal;
-use crate::kernel::{self, Gravity, Kernel, Node, Pause, Polling, Step};
+use crate::kernel::{self, Gravity, Kernel, Node, Outbox, Pause, Polling, Step};
 use crate::network::{Network, default_address};
 use crate::world::{ClockSettings, Limits, NodeSpec, RunSettings, World, duration_ns, matches};
 
@@ -204,7 +204,7 @@ pub fn run(build: &dyn Fn(&mut World), plan: &Plan, options: RunOptions<'_>) -> 
         }
         kernel.escapes.append(&mut host.of_description.borrow_mut());
         let installed = kernel::install(kernel);
-        let mut audience = Audience { properties, observer, before_call };
+        let mut audience = Audience::new(properties, observer, before_call);
         let reason = drive(&mut audience);
         let misuse = with(|kernel| kernel.misuse.take());
         let outcome = finish(installed, plan, record, reason, events_max, &mut audience);
@@ -312,28 +312,38 @@ struct Audience<'o> {
     properties: Vec<Box<dyn Property>>,
     observer: &'o mut dyn Observer,
     before_call: BeforeCall<'o>,
+    /// What has been taken to be shown, called and dropped. Empty but while that is done: it changes places with what has gathered, so that neither makes room anew.
+    passing: Vec<OwnedEvent>,
+    outbox: Outbox,
 }
 
-impl Audience<'_> {
+impl<'o> Audience<'o> {
+    fn new(
+        properties: Vec<Box<dyn Property>>,
+        observer: &'o mut dyn Observer,
+        before_call: BeforeCall<'o>,
+    ) -> Audience<'o> {
+        Audience { properties, observer, before_call, passing: Vec::new(), outbox: Outbox::default() }
+    }
+
     /// Calls and drops what waits for the world not to be borrowed, until nothing does.
     fn settle(&mut self) {
-        let mut passing = Vec::new();
         loop {
-            let outbox = with(|kernel| {
-                kernel.journal.swap_passing(&mut passing);
-                kernel.take_outbox()
+            with(|kernel| {
+                kernel.journal.swap_passing(&mut self.passing);
+                kernel.swap_outbox(&mut self.outbox);
             });
-            if outbox.is_empty() && passing.is_empty() {
+            if self.outbox.is_empty() && self.passing.is_empty() {
                 return;
             }
-            self.show(&passing);
-            passing.clear();
-            outbox.settle();
+            self.show();
+            self.outbox.settle();
         }
     }
 
-    fn show(&mut self, passing: &[OwnedEvent]) {
-        for event in passing {
+    fn show(&mut self) {
+        for event in self.passing.drain(..) {
+            let event = &event;
             if self.observer.interest().contains_code(event.kind.code()) {
                 self.observer.on_event(event);
             }

@@ -40,6 +40,10 @@ thread_local! {
     static NODE_CODE: Cell<bool> = const { Cell::new(false) };
     /// From `Rc::into_raw`; the guard owns the count. `None` when no host is installed.
     static HOST: Cell<Option<*const dyn Host>> = const { Cell::new(None) };
+    /// Whether the host is answering.
+    static ASKED: Cell<bool> = const { Cell::new(false) };
+    /// The host whose guard was dropped while it was answering: its count is given back when it has.
+    static LEFT: Cell<Option<*const dyn Host>> = const { Cell::new(None) };
     /// Whether entropy was asked for since it was last cleared.
     static ENTROPY_DRAWN: Cell<bool> = const { Cell::new(false) };
 }
@@ -66,12 +70,19 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         NODE_CODE.set(false);
-        if let Some(host) = HOST.take() {
-            // SAFETY: the pointer came from `Rc::into_raw` in `enter`, and taking it out of the cell makes sure that
-            // this count is given back once. An `ask` that is under way holds a count of its own.
-            drop(unsafe { Rc::from_raw(host) });
+        let Some(host) = HOST.take() else { return };
+        if ASKED.get() {
+            LEFT.set(Some(host));
+        } else {
+            give_back(host);
         }
     }
+}
+
+/// Gives the count of a host back that was taken out of its cell.
+fn give_back(host: *const dyn Host) {
+    // SAFETY: the pointer came from `Rc::into_raw` in `enter`, and taking it out of its cell makes sure that this count is given back once.
+    drop(unsafe { Rc::from_raw(host) });
 }
 
 /// Installs `host` for this thread until the guard is dropped.
@@ -85,7 +96,7 @@ impl Drop for Guard {
 ///
 /// When this thread has a host already.
 pub fn enter(host: Rc<dyn Host>) -> Guard {
-    assert!(HOST.get().is_none(), "this thread has a host already");
+    assert!(HOST.get().is_none() && !ASKED.get(), "this thread has a host already");
     crate::interpose::link();
     HOST.set(Some(Rc::into_raw(host)));
     let mut guard = Guard { thread_was_fresh: false, not_send: PhantomData };
@@ -133,18 +144,18 @@ pub(crate) fn ask<Answer>(question: impl FnOnce(&dyn Host) -> Answer) -> Option<
         return None;
     }
     let host = HOST.get()?;
-    // A count for the time of the question keeps the host alive even if it drops its own guard.
-    // SAFETY: the pointer came from `Rc::into_raw` on this thread, and the guard's count is still held, because giving
-    // it back empties the cell.
-    let host = unsafe {
-        Rc::increment_strong_count(host);
-        Rc::from_raw(host)
-    };
     NODE_CODE.set(false);
-    let answer = question(&*host);
-    drop(host);
-    // A host that dropped its guard has ended its node code.
-    NODE_CODE.set(HOST.get().is_some());
+    ASKED.set(true);
+    // A count of its own would keep the host alive as well, but costs more than most answers.
+    // SAFETY: the pointer came from `Rc::into_raw` on this thread, and the guard's count is still held: giving it back empties the cell, and is put off while the host
+    // is asked.
+    let answer = question(unsafe { &*host });
+    ASKED.set(false);
+    match LEFT.take() {
+        None => NODE_CODE.set(true),
+        // A host that dropped its guard has ended its node code.
+        Some(host) => give_back(host),
+    }
     Some(answer)
 }
 

@@ -3,12 +3,13 @@
 
 mod support;
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
-use squall_hermetic::{enter, outside_node_code, set_node_code};
+use squall_hermetic::{Escape, Guard, Host, enter, outside_node_code, set_node_code};
 use support::{EPOCH_NS, Script};
 
 /// Whether the wall clock is the script's; a day is far more than any script's clock goes.
@@ -84,6 +85,55 @@ fn outside_node_code_the_thread_sees_the_real_world() {
         assert!(!set_node_code(false));
         assert!(!wall_is_scripted());
         assert_eq!(Rc::strong_count(&host), 1);
+    });
+}
+
+/// A host that takes itself away when it is asked.
+struct Leaving {
+    guard: RefCell<Option<Guard>>,
+    is_gone: Rc<Cell<bool>>,
+}
+
+impl Host for Leaving {
+    fn monotonic_ns(&self) -> u64 {
+        self.guard.take();
+        assert!(!self.is_gone.get(), "it is still there to answer");
+        7
+    }
+
+    fn wall_ns(&self) -> u64 {
+        0
+    }
+
+    fn fill_entropy(&self, out: &mut [u8]) {
+        out.fill(1);
+    }
+
+    fn on_escape(&self, _: Escape) {}
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.is_gone.set(true);
+    }
+}
+
+#[test]
+fn a_host_that_leaves_while_it_is_asked_answers_and_is_dropped_then() {
+    on_a_thread(|| {
+        let is_gone = Rc::new(Cell::new(false));
+        let host = Rc::new(Leaving { guard: RefCell::default(), is_gone: Rc::clone(&is_gone) });
+        host.guard.replace(Some(enter(Rc::<Leaving>::clone(&host))));
+        drop(host);
+        set_node_code(true);
+        let asked = Instant::now();
+        assert!(is_gone.get(), "nobody holds it any more");
+        assert!(!wall_is_scripted(), "the thread is free again");
+        assert!(
+            asked < Instant::now(),
+            "what was answered is the host's own time, not long after the start of all clocks"
+        );
+        drop(enter(Rc::new(Script::new(2))));
     });
 }
 

@@ -13,11 +13,12 @@
 //! What `spawn_blocking` is given is executed on a real thread of tokio's in lock step with the run's ([`squall_hermetic::SteppedThread`]), after the tasks have done
 //! what they can.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -114,32 +115,38 @@ struct Signal {
     parked_ns: AtomicU64,
     /// Whether tokio's clock was moved by the program.
     is_clock_moved: AtomicBool,
-    /// Wakes the future that the runtime blocks on. Empty once the host is gone, as it holds the runtime.
-    drive: Mutex<Option<Waker>>,
     /// Wakes the host's task.
     host: Waker,
 }
 
-impl Signal {
-    fn wake_drive(&self) {
-        let drive = self.drive.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(drive) = &*drive {
+thread_local! {
+    /// Wakes the future that the runtime blocks on which is driven here. Each host has its own and puts it here for a drive: where the root task's waker held it, that
+    /// would hold the runtime.
+    static DRIVE: RefCell<Option<Waker>> = const { RefCell::new(None) };
+}
+
+/// Nothing on another thread: before the next drive's future is polled for the first time nobody needs to wake it.
+fn wake_drive() {
+    DRIVE.with_borrow(|drive| {
+        if let Some(drive) = drive {
             drive.wake_by_ref();
         }
-    }
+    });
+}
 
+impl Signal {
     /// The runtime has parked, and goes on.
     fn unparked(&self) {
         match squall_hermetic::take_park() {
             Some(at_most) => {
                 let ns = u64::try_from(at_most.as_nanos()).unwrap_or(NONE_NS - 1);
                 self.parked_ns.store(ns, Ordering::Relaxed);
-                self.wake_drive();
+                wake_drive();
             }
             // Something is due, or was woken meanwhile. A paused clock goes on by itself in place of waiting.
             None if is_clock_moved() => {
                 self.is_clock_moved.store(true, Ordering::Relaxed);
-                self.wake_drive();
+                wake_drive();
             }
             None => {}
         }
@@ -163,7 +170,7 @@ impl Wake for Signal {
             return;
         }
         if self.is_driven.load(Ordering::Relaxed) {
-            self.wake_drive();
+            wake_drive();
         } else {
             self.host.wake_by_ref();
         }
@@ -227,6 +234,8 @@ struct Running {
     root_waker: Waker,
     root: Option<Pin<Box<RootTask>>>,
     far: Option<Pin<Box<Sleep>>>,
+    /// See [`DRIVE`].
+    drive: Option<Waker>,
     runtime: Option<Runtime>,
 }
 
@@ -237,7 +246,6 @@ impl Running {
             is_driven: AtomicBool::new(false),
             parked_ns: AtomicU64::new(NONE_NS),
             is_clock_moved: AtomicBool::new(false),
-            drive: Mutex::new(None),
             host: context.waker().clone(),
         });
         let on_unpark = Arc::clone(&signal);
@@ -261,14 +269,26 @@ impl Running {
         let has_work = Box::new(move || metrics.global_queue_depth() > 0);
         let host = Host::new(context, Executor { name: "tokio", explain_panic, has_work });
         let root_waker = Waker::from(Arc::clone(&signal));
-        Running { host, signal, root_waker, root: Some(Box::pin(root)), far: Some(far), runtime: Some(runtime) }
+        Running {
+            host,
+            signal,
+            root_waker,
+            root: Some(Box::pin(root)),
+            far: Some(far),
+            drive: None,
+            runtime: Some(runtime),
+        }
     }
 
     /// Lets the runtime do all that there is to do now.
     fn drive(&mut self) -> Idle {
-        let Running { host, signal, root_waker, root, far, runtime } = self;
+        let Running { host, signal, root_waker, root, far, drive, runtime } = self;
         let (Some(root), Some(far), Some(runtime)) = (root, far, runtime) else { return Idle::Returned };
         signal.is_driven.store(true, Ordering::Relaxed);
+        DRIVE.set(drive.take());
+        if host.take_root_wake() {
+            signal.is_root_woken.store(true, Ordering::Relaxed);
+        }
         let idle = loop {
             let idle = host.drive(|| runtime.block_on(Drive { signal, root_waker, root, far }));
             // What blocks is executed when the tasks have done what they can.
@@ -276,6 +296,7 @@ impl Running {
                 break idle;
             }
         };
+        *drive = DRIVE.take();
         signal.is_driven.store(false, Ordering::Relaxed);
         idle
     }
@@ -283,7 +304,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Running { host, signal, root, far, runtime, .. } = self;
+        let Running { host, root, far, drive, runtime, .. } = self;
         host.end(|| {
             let Some(runtime) = runtime.take() else { return };
             {
@@ -293,8 +314,7 @@ impl Drop for Running {
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(root.take())));
                 drop(far.take());
             }
-            let drive = signal.drive.lock().unwrap_or_else(PoisonError::into_inner).take();
-            drop(drive);
+            drop(drive.take());
             runtime.shutdown_background();
         });
     }
@@ -313,20 +333,19 @@ impl Future for Drive<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Idle> {
         let Drive { signal, root_waker, root, far } = &mut *self;
-        let mut drive = signal.drive.lock().unwrap_or_else(PoisonError::into_inner);
-        if drive.is_none() {
-            *drive = Some(context.waker().clone());
-            drop(drive);
+        if DRIVE.with_borrow(Option::is_none) {
+            DRIVE.set(Some(context.waker().clone()));
             // It never comes, so nobody is woken by it.
             let _ = far.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        } else {
-            drop(drive);
         }
-        let parked_ns = signal.parked_ns.swap(NONE_NS, Ordering::Relaxed);
+        // A load and a store, where a swap would wait for all that the processor has yet to write: nobody else writes there meanwhile.
+        let parked_ns = signal.parked_ns.load(Ordering::Relaxed);
+        signal.parked_ns.store(NONE_NS, Ordering::Relaxed);
         if signal.is_clock_moved.load(Ordering::Relaxed) {
             return Poll::Ready(Idle::ClockMoved);
         }
-        if signal.is_root_woken.swap(false, Ordering::Relaxed) {
+        if signal.is_root_woken.load(Ordering::Relaxed) {
+            signal.is_root_woken.store(false, Ordering::Relaxed);
             return root.as_mut().poll(&mut Context::from_waker(root_waker)).map(|()| Idle::Returned);
         }
         if parked_ns == NONE_NS { Poll::Pending } else { Poll::Ready(Idle::Until(Duration::from_nanos(parked_ns))) }

@@ -66,7 +66,7 @@ use tasks::{Condemned, TaskDetails, TaskSlot, TaskState, identify};
 pub(crate) use tasks::{Polling, TaskName, call, short_type_name};
 pub(crate) use timers::{TimerRef, Timers};
 use wakers::SlotWaker;
-pub(crate) use wakers::{RunToken, TaskRef, WakeRef, any_waker, other_waker};
+pub(crate) use wakers::{RootPolled, RunToken, TaskRef, WakeRef, any_waker, other_waker};
 
 pin_project! {
     /// A task's future with the waker that it is polled with: one allocation, one pointer to move.
@@ -172,17 +172,20 @@ impl Outbox {
         !self.unsettled
     }
 
-    /// Calls and drops everything.
-    pub(crate) fn settle(self) {
-        let Outbox { wakes, wakers_to_drop, condemned, crashed, .. } = self;
-        call(move || drop(wakers_to_drop));
-        for waker in wakes {
+    /// Calls and drops everything. What room there is stays.
+    pub(crate) fn settle(&mut self) {
+        let Outbox { unsettled, wakes, wakers_to_drop, condemned, crashed } = self;
+        *unsettled = false;
+        if !wakers_to_drop.is_empty() {
+            call(|| wakers_to_drop.clear());
+        }
+        for waker in wakes.drain(..) {
             call(move || waker.wake());
         }
-        for task in condemned {
+        for task in condemned.drain(..) {
             task.drop_now();
         }
-        for node in crashed {
+        for node in crashed.drain(..) {
             crate::node_local::drop_all_of(node);
             with("the run loop", |kernel| kernel.finish_crash(node));
         }
@@ -299,6 +302,8 @@ pub(crate) struct Kernel {
     /// The tasks that host another executor, in the order in which they began to.
     pub(crate) hosts: Vec<(TaskRef, Rc<Hosting>)>,
     pub current: Current,
+    /// What makes of the running task's slot the number by which who polls now waits: see [`RootPolled`].
+    waits_as: u32,
     /// Whether the running task has panicked in this poll.
     pub current_panicked: bool,
     pub limits: Limits,
@@ -393,6 +398,7 @@ impl Kernel {
             clocks: BTreeMap::new(),
             hosts: Vec::new(),
             current: NOBODY,
+            waits_as: 0,
             current_panicked: false,
             limits: settings.limits,
             end_at_ns: settings.end_at_ns,
@@ -776,9 +782,10 @@ impl Kernel {
         if self.clients_waited_for() { EndReason::Deadlock } else { EndReason::Quiet }
     }
 
-    /// Takes what is to be called or dropped.
-    pub(crate) fn take_outbox(&mut self) -> Outbox {
-        std::mem::take(&mut self.outbox)
+    /// Takes what is to be called or dropped, for an empty one.
+    pub(crate) fn swap_outbox(&mut self, outbox: &mut Outbox) {
+        debug_assert!(outbox.is_empty(), "whoever took an outbox has settled it");
+        std::mem::swap(&mut self.outbox, outbox);
     }
 
     fn act(&mut self, index: u32) {

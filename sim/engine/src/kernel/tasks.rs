@@ -34,6 +34,8 @@ pub(crate) struct TaskSlot {
     /// For livelocks: polls at `polled_at_ns`.
     pub(super) polls_in_instant: u32,
     pub(super) state: TaskState,
+    /// Whether the root task that this one hosts was woken by number.
+    pub(super) is_root_woken: bool,
 }
 
 const _: () = assert!(size_of::<TaskSlot>() == 64);
@@ -272,6 +274,7 @@ impl Kernel {
         let hot = TaskSlot {
             generation,
             state: TaskState::Idle,
+            is_root_woken: false,
             polls_in_instant: 0,
             polled_at_ns: self.now_ns,
             future: Some(future),
@@ -284,7 +287,7 @@ impl Kernel {
         match self.tasks.get_mut(slot as usize) {
             Some(free) => *free = hot,
             None => {
-                assert!(slot < u32::MAX, "there are fewer than 2^32 tasks at a time");
+                assert!(slot < TaskRef::SLOTS_MAX, "there are fewer than 2^31 tasks at a time");
                 self.tasks.push(hot);
             }
         }

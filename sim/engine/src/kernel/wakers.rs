@@ -126,6 +126,19 @@ pub(crate) struct TaskRef {
     pub generation: u32,
 }
 
+impl TaskRef {
+    /// In the number of a slot: not the task is meant, but the root task that it hosts.
+    const ROOT: u32 = 1 << 31;
+
+    /// No slot has a number so high.
+    pub(super) const SLOTS_MAX: u32 = TaskRef::ROOT;
+
+    /// The task itself, if this is the root task that it hosts.
+    fn host(self) -> TaskRef {
+        TaskRef { slot: self.slot & !TaskRef::ROOT, ..self }
+    }
+}
+
 /// Whom to wake. Tasks that wait with their own waker are woken by number: no reference is counted.
 #[derive(Debug)]
 pub(crate) enum WakeRef {
@@ -146,7 +159,7 @@ impl WakeRef {
     #[inline]
     pub(crate) fn task(&self) -> Option<TaskRef> {
         match *self {
-            WakeRef::Task(task) => Some(task),
+            WakeRef::Task(task) => Some(task.host()),
             WakeRef::Foreign(_) => None,
         }
     }
@@ -161,6 +174,25 @@ thread_local! {
 #[inline]
 pub(super) fn set_own_waker(address: usize) {
     OWN_WAKER.set(address);
+}
+
+/// Until this is dropped, the running task polls the root task that it hosts: whoever waits with that one's waker waits as the root task, by number.
+pub(crate) struct RootPolled {
+    waker_of_host: usize,
+}
+
+impl RootPolled {
+    pub(crate) fn new(waker: &Waker) -> RootPolled {
+        let _ = try_with(|kernel| kernel.waits_as = TaskRef::ROOT);
+        RootPolled { waker_of_host: OWN_WAKER.replace(waker.data().addr()) }
+    }
+}
+
+impl Drop for RootPolled {
+    fn drop(&mut self) {
+        OWN_WAKER.set(self.waker_of_host);
+        let _ = try_with(|kernel| kernel.waits_as = 0);
+    }
 }
 
 /// A clone of `context`'s waker, unless it is the running task's own, which is known without. To be called where the run's
@@ -181,7 +213,10 @@ impl Kernel {
     #[inline]
     pub(crate) fn wake_ref(&self, other: Option<Waker>) -> WakeRef {
         match other {
-            None => WakeRef::Task(self.current_task()),
+            None => {
+                let TaskRef { slot, generation } = self.current_task();
+                WakeRef::Task(TaskRef { slot: slot | self.waits_as, generation })
+            }
             Some(waker) => WakeRef::Foreign(waker),
         }
     }
@@ -211,12 +246,26 @@ impl Kernel {
 
     #[inline]
     pub(super) fn wake_task(&mut self, task: TaskRef, cause: u64) {
-        let Some(slot) = self.get_task(task) else { return };
+        let Some(slot) = self.get_task(task) else { return self.wake_root(task, cause) };
         match slot.state {
             TaskState::Idle => self.schedule(task, cause),
             TaskState::Running => slot.state = TaskState::RunningWoken,
             TaskState::Scheduled | TaskState::RunningWoken | TaskState::Ending | TaskState::Dropping => {}
         }
+    }
+
+    /// No task has that number: it may be that of a root task.
+    #[cold]
+    fn wake_root(&mut self, task: TaskRef, cause: u64) {
+        let host = task.host();
+        let Some(slot) = self.get_task(host).filter(|_| task != host) else { return };
+        slot.is_root_woken = true;
+        self.wake_task(host, cause);
+    }
+
+    /// Whether the root task that the running task hosts was woken by number since this was asked last.
+    pub(crate) fn take_root_wake(&mut self) -> bool {
+        self.get_task(self.current_task()).is_some_and(|slot| std::mem::take(&mut slot.is_root_woken))
     }
 
     #[inline]
@@ -232,8 +281,9 @@ impl Kernel {
             self.wake(wake, cause);
             return None;
         };
-        let slot = self.get_task(task)?;
-        if slot.state == TaskState::Idle {
+        if let Some(slot) = self.get_task(task)
+            && slot.state == TaskState::Idle
+        {
             slot.mark_scheduled(cause);
             return Some(task);
         }

@@ -38,6 +38,8 @@ pub struct UdpSocket {
     address: SocketAddr,
     /// By whom its flows are known.
     sender: TaskId,
+    /// Whether there is a peer: to look behind the lock costs a datagram more than to receive it.
+    is_connected: AtomicBool,
     peer: Mutex<Option<SocketAddr>>,
     /// Under which number the last poll waits.
     waiter: Mutex<Option<NonZeroU64>>,
@@ -164,6 +166,7 @@ impl UdpSocket {
             socket,
             address,
             sender,
+            is_connected: AtomicBool::new(false),
             peer: Mutex::new(None),
             waiter: Mutex::new(None),
             options: Options::default(),
@@ -178,6 +181,7 @@ impl UdpSocket {
         // Nothing is sent, so with the first one it succeeds.
         let peer = try_each(address, async |peer| Ok(peer)).await?;
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+        self.is_connected.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -194,8 +198,15 @@ impl UdpSocket {
     /// # Errors
     /// `NotConnected` if it isn't.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
-        peer.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the socket isn't connected"))
+        self.peer().ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the socket isn't connected"))
+    }
+
+    #[inline]
+    fn peer(&self) -> Option<SocketAddr> {
+        if !self.is_connected.load(Ordering::Acquire) {
+            return None;
+        }
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a datagram. That it returns says nothing about whether it arrives.
@@ -493,7 +504,7 @@ impl UdpSocket {
         peeks: bool,
         other: Option<Waker>,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = self.peer();
         loop {
             // Cloning a waker is user code: it is done before the run's state is taken.
             let waker = other.clone();
