@@ -73,7 +73,9 @@ fn measure_here(cell: Cell, rpcs_per_client: u32) -> Result<Measurement, Box<dyn
         (_, Workload::Tonic) => return Err("tonic has binaries of its own: use `apps`".into()),
         (Engine::Squall, workload) => squall_engine::run(workload, cell.nodes, rpcs_per_client)?,
         (Engine::Bare, Workload::Datagram) => bare::run(cell.nodes, rpcs_per_client),
-        (Engine::Bare, Workload::Rpc | Workload::Udp) => return Err("the bare loop has datagrams alone".into()),
+        (Engine::Bare, Workload::Rpc | Workload::Udp | Workload::UdpSameMean) => {
+            return Err("the bare loop has datagrams alone".into());
+        }
         (Engine::Madsim | Engine::Turmoil, _) => {
             return Err(format!("{} has a binary of its own: use `peers`", cell.engine).into());
         }

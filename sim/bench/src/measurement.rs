@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the clients and the server do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Raw sockets: `send_to` and `recv_from` on both sides.
     Datagram,
@@ -16,6 +16,8 @@ pub enum Workload {
     Rpc,
     /// As `datagram`, in hosts whose tasks tokio executes: by `UdpSocket`, with tokio's signatures.
     Udp,
+    /// Likewise, by a peer whose latencies can't have Squall's shape, with their mean.
+    UdpSameMean,
     /// Unary calls of gRPC, by what has tonic's names: tonic itself in Squall's nodes, madsim-tonic in madsim's.
     Tonic,
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Workload {
             Workload::Datagram => "datagram",
             Workload::Rpc => "rpc",
             Workload::Udp => "udp",
+            Workload::UdpSameMean => "udp-same-mean",
             Workload::Tonic => "tonic",
         })
     }

@@ -87,6 +87,7 @@ pub fn compare_apps(options: &AppsOptions) -> Result<ExitCode, Box<dyn Error>> {
     let sides = [
         (Workload::Udp, Engine::Squall),
         (Workload::Udp, Engine::Turmoil),
+        (Workload::UdpSameMean, Engine::Turmoil),
         (Workload::Tonic, Engine::Squall),
         (Workload::Tonic, Engine::Madsim),
     ];
@@ -177,6 +178,7 @@ fn cells(options: &Options) -> Vec<(Cell, Plan)> {
                     Workload::Datagram => true,
                     Workload::Rpc => matches!(engine, Engine::Squall | Engine::Madsim),
                     Workload::Udp => matches!(engine, Engine::Squall | Engine::Turmoil),
+                    Workload::UdpSameMean => engine == Engine::Turmoil,
                     Workload::Tonic => matches!(engine, Engine::Squall | Engine::Madsim),
                 };
                 if can {
@@ -197,10 +199,10 @@ fn plan(cell: Cell, quick: bool) -> Plan {
         (Engine::Squall, Workload::Datagram) => 3_000_000,
         (Engine::Squall, Workload::Rpc) if many_clients => 1_000_000,
         (Engine::Squall, Workload::Rpc) => 1_500_000,
-        (Engine::Squall, Workload::Udp) => 500_000,
+        (Engine::Squall, Workload::Udp | Workload::UdpSameMean) => 500_000,
         (Engine::Squall, Workload::Tonic) => 20_000,
         (Engine::Madsim, Workload::Tonic) => 40_000,
-        (Engine::Madsim, Workload::Datagram | Workload::Udp) => 400_000,
+        (Engine::Madsim, Workload::Datagram | Workload::Udp | Workload::UdpSameMean) => 400_000,
         (Engine::Madsim, Workload::Rpc) if many_clients => 400_000,
         (Engine::Madsim, Workload::Rpc) => 250_000,
         // turmoil runs every host once in every tick, so its cost a request grows with the square of the hosts.

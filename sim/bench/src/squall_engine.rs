@@ -103,7 +103,7 @@ pub fn simulation(workload: Workload, nodes: u32, rpcs_per_client: u32) -> Simul
     match workload {
         Workload::Datagram => simulation_of(nodes, move |world| datagram(world, nodes, rpcs_per_client)),
         Workload::Rpc => simulation_of(nodes, move |world| rpc(world, nodes, rpcs_per_client)),
-        Workload::Udp => simulation_of(nodes, move |world| udp(world, nodes, rpcs_per_client)),
+        Workload::Udp | Workload::UdpSameMean => simulation_of(nodes, move |world| udp(world, nodes, rpcs_per_client)),
         Workload::Tonic => panic!("tonic isn't run here"),
     }
 }

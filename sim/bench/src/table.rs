@@ -11,7 +11,7 @@ pub fn render_rows(rows: &[Row]) -> String {
     line(
         &mut text,
         format_args!(
-            "{:<9} {:>6} {:<8} {:>9} {:>8} {:>11}  {}",
+            "{:<13} {:>6} {:<8} {:>9} {:>8} {:>11}  {}",
             "workload", "nodes", "engine", "rpcs", "seconds", "rpc/s", "slowest to fastest"
         ),
     );
@@ -21,20 +21,22 @@ pub fn render_rows(rows: &[Row]) -> String {
             RowResult::Measured { median, rpc_per_s_min, rpc_per_s_max } => line(
                 &mut text,
                 format_args!(
-                    "{workload:<9} {nodes:>6} {engine:<8} {:>9} {:>8.3} {:>11.0}  {rpc_per_s_min:.0} to {rpc_per_s_max:.0}",
+                    "{workload:<13} {nodes:>6} {engine:<8} {:>9} {:>8.3} {:>11.0}  {rpc_per_s_min:.0} to {rpc_per_s_max:.0}",
                     median.rpcs, median.seconds, median.rpc_per_s
                 ),
             ),
             RowResult::LeftOut(reason) => {
-                line(&mut text, format_args!("{workload:<9} {nodes:>6} {engine:<8} {reason}"))
+                line(&mut text, format_args!("{workload:<13} {nodes:>6} {engine:<8} {reason}"))
             }
-            RowResult::Failed(reason) => line(&mut text, format_args!("{workload:<9} {nodes:>6} {engine:<8} {reason}")),
+            RowResult::Failed(reason) => {
+                line(&mut text, format_args!("{workload:<13} {nodes:>6} {engine:<8} {reason}"))
+            }
         }
     }
     text.push_str(
         "\nA closed loop: each client sends 16 bytes to the one server, waits for 16 bytes, and begins again. 1 ms to 10 ms each \
-         way,\nuniform; turmoil has its own exponential shape in that range, whose shorter mean flatters it twofold. rpc: typed \
-         calls with a\ntimeout, which turmoil and the bare loop don't have. tonic: tonic itself, its HTTP/2 included, in Squall; in madsim \
+         way,\nuniform; turmoil has its own exponential shape in that range, whose shorter mean flatters it twofold: udp-same-mean gives it \
+         that of\nthe uniform one. rpc: typed calls with a\ntimeout, which turmoil and the bare loop don't have. tonic: tonic itself, its HTTP/2 included, in Squall; in madsim \
          what has its\nnames, and passes messages on as they are.\n",
     );
     text
@@ -64,7 +66,7 @@ impl Rate {
 /// the medians counts. That of the fastest repetitions stands beside it: others on the same machine only make slower.
 pub fn render_ratios(rows: &[Row]) -> String {
     use Engine::{Bare, Madsim, Squall, Turmoil};
-    use Workload::{Datagram, Rpc, Tonic, Udp};
+    use Workload::{Datagram, Rpc, Tonic, Udp, UdpSameMean};
 
     let rate = |workload, nodes, engine| rate_of(rows, Cell { workload, nodes, engine });
     let faster = |workload, nodes, than| Some(rate(workload, nodes, Squall)?.over(rate(workload, nodes, than)?));
@@ -80,7 +82,7 @@ pub fn render_ratios(rows: &[Row]) -> String {
         };
         let aim = aim.map(|aim| format!(", aim {aim}")).unwrap_or_default();
         let met = if met { "met" } else { "missed" };
-        line(&mut text, format_args!("{name:<42} {ratio:>9.2}  {met} ({wish}{aim}); of the fastest {fastest:.2}"));
+        line(&mut text, format_args!("{name:<43} {ratio:>9.2}  {met} ({wish}{aim}); of the fastest {fastest:.2}"));
     };
     ratio("datagram, 10: squall / madsim", faster(Datagram, 10, Madsim), Target::AtLeast(10.0), Some(12.0));
     ratio("datagram, 10,000: squall / madsim", faster(Datagram, 10_000, Madsim), Target::AtLeast(6.0), Some(8.0));
@@ -91,6 +93,9 @@ pub fn render_ratios(rows: &[Row]) -> String {
     }
     ratio("udp in tokio's hosts, 10: squall / turmoil", faster(Udp, 10, Turmoil), Target::AtLeast(10.0), None);
     ratio("udp in tokio's hosts, 200: squall / turmoil", faster(Udp, 200, Turmoil), Target::AtLeast(100.0), None);
+    let same_mean = |nodes| Some(rate(Udp, nodes, Squall)?.over(rate(UdpSameMean, nodes, Turmoil)?));
+    ratio("udp, 10: squall / turmoil of the same mean", same_mean(10), Target::AtLeast(10.0), None);
+    ratio("udp, 200: squall / turmoil of the same mean", same_mean(200), Target::AtLeast(100.0), None);
     ratio("tonic, 10: squall / madsim", faster(Tonic, 10, Madsim), Target::AtLeast(3.0), None);
     ratio("tonic, 200: squall / madsim", faster(Tonic, 200, Madsim), Target::AtLeast(3.0), None);
     ratio("datagram, 10: squall's time / bare's", slower(10, Bare), Target::AtMost(2.0), None);
