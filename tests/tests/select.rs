@@ -198,6 +198,41 @@ fn the_choice_is_a_decision_with_an_address() {
     assert!(orders.len() > 20, "all 27 are equally likely: {}", orders.len());
 }
 
+fn chosen_here(world: &mut World) {
+    mod place {
+        include!("select/here.rs");
+    }
+    world.client("client", || async { squall::publish("first", place::chosen().await) });
+}
+
+fn chosen_there(world: &mut World) {
+    mod place {
+        include!("select/there.rs");
+    }
+    world.client("client", || async { squall::publish("first", place::chosen().await) });
+}
+
+fn chosen_in_another_module(world: &mut World) {
+    mod other_place {
+        include!("select/here.rs");
+    }
+    world.client("client", || async { squall::publish("first", other_place::chosen().await) });
+}
+
+/// So a saved failure is found again where the sources lie elsewhere.
+#[test]
+fn a_choice_is_known_by_its_module_and_not_by_its_file() {
+    let sites = |build: fn(&mut World)| {
+        let of_seed = |seed| run(&plan(seed), build).perturbations.first().map(|choice| choice.site);
+        (0..20).filter_map(of_seed).collect::<Vec<_>>()
+    };
+    let here = sites(chosen_here);
+    assert!(here.len() > 3, "half of them take the right one: {}", here.len());
+    assert!(here.iter().all(|site| *site == here[0]));
+    assert_eq!(here, sites(chosen_there), "the file has another name");
+    assert_ne!(here[0], sites(chosen_in_another_module)[0], "it is the same line of the same file");
+}
+
 fn joined(world: &mut World) {
     world.client("client", || async {
         squall::join!(async { squall::publish("polled", "one") }, async { squall::publish("polled", "two") }, async {

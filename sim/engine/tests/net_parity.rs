@@ -79,3 +79,13 @@ fn a_program_sees_the_same_on_both() {
     }
     assert!(different.is_empty(), "{} of {}:\n{}", different.len(), names.len(), different.join("\n"));
 }
+
+/// As docs/network.md says.
+#[test]
+fn a_socket_that_connects_to_its_own_port_is_refused_and_on_linux_has_itself() {
+    let name = "connects_to_its_own_port";
+    assert_eq!(simulated(name, 0), ["ConnectionRefused"]);
+    if cfg!(target_os = "linux") {
+        assert_eq!(real(name), ["true"]);
+    }
+}

@@ -70,6 +70,16 @@ macro_rules! seen {
     ($($seen:expr),* $(,)?) => { vec![$(format!("{:?}", $seen)),*] };
 }
 
+/// Not one of those that see the same.
+async fn connects_to_its_own_port() -> Seen {
+    let socket = bound(any_port(), false).unwrap();
+    let own = socket.local_addr().unwrap();
+    match socket.connect(own).await {
+        Ok(stream) => seen![stream.peer_addr().unwrap() == stream.local_addr().unwrap()],
+        Err(error) => seen![error.kind()],
+    }
+}
+
 macro_rules! bodies {
     ($($(#[$doc:meta])* async fn $name:ident() $body:block)*) => {
         $($(#[$doc])* pub async fn $name() -> Seen $body)*
@@ -81,6 +91,7 @@ macro_rules! bodies {
         pub async fn run(name: &str) -> Seen {
             match name {
                 $(stringify!($name) => $name().await,)*
+                "connects_to_its_own_port" => connects_to_its_own_port().await,
                 _ => panic!("there is no body named {name}"),
             }
         }
