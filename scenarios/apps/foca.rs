@@ -5,8 +5,8 @@
 //! member that is up is to see all others that are up, and nobody else. That foca never takes a live member for a dead one, nobody can promise.
 //!
 //! A member that starts again has a higher generation, which is the wall clock's milliseconds; one that is declared down though it lives takes the next one, by
-//! [`Identity::renew`]. With the planted fault `renews = false` it doesn't, and stays away for ever. After that foca gossips once, and then neither probes nor gossips until
-//! somebody has answered the new identity ([`OwnedNotification::Active`]): that this comes about is left to the program.
+//! [`Identity::renew`]. Then foca gossips once, and neither probes nor gossips again until it has heard of somebody ([`OwnedNotification::Active`]): that this comes about is left to the
+//! program. With the planted fault `renews = false` it takes no next one, and stays away for ever.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,7 +24,7 @@ use squall::trace::{EventKind, EventMask, NodeId};
 /// How many members there are, if a scenario file doesn't say.
 const MEMBERS: u32 = 5;
 
-/// How often a member of which nobody has heard yet tells all others that it is there.
+/// How often a member that has heard of nobody in this life tells all others that it is there.
 const ANNOUNCE: Duration = Duration::from_secs(1);
 
 /// All messages have one tag.
@@ -122,7 +122,7 @@ async fn member(number: u32, members: u32, renews: bool) -> io::Result<()> {
     // Timers of one instant come in the order in which they were set.
     let mut timers = BTreeMap::<(Instant, u64), Timer<Member>>::new();
     let mut timers_set = 0;
-    let (mut announce, mut is_unheard) = (Instant::now(), true);
+    let (mut announce, mut is_alone) = (Instant::now(), true);
     let mut buffer = vec![0; 1 << 16];
     squall::publish("sees", View { member: number, sees: vec![] });
     loop {
@@ -131,8 +131,8 @@ async fn member(number: u32, members: u32, renews: bool) -> io::Result<()> {
             Ok(received) => foca.handle_data(&buffer[..received?.0], &mut runtime),
             Err(_) if next == announce => {
                 announce += ANNOUNCE;
-                let others = (0..members).filter(|other| is_unheard && *other != number);
-                // Which life of theirs it is doesn't matter to who is asked for the first time.
+                let others = (0..members).filter(|other| is_alone && *other != number);
+                // Which life of theirs it is doesn't matter to who is announced to.
                 let others: Vec<Member> = others.map(|number| Member { number, generation: 0, renews }).collect();
                 others.into_iter().try_for_each(|other| foca.announce(other, &mut runtime))
             }
@@ -154,15 +154,15 @@ async fn member(number: u32, members: u32, renews: bool) -> io::Result<()> {
             tracing::debug!("{notification:?}");
             match notification {
                 OwnedNotification::MemberDown(_) => squall::reachable!("a member is declared down"),
-                OwnedNotification::Active => is_unheard = false,
-                OwnedNotification::Idle => is_unheard = true,
+                OwnedNotification::Active => is_alone = false,
+                OwnedNotification::Idle => is_alone = true,
                 OwnedNotification::Rejoin(_) => {
                     squall::reachable!("a live member was declared down, and comes back");
-                    is_unheard = true;
+                    is_alone = true;
                 }
                 OwnedNotification::Defunct => {
                     squall::reachable!("a live member was declared down, and stays away");
-                    is_unheard = false;
+                    is_alone = false;
                 }
                 OwnedNotification::Rename(..) => squall::reachable!("a member is known by a new identity"),
                 OwnedNotification::MemberUp(_) => {}

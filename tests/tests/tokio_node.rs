@@ -480,6 +480,139 @@ fn messages_wake_tasks_and_the_root() {
 }
 
 /// However often tasks take turns, what one of them waits for knows it once.
+/// How often the future of a root was polled.
+fn counted<F: Future>(future: F) -> impl Future<Output = (F::Output, u32)> {
+    let (mut future, mut polls) = (Box::pin(future), 0);
+    std::future::poll_fn(move |context| {
+        polls += 1;
+        future.as_mut().poll(context).map(|output| (output, polls))
+    })
+}
+
+/// A host is polled for each timer of its tasks; its root only when something woke that.
+#[test]
+fn a_root_is_polled_when_it_was_woken_and_at_no_other_time() {
+    let outcome = run(client(|| async {
+        tokio::spawn(async {
+            for _ in 0..10 {
+                sleep(ms(1)).await;
+            }
+        });
+        let ((), polls) = counted(squall::time::sleep(ms(30))).await;
+        publish("polls of Squall's sleep", polls);
+        let ((), polls) = counted(sleep(ms(30))).await;
+        publish("polls of tokio's sleep", polls);
+    }));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "polls of Squall's sleep"), [(30_000, "2".to_string())]);
+    assert_eq!(published(&outcome, "polls of tokio's sleep"), [(60_000, "2".to_string())]);
+}
+
+#[test]
+fn a_root_is_woken_by_all_that_it_waits_for_at_once() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            let of_squall = squall::task::spawn_local(async { squall::time::sleep(ms(9)).await });
+            let of_tokio = tokio::spawn(sleep(ms(11)));
+            let endpoint = Endpoint::bind("0.0.0.0:80").await.unwrap();
+            let mut buffer = [0; 8];
+            let heard = async {
+                endpoint.recv_from(1, &mut buffer).await.unwrap();
+                publish("woken", "by a message");
+            };
+            let slept = |after, by: &'static str| async move {
+                squall::time::sleep(ms(after)).await;
+                publish("woken", by);
+            };
+            tokio::join!(
+                heard,
+                slept(5, "by Squall's sleep"),
+                slept(5, "by another of the same instant"),
+                async {
+                    sleep(ms(7)).await;
+                    publish("woken", "by tokio's sleep");
+                },
+                async {
+                    of_squall.await.unwrap();
+                    publish("woken", "by Squall's task");
+                },
+                async {
+                    of_tokio.await.unwrap();
+                    publish("woken", "by tokio's task");
+                },
+            );
+        };
+        world.client("client", body).tokio();
+        world.client("other", || async {
+            squall::time::sleep(ms(2)).await;
+            Endpoint::bind("0.0.0.0:0").await.unwrap().send_to(("client", 80), 1, b"there").await.unwrap();
+        });
+        world.network().latency(squall::Latency::fixed(ms(1)));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let woken = published(&outcome, "woken");
+    let by = |what: &str| format!("\"by {what}\"");
+    let expected = [
+        (3_000, by("a message")),
+        (5_000, by("Squall's sleep")),
+        (5_000, by("another of the same instant")),
+        (7_000, by("tokio's sleep")),
+        (9_000, by("Squall's task")),
+        (11_000, by("tokio's task")),
+    ];
+    assert_eq!(woken, expected);
+}
+
+/// Polled once by each, it wakes who polled it last.
+#[test]
+fn a_wait_may_go_from_the_root_to_a_task_and_back() {
+    async fn poll_once(future: &mut std::pin::Pin<Box<squall::time::Sleep>>) {
+        std::future::poll_fn(|context| {
+            assert!(future.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    let outcome = run(client(|| async {
+        let to_task = async {
+            let mut slept = Box::pin(squall::time::sleep(ms(10)));
+            poll_once(&mut slept).await;
+            let task = async move {
+                slept.await;
+                publish("woken", "the task");
+            };
+            tokio::task::spawn_local(task).await.unwrap();
+            let task = async {
+                let mut slept = Box::pin(squall::time::sleep(ms(10)));
+                poll_once(&mut slept).await;
+                slept
+            };
+            tokio::task::spawn_local(task).await.unwrap().await;
+            publish("woken", "the root");
+        };
+        tokio::task::LocalSet::new().run_until(to_task).await;
+    }));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let expected = [(10_000, "\"the task\"".to_string()), (20_000, "\"the root\"".to_string())];
+    assert_eq!(published(&outcome, "woken"), expected);
+}
+
+/// The root's wait is over while its node stands still; then that crashes, and starts again.
+#[test]
+fn a_wake_of_a_root_is_over_with_its_boot() {
+    let outcome = run(|world: &mut World| {
+        let body = || async {
+            let ((), polls) = counted(squall::time::sleep(ms(10))).await;
+            publish("polls", polls);
+        };
+        world.client("client", body).tokio();
+        world.fault(pause("client").at(ms(5)).lasting(ms(20)));
+        world.fault(squall::crash("client").at(ms(15)).restart_after(ms(25)));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "polls"), [(50_000, "2".to_string())]);
+}
+
 #[test]
 fn who_waits_beside_others_is_known_once() {
     struct Nobody;

@@ -35,7 +35,7 @@ pub fn render_rows(rows: &[Row]) -> String {
     }
     text.push_str(
         "\nA closed loop: each client sends 16 bytes to the one server, waits for 16 bytes, and begins again. 1 ms to 10 ms each \
-         way,\nuniform; turmoil has its own exponential shape in that range, whose shorter mean flatters it twofold: udp-same-mean gives it \
+         way,\nuniform; turmoil has its own exponential shape in that range, whose shorter mean, 2.3 ms for 5.5, flatters it twofold: udp-same-mean gives it \
          that of\nthe uniform one. rpc: typed calls with a\ntimeout, which turmoil and the bare loop don't have. tonic: tonic itself, its HTTP/2 included, in Squall; in madsim \
          what has its\nnames, and passes messages on as they are.\n",
     );
@@ -47,6 +47,8 @@ pub fn render_rows(rows: &[Row]) -> String {
 enum Target {
     AtLeast(f64),
     AtMost(f64),
+    /// Nothing: it is there to be looked at.
+    None,
 }
 
 /// Requests a second.
@@ -62,7 +64,7 @@ impl Rate {
     }
 }
 
-/// The ratios that the project has targets for, a line each; those whose cells were not measured are left out. The ratio of
+/// The ratios that the project has targets for, and one that explains another, a line each; those whose cells were not measured are left out. The ratio of
 /// the medians counts. That of the fastest repetitions stands beside it: others on the same machine only make slower.
 pub fn render_ratios(rows: &[Row]) -> String {
     use Engine::{Bare, Madsim, Squall, Turmoil};
@@ -76,13 +78,14 @@ pub fn render_ratios(rows: &[Row]) -> String {
     let mut text = String::new();
     let mut ratio = |name: &str, rates: Option<Rate>, target: Target, aim: Option<f64>| {
         let Some(Rate { median: ratio, fastest }) = rates else { return };
-        let (met, wish) = match target {
-            Target::AtLeast(least) => (ratio >= least, format!("at least {least}")),
-            Target::AtMost(most) => (ratio <= most, format!("at most {most}")),
-        };
         let aim = aim.map(|aim| format!(", aim {aim}")).unwrap_or_default();
-        let met = if met { "met" } else { "missed" };
-        line(&mut text, format_args!("{name:<43} {ratio:>9.2}  {met} ({wish}{aim}); of the fastest {fastest:.2}"));
+        let met = |is_met| if is_met { "met" } else { "missed" };
+        let judged = match target {
+            Target::AtLeast(least) => format!("{} (at least {least}{aim}); ", met(ratio >= least)),
+            Target::AtMost(most) => format!("{} (at most {most}{aim}); ", met(ratio <= most)),
+            Target::None => String::new(),
+        };
+        line(&mut text, format_args!("{name:<43} {ratio:>9.2}  {judged}of the fastest {fastest:.2}"));
     };
     ratio("datagram, 10: squall / madsim", faster(Datagram, 10, Madsim), Target::AtLeast(10.0), Some(12.0));
     ratio("datagram, 10,000: squall / madsim", faster(Datagram, 10_000, Madsim), Target::AtLeast(6.0), Some(8.0));
@@ -94,8 +97,8 @@ pub fn render_ratios(rows: &[Row]) -> String {
     ratio("udp in tokio's hosts, 10: squall / turmoil", faster(Udp, 10, Turmoil), Target::AtLeast(10.0), None);
     ratio("udp in tokio's hosts, 200: squall / turmoil", faster(Udp, 200, Turmoil), Target::AtLeast(100.0), None);
     let same_mean = |nodes| Some(rate(Udp, nodes, Squall)?.over(rate(UdpSameMean, nodes, Turmoil)?));
-    ratio("udp, 10: squall / turmoil of the same mean", same_mean(10), Target::AtLeast(10.0), None);
-    ratio("udp, 200: squall / turmoil of the same mean", same_mean(200), Target::AtLeast(100.0), None);
+    ratio("udp, 10: squall / turmoil of the same mean", same_mean(10), Target::None, None);
+    ratio("udp, 200: squall / turmoil of the same mean", same_mean(200), Target::None, None);
     ratio("tonic, 10: squall / madsim", faster(Tonic, 10, Madsim), Target::AtLeast(3.0), None);
     ratio("tonic, 200: squall / madsim", faster(Tonic, 200, Madsim), Target::AtLeast(3.0), None);
     ratio("datagram, 10: squall's time / bare's", slower(10, Bare), Target::AtMost(2.0), None);

@@ -5,7 +5,8 @@
 //! polls its own tasks is the executor's business, and must follow from nothing but what it was asked.
 //!
 //! While a host is driven,
-//! - what waits for something of Squall's with a waker of the executor's wakes the host as well;
+//! - what waits for something of Squall's with a waker of the executor's wakes the host as well; the root task, which waits with its own, mostly by its host alone
+//!   ([`Host::take_root_wake`]);
 //! - a panic that the executor catches follows the node's policy ([`crate::OnPanic`]): the panic hook sees it. A panic that a program catches itself is
 //!   the same to it.
 //!
@@ -275,8 +276,8 @@ impl Host {
         driven
     }
 
-    /// Whether the [root task](RootTask) is to be polled in the drive that comes: something of Squall's woke it, for which it waited with the waker that it was polled with itself. Such
-    /// wakes don't go through that waker. To be called in the host's poll, before each drive.
+    /// Whether the [root task](RootTask) is to be polled in the drive that comes: something of Squall's woke it, for which it waited with the waker that it was polled with itself. Most such
+    /// wakes don't go through that waker, but wake the host alone. To be called in the host's poll, before each drive.
     ///
     /// # Panics
     /// Outside of a run.

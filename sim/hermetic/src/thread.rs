@@ -140,22 +140,33 @@ pub(crate) fn node_code_runs() -> bool {
 /// Asks the host, if node code runs here; `None` otherwise.
 #[inline]
 pub(crate) fn ask<Answer>(question: impl FnOnce(&dyn Host) -> Answer) -> Option<Answer> {
-    if !NODE_CODE.get() {
+    /// What is undone when the host has answered, or has panicked.
+    struct Asking;
+    impl Drop for Asking {
+        #[inline]
+        fn drop(&mut self) {
+            ASKED.set(false);
+            match LEFT.take() {
+                None => NODE_CODE.set(true),
+                // A host that dropped its guard has ended its node code.
+                Some(host) => give_back(host),
+            }
+        }
+    }
+
+    // A host that says within its answer that node code runs is asked nothing either: `LEFT` is for one question at a time.
+    if !NODE_CODE.get() || ASKED.get() {
         return None;
     }
     let host = HOST.get()?;
     NODE_CODE.set(false);
     ASKED.set(true);
+    let asking = Asking;
     // A count of its own would keep the host alive as well, but costs more than most answers.
-    // SAFETY: the pointer came from `Rc::into_raw` on this thread, and the guard's count is still held: giving it back empties the cell, and is put off while the host
-    // is asked.
+    // SAFETY: the pointer came from `Rc::into_raw` on this thread, and the guard's count is still held: giving it back empties the cell, and is put off until
+    // `asking` is dropped, which is after the last use of this reference.
     let answer = question(unsafe { &*host });
-    ASKED.set(false);
-    match LEFT.take() {
-        None => NODE_CODE.set(true),
-        // A host that dropped its guard has ended its node code.
-        Some(host) => give_back(host),
-    }
+    drop(asking);
     Some(answer)
 }
 

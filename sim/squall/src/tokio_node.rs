@@ -125,10 +125,11 @@ thread_local! {
     static DRIVE: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
-/// Nothing on another thread: before the next drive's future is polled for the first time nobody needs to wake it.
+/// Nothing on another thread: before the next drive's future is polled for the first time nobody needs to wake it. Nor at the end of a thread of tokio's, where destructors of what it
+/// holds may wake the root.
 fn wake_drive() {
-    DRIVE.with_borrow(|drive| {
-        if let Some(drive) = drive {
+    let _ = DRIVE.try_with(|drive| {
+        if let Some(drive) = &*drive.borrow() {
             drive.wake_by_ref();
         }
     });
@@ -286,10 +287,10 @@ impl Running {
         let (Some(root), Some(far), Some(runtime)) = (root, far, runtime) else { return Idle::Returned };
         signal.is_driven.store(true, Ordering::Relaxed);
         DRIVE.set(drive.take());
-        if host.take_root_wake() {
-            signal.is_root_woken.store(true, Ordering::Relaxed);
-        }
         let idle = loop {
+            if host.take_root_wake() {
+                signal.is_root_woken.store(true, Ordering::Relaxed);
+            }
             let idle = host.drive(|| runtime.block_on(Drive { signal, root_waker, root, far }));
             // What blocks is executed when the tasks have done what they can.
             if !matches!(idle, Idle::Until(_)) || !host.step_threads() {

@@ -203,9 +203,9 @@ pub(crate) fn other_waker(context: &Context<'_>) -> Option<Waker> {
     if waker.data().addr() == OWN_WAKER.get() { None } else { Some(crate::host::waking_host(waker)) }
 }
 
-/// A clone of `context`'s waker, to be called as [`other_waker`].
+/// A waker that wakes as `context`'s does, to be called as [`other_waker`].
 pub(crate) fn any_waker(context: &Context<'_>) -> Waker {
-    other_waker(context).unwrap_or_else(|| context.waker().clone())
+    crate::host::waking_host(context.waker())
 }
 
 impl Kernel {
