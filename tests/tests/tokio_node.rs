@@ -606,7 +606,7 @@ fn a_wake_of_a_root_is_over_with_its_boot() {
             publish("polls", polls);
         };
         world.client("client", body).tokio();
-        world.fault(pause("client").at(ms(5)).lasting(ms(20)));
+        world.fault(pause("client").at(ms(5)).lasts(ms(20)));
         world.fault(squall::crash("client").at(ms(15)).restart_after(ms(25)));
     });
     assert_eq!(outcome.verdict, Verdict::Pass);
