@@ -587,9 +587,9 @@ fn a_wait_may_go_from_the_root_to_a_task_and_back() {
             let task = async {
                 let mut slept = Box::pin(squall::time::sleep(ms(10)));
                 poll_once(&mut slept).await;
-                slept
+                (slept,)
             };
-            tokio::task::spawn_local(task).await.unwrap().await;
+            tokio::task::spawn_local(task).await.unwrap().0.await;
             publish("woken", "the root");
         };
         tokio::task::LocalSet::new().run_until(to_task).await;
