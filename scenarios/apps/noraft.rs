@@ -44,20 +44,23 @@ fn meant((term, index): Position) -> LogPosition {
     LogPosition::new(Term::new(term), LogIndex::new(index))
 }
 
-/// An entry, as it is saved and sent: noraft knows that there is a command, not which.
-#[derive(Clone, Serialize, Deserialize)]
-enum Entry {
-    Term(u64),
-    Command(Command),
-}
+/// An entry, as it is saved and sent: its term, and the command in it. noraft knows that there is one, not which; an entry without begins a term.
+type Entry = (u64, Option<Command>);
 
 /// A message of noraft's.
 #[derive(Serialize, Deserialize)]
-enum Peer {
-    Vote { from: u64, term: u64, last: Position },
-    Voted { from: u64, term: u64, granted: bool },
-    Append { from: u64, term: u64, commit: u64, before: Position, entries: Vec<Entry> },
-    Appended { from: u64, term: u64, last: Position },
+struct Peer {
+    from: u64,
+    term: u64,
+    body: Body,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Body {
+    Vote(Position),
+    Voted(bool),
+    Append { commit: u64, before: Position, entries: Vec<Entry> },
+    Appended(Position),
 }
 
 /// What a member keeps.
@@ -162,67 +165,51 @@ impl Member {
     }
 
     fn send(&self, to: NodeId, message: &Message) {
-        let peer = match message {
-            Message::RequestVoteCall { from, term, last_position } => {
-                Peer::Vote { from: from.get(), term: term.get(), last: said(*last_position) }
+        let body = match message {
+            Message::RequestVoteCall { last_position, .. } => Body::Vote(said(*last_position)),
+            Message::RequestVoteReply { vote_granted, .. } => Body::Voted(*vote_granted),
+            Message::AppendEntriesCall { commit_index, entries, .. } => {
+                let (before, entries) = (said(entries.prev_position()), write(entries, &self.commands));
+                Body::Append { commit: commit_index.get(), before, entries }
             }
-            Message::RequestVoteReply { from, term, vote_granted } => {
-                Peer::Voted { from: from.get(), term: term.get(), granted: *vote_granted }
-            }
-            Message::AppendEntriesCall { from, term, commit_index, entries } => Peer::Append {
-                from: from.get(),
-                term: term.get(),
-                commit: commit_index.get(),
-                before: said(entries.prev_position()),
-                entries: write(entries, &self.commands),
-            },
-            Message::AppendEntriesReply { from, term, last_position } => {
-                Peer::Appended { from: from.get(), term: term.get(), last: said(*last_position) }
-            }
+            Message::AppendEntriesReply { last_position, .. } => Body::Appended(said(*last_position)),
         };
+        let peer = Peer { from: message.from().get(), term: message.term().get(), body };
         self.post.send_to_member(to.get(), &Mail::Peer(peer));
     }
 }
 
-fn understand(peer: Peer, commands: &mut BTreeMap<Position, Command>) -> Message {
-    match peer {
-        Peer::Vote { from, term, last } => {
-            Message::RequestVoteCall { from: from.into(), term: term.into(), last_position: meant(last) }
-        }
-        Peer::Voted { from, term, granted } => {
-            Message::RequestVoteReply { from: from.into(), term: term.into(), vote_granted: granted }
-        }
-        Peer::Append { from, term, commit, before, entries } => {
+fn understand(Peer { from, term, body }: Peer, commands: &mut BTreeMap<Position, Command>) -> Message {
+    let (from, term) = (NodeId::new(from), Term::new(term));
+    match body {
+        Body::Vote(last) => Message::RequestVoteCall { from, term, last_position: meant(last) },
+        Body::Voted(vote_granted) => Message::RequestVoteReply { from, term, vote_granted },
+        Body::Append { commit, before, entries } => {
             let entries = read(meant(before), &entries, commands);
-            Message::AppendEntriesCall { from: from.into(), term: term.into(), commit_index: commit.into(), entries }
+            Message::AppendEntriesCall { from, term, commit_index: LogIndex::new(commit), entries }
         }
-        Peer::Appended { from, term, last } => {
-            Message::AppendEntriesReply { from: from.into(), term: term.into(), last_position: meant(last) }
-        }
+        Body::Appended(last) => Message::AppendEntriesReply { from, term, last_position: meant(last) },
     }
 }
 
-/// Entries as they are said, with their commands.
+/// Entries as they are said, with their commands. The members are always the same: no entry changes them.
 fn write(entries: &LogEntries, commands: &BTreeMap<Position, Command>) -> Vec<Entry> {
-    let write = |(position, entry)| match entry {
-        LogEntry::Term(term) => Entry::Term(term.get()),
-        LogEntry::Command => Entry::Command(commands[&said(position)].clone()),
-        LogEntry::ClusterConfig(_) => unreachable!("the members are always the same"),
+    let write = |(position, entry): (LogPosition, LogEntry)| {
+        let command = (entry == LogEntry::Command).then(|| commands[&said(position)].clone());
+        (position.term.get(), command)
     };
     entries.iter_with_positions().map(write).collect()
 }
 
 /// Entries as noraft knows them; their commands are put aside.
-fn read(before: LogPosition, said_entries: &[Entry], commands: &mut BTreeMap<Position, Command>) -> LogEntries {
-    let read = |entry: &Entry| match entry {
-        Entry::Term(term) => LogEntry::Term(Term::new(*term)),
-        Entry::Command(_) => LogEntry::Command,
-    };
-    let entries = LogEntries::from_iter(before, said_entries.iter().map(read));
-    for ((position, _), entry) in entries.iter_with_positions().zip(said_entries) {
-        if let Entry::Command(command) = entry {
-            commands.insert(said(position), command.clone());
-        }
+fn read(before: LogPosition, entries: &[Entry], commands: &mut BTreeMap<Position, Command>) -> LogEntries {
+    let known = entries.iter().map(|(term, command)| match command {
+        Some(_) => LogEntry::Command,
+        None => LogEntry::Term(Term::new(*term)),
+    });
+    let first = before.index.get() + 1;
+    for (index, (term, command)) in (first..).zip(entries) {
+        commands.extend(command.clone().map(|command| ((*term, index), command)));
     }
-    entries
+    LogEntries::from_iter(before, known)
 }

@@ -116,10 +116,9 @@ macro_rules! document {
             fn contents(&self) -> Contents {
                 use ::$yrs::{GetString, Map, Transact};
                 let (map, text) = (self.0.get_or_insert_map("map"), self.0.get_or_insert_text("text"));
-                let transaction = self.0.transact();
-                let entries =
-                    map.iter(&transaction).map(|(key, value)| (key.to_string(), value.to_string(&transaction)));
-                Contents { map: entries.collect(), text: text.get_string(&transaction) }
+                let read = self.0.transact();
+                let map = map.iter(&read).map(|(key, value)| (key.to_string(), value.to_string(&read))).collect();
+                Contents { map, text: text.get_string(&read) }
             }
         }
     };
@@ -141,11 +140,9 @@ fn world(world: &mut World, args: &Args) {
     world.client("reader", move || reader(replicas));
     world.check(always("nothing-lost", ()).on("read", move |(), (replica, contents): (u32, Contents)| {
         for key in (0..replicas).flat_map(|from| (0..writes).map(move |number| format!("{from}.{number}"))) {
-            ensure!(
-                contents.map.contains_key(&key),
-                "replica {replica} has had all updates, and {key} isn't in its map"
-            );
-            ensure!(contents.text.contains(&key), "replica {replica} has had all updates, and {key} isn't in its text");
+            let (in_map, in_text) = (contents.map.contains_key(&key), contents.text.contains(&key));
+            ensure!(in_map, "replica {replica} has had all updates, and {key} isn't in its map");
+            ensure!(in_text, "replica {replica} has had all updates, and {key} isn't in its text");
         }
         Ok(())
     }));

@@ -17,6 +17,7 @@ use squall_trace::ratio::Threshold;
 use squall_trace::short::copy_short;
 use squall_trace::target::{MessageCounts, Unreached, UnreachedFault};
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Ratio, Site, SiteKind, TaskId};
+use tokio::io::ReadBuf;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::agenda::{Due, Identity};
@@ -1564,8 +1565,19 @@ impl Kernel {
         (length, origin)
     }
 
+    /// How many bytes a received message has.
+    #[inline]
+    pub(crate) fn datagram_bytes(&self, index: u32) -> usize {
+        self.network.messages[index as usize].payload.as_slice().len()
+    }
+
     /// Copies the bytes of the first message out, as many as fit, and leaves it. `None` if there is none.
-    pub(crate) fn peek_datagram(&mut self, socket: SocketRef, tag: u64, buffer: &mut [u8]) -> Option<(usize, Origin)> {
+    pub(crate) fn peek_datagram(
+        &mut self,
+        socket: SocketRef,
+        tag: u64,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Option<(usize, Origin)> {
         let network = &mut self.network;
         let entry = network.socket(socket)?;
         let of_tag = [Some(entry.arrived), entry.more.as_ref().and_then(|more| more.arrived.get(&tag).copied())];
@@ -1575,8 +1587,8 @@ impl Kernel {
             .find(|first| network.messages.get(*first as usize).is_some_and(|message| message.tag == tag))?;
         let message = &network.messages[index as usize];
         let bytes = message.payload.as_slice();
-        let length = bytes.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&bytes[..length]);
+        let length = bytes.len().min(buffer.remaining());
+        buffer.initialize_unfilled_to(length).copy_from_slice(&bytes[..length]);
         let from = network.flows[message.flow as usize].from;
         Some((length, Origin::new(from, message, network.addresses.is_empty())))
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use squall_trace::event::Place;
 use squall_trace::id::hash_words;
 use squall_trace::{EventKind, FlowId, FlowInfo, FlowRole, LossReason, NodeId, Site, SiteKind, Stream, TaskId};
+use tokio::io::ReadBuf;
 
 use crate::http2::{Headers, headers_of};
 use crate::kernel::{Kernel, TaskRef, WakeRef};
@@ -873,7 +874,7 @@ impl Kernel {
     pub(crate) fn poll_read(
         &mut self,
         end: EndRef,
-        buffers: &mut [&mut [u8]],
+        buffers: &mut [&mut ReadBuf<'_>],
         peeks: bool,
         asker: Asker<'_>,
         other: Option<Waker>,
@@ -883,7 +884,7 @@ impl Kernel {
             self.forget(wake);
             return Poll::Ready(Err(gone()));
         };
-        let has_room = buffers.iter().any(|buffer| !buffer.is_empty());
+        let has_room = buffers.iter().any(|buffer| buffer.remaining() > 0);
         let read = if entry.unread_bytes > 0 || !has_room {
             Some(Ok(take_bytes(entry, buffers, peeks)))
         } else if entry.is_finished {
@@ -1649,23 +1650,21 @@ pub(crate) struct SegmentFate {
 }
 
 /// Copies bytes out, as many as are there and fit.
-fn take_bytes(end: &mut End, buffers: &mut [&mut [u8]], peeks: bool) -> usize {
+fn take_bytes(end: &mut End, buffers: &mut [&mut ReadBuf<'_>], peeks: bool) -> usize {
     let (mut place, mut offset, mut copied) = (0, end.offset, 0);
     for buffer in buffers {
-        let mut filled = 0;
-        while filled < buffer.len()
+        while buffer.remaining() > 0
             && let Some(payload) = end.arrived.get(place)
         {
             let bytes = &payload.as_slice()[offset..];
-            let length = bytes.len().min(buffer.len() - filled);
-            buffer[filled..filled + length].copy_from_slice(&bytes[..length]);
-            filled += length;
+            let length = bytes.len().min(buffer.remaining());
+            buffer.put_slice(&bytes[..length]);
+            copied += length;
             offset += length;
             if offset == payload.as_slice().len() {
                 (place, offset) = (place + 1, 0);
             }
         }
-        copied += filled;
     }
     if !peeks {
         end.arrived.drain(..place);

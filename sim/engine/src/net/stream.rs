@@ -618,7 +618,7 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` if nothing is; else as reading.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.try_read_vectored(&mut [IoSliceMut::new(buffer)])
+        at_once(self.poll_read_into(&mut [&mut ReadBuf::new(buffer)], false, Asker::Tries, None))
     }
 
     /// Likewise, into several buffers.
@@ -626,7 +626,8 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::try_read`].
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let mut buffers: Vec<&mut [u8]> = buffers.iter_mut().map(|buffer| &mut **buffer).collect();
+        let mut buffers: Vec<ReadBuf<'_>> = buffers.iter_mut().map(|buffer| ReadBuf::new(buffer)).collect();
+        let mut buffers: Vec<&mut ReadBuf<'_>> = buffers.iter_mut().collect();
         at_once(self.poll_read_into(&mut buffers, false, Asker::Tries, None))
     }
 
@@ -654,7 +655,7 @@ impl TcpStream {
         let mut waiting = Waiting::new(Awaited::Bytes(self.end));
         poll_fn(|context| {
             let other = kernel::other_waker(context);
-            self.poll_read_into(&mut [&mut *buffer], true, waiting.asker(), other)
+            self.poll_read_into(&mut [&mut ReadBuf::new(buffer)], true, waiting.asker(), other)
         })
         .await
     }
@@ -665,16 +666,12 @@ impl TcpStream {
     /// As reading.
     pub fn poll_peek(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
         let other = kernel::other_waker(context);
-        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], true, Asker::Poller, other);
-        if let Poll::Ready(Ok(bytes)) = &read {
-            buffer.advance(*bytes);
-        }
-        read
+        self.poll_read_into(&mut [buffer], true, Asker::Poller, other)
     }
 
     fn poll_read_into(
         &self,
-        buffers: &mut [&mut [u8]],
+        buffers: &mut [&mut ReadBuf<'_>],
         peeks: bool,
         asker: Asker<'_>,
         other: Option<Waker>,
@@ -695,8 +692,8 @@ impl TcpStream {
 
     fn poll_read_buffer(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let other = kernel::other_waker(context);
-        let read = self.poll_read_into(&mut [buffer.initialize_unfilled()], false, Asker::Poller, other);
-        read.map(|read| read.map(|bytes| buffer.advance(bytes)))
+        // Not one byte that isn't read is written: who reads by large buffers (hyper) has them anew each time, and not initialised.
+        self.poll_read_into(&mut [buffer], false, Asker::Poller, other).map_ok(|_| ())
     }
 
     fn shut_down_writing(&self) -> io::Result<()> {

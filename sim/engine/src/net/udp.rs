@@ -137,7 +137,7 @@ impl Drop for Waiting<'_> {
 impl Waiting<'_> {
     fn poll_receive(
         &mut self,
-        buffer: &mut [u8],
+        buffer: &mut ReadBuf<'_>,
         peeks: bool,
         other: Option<Waker>,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -328,6 +328,7 @@ impl UdpSocket {
 
     async fn receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
         let mut waiting = Waiting { socket: self, waiter: None };
+        let buffer = &mut ReadBuf::new(buffer);
         poll_fn(|context| waiting.poll_receive(buffer, peeks, kernel::other_waker(context))).await
     }
 
@@ -394,13 +395,7 @@ impl UdpSocket {
     ) -> Poll<io::Result<SocketAddr>> {
         let other = kernel::other_waker(context);
         let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
-        let received = self.poll_receive(&mut waiter, buffer.initialize_unfilled(), peeks, other);
-        received.map(|received| {
-            received.map(|(bytes, from)| {
-                buffer.advance(bytes);
-                from
-            })
-        })
+        self.poll_receive(&mut waiter, buffer, peeks, other).map_ok(|(_, from)| from)
     }
 
     /// Waits until a datagram is there. Cancel safe.
@@ -469,7 +464,7 @@ impl UdpSocket {
 
     fn try_receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
         let mut waiting = Waiting { socket: self, waiter: None };
-        match waiting.poll_receive(buffer, peeks, Some(Waker::noop().clone())) {
+        match waiting.poll_receive(&mut ReadBuf::new(buffer), peeks, Some(Waker::noop().clone())) {
             Poll::Ready(received) => received,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -500,7 +495,7 @@ impl UdpSocket {
     fn poll_receive(
         &self,
         waiter: &mut Option<NonZeroU64>,
-        buffer: &mut [u8],
+        buffer: &mut ReadBuf<'_>,
         peeks: bool,
         other: Option<Waker>,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -515,6 +510,7 @@ impl UdpSocket {
                 });
                 match seen {
                     Some((bytes, origin)) if is_wanted(origin) => {
+                        buffer.advance(bytes);
                         return Poll::Ready(Ok((bytes, self.as_seen_here(origin))));
                     }
                     // Nobody wants it: it is taken, so that what is behind it can be seen.
@@ -523,12 +519,17 @@ impl UdpSocket {
             }
             let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
                 let received = kernel.poll_receive(self.socket, TAG, waiter, waker);
-                received.map(|received| received.map(|index| kernel.take_datagram(index, buffer)))
+                received.map_ok(|index| {
+                    // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
+                    let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
+                    kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes))
+                })
             });
             match received {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok((bytes, origin))) if !peeks && is_wanted(origin) => {
+                    buffer.advance(bytes);
                     return Poll::Ready(Ok((bytes, self.as_seen_here(origin))));
                 }
                 Poll::Ready(Ok(_)) => {}

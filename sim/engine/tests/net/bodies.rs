@@ -4,11 +4,13 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 
 use super::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, lookup_host};
 use super::{spawn, time};
@@ -900,6 +902,33 @@ bodies! {
         let linger = client.linger().unwrap();
         client.set_zero_linger().unwrap();
         seen![client.nodelay().unwrap(), client.ttl().unwrap(), linger, client.linger().unwrap()]
+    }
+
+    async fn what_isnt_read_of_a_stream_isnt_written() {
+        let (mut client, mut server) = pair().await;
+        let mut space = [MaybeUninit::uninit(); 64];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        let waits = poll_once(|context| Pin::new(&mut server).poll_read(context, &mut buffer));
+        let before = buffer.initialized().len();
+        client.write_all(b"abc").await.unwrap();
+        poll_fn(|context| server.poll_peek(context, &mut buffer)).await.unwrap();
+        let peeked = buffer.initialized().len();
+        poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await.unwrap();
+        seen![waits, before, peeked, buffer.initialized(), buffer.filled()]
+    }
+
+    async fn what_isnt_received_isnt_written() {
+        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut space = [MaybeUninit::uninit(); 64];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        let waits = poll_once(|context| other.poll_recv(context, &mut buffer));
+        let before = buffer.initialized().len();
+        one.send_to(b"abc", other.local_addr().unwrap()).await.unwrap();
+        poll_fn(|context| other.poll_peek_from(context, &mut buffer)).await.unwrap();
+        let peeked = buffer.initialized().len();
+        poll_fn(|context| other.poll_recv_from(context, &mut buffer)).await.unwrap();
+        seen![waits, before, peeked, buffer.initialized(), buffer.filled()]
     }
 
     async fn owned_halves_do_at_once_what_streams_do() {
