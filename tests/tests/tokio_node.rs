@@ -1040,3 +1040,27 @@ fn connections_of_dropped_tasks_are_closed_in_the_order_in_which_they_were_made(
         .collect();
     assert_eq!(closed, made);
 }
+
+/// A thread's destructors run in an order of their own: what is woken by one may have none of its own left on that thread.
+#[test]
+fn destructors_at_the_end_of_a_thread_wake_the_root() {
+    thread_local! {
+        static HELD: RefCell<Option<oneshot::Sender<()>>> = const { RefCell::new(None) };
+    }
+    let outcome = run(|world: &mut World| {
+        let client = || async {
+            let ((first, begun), (second, ended)) = (oneshot::channel(), oneshot::channel());
+            tokio::task::spawn_blocking(move || {
+                HELD.set(Some(second));
+                // From here on this thread holds what wakes the root as well, which goes before what was there first.
+                first.send(()).expect("the root waits");
+            });
+            begun.await.expect("the thread says so");
+            publish("dropped", ended.await.is_err());
+        };
+        world.client("client", client).tokio();
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    // tokio's pool keeps a thread that has nothing to do for ten seconds.
+    assert_eq!(published(&outcome, "dropped"), [(10_000_000, "true".to_string())]);
+}

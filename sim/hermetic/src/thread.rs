@@ -74,14 +74,18 @@ impl Drop for Guard {
         if ASKED.get() {
             LEFT.set(Some(host));
         } else {
-            give_back(host);
+            // SAFETY: it was just taken out of its cell.
+            unsafe { give_back(host) };
         }
     }
 }
 
-/// Gives the count of a host back that was taken out of its cell.
-fn give_back(host: *const dyn Host) {
-    // SAFETY: the pointer came from `Rc::into_raw` in `enter`, and taking it out of its cell makes sure that this count is given back once.
+/// Gives the count of a host back.
+///
+/// # Safety
+/// `host` was taken out of the cell that held it, [`HOST`] or [`LEFT`], where it came from `Rc::into_raw` in [`enter`]: so this count is given back once.
+unsafe fn give_back(host: *const dyn Host) {
+    // SAFETY: what the caller promises.
     drop(unsafe { Rc::from_raw(host) });
 }
 
@@ -149,7 +153,8 @@ pub(crate) fn ask<Answer>(question: impl FnOnce(&dyn Host) -> Answer) -> Option<
             match LEFT.take() {
                 None => NODE_CODE.set(true),
                 // A host that dropped its guard has ended its node code.
-                Some(host) => give_back(host),
+                // SAFETY: it was just taken out of its cell.
+                Some(host) => unsafe { give_back(host) },
             }
         }
     }
