@@ -48,6 +48,8 @@ impl FreshThread {
         let thread = move || {
             // Held until the end.
             let _ending = ending;
+            #[cfg(not(miri))]
+            let _handlers = crate::handler_stack::HandlerStack::new();
             IS_FRESH.set(true);
             body();
         };
@@ -107,6 +109,8 @@ mod bare {
     use std::sync::{Once, OnceLock};
     use std::time::Duration;
 
+    use crate::handler_stack::HANDLER_BYTES;
+
     /// As std's.
     const STACK_BYTES: usize = 2 << 20;
 
@@ -118,9 +122,6 @@ mod bare {
 
     /// For what the C library keeps on a thread's stack: its thread-locals first of all.
     const LIBRARY_BYTES: usize = 256 << 10;
-
-    /// For the handler of faults, which can't use a stack that has overflowed. The processor's state alone may take eleven KiB.
-    const HANDLER_BYTES: usize = 64 << 10;
 
     const PAGE_BYTES: usize = 4096;
 

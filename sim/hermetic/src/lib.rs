@@ -87,6 +87,7 @@
 mod escape;
 pub mod fatal_signal;
 mod fresh_thread;
+mod handler_stack;
 #[cfg(all(
     feature = "interpose",
     target_os = "linux",

@@ -13,13 +13,13 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::fmt;
-use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::fatal_signal::{NamedRun, belong_to, named_run};
+use crate::handler_stack::HandlerStack;
 use crate::thread::{Guard, ask, node_code_runs};
 use crate::{Escape, Host, set_node_code};
 
@@ -323,9 +323,6 @@ pub(crate) fn make(
     Some(result)
 }
 
-/// What handlers of signals have for a stack on such a thread. An overflow calls two, one within the other, for which std's own is too small in a build without optimising.
-const HANDLER_BYTES: usize = 64 << 10;
-
 extern "C" fn run_in_steps(start: *mut c_void) -> *mut c_void {
     // SAFETY: it comes from `make`, which gave it to this thread alone.
     let Start { routine, argument, baton, run } = *unsafe { Box::from_raw(start.cast::<Start>()) };
@@ -335,14 +332,10 @@ extern "C" fn run_in_steps(start: *mut c_void) -> *mut c_void {
     drop(baton.await_turn(baton.lock(), Turn::OfThread));
     let guard: Guard = crate::enter(Rc::new(Forwarding(baton)));
     set_node_code(true);
-    let mut handlers = vec![0u8; HANDLER_BYTES];
-    let own = libc::stack_t { ss_sp: handlers.as_mut_ptr().cast(), ss_flags: 0, ss_size: HANDLER_BYTES };
-    let none = libc::stack_t { ss_flags: libc::SS_DISABLE, ..own };
-    // SAFETY: it is this thread's alone, and is taken back before it is freed. std leaves it where there is one.
-    unsafe { libc::sigaltstack(&raw const own, ptr::null_mut()) };
+    // Before std's own, which leaves it where there is one.
+    let handlers = HandlerStack::new();
     let result = routine(argument);
-    // SAFETY: no handler runs now.
-    unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) };
+    drop(handlers);
     drop(guard);
     result
 }

@@ -8,15 +8,22 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::rc::Rc;
+use std::time::Duration;
 
 use squall_hermetic::fatal_signal::{AtFatalSignal, EndedBefore, at_fatal_signal, ended_before, name_run};
-use squall_hermetic::{enter, expect_thread, set_node_code, take_made_threads};
+use squall_hermetic::{FreshThread, enter, expect_thread, set_node_code, take_made_threads};
 use support::Script;
 
 const VARIABLE: &str = "ENDED_BY_A_RUN";
 
 /// Whether it is ended on a thread in lock step with the run's.
 const IN_LOCK_STEP: &str = "IN_LOCK_STEP";
+
+/// Whether it is ended on one of std's threads.
+const CAPTURED: &str = "CAPTURED";
+
+/// Both kinds of threads that runs have.
+const THREADS: [&[(&str, &str)]; 2] = [&[], &[(CAPTURED, "1")]];
 
 /// Not a test by itself.
 #[test]
@@ -55,7 +62,12 @@ fn ends_as_it_is_asked_to() {
         let _thread = std::thread::spawn(end);
         take_made_threads()[0].step();
     };
-    std::thread::spawn(run).join().expect("it doesn't come back");
+    // Runs have such threads: in tests the one, elsewhere the other.
+    let thread = match std::env::var_os(CAPTURED) {
+        Some(_) => FreshThread::spawn_captured("squall run", run),
+        None => FreshThread::spawn_bare("squall run", run),
+    };
+    assert!(thread.expect("a thread").join_timeout(Duration::from_secs(60)), "it doesn't come back");
 }
 
 fn deeper(depth: u64) -> u64 {
@@ -71,12 +83,19 @@ fn ended(how: &str, what: &str, more: &[(&str, &str)]) -> (Option<i32>, String) 
     (status.signal(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
 }
 
+/// How a process is ended, and by which signal then.
+const ENDS: [(&str, i32); 3] = [("abort", 6), ("fault", 11), ("overflow", 6)];
+
+fn each_way() -> impl Iterator<Item = (&'static [(&'static str, &'static str)], (&'static str, i32))> {
+    THREADS.into_iter().flat_map(|thread| ENDS.map(|end| (thread, end)))
+}
+
 const NAME: &str = "a run of a long name that is longer than sixty-four bytes, all t";
 
 #[test]
 fn the_program_begins_again_in_its_place() {
-    for (how, signal) in [("abort", 6), ("fault", 11), ("overflow", 6)] {
-        let (ended_by, said) = ended(how, "begin again", &[]);
+    for (thread, (how, signal)) in each_way() {
+        let (ended_by, said) = ended(how, "begin again", thread);
         assert_eq!(ended_by, None, "{said}");
         let place = std::env::current_dir().expect("a directory");
         let arguments = r#"["ends_as_it_is_asked_to", "--exact", "--ignored", "--nocapture"]"#;
@@ -88,8 +107,8 @@ fn the_program_begins_again_in_its_place() {
 
 #[test]
 fn or_says_which_run_it_was() {
-    for (how, signal) in [("abort", 6), ("fault", 11), ("overflow", 6)] {
-        let (ended_by, said) = ended(how, "tell", &[]);
+    for (thread, (how, signal)) in each_way() {
+        let (ended_by, said) = ended(how, "tell", thread);
         assert_eq!(ended_by, Some(signal), "{said}");
         let line = format!(
             "squall: the run of seed 0xffffffffffffffff of {NAME} has ended the process by signal {signal}: so it is"
@@ -102,7 +121,7 @@ fn or_says_which_run_it_was() {
 #[test]
 #[cfg(target_env = "gnu")]
 fn a_thread_in_lock_step_has_the_name_of_its_run() {
-    for (how, signal) in [("abort", 6), ("fault", 11), ("overflow", 6)] {
+    for (how, signal) in ENDS {
         let (ended_by, said) = ended(how, "begin again", &[(IN_LOCK_STEP, "1")]);
         assert_eq!(ended_by, None, "{said}");
         assert!(said.contains(&format!("again after {signal}, seed {}, {NAME:?}", u64::MAX)), "{said}");
