@@ -14,6 +14,7 @@ use squall::trace::{
 };
 use squall::{Bursts, Simulation, World, fault, publish};
 use squall_tests::facts;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// By seed 1, fully recorded, and in the order in which things become ready.
 fn run(build: impl Fn(&mut World) + Send + Sync + 'static) -> Outcome {
@@ -871,6 +872,78 @@ fn what_a_root_returns_behind_the_point_of_its_crash_does_not_count() {
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!(boots_and_crashes(&outcome), ["0 down 0", "0 down 1", "5 up 0", "5 up 1"]);
     assert_eq!(numbers::<1>(&outcome, "through"), [[1]]);
+}
+
+/// Code that a crash overtakes between two awaits goes on to the next one. There it ends, also where it tries again until something succeeds, or never stops by itself.
+#[test]
+fn what_goes_on_behind_the_point_of_its_crash_comes_to_its_end() {
+    type Body = fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
+    let bodies: [Body; 4] = [
+        || {
+            Box::pin(async {
+                let mut stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
+                squall::point!("a loop");
+                loop {
+                    stream.write_all(&[1; 1_000]).await.unwrap();
+                }
+            })
+        },
+        || {
+            Box::pin(async {
+                let stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
+                squall::point!("a loop");
+                loop {
+                    stream.writable().await.unwrap();
+                    let _ = stream.try_write(&[1; 1_000]);
+                }
+            })
+        },
+        || {
+            Box::pin(async {
+                squall::point!("a loop");
+                while squall::net::TcpStream::connect("sink:80").await.is_err() {}
+                std::future::pending::<()>().await;
+            })
+        },
+        || {
+            Box::pin(async {
+                squall::point!("a loop");
+                while squall::fs::write("/file", b"text").await.is_err() {}
+                std::future::pending::<()>().await;
+            })
+        },
+    ];
+    for (number, body) in bodies.into_iter().enumerate() {
+        for is_tokio in [false, true] {
+            let outcome = run(move |world| {
+                world.node("sink", || async {
+                    let listener = squall::net::TcpListener::bind("0.0.0.0:80").await.unwrap();
+                    loop {
+                        let (mut stream, _) = listener.accept().await.unwrap();
+                        squall::spawn(async move {
+                            let mut bytes = [0; 1_000];
+                            while matches!(stream.read(&mut bytes).await, Ok(1..)) {
+                                squall::time::sleep(10.ms()).await;
+                            }
+                        });
+                    }
+                });
+                let mut node = world.node("node", move || async move {
+                    squall::time::sleep(5.ms()).await;
+                    if squall::boot_number() == 0 {
+                        body().await;
+                    }
+                });
+                if is_tokio {
+                    node.tokio();
+                }
+                world.fault(crash("node").at_point("a loop", Ratio::ONE).restart_after(5.ms()));
+                world.end_at(secs(1));
+            });
+            assert_eq!(outcome.verdict, Verdict::Pass, "body {number}, tokio {is_tokio}");
+            assert_eq!(boots_and_crashes(&outcome).len(), 2, "body {number}, tokio {is_tokio}");
+        }
+    }
 }
 
 /// A fault that comes several times and has a name is one flow: no single time of it is said as if it were that of all.

@@ -1,11 +1,12 @@
 //! `squall::select!`, `join!` and `try_join!`: as tokio's, but which branch is polled first is a decision with an address.
 
 use std::collections::BTreeSet;
+use std::future::{IntoFuture, Ready};
 use std::time::Duration;
 
 use squall::time::sleep;
 use squall::trace::{EventKind, Outcome, Plan, Record, Seed, SiteKind, Verdict};
-use squall::{Simulation, World};
+use squall::{Simulation, TokioNode, World};
 use tokio::sync::mpsc;
 
 fn run(plan: &Plan, build: fn(&mut World)) -> Outcome {
@@ -27,6 +28,29 @@ fn published(outcome: &Outcome) -> Vec<String> {
 
 async fn ready<T>(value: T) -> T {
     value
+}
+
+/// Becomes a future.
+struct Later(u32);
+
+impl IntoFuture for Later {
+    type Output = u32;
+    type IntoFuture = Ready<u32>;
+
+    fn into_future(self) -> Ready<u32> {
+        std::future::ready(self.0)
+    }
+}
+
+struct LaterOk(u32);
+
+impl IntoFuture for LaterOk {
+    type Output = Result<u32, ()>;
+    type IntoFuture = Ready<Result<u32, ()>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        std::future::ready(Ok(self.0))
+    }
 }
 
 /// Each body twice: with tokio's macros and with Squall's. Where several branches are ready it is biased, so that both must do the same.
@@ -130,6 +154,32 @@ macro_rules! bodies {
                     async { Err("no".to_string()) }
                 );
                 note(&failed);
+                // Whoever is ready is gone, with all that it owned, while the others go on.
+                let (sender, mut receiver) = mpsc::channel::<u32>(1);
+                let mut sends = false;
+                let owner = std::future::poll_fn(move |_| {
+                    sends |= sender.try_send(1).is_ok();
+                    std::task::Poll::Ready(sends)
+                });
+                let all = async {
+                    let mut received = 0;
+                    while receiver.recv().await.is_some() {
+                        received += 1;
+                    }
+                    received
+                };
+                let ended = tokio::time::timeout(Duration::from_millis(5), async { join!(owner, all) }).await;
+                note(&ended.is_ok());
+                let (sender, mut receiver) = mpsc::channel::<u32>(1);
+                let owner = std::future::poll_fn(move |_| std::task::Poll::Ready(Ok::<_, ()>(sender.is_closed())));
+                let all = async { Ok(receiver.recv().await) };
+                let ended = tokio::time::timeout(Duration::from_millis(5), async { try_join!(owner, all) }).await;
+                note(&ended);
+                // What becomes a future is one.
+                note(&select! { biased; value = Later(4) => value, () = std::future::pending() => 0 });
+                note(&join!(Later(1), ready(2)));
+                let tried: Result<(u32, u32), ()> = try_join!(async { Ok(3) }, LaterOk(4));
+                note(&tried);
                 seen
             }
         }
@@ -141,13 +191,13 @@ bodies!(of_squall, squall::select, squall::join, squall::try_join);
 
 #[test]
 fn both_do_the_same() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let expected = runtime.block_on(of_tokio::run());
-    assert_eq!(expected.len(), 11);
+    assert_eq!(expected.len(), 16);
     assert_eq!(runtime.block_on(of_squall::run()), expected, "outside of a run");
     for seed in 0..20 {
         let outcome = run(&plan(seed), |world| {
-            world.client("client", || async { squall::publish("seen", of_squall::run().await) });
+            world.client("client", || async { squall::publish("seen", of_squall::run().await) }).tokio();
         });
         assert_eq!(outcome.verdict, Verdict::Pass);
         assert_eq!(published(&outcome), [serde_json::to_string(&expected).unwrap()], "seed {seed}");

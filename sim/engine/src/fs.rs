@@ -15,6 +15,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
+use std::future::pending;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -26,9 +27,14 @@ use crate::disk::{Begun, Facts, Handle, How, Normal, Reading};
 use crate::kernel::{self, Kernel};
 use crate::time::{Sleep, sleep_run_time};
 
+/// What begins; `None` where whoever waits for it waits for ever.
+fn begin<T>(what: &str, begin: impl FnOnce(&mut Kernel) -> Begun<T>) -> Option<Begun<T>> {
+    kernel::with(what, |kernel| (!kernel.waits_for_ever()).then(|| begin(kernel)))
+}
+
 /// Begins an operation, and waits for its end.
-async fn operation<T>(what: &str, begin: impl FnOnce(&mut Kernel) -> Begun<T>) -> io::Result<T> {
-    let Begun { takes, result } = kernel::with(what, begin);
+async fn operation<T>(what: &str, operation: impl FnOnce(&mut Kernel) -> Begun<T>) -> io::Result<T> {
+    let Some(Begun { takes, result }) = begin(what, operation) else { return pending().await };
     sleep_run_time(takes).await;
     result
 }
@@ -332,7 +338,9 @@ impl AsyncRead for File {
         let (what, handle, bytes) = ("squall::fs::File::poll_read", this.handle, buf.remaining());
         if !matches!(this.under_way, Some(UnderWay::Read(..))) {
             ready!(this.poll_written(cx));
-            let Begun { takes, result } = kernel::with(what, |kernel| kernel.fs_begin_read(handle, None, bytes));
+            let Some(Begun { takes, result }) = begin(what, |kernel| kernel.fs_begin_read(handle, None, bytes)) else {
+                return Poll::Pending;
+            };
             this.under_way = Some(UnderWay::Read(sleep_run_time(takes), result?));
         }
         let Some(UnderWay::Read(sleep, reading)) = &mut this.under_way else { unreachable!("just begun") };
@@ -350,8 +358,8 @@ impl AsyncWrite for File {
         let this = &mut *self;
         ready!(this.poll_told(cx))?;
         let handle = this.handle;
-        let begin = |kernel: &mut Kernel| kernel.fs_write(handle, None, buf);
-        let Begun { takes, result } = kernel::with("squall::fs::File::poll_write", begin);
+        let writing = begin("squall::fs::File::poll_write", |kernel| kernel.fs_write(handle, None, buf));
+        let Some(Begun { takes, result }) = writing else { return Poll::Pending };
         this.under_way = Some(UnderWay::Write(sleep_run_time(takes)));
         Poll::Ready(Ok(result.unwrap_or_else(|error| {
             this.write_error = Some(error);

@@ -936,6 +936,10 @@ impl Kernel {
         other: Option<Waker>,
     ) -> Poll<io::Result<()>> {
         let wake = self.wake_ref(other);
+        if self.waits_for_ever() {
+            self.forget(wake);
+            return Poll::Pending;
+        }
         let window_bytes = self.network.streams.settings.window_bytes;
         let Some(entry) = self.network.streams.end(end) else {
             self.forget(wake);
@@ -960,6 +964,10 @@ impl Kernel {
     ) -> Poll<io::Result<usize>> {
         let wake = self.wake_ref(other);
         let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.waits_for_ever() && !matches!(asker, Asker::Tries) {
+            self.forget(wake);
+            return Poll::Pending;
+        }
         if !self.is_live() {
             self.forget(wake);
             return Poll::Ready(Ok(wanted));
@@ -1104,11 +1112,28 @@ impl Kernel {
         let ends = streams.ends.iter().enumerate().filter(|(_, end)| end.node == node && end.is_open());
         let ends: Vec<EndRef> =
             ends.map(|(slot, end)| EndRef { slot: slot as u32, generation: end.generation }).collect();
-        // What it has sent and hasn't come through isn't sent again.
+        // What it has sent and hasn't come through isn't sent again. That a connection is over is: what its machine says of this crash, or of one before.
         let waiting = self.network.streams.waiting_segments();
-        let its: Vec<u32> = waiting.filter(|message| self.network.ends_of(*message).0 == node).collect();
+        let is_its = |message: &u32| {
+            let (.., what) = self.network.flow_number_and_tag(*message);
+            what != segment::RESET && self.network.ends_of(*message).0 == node
+        };
+        let its: Vec<u32> = waiting.filter(is_its).collect();
+        let mut cut_short: Vec<u32> = Vec::new();
         for message in its {
+            let direction = self.network.direction_of(message);
+            let streams = &mut self.network.streams;
+            let Direction { from_end, to_end, .. } = streams.directions[direction as usize];
+            // An end that its program has closed is none of those below, and the other one still waits for the last that it said.
+            let is_closed = streams.end(from_end).is_none();
+            let is_waited_for = streams.end(to_end).is_some_and(|end| !end.is_broken);
+            if is_closed && is_waited_for && !cut_short.contains(&direction) {
+                cut_short.push(direction);
+            }
             self.lose(message, node, LossReason::SenderDown);
+        }
+        for direction in cut_short {
+            self.send_segment(direction, segment::RESET, &[]);
         }
         for listener in listeners {
             self.end_listener(listener);

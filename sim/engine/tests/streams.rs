@@ -309,6 +309,111 @@ fn a_crash_ends_the_attempts_of_what_was_sent() {
     assert!(outcome.trace.unwrap().events.iter().any(is_lost));
 }
 
+/// Whoever reads to the end, and has no timeout, when the other machine crashes: `serve` is what the server does with a connection. When that ends and how.
+fn read_to_the_end<Fut: Future<Output = ()> + 'static>(
+    serve: impl Fn(TcpStream) -> Fut + Clone + Send + 'static,
+    weather: impl Fn(&mut World) + Send + 'static,
+) -> Vec<(u64, String)> {
+    let notes = Notes::default();
+    let of_client = Arc::clone(&notes);
+    let outcome = run(&plan(1), move |world| {
+        let serve = serve.clone();
+        world.node("server", move || {
+            let serve = serve.clone();
+            async move {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    spawn(serve(stream));
+                }
+            }
+        });
+        let notes = Arc::clone(&of_client);
+        let client = move || {
+            let note = Note(Arc::clone(&notes), Instant::now());
+            async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                let mut bytes = Vec::new();
+                match stream.read_to_end(&mut bytes).await {
+                    Ok(read) => note.down(format!("{read} bytes")),
+                    Err(error) => note.down(format!("{:?}", error.kind())),
+                }
+            }
+        };
+        world.client("client", client);
+        world.network().latency(Latency::fixed(ms(5)));
+        world.fault(partition([["client"], ["server"]]).at(ms(30)).lasts(ms(300)));
+        weather(world);
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    take(&notes)
+}
+
+/// What a program has said before it closed its end, and what of that hasn't come through, goes with its machine: the other end is told of the crash, as by an end that is open.
+#[test]
+fn a_crash_ends_a_connection_that_its_program_has_closed() {
+    let closes = |answer: &'static [u8]| {
+        move |mut stream: TcpStream| async move {
+            sleep(ms(40)).await;
+            stream.write_all(answer).await.unwrap();
+        }
+    };
+    let crashes =
+        |at_ms: u64| move |world: &mut World| _ = world.fault(crash("server").at(ms(at_ms)).restart_after(ms(50)));
+    for answer in [&b""[..], b"answer"] {
+        let after_the_partition = read_to_the_end(closes(answer), crashes(1_000));
+        // Said at 55 ms, and again 200 and 600 ms later.
+        assert_eq!(after_the_partition, noted(&[(660, &format!("{} bytes", answer.len()))]));
+        assert_eq!(read_to_the_end(closes(answer), crashes(100)), noted(&[(705, "ConnectionReset")]));
+    }
+}
+
+/// What a machine says of a crash is no business of the boot before, which another crash would end.
+#[test]
+fn another_crash_does_not_take_away_that_of_the_one_before_is_told() {
+    let keeps = |stream: TcpStream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    };
+    let crashes = |world: &mut World| {
+        world.fault(crash("server").at(ms(100)).restart_after(ms(50)));
+        world.fault(crash("server").at(ms(200)).restart_after(ms(50)));
+    };
+    assert_eq!(read_to_the_end(keeps, crashes), noted(&[(705, "ConnectionReset")]));
+}
+
+/// Closed connections, losses and crashes together, and nobody with a timeout.
+#[test]
+fn no_reader_hangs_whatever_crashes() {
+    for seed in 0..60 {
+        let outcome = run(&plan(seed), |world| {
+            world.node("server", || async {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    spawn(async move {
+                        let mut byte = [0];
+                        if stream.read_exact(&mut byte).await.is_ok() {
+                            let _ = stream.write_all(&[7; 100]).await;
+                        }
+                    });
+                }
+            });
+            world.client("client", || async {
+                for _ in 0..40 {
+                    let Ok(mut stream) = TcpStream::connect("server:80").await else { continue };
+                    if stream.write_all(&[1]).await.is_ok() {
+                        let _ = stream.read_to_end(&mut Vec::new()).await;
+                    }
+                }
+            });
+            world.network().latency(Latency::uniform(ms(1), ms(10))).loss(percent(10));
+            world.fault(crash("server").at(ms(300)).restart_after(ms(100)).every(ms(500)).times(8));
+        });
+        assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}");
+    }
+}
+
 #[test]
 fn no_connection_hangs_whatever_is_lost() {
     let mut late = 0;

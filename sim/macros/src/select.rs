@@ -130,7 +130,7 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
                     __disabled |= #bits;
                 }
             )*
-            #(let mut #futures = ::core::pin::pin!(#exprs);)*
+            #(let mut #futures = ::core::pin::pin!(::core::future::IntoFuture::into_future(#exprs));)*
             let mut __first: ::core::option::Option<u32> = ::core::option::Option::None;
             ::core::future::poll_fn(|__context| {
                 let __from = *__first.get_or_insert_with(|| #first);
@@ -229,7 +229,7 @@ pub(crate) fn expand_join(input: TokenStream, tries: bool) -> syn::Result<TokenS
         });
     }
     Ok(quote! {{
-        #(let mut #futures = ::core::pin::pin!(#exprs);)*
+        #(let mut #futures = ::core::pin::pin!(::core::option::Option::Some(::core::future::IntoFuture::into_future(#exprs)));)*
         #(let mut #outputs = ::core::option::Option::None;)*
         let mut __first: ::core::option::Option<u32> = ::core::option::Option::None;
         ::core::future::poll_fn(|__context| {
@@ -239,10 +239,14 @@ pub(crate) fn expand_join(input: TokenStream, tries: bool) -> syn::Result<TokenS
                 match ::squall::choosing::in_turn(__from, __step, #count) {
                     #(
                         #places => {
-                            if #outputs.is_none() {
-                                match ::core::future::Future::poll(#futures.as_mut(), __context) {
+                            if let ::core::option::Option::Some(__future) = #futures.as_mut().as_pin_mut() {
+                                match ::core::future::Future::poll(__future, __context) {
                                     ::core::task::Poll::Pending => __pending = true,
-                                    ::core::task::Poll::Ready(__output) => #outputs = ::core::option::Option::Some(#keep),
+                                    ::core::task::Poll::Ready(__output) => {
+                                        // As tokio's: what it owns is gone while the others go on.
+                                        #futures.set(::core::option::Option::None);
+                                        #outputs = ::core::option::Option::Some(#keep);
+                                    }
                                 }
                             }
                         }

@@ -95,6 +95,9 @@ pub(crate) struct Current {
     /// Whether what it does counts: its node is up and in the same boot. Destructors of a crashed node and of an ended run
     /// don't count.
     live: bool,
+    /// Whether its node has crashed in the midst of this poll, at a point of its code: what it awaits from here on never comes. If something did, if only an error, code that tries again until
+    /// it succeeds would never come to the end of the poll.
+    overtaken: bool,
 }
 
 /// An operation of a workload that a task is in the midst of.
@@ -114,8 +117,15 @@ impl Operation {
     }
 }
 
-const NOBODY: Current =
-    Current { slot: u32::MAX, generation: 0, task: TaskId::NONE, node: NodeId::WORLD, boot: 0, live: false };
+const NOBODY: Current = Current {
+    slot: u32::MAX,
+    generation: 0,
+    task: TaskId::NONE,
+    node: NodeId::WORLD,
+    boot: 0,
+    live: false,
+    overtaken: false,
+};
 
 /// What an escape does to its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -502,6 +512,12 @@ impl Kernel {
     #[inline]
     pub(crate) fn is_live(&self) -> bool {
         self.current.live
+    }
+
+    /// Whether whatever the running code awaits is never to come: see [`Current`].
+    #[inline]
+    pub(crate) fn waits_for_ever(&self) -> bool {
+        self.current.overtaken
     }
 
     // --- operations ---------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ impl Kernel {
         node.up = false;
         if self.current.node == id {
             self.current.live = false;
+            self.current.overtaken = true;
         }
         self.attention = true;
         self.emit_on(id, EventKind::Crash);

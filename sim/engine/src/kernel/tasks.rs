@@ -354,7 +354,15 @@ impl Kernel {
 
     pub(super) fn current_of(&self, slot: u32) -> Current {
         let task = &self.tasks[slot as usize];
-        Current { slot, generation: task.generation, task: task.id, node: task.node, boot: task.boot, live: false }
+        Current {
+            slot,
+            generation: task.generation,
+            task: task.id,
+            node: task.node,
+            boot: task.boot,
+            live: false,
+            overtaken: false,
+        }
     }
 
     pub(super) fn condemn(&mut self, slot: u32, end: Option<TaskEnd>) {
@@ -408,6 +416,7 @@ impl Kernel {
             node: slot.node,
             boot: slot.boot,
             live: true,
+            overtaken: false,
         };
         self.current_panicked = false;
         self.journal.poll(Place { at_ns: now_ns, node: self.current.node, task: self.current.task });

@@ -1,7 +1,7 @@
 //! Streams, as programs use them: tokio's `TcpListener`, `TcpStream`, `TcpSocket` and their halves.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
@@ -529,7 +529,10 @@ impl TcpStream {
     async fn connect_from(remote: SocketAddr, from: Option<SocketAddr>, options: Options) -> io::Result<TcpStream> {
         const WHAT: &str = "squall::net::TcpStream::connect";
         let shares_port = options.reuses_address.load(Ordering::Relaxed);
-        let (end, local, remote) = kernel::with(WHAT, |kernel| kernel.connect(remote, from, shares_port))?;
+        let asked =
+            kernel::with(WHAT, |kernel| (!kernel.waits_for_ever()).then(|| kernel.connect(remote, from, shares_port)));
+        let Some(asked) = asked else { return pending().await };
+        let (end, local, remote) = asked?;
         let mut connecting = Connecting(Some(end));
         poll_fn(|context| {
             let other = kernel::other_waker(context);
