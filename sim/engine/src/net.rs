@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::kernel::{self, Kernel, TimerRef};
-use crate::network::{ArrivedCall, Kind, Outgoing, SocketRef};
+use crate::network::{ArrivedCall, Kind, Outgoing, SocketRef, Wakes};
 use crate::payload::Payload;
 
 pub use stream::{TcpListener, TcpSocket, TcpStream};
@@ -362,7 +362,7 @@ impl Receive<'_> {
     /// The number of the message, once it is there.
     #[inline]
     fn poll(&mut self, kernel: &mut Kernel, other: Option<Waker>) -> Poll<io::Result<u32>> {
-        kernel.poll_receive(self.socket, self.tag, &mut self.waiter, other)
+        kernel.poll_receive(self.socket, self.tag, Wakes::One, &mut self.waiter, other)
     }
 }
 

@@ -331,6 +331,18 @@ impl Arrived {
     }
 }
 
+/// Who is woken by a message, of several that wait at its socket for its tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wakes {
+    /// The first.
+    One,
+    /// All, as tokio's sockets do it: whoever was polled and isn't any more takes nothing away from the others.
+    All,
+}
+
+/// In the number of a waiter: it waits as [`Wakes::All`].
+const ONE_OF_ALL: u64 = 1 << 63;
+
 /// What few sockets need: more than one waiter, or mail of more than one tag.
 #[derive(Debug, Default)]
 struct More {
@@ -1516,6 +1528,7 @@ impl Kernel {
         &mut self,
         socket: SocketRef,
         tag: u64,
+        wakes: Wakes,
         waiter: &mut Option<NonZeroU64>,
         other: Option<Waker>,
     ) -> Poll<io::Result<u32>> {
@@ -1541,7 +1554,10 @@ impl Kernel {
             }
             None => {
                 network.waiters = network.waiters.saturating_add(1);
-                let id = network.waiters;
+                let id = match wakes {
+                    Wakes::One => network.waiters,
+                    Wakes::All => network.waiters | ONE_OF_ALL,
+                };
                 entry.add_waiter(id, tag, wake);
                 *waiter = Some(id);
                 if let Some(waiter) = own {
@@ -2128,6 +2144,18 @@ impl Kernel {
         self.emit_on(node, EventKind::Lose { flow, number, copy, reason });
     }
 
+    /// All who wait at a socket are woken, in the order in which they came. As in [`Kernel::deliver`], who became ready last comes back.
+    #[cold]
+    fn wake_all(&mut self, socket: u32, first: Waiter, cause: u64) -> Option<TaskRef> {
+        let socket = &mut self.network.sockets[socket as usize];
+        let others = std::iter::from_fn(|| socket.take_waiter(|waiter| waiter.tag == first.tag));
+        let others: Vec<WakeRef> = others.map(|waiter| waiter.wake).collect();
+        let mut woken: Vec<WakeRef> = std::iter::once(first.wake).chain(others).collect();
+        let last = woken.pop();
+        woken.into_iter().for_each(|wake| self.wake(wake, cause));
+        last.and_then(|wake| self.wake_for_message(wake, cause))
+    }
+
     // --- arriving -----------------------------------------------------------------------------------------------------
 
     /// A message's instant has come. The task that became ready by it comes back: it isn't among the ready ones yet.
@@ -2168,6 +2196,9 @@ impl Kernel {
             Kind::Datagram | Kind::Call => {
                 socket.arrive(index, tag, &mut network.messages);
                 let waiter = socket.take_waiter(|waiter| waiter.tag == tag)?;
+                if waiter.id.get() & ONE_OF_ALL != 0 && socket.more.is_some() {
+                    return self.wake_all(slot, waiter, cause);
+                }
                 self.wake_for_message(waiter.wake, cause)
             }
             Kind::Answer | Kind::Refusal => {

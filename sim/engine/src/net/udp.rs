@@ -14,7 +14,7 @@ use tokio::io::ReadBuf;
 use super::stream::{readable_by_v6, settable_by_v6};
 use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, TimerRef};
-use crate::network::{Kind, Origin, Outgoing, SocketRef};
+use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes};
 
 /// So many bytes fit into a datagram of UDP over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -518,7 +518,7 @@ impl UdpSocket {
                 }
             }
             let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
-                let received = kernel.poll_receive(self.socket, TAG, waiter, waker);
+                let received = kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, waker);
                 received.map_ok(|index| {
                     // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
                     let bytes = kernel.datagram_bytes(index).min(buffer.remaining());

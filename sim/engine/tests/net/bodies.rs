@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -1244,6 +1245,44 @@ bodies! {
         let mut whole = [0; 8];
         let read = other.recv(&mut whole).await.unwrap();
         seen![waits, sender == one.local_addr().unwrap(), buffer.filled(), read]
+    }
+
+    async fn who_has_polled_and_gone_on_takes_nothing_away() {
+        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let polled = Arc::clone(&other);
+        let gives_up = spawn(async move {
+            let mut bytes = [0; 4];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let waits = time::timeout(ms(1), poll_fn(|context| polled.poll_recv_from(context, &mut buffer))).await.is_err();
+            // It lives on, and could be woken.
+            time::sleep(ms(60)).await;
+            waits
+        });
+        time::sleep(ms(10)).await;
+        let received = Arc::clone(&other);
+        let receives = spawn(async move {
+            let received = time::timeout(ms(1_000), received.recv_from(&mut [0; 4])).await;
+            received.is_ok_and(|received| received.unwrap().0 == 3)
+        });
+        time::sleep(ms(10)).await;
+        one.send_to(b"abc", other.local_addr().unwrap()).await.unwrap();
+        seen![receives.await.unwrap(), gives_up.await.unwrap()]
+    }
+
+    async fn who_waits_to_read_takes_nothing_away() {
+        let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let ready = Arc::clone(&other);
+        spawn(async move { poll_fn(|context| ready.poll_recv_ready(context)).await });
+        let received = Arc::clone(&other);
+        let receives = spawn(async move {
+            let received = time::timeout(ms(1_000), received.recv_from(&mut [0; 4])).await;
+            received.is_ok_and(|received| received.unwrap().0 == 3)
+        });
+        time::sleep(ms(10)).await;
+        one.send_to(b"abc", other.local_addr().unwrap()).await.unwrap();
+        seen![receives.await.unwrap()]
     }
 
     async fn a_connected_socket_peeks_at_its_peers_alone() {
