@@ -1064,3 +1064,54 @@ fn destructors_at_the_end_of_a_thread_wake_the_root() {
     // tokio's pool keeps a thread that has nothing to do for ten seconds.
     assert_eq!(published(&outcome, "dropped"), [(10_000_000, "true".to_string())]);
 }
+
+/// A thread's own threads are in lock step too.
+#[test]
+fn what_blocks_may_ask_for_more_that_blocks() {
+    let outcome = run(|world: &mut World| {
+        let client = || async {
+            let handle = tokio::runtime::Handle::current();
+            let nested = tokio::task::spawn_blocking(move || {
+                let inner = tokio::task::spawn_blocking(|| std::thread::sleep(ms(5)));
+                // The pool has a thread for each that waits.
+                let three = handle.block_on(async { tokio::task::spawn_blocking(|| 3).await.expect("it ends") });
+                (inner, three)
+            });
+            let (inner, three) = nested.await.expect("it ends");
+            publish("nested", three);
+            inner.await.expect("it ends");
+            publish("slept", 1);
+        };
+        world.client("client", client).tokio();
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "nested"), [(0, "3".to_string())]);
+    assert_eq!(published(&outcome, "slept"), [(5_000, "1".to_string())]);
+}
+
+#[test]
+fn what_another_node_sends_reaches_what_blocks_at_the_same_instant() {
+    let outcome = run(|world: &mut World| {
+        let (tx, rx) = mpsc::channel(1);
+        let receiver = Arc::new(Mutex::new(Some(rx)));
+        let receives = move || {
+            let mut rx = receiver.lock().unwrap().take().expect("it boots once");
+            async move {
+                let received = tokio::task::spawn_blocking(move || rx.blocking_recv()).await.expect("it ends");
+                publish("received", received);
+            }
+        };
+        world.client("receiver", receives).tokio();
+        let sends = move || {
+            let tx = tx.clone();
+            async move {
+                sleep(ms(5)).await;
+                tx.send(7).await.expect("somebody waits");
+                pending::<()>().await;
+            }
+        };
+        world.node("sender", sends).tokio();
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(published(&outcome, "received"), [(5_000, "7".to_string())]);
+}

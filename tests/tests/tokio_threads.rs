@@ -29,8 +29,9 @@ fn threads_of_tokio() -> usize {
 fn no_thread_is_left_over() {
     let outcome = run(|world: &mut World| {
         let body = || async {
-            // One idles, one sleeps, one waits for what a task is to bring, one never begins.
+            // One idles, one sleeps, one waits for what a task is to bring, one never begins. One was made by another.
             tokio::task::spawn_blocking(|| ()).await.unwrap();
+            tokio::task::spawn_blocking(|| tokio::task::spawn_blocking(|| ())).await.unwrap().await.unwrap();
             tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(1_000)));
             let (tx, rx) = oneshot::channel::<()>();
             tokio::task::spawn_blocking(|| rx.blocking_recv());

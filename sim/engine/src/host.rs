@@ -50,8 +50,6 @@ pub struct Host {
     hosting: Rc<Hosting>,
     /// The executor's next timer.
     timer: Option<(u64, Sleep)>,
-    /// Those that the executor has made, as long as they last.
-    threads: Vec<SteppedThread>,
 }
 
 /// What is known of a host where its executor is driven, and to the run's loop.
@@ -65,6 +63,8 @@ pub(crate) struct Hosting {
     is_told: Cell<bool>,
     /// Panics that were seen in the midst of Squall's own code.
     unsettled_panics: RefCell<Vec<String>>,
+    /// Those that the executor has made, as long as they last.
+    threads: RefCell<Vec<SteppedThread>>,
 }
 
 impl fmt::Debug for Hosting {
@@ -76,7 +76,7 @@ impl fmt::Debug for Hosting {
 impl Hosting {
     /// Whether the host is to be woken because its executor has something to do, and wasn't told yet.
     pub(crate) fn is_woken_unheard(&self) -> bool {
-        !self.is_told.get() && (self.executor.has_work)() && !self.is_told.replace(true)
+        !self.is_told.get() && (self.has_woken_thread() || (self.executor.has_work)()) && !self.is_told.replace(true)
     }
 
     /// A task of the executor's has panicked.
@@ -180,6 +180,11 @@ pub(crate) fn waking_host(waker: &Waker) -> Waker {
 }
 
 impl Hosting {
+    /// Whether one of the executor's threads may go on, of which nobody is told: another node has sent it something.
+    fn has_woken_thread(&self) -> bool {
+        self.threads.borrow().iter().any(SteppedThread::is_woken)
+    }
+
     fn waking_this(&self, waker: &Waker) -> Waker {
         // Cloning and dropping wakers is user code: nothing may be borrowed.
         let last = self.last.take();
@@ -253,12 +258,13 @@ impl Host {
             last: RefCell::new(None),
             is_told: Cell::new(false),
             unsettled_panics: RefCell::new(Vec::new()),
+            threads: RefCell::new(Vec::new()),
         });
         kernel::with("a host", |kernel| {
             let task = kernel.current_task();
             kernel.hosts.push((task, Rc::clone(&hosting)));
         });
-        Host { hosting, timer: None, threads: Vec::new() }
+        Host { hosting, timer: None }
     }
 
     /// Calls `drive`, in which the executor polls its tasks until it has nothing to do.
@@ -289,15 +295,18 @@ impl Host {
     /// Lets each thread of the executor's go on that can, once: see [`squall_hermetic::expect_thread`]. Whether there was one; the executor is to be driven again then. To be called in the
     /// host's poll, where the executor isn't driven.
     pub fn step_threads(&mut self) -> bool {
-        self.threads.append(&mut squall_hermetic::take_made_threads());
+        let threads = &self.hosting.threads;
+        threads.borrow_mut().append(&mut squall_hermetic::take_made_threads());
+        // What it does may have to do with the others: nothing is borrowed meanwhile.
+        let stood_still = threads.borrow().clone();
         let mut has_stepped = false;
-        for thread in &self.threads {
+        for thread in &stood_still {
             if thread.is_ready() {
                 has_stepped = true;
                 self.step(thread);
             }
         }
-        self.threads.retain(|thread| !thread.has_ended());
+        threads.borrow_mut().retain(|thread| !thread.has_ended());
         has_stepped
     }
 
@@ -324,7 +333,7 @@ impl Host {
                 break;
             }
         }
-        if !self.threads.is_empty() {
+        if !self.hosting.threads.borrow().is_empty() {
             let what = "a thread of spawn_blocking waits for what will never come, and is left over when its node goes";
             let _ = kernel::try_with(|kernel| kernel.escaped(what, kernel::Gravity::Note));
         }
@@ -333,7 +342,7 @@ impl Host {
 
     /// Ends the wait of a thread that has a time limit. Whether there was one.
     fn end_a_wait(&self) -> bool {
-        let waits = self.threads.iter().find(|thread| thread.has_time_limit());
+        let waits = self.hosting.threads.borrow().iter().find(|thread| thread.has_time_limit()).cloned();
         waits.inspect(|thread| self.step(thread)).is_some()
     }
 
@@ -343,7 +352,7 @@ impl Host {
     /// # Panics
     /// Outside of a run.
     pub fn wait(&mut self, context: &mut Context<'_>, at_most: Option<Duration>) {
-        let of_threads = self.threads.iter().filter_map(SteppedThread::waits_at_most).min();
+        let of_threads = self.hosting.threads.borrow().iter().filter_map(SteppedThread::waits_at_most).min();
         let Some(at_most) = at_most.into_iter().chain(of_threads).min() else {
             self.timer = None;
             return;

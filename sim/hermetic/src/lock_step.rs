@@ -42,7 +42,7 @@ pub fn expect_thread() {
     IS_EXPECTED.set(true);
 }
 
-/// The [expected](expect_thread) threads that were made here since this was asked last, in order. One that is dropped without having been stepped stands still for ever.
+/// The [expected](expect_thread) threads that were made since this was asked last, here and on those that were stepped from here, in order. One that is dropped without having been stepped stands still for ever.
 #[must_use]
 pub fn take_made_threads() -> Vec<SteppedThread> {
     IS_EXPECTED.set(false);
@@ -121,6 +121,8 @@ struct State {
     wait: Option<Wait>,
     has_ended: bool,
     notes: Vec<String>,
+    /// Threads that were made on this one, for the run's thread.
+    made: Vec<SteppedThread>,
 }
 
 #[derive(Debug)]
@@ -177,6 +179,13 @@ impl SteppedThread {
         }
     }
 
+    /// Whether what it waits for has come, apart from a time. To be asked on the run's thread.
+    #[must_use]
+    pub fn is_woken(&self) -> bool {
+        let state = self.0.lock();
+        !state.has_ended && state.wait.is_some_and(|wait| has_changed(wait.word))
+    }
+
     /// How long it would wait from now on, if nobody ends its wait before; `None` if for ever. To be asked on the run's thread, by node code.
     #[must_use]
     pub fn waits_at_most(&self) -> Option<Duration> {
@@ -208,7 +217,9 @@ impl SteppedThread {
                 state = self.0.hand_over(state, Turn::OfRun);
             }
         }
+        let made = std::mem::take(&mut state.made);
         drop(state);
+        MADE.with_borrow_mut(|all| all.extend(made));
         IS_STEPPING.set(was_stepping);
         set_node_code(node_code);
     }
@@ -309,13 +320,24 @@ pub(crate) fn make(
     if !node_code_runs() || !IS_EXPECTED.replace(false) {
         return None;
     }
-    let state =
-        State { turn: Turn::OfRun, question: None, answer: None, wait: None, has_ended: false, notes: Vec::new() };
+    let state = State {
+        turn: Turn::OfRun,
+        question: None,
+        answer: None,
+        wait: None,
+        has_ended: false,
+        notes: vec![],
+        made: vec![],
+    };
     let baton = Arc::new(Baton { state: Mutex::new(state), changed: Condvar::new() });
     let start = Box::into_raw(Box::new(Start { routine, argument, baton: Arc::clone(&baton), run: named_run() }));
     let result = make(run_in_steps, start.cast());
     if result == 0 {
-        MADE.with_borrow_mut(|made| made.push(SteppedThread(baton)));
+        let thread = SteppedThread(baton);
+        match own() {
+            Some(own) => own.lock().made.push(thread),
+            None => MADE.with_borrow_mut(|made| made.push(thread)),
+        }
     } else {
         // SAFETY: no thread was made that would take it.
         drop(unsafe { Box::from_raw(start) });
