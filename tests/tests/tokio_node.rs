@@ -205,6 +205,12 @@ fn a_clock_that_the_program_moves_is_refused() {
         assert_eq!(property, "panic");
         assert!(message.contains("tokio's clock was stopped or moved"), "{message}");
     }
+    // Also where nothing waits any more.
+    let outcome = run(client(|| async {
+        tokio::time::pause();
+        tokio::time::advance(ms(5)).await;
+    }));
+    assert!(failure(&outcome).1.contains("tokio's clock was stopped or moved"));
 }
 
 // --- crashes ------------------------------------------------------------------------------------------------------------
@@ -859,15 +865,86 @@ fn a_blocking_wait_in_a_task_is_named() {
     assert!(message.starts_with("client: a blocking wait of up to 20 ms"), "{message}");
 }
 
+/// What can't be simulated says what to use in its place.
 #[test]
-fn tokios_sockets_are_refused() {
-    let outcome = run(client(|| async {
-        let _ = tokio::spawn(tokio::net::TcpListener::bind("127.0.0.1:0")).await;
-    }));
-    let (property, message) = failure(&outcome);
-    // The socket itself is named first: it is opened before tokio looks for its driver.
-    assert!(property == "panic" || property == "hermetic", "{property}: {message}");
-    assert!(message.contains("squall::net") || message.contains("a real socket was opened"), "{message}");
+fn what_cannot_be_had_says_what_to_use() {
+    type Body = fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
+    let sockets = "in a node use squall::net in place of tokio::net and std::net";
+    let names = "in a node names of nodes are addresses of squall::net as they are";
+    let cases: [(Body, &str, &str, &str); 10] = [
+        (
+            || Box::pin(async { drop(tokio::net::TcpListener::bind("127.0.0.1:0").await) }),
+            "hermetic",
+            "a real socket",
+            sockets,
+        ),
+        (
+            || Box::pin(async { drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await) }),
+            "hermetic",
+            "a real socket",
+            sockets,
+        ),
+        (
+            || Box::pin(async { drop(tokio::net::UnixStream::connect("/none").await) }),
+            "hermetic",
+            "a real socket",
+            sockets,
+        ),
+        (
+            || Box::pin(async { drop(tokio::net::TcpStream::connect("bank:80").await) }),
+            "hermetic",
+            "the host name bank",
+            names,
+        ),
+        (
+            || Box::pin(async { drop(tokio::net::lookup_host("bank:80").await) }),
+            "hermetic",
+            "the host name bank",
+            names,
+        ),
+        (|| Box::pin(async { drop(std::thread::spawn(|| ())) }), "hermetic", "a thread was created", "spawn_blocking"),
+        (
+            || Box::pin(async { drop(std::process::Command::new("/bin/true").status()) }),
+            "hermetic",
+            "a process was started",
+            "a node of its own",
+        ),
+        (
+            || Box::pin(async { std::thread::sleep(ms(20)) }),
+            "hermetic",
+            "a blocking sleep of 20 ms",
+            "await instead, or let tokio::task::spawn_blocking do it",
+        ),
+        (
+            || Box::pin(async { tokio::task::block_in_place(|| ()) }),
+            "panic",
+            "multi-threaded runtime",
+            "use tokio::task::spawn_blocking in place of block_in_place",
+        ),
+        (
+            || Box::pin(async { drop(tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()) }),
+            "hermetic",
+            "a thread was created",
+            "a runtime with threads of its own can't be simulated",
+        ),
+    ];
+    for (body, property, what, remedy) in cases {
+        let outcome = run(client(body));
+        let failed = failure(&outcome);
+        assert_eq!(failed.0, property, "{what}");
+        assert!(failed.1.contains(what) && failed.1.contains(remedy), "{what}: {}", failed.1);
+    }
+}
+
+#[test]
+fn tokio_without_its_runtime_says_how_to_have_it() {
+    let bodies: [fn(); 2] = [|| drop(tokio::spawn(async {})), || drop(sleep(ms(1)))];
+    for body in bodies {
+        let outcome = run(move |world: &mut World| _ = world.client("client", move || async move { body() }));
+        let (property, message) = failure(&outcome);
+        assert_eq!(property, "panic");
+        assert!(message.contains("let tokio execute the node, world.node(…).tokio()"), "{message}");
+    }
 }
 
 #[test]

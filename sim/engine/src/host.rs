@@ -335,7 +335,7 @@ impl Host {
         }
         if !self.hosting.threads.borrow().is_empty() {
             let what = "a thread of spawn_blocking waits for what will never come, and is left over when its node goes";
-            let _ = kernel::try_with(|kernel| kernel.escaped(what, kernel::Gravity::Note));
+            let _ = kernel::try_with(|kernel| kernel.escaped(what, kernel::Gravity::Note, ""));
         }
         ended
     }

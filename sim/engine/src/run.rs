@@ -624,8 +624,8 @@ impl squall_hermetic::Host for RunHost {
     fn on_escape(&self, escape: squall_hermetic::Escape) {
         use squall_hermetic::Escape;
         let (gravity, what) = if squall_hermetic::is_stepping() {
-            let (gravity, remedy) = gravity_in_thread(&escape);
-            (gravity, format!("{escape}{remedy}"))
+            let (gravity, by_whom) = gravity_in_thread(&escape);
+            (gravity, format!("{escape}{by_whom}"))
         } else {
             (gravity(&escape), escape.to_string())
         };
@@ -640,7 +640,7 @@ impl squall_hermetic::Host for RunHost {
                 // failed, and ends after this poll.
                 kernel.skipped_ns = kernel.skipped_ns.saturating_add(ns.max(1));
             }
-            kernel.escaped(&what, gravity);
+            kernel.escaped(&what, gravity, remedy(&escape));
         });
         if told.is_none() {
             let line = format!("the world's description: {what}");
@@ -660,8 +660,31 @@ fn gravity_in_thread(escape: &squall_hermetic::Escape) -> (Gravity, &'static str
         Escape::RealFile { .. } | Escape::FileMetadata { .. } | Escape::DirectoryListing { .. } => {
             (Gravity::Failure, " in spawn_blocking, or by tokio::fs: in a node use squall::fs")
         }
-        Escape::NameLookup { .. } => (Gravity::Failure, ": in a node names of nodes are addresses as they are"),
+        Escape::NameLookup { .. } => (Gravity::Failure, ""),
         other => (gravity(other), ""),
+    }
+}
+
+/// What is to be used in place of what makes a run fail.
+fn remedy(escape: &squall_hermetic::Escape) -> &'static str {
+    use squall_hermetic::Escape;
+    match escape {
+        Escape::ThreadCreated => {
+            ": in a node use tasks, or tokio::task::spawn_blocking in one that tokio executes; a runtime with threads of its own can't be simulated"
+        }
+        Escape::ProcessStarted => ": let it be a node of its own",
+        Escape::RealSocket => {
+            ": in a node use squall::net in place of tokio::net and std::net; hyper, axum, tonic and whatever else opens sockets by itself take a listener or a connector of squall::net \
+             (docs/network.md)"
+        }
+        Escape::NameLookup { .. } => {
+            ": in a node names of nodes are addresses of squall::net as they are; what looks names up by itself (tonic's connect, hyper-util's HttpConnector, reqwest) needs a connector of squall::net \
+             (docs/network.md)"
+        }
+        Escape::BlockingSleep { .. } | Escape::BlockingWait { .. } => {
+            ": it would stop the whole node; await instead, or let tokio::task::spawn_blocking do it in a node that tokio executes"
+        }
+        _ => "",
     }
 }
 

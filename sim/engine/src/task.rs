@@ -287,7 +287,14 @@ pub(crate) fn follow_policy(kernel: &mut kernel::Kernel, text: &str, is_root: bo
         OnPanic::JoinError if !is_root => {}
         OnPanic::FailRun | OnPanic::JoinError => {
             let label = kernel.current_label();
-            kernel.fail("panic", format!("{label} panicked{whose}: {text}"));
+            // tokio's own words.
+            let remedy = match text.contains("must be called from the context of a Tokio 1.x runtime") {
+                true => {
+                    ": let tokio execute the node, world.node(…).tokio(), and spawn there what needs it by tokio::spawn"
+                }
+                false => "",
+            };
+            kernel.fail("panic", format!("{label} panicked{whose}: {text}{remedy}"));
         }
         OnPanic::Crash => {
             if kernel.is_live() {

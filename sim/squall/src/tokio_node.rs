@@ -100,11 +100,17 @@ fn check_support() {
 
 /// What is to be used in place of what a program panics about.
 fn explain_panic(text: &str) -> Option<&'static str> {
-    // The words of tokio's `driver.rs`; a test holds them to what tokio says.
-    text.contains("IO is disabled").then_some(
-        "tokio's own sockets, processes and signals are real ones and can't be simulated; in a node use squall::net in place of tokio::net, and let faults \
-         stop or restart nodes in place of signals",
-    )
+    // tokio's own words, of its `driver.rs` and its `worker.rs`; tests hold them to what tokio says.
+    if text.contains("IO is disabled") {
+        Some(
+            "tokio's own sockets, processes and signals are real ones and can't be simulated; in a node use squall::net in place of tokio::net, and let faults \
+             stop or restart nodes in place of signals",
+        )
+    } else if text.contains("can call blocking only when running on the multi-threaded runtime") {
+        Some("a node's runtime has one thread; use tokio::task::spawn_blocking in place of block_in_place")
+    } else {
+        None
+    }
 }
 
 /// What the runtime's hooks, its root task's waker and its host say to each other.
@@ -347,7 +353,10 @@ impl Future for Drive<'_> {
         }
         if signal.is_root_woken.load(Ordering::Relaxed) {
             signal.is_root_woken.store(false, Ordering::Relaxed);
-            return root.as_mut().poll(&mut Context::from_waker(root_waker)).map(|()| Idle::Returned);
+            return root.as_mut().poll(&mut Context::from_waker(root_waker)).map(|()| match is_clock_moved() {
+                true => Idle::ClockMoved,
+                false => Idle::Returned,
+            });
         }
         if parked_ns == NONE_NS { Poll::Pending } else { Poll::Ready(Idle::Until(Duration::from_nanos(parked_ns))) }
     }

@@ -603,8 +603,8 @@ impl Kernel {
         self.shown_ns()
     }
 
-    /// Something that a run can't make deterministic. Each is named once a task, and of very many the first.
-    pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity) {
+    /// Something that a run can't make deterministic. Each is named once a task, and of very many the first. If the run fails by it, `remedy` is said as well.
+    pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity, remedy: &str) {
         if gravity < Gravity::Failure && crate::log::is_writing() {
             let line = format!("{}: {what}, for a line of the log", self.current_label());
             if self.escapes.len() < NAMED_ESCAPES && !self.escapes.contains(&line) {
@@ -626,7 +626,7 @@ impl Kernel {
             self.emit(EventKind::Escape { what: what.into() });
         }
         if gravity == Gravity::Failure {
-            self.fail("hermetic", format!("{line}; what follows from it can't be repeated from the seed"));
+            self.fail("hermetic", format!("{line}; what follows from it can't be repeated from the seed{remedy}"));
         }
         if !self.escapes.contains(&line) {
             self.escapes.push(line);
