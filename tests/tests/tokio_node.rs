@@ -940,7 +940,9 @@ fn what_cannot_be_had_says_what_to_use() {
 fn tokio_without_its_runtime_says_how_to_have_it() {
     let bodies: [fn(); 2] = [|| drop(tokio::spawn(async {})), || drop(sleep(ms(1)))];
     for body in bodies {
-        let outcome = run(move |world: &mut World| _ = world.client("client", move || async move { body() }));
+        let outcome = run(move |world: &mut World| {
+            world.client("client", move || async move { body() });
+        });
         let (property, message) = failure(&outcome);
         assert_eq!(property, "panic");
         assert!(message.contains("let tokio execute the node, world.node(…).tokio()"), "{message}");

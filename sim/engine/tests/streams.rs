@@ -358,8 +358,11 @@ fn a_crash_ends_a_connection_that_its_program_has_closed() {
             stream.write_all(answer).await.unwrap();
         }
     };
-    let crashes =
-        |at_ms: u64| move |world: &mut World| _ = world.fault(crash("server").at(ms(at_ms)).restart_after(ms(50)));
+    let crashes = |at_ms: u64| {
+        move |world: &mut World| {
+            world.fault(crash("server").at(ms(at_ms)).restart_after(ms(50)));
+        }
+    };
     for answer in [&b""[..], b"answer"] {
         let after_the_partition = read_to_the_end(closes(answer), crashes(1_000));
         // Said at 55 ms, and again 200 and 600 ms later.

@@ -371,8 +371,8 @@ impl Simulation {
     fn hang_in_words(&self, who: &str, events: u64) -> String {
         let who = if who.is_empty() { "the world's description" } else { who };
         format!(
-            "{who} has not yielded for {:?} of real time (called at event {events}, twice): it loops without an await, or \
-             waits for something outside of the run",
+            "{who} has not yielded for {:?} of real time (called at event {events}, twice): it loops without an await that \
+             waits, or waits for something outside of the run",
             self.hang_after
         )
     }

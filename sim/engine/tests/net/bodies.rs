@@ -58,6 +58,11 @@ fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>) -> O
     }
 }
 
+async fn receives_three_bytes(socket: Arc<UdpSocket>) -> bool {
+    let received = time::timeout(ms(1_000), socket.recv_from(&mut [0; 4])).await;
+    received.is_ok_and(|received| received.unwrap().0 == 3)
+}
+
 /// A socket that says whether it shares its port, and what comes of binding it.
 fn bound(address: SocketAddr, shares: bool) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4().unwrap();
@@ -1260,11 +1265,7 @@ bodies! {
             waits
         });
         time::sleep(ms(10)).await;
-        let received = Arc::clone(&other);
-        let receives = spawn(async move {
-            let received = time::timeout(ms(1_000), received.recv_from(&mut [0; 4])).await;
-            received.is_ok_and(|received| received.unwrap().0 == 3)
-        });
+        let receives = spawn(receives_three_bytes(Arc::clone(&other)));
         time::sleep(ms(10)).await;
         one.send_to(b"abc", other.local_addr().unwrap()).await.unwrap();
         seen![receives.await.unwrap(), gives_up.await.unwrap()]
@@ -1275,11 +1276,7 @@ bodies! {
         let other = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let ready = Arc::clone(&other);
         spawn(async move { poll_fn(|context| ready.poll_recv_ready(context)).await });
-        let received = Arc::clone(&other);
-        let receives = spawn(async move {
-            let received = time::timeout(ms(1_000), received.recv_from(&mut [0; 4])).await;
-            received.is_ok_and(|received| received.unwrap().0 == 3)
-        });
+        let receives = spawn(receives_three_bytes(Arc::clone(&other)));
         time::sleep(ms(10)).await;
         one.send_to(b"abc", other.local_addr().unwrap()).await.unwrap();
         seen![receives.await.unwrap()]
