@@ -177,6 +177,8 @@ macro_rules! bodies {
                 note(&ended);
                 // What becomes a future is one.
                 note(&select! { biased; value = Later(4) => value, () = std::future::pending() => 0 });
+                // What is borrowed there lives as long as it is waited for.
+                note(&select! { biased; () = &mut Box::pin(std::future::pending()) => 0, value = &mut Box::pin(ready(6)) => value });
                 note(&join!(Later(1), ready(2)));
                 let tried: Result<(u32, u32), ()> = try_join!(async { Ok(3) }, LaterOk(4));
                 note(&tried);
@@ -193,7 +195,7 @@ bodies!(of_squall, squall::select, squall::join, squall::try_join);
 fn both_do_the_same() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let expected = runtime.block_on(of_tokio::run());
-    assert_eq!(expected.len(), 16);
+    assert_eq!(expected.len(), 17);
     assert_eq!(runtime.block_on(of_squall::run()), expected, "outside of a run");
     for seed in 0..20 {
         let outcome = run(&plan(seed), |world| {

@@ -130,7 +130,9 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
                     __disabled |= #bits;
                 }
             )*
-            #(let mut #futures = ::core::pin::pin!(::core::future::IntoFuture::into_future(#exprs));)*
+            // First as they are written: what a `&mut` borrows that is made there lives on.
+            #(let #futures = #exprs;)*
+            #(let mut #futures = ::core::pin::pin!(::core::future::IntoFuture::into_future(#futures));)*
             let mut __first: ::core::option::Option<u32> = ::core::option::Option::None;
             ::core::future::poll_fn(|__context| {
                 let __from = *__first.get_or_insert_with(|| #first);
@@ -229,7 +231,12 @@ pub(crate) fn expand_join(input: TokenStream, tries: bool) -> syn::Result<TokenS
         });
     }
     Ok(quote! {{
-        #(let mut #futures = ::core::pin::pin!(::core::option::Option::Some(::core::future::IntoFuture::into_future(#exprs)));)*
+        #(let #futures = #exprs;)*
+        #(
+            let mut #futures = ::core::pin::pin!(::core::option::Option::Some(
+                ::core::future::IntoFuture::into_future(#futures)
+            ));
+        )*
         #(let mut #outputs = ::core::option::Option::None;)*
         let mut __first: ::core::option::Option<u32> = ::core::option::Option::None;
         ::core::future::poll_fn(|__context| {
