@@ -2196,7 +2196,7 @@ impl Kernel {
             Kind::Datagram | Kind::Call => {
                 socket.arrive(index, tag, &mut network.messages);
                 let waiter = socket.take_waiter(|waiter| waiter.tag == tag)?;
-                if waiter.id.get() & ONE_OF_ALL != 0 && socket.more.is_some() {
+                if waiter.id.get() & ONE_OF_ALL != 0 && socket.first_waiter.is_some() {
                     return self.wake_all(slot, waiter, cause);
                 }
                 self.wake_for_message(waiter.wake, cause)
