@@ -74,9 +74,10 @@ impl fmt::Debug for Hosting {
 }
 
 impl Hosting {
-    /// Whether the host is to be woken because its executor has something to do, and wasn't told yet.
-    pub(crate) fn is_woken_unheard(&self) -> bool {
-        !self.is_told.get() && (self.has_woken_thread() || (self.executor.has_work)()) && !self.is_told.replace(true)
+    /// Whether the host is to be woken because its executor has something to do, and wasn't told yet. Its threads are looked at as well if `has_threads`: if any host of the run has had one.
+    pub(crate) fn is_woken_unheard(&self, has_threads: bool) -> bool {
+        let is_woken = || (has_threads && self.has_woken_thread()) || (self.executor.has_work)();
+        !self.is_told.get() && is_woken() && !self.is_told.replace(true)
     }
 
     /// A task of the executor's has panicked.
@@ -296,7 +297,14 @@ impl Host {
     /// host's poll, where the executor isn't driven.
     pub fn step_threads(&mut self) -> bool {
         let threads = &self.hosting.threads;
-        threads.borrow_mut().append(&mut squall_hermetic::take_made_threads());
+        let mut made = squall_hermetic::take_made_threads();
+        if !made.is_empty() {
+            kernel::with("a host", |kernel| kernel.hosts_have_threads = true);
+            threads.borrow_mut().append(&mut made);
+        }
+        if threads.borrow().is_empty() {
+            return false;
+        }
         // What it does may have to do with the others: nothing is borrowed meanwhile.
         let stood_still = threads.borrow().clone();
         let mut has_stepped = false;

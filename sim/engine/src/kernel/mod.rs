@@ -311,6 +311,8 @@ pub(crate) struct Kernel {
     pub clocks: BTreeMap<NodeId, NodeClock>,
     /// The tasks that host another executor, in the order in which they began to.
     pub(crate) hosts: Vec<(TaskRef, Rc<Hosting>)>,
+    /// Whether one of them has had threads in lock step: most have none, and to look at each before each instant takes a quarter of the time of two hundred.
+    pub(crate) hosts_have_threads: bool,
     pub current: Current,
     /// What makes of the running task's slot the number by which who polls now waits: see [`RootPolled`].
     waits_as: u32,
@@ -407,6 +409,7 @@ impl Kernel {
             served: Vec::new(),
             clocks: BTreeMap::new(),
             hosts: Vec::new(),
+            hosts_have_threads: false,
             current: NOBODY,
             waits_as: 0,
             current_panicked: false,
@@ -749,8 +752,12 @@ impl Kernel {
     /// Wakes the hosts whose executors have something to do of which nobody told us. Whether there was one.
     #[cold]
     fn wake_hosts(&mut self) -> bool {
-        let woken: Vec<TaskRef> =
-            self.hosts.iter().filter(|(_, hosting)| hosting.is_woken_unheard()).map(|(task, _)| *task).collect();
+        let woken: Vec<TaskRef> = self
+            .hosts
+            .iter()
+            .filter(|(_, hosting)| hosting.is_woken_unheard(self.hosts_have_threads))
+            .map(|(task, _)| *task)
+            .collect();
         for task in &woken {
             self.wake(WakeRef::Task(*task), BY_ITS_EXECUTOR);
         }
