@@ -878,7 +878,7 @@ fn what_a_root_returns_behind_the_point_of_its_crash_does_not_count() {
 #[test]
 fn what_goes_on_behind_the_point_of_its_crash_comes_to_its_end() {
     type Body = fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
-    let bodies: [Body; 4] = [
+    let bodies: [Body; 9] = [
         || {
             Box::pin(async {
                 let mut stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
@@ -909,6 +909,46 @@ fn what_goes_on_behind_the_point_of_its_crash_comes_to_its_end() {
             Box::pin(async {
                 squall::point!("a loop");
                 while squall::fs::write("/file", b"text").await.is_err() {}
+                std::future::pending::<()>().await;
+            })
+        },
+        || {
+            Box::pin(async {
+                let stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
+                squall::point!("a loop");
+                while stream.try_write(&[1; 1_000]).is_ok() {}
+                std::future::pending::<()>().await;
+            })
+        },
+        || {
+            Box::pin(async {
+                squall::point!("a loop");
+                while squall::net::TcpListener::bind("0.0.0.0:81").await.is_err() {}
+                std::future::pending::<()>().await;
+            })
+        },
+        || {
+            Box::pin(async {
+                squall::point!("a loop");
+                while squall::net::UdpSocket::bind("0.0.0.0:81").await.is_err() {}
+                std::future::pending::<()>().await;
+            })
+        },
+        || {
+            Box::pin(async {
+                squall::point!("a loop");
+                while squall::spawn(squall::time::sleep(1.ms())).await.is_err() {}
+                std::future::pending::<()>().await;
+            })
+        },
+        || {
+            Box::pin(async {
+                squall::point!("a loop");
+                let mut set = squall::task::JoinSet::new();
+                set.spawn(squall::time::sleep(1.ms()));
+                while set.join_next().await.is_some_and(|joined| joined.is_err()) {
+                    set.spawn(squall::time::sleep(1.ms()));
+                }
                 std::future::pending::<()>().await;
             })
         },

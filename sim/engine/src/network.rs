@@ -2028,13 +2028,11 @@ impl Kernel {
 
     /// A node crashes: what it had queued is gone.
     pub(crate) fn lose_queued(&mut self, node: NodeId) {
-        for index in self.take_held_by_rules_of(node) {
-            self.lose(index, node, LossReason::SenderDown);
-        }
+        let held = self.take_held_by_rules_of(node);
+        self.lose_with_its_machine(held, node);
         let Some(queues) = self.network.queues.get_mut(&node) else { return };
-        for index in queues.take_all() {
-            self.lose(index, node, LossReason::SenderDown);
-        }
+        let queued = queues.take_all();
+        self.lose_with_its_machine(queued, node);
         self.await_departure_of(node);
     }
 

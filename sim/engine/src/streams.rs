@@ -378,6 +378,8 @@ pub(crate) struct Streams {
     late: BTreeMap<u32, Late>,
     /// How many have been stopped.
     stopped: u32,
+    /// Directions that say no more, as what they had still to say went with its machine, which has crashed just now.
+    cut_short: Vec<u32>,
     /// How many ends and listeners were made.
     made: u64,
     /// What is closed while a host drops its tasks, which it does in no order that repeats: with the serial number of what it is about.
@@ -964,7 +966,7 @@ impl Kernel {
     ) -> Poll<io::Result<usize>> {
         let wake = self.wake_ref(other);
         let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
-        if self.waits_for_ever() && !matches!(asker, Asker::Tries) {
+        if self.waits_for_ever() {
             self.forget(wake);
             return Poll::Pending;
         }
@@ -1119,27 +1121,41 @@ impl Kernel {
             what != segment::RESET && self.network.ends_of(*message).0 == node
         };
         let its: Vec<u32> = waiting.filter(is_its).collect();
-        let mut cut_short: Vec<u32> = Vec::new();
-        for message in its {
-            let direction = self.network.direction_of(message);
+        self.lose_with_its_machine(its, node);
+        for direction in std::mem::take(&mut self.network.streams.cut_short) {
             let streams = &mut self.network.streams;
             let Direction { from_end, to_end, .. } = streams.directions[direction as usize];
             // An end that its program has closed is none of those below, and the other one still waits for the last that it said.
             let is_closed = streams.end(from_end).is_none();
-            let is_waited_for = streams.end(to_end).is_some_and(|end| !end.is_broken);
-            if is_closed && is_waited_for && !cut_short.contains(&direction) {
-                cut_short.push(direction);
+            if is_closed && streams.end(to_end).is_some_and(|end| !end.is_broken) {
+                self.send_segment(direction, segment::RESET, &[]);
             }
-            self.lose(message, node, LossReason::SenderDown);
-        }
-        for direction in cut_short {
-            self.send_segment(direction, segment::RESET, &[]);
         }
         for listener in listeners {
             self.end_listener(listener);
         }
         for end in ends {
             self.abort_end(end);
+        }
+    }
+
+    /// What a node that crashes had still to send is gone, apart from what its machine says of connections that are over. Which directions say no more is told by [`Kernel::crash_streams`].
+    #[cold]
+    pub(crate) fn lose_with_its_machine(&mut self, messages: Vec<u32>, node: NodeId) {
+        for message in messages {
+            if self.network.kind_of(message) == Kind::Segment {
+                let (.., what) = self.network.flow_number_and_tag(message);
+                if what == segment::RESET {
+                    self.depart_segment(message);
+                    continue;
+                }
+                let direction = self.network.direction_of(message);
+                let cut_short = &mut self.network.streams.cut_short;
+                if what != segment::CREDIT && !cut_short.contains(&direction) {
+                    cut_short.push(direction);
+                }
+            }
+            self.lose(message, node, LossReason::SenderDown);
         }
     }
 

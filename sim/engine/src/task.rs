@@ -391,6 +391,11 @@ impl<T> JoinHandle<T> {
     }
 }
 
+/// Whether the node has crashed in the midst of this poll: what it spawned since then was dropped at once, and to join that never comes to an end either.
+fn waits_for_ever() -> bool {
+    kernel::try_with(|kernel| kernel.waits_for_ever()).unwrap_or(false)
+}
+
 fn abort(task: Option<TaskRef>) {
     if let Some(task) = task {
         let _ = kernel::try_with(|kernel| kernel.abort(task));
@@ -403,6 +408,9 @@ impl<T> Future for JoinHandle<T> {
     /// # Panics
     /// If polled after it gave its result.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if waits_for_ever() {
+            return Poll::Pending;
+        }
         // Cloning is user code: nothing may be locked.
         let waker = kernel::any_waker(context);
         let mut state = lock(&self.state);
@@ -604,6 +612,9 @@ impl<T: 'static> JoinSet<T> {
     pub fn poll_join_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         if self.tasks.is_empty() {
             return Poll::Ready(None);
+        }
+        if waits_for_ever() {
+            return Poll::Pending;
         }
         let waker = kernel::any_waker(context);
         let mut queue = lock(&self.queue);

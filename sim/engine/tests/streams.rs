@@ -371,6 +371,43 @@ fn a_crash_ends_a_connection_that_its_program_has_closed() {
     }
 }
 
+/// Also what waits in a queue for its turn, or is held by a rule.
+#[test]
+fn a_crash_ends_a_connection_whose_last_words_are_kept_back() {
+    let slow: fn(&mut World) = |world| {
+        world.uplink("server").bandwidth_bits_per_second(2_000);
+    };
+    let slow_link: fn(&mut World) = |world| {
+        world.link_one_way("server", "client").bandwidth_bits_per_second(2_000);
+    };
+    let held: fn(&mut World) = |world| {
+        world.rule(rule::hold("server", "client").only(Messages::Segments).at(ms(450)).lasts(secs(10)));
+    };
+    for (number, weather) in [slow, slow_link, held].into_iter().enumerate() {
+        for (closes, crashes) in [(true, 1), (false, 2)] {
+            let serve = move |mut stream: TcpStream| async move {
+                sleep(ms(500)).await;
+                for _ in 0..4 {
+                    stream.write_all(&[7; 200]).await.unwrap();
+                }
+                if !closes {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let told = read_to_the_end(serve, move |world| {
+                // The handshake comes through in any case.
+                weather(world);
+                world.fault(crash("server").at(secs(4)).restart_after(ms(10)));
+                if crashes == 2 {
+                    world.fault(crash("server").at(ms(4_100)).restart_after(ms(10)));
+                }
+            });
+            assert_eq!(told.len(), 1, "{number}, closes: {closes}");
+            assert_eq!(told[0].1, "ConnectionReset", "{number}, closes: {closes}");
+        }
+    }
+}
+
 /// What a machine says of a crash is no business of the boot before, which another crash would end.
 #[test]
 fn another_crash_does_not_take_away_that_of_the_one_before_is_told() {

@@ -53,8 +53,9 @@ impl Log {
             file.set_len(whole as u64).await?;
         }
         file.sync_all().await?;
-        // The name is the directory's.
-        File::open(path.parent().unwrap_or(Path::new("."))).await?.sync_all().await?;
+        // The name is the directory's; that of a name alone is empty.
+        let directory = path.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
+        File::open(directory).await?.sync_all().await?;
         Ok((Log { file }, records))
     }
 

@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use kvd::Client;
 
-/// The service, as soon as it listens, and its address.
-fn start(log: &Path) -> (Child, String) {
+/// The service with its log in that folder, as soon as it listens, and its address.
+fn start(folder: &Path) -> (Child, String) {
     let mut kvd = Command::new(env!("CARGO_BIN_EXE_kvd"));
-    let mut child = kvd.arg("127.0.0.1:0").arg(log).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = kvd.current_dir(folder).args(["127.0.0.1:0", "kvd.log"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut address = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
     (child, address.trim_end().to_string())
@@ -18,16 +18,15 @@ fn start(log: &Path) -> (Child, String) {
 #[tokio::test]
 async fn a_signal_ends_it_and_a_kill_loses_nothing() {
     let place = tempfile::tempdir().unwrap();
-    let log = place.path().join("kvd.log");
     for (name, number) in [("KILL", 9), ("TERM", 15), ("INT", 2)] {
-        let (mut child, address) = start(&log);
+        let (mut child, address) = start(place.path());
         let mut client = Client::connect(&address).await.unwrap();
         client.set(name, "set", None).await.unwrap();
         let kill = Command::new("kill").args([format!("-{number}"), child.id().to_string()]).status().unwrap();
         assert!(kill.success());
         assert_eq!(child.wait().unwrap().success(), name != "KILL", "SIG{name}");
     }
-    let (mut child, address) = start(&log);
+    let (mut child, address) = start(place.path());
     let mut client = Client::connect(&address).await.unwrap();
     for name in ["KILL", "TERM", "INT"] {
         assert_eq!(client.get(name).await.unwrap().as_deref(), Some("set"));
