@@ -878,80 +878,41 @@ fn what_a_root_returns_behind_the_point_of_its_crash_does_not_count() {
 #[test]
 fn what_goes_on_behind_the_point_of_its_crash_comes_to_its_end() {
     type Body = fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
+    /// What is done before the point, and the loop behind it.
+    macro_rules! body {
+        ({ $($before:tt)* } $behind:expr) => {
+            || {
+                Box::pin(async {
+                    $($before)*
+                    squall::point!("a loop");
+                    $behind;
+                    std::future::pending::<()>().await;
+                })
+            }
+        };
+    }
+    async fn stream() -> squall::net::TcpStream {
+        squall::net::TcpStream::connect("sink:80").await.unwrap()
+    }
+    async fn work() {
+        squall::time::sleep(1.ms()).await;
+    }
     let bodies: [Body; 9] = [
-        || {
-            Box::pin(async {
-                let mut stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
-                squall::point!("a loop");
-                loop {
-                    stream.write_all(&[1; 1_000]).await.unwrap();
-                }
-            })
-        },
-        || {
-            Box::pin(async {
-                let stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
-                squall::point!("a loop");
-                loop {
-                    stream.writable().await.unwrap();
-                    let _ = stream.try_write(&[1; 1_000]);
-                }
-            })
-        },
-        || {
-            Box::pin(async {
-                squall::point!("a loop");
-                while squall::net::TcpStream::connect("sink:80").await.is_err() {}
-                std::future::pending::<()>().await;
-            })
-        },
-        || {
-            Box::pin(async {
-                squall::point!("a loop");
-                while squall::fs::write("/file", b"text").await.is_err() {}
-                std::future::pending::<()>().await;
-            })
-        },
-        || {
-            Box::pin(async {
-                let stream = squall::net::TcpStream::connect("sink:80").await.unwrap();
-                squall::point!("a loop");
-                while stream.try_write(&[1; 1_000]).is_ok() {}
-                std::future::pending::<()>().await;
-            })
-        },
-        || {
-            Box::pin(async {
-                squall::point!("a loop");
-                while squall::net::TcpListener::bind("0.0.0.0:81").await.is_err() {}
-                std::future::pending::<()>().await;
-            })
-        },
-        || {
-            Box::pin(async {
-                squall::point!("a loop");
-                while squall::net::UdpSocket::bind("0.0.0.0:81").await.is_err() {}
-                std::future::pending::<()>().await;
-            })
-        },
-        || {
-            Box::pin(async {
-                squall::point!("a loop");
-                while squall::spawn(squall::time::sleep(1.ms())).await.is_err() {}
-                std::future::pending::<()>().await;
-            })
-        },
-        || {
-            Box::pin(async {
-                squall::point!("a loop");
-                let mut set = squall::task::JoinSet::new();
-                set.spawn(squall::time::sleep(1.ms()));
-                while set.join_next().await.is_some_and(|joined| joined.is_err()) {
-                    set.spawn(squall::time::sleep(1.ms()));
-                }
-                std::future::pending::<()>().await;
-            })
-        },
+        body!({ let mut stream = stream().await; } while stream.write_all(&[1; 1_000]).await.is_ok() {}),
+        body!({ let stream = stream().await; } while stream.writable().await.is_ok() {
+            let _ = stream.try_write(&[1; 1_000]);
+        }),
+        body!({} while squall::net::TcpStream::connect("sink:80").await.is_err() {}),
+        body!({} while squall::fs::write("/file", b"text").await.is_err() {}),
+        body!({ let stream = stream().await; } while stream.try_write(&[1; 1_000]).is_ok() {}),
+        body!({} while squall::net::TcpListener::bind("0.0.0.0:81").await.is_err() {}),
+        body!({} while squall::net::UdpSocket::bind("0.0.0.0:81").await.is_err() {}),
+        body!({} while squall::spawn(work()).await.is_err() {}),
+        body!({ let mut set = squall::task::JoinSet::new(); set.spawn(work()); } {
+            while set.join_next().await.is_some_and(|joined| joined.is_err()) {
+                set.spawn(work());
+            }
+        }),
     ];
     for (number, body) in bodies.into_iter().enumerate() {
         for is_tokio in [false, true] {
