@@ -1,5 +1,8 @@
 //! Programs on madsim (`sim/madsim`, a workspace of its own): built by cargo alone, and run by the same command line.
 
+#[path = "madsim/faults.rs"]
+mod faults;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -167,14 +170,17 @@ fn whatever_goes_wrong_in_a_program_is_a_failed_run_and_the_campaign_goes_on() {
         ("lie", "linearizable"),
         ("hang", "hang"),
         ("abort", "abort"),
+        ("exit", "exit"),
+        ("killed", "killed"),
+        ("memory", "memory"),
     ] {
         let does = format!("args.does={does}");
         let mut arguments =
             vec!["explore", "", "--set", &does, "--no-shrink", "--hang-after", "500ms", "--seeds", "0..2"];
         let odd = scenario("odd");
         arguments[1] = &odd;
-        if property == "abort" {
-            arguments.extend(["--set", "isolation=process"]);
+        if ["abort", "exit", "killed", "memory"].contains(&property) {
+            arguments.extend(["--set", "isolation=process", "--set", "limit.memory=256MiB"]);
         }
         let explored = last(&squall(directory.path(), &arguments), 100);
         assert_eq!((&explored["runs"], &explored["failed"]), (&2.into(), &2.into()), "{does}");
@@ -190,6 +196,17 @@ fn what_madsim_cannot_do_is_refused_with_its_place() {
     let directory = tempfile::tempdir().expect("a directory");
     let head = std::fs::read_to_string(scenario("greeter_repaired")).expect("the scenario");
     for (more, said) in [
+        ("[[uplink]]\nnode = \"server\"\nbandwidth = \"1Mbit/s\"\n", "`uplink`"),
+        ("[[disk]]\nnode = \"server\"\ntorn = \"1/2\"\n", "`disk`"),
+        ("[[rule]]\nfrom = \"*\"\nto = \"*\"\nverdict = \"drop\"\n", "`rule`"),
+        ("[swarm]\n", "`swarm`"),
+        ("[buggify]\nenabled = \"50%\"\n", "`buggify`"),
+        ("[knobs]\nprobe-knob = 8\n", "`knobs`"),
+        ("[clock]\nepoch = \"2026-01-01T00:00:00Z\"\n", "`clock`"),
+        (
+            "[[fault]]\nkind = \"crash\"\nnode = \"server\"\nat_point = \"*\"\nshare = \"5%\"\n",
+            "points of the code are known to Squall's own engine alone",
+        ),
         ("[storage]\ntorn = \"1/2\"\n", "`storage`"),
         ("[loopback]\nlatency = \"1ms\"\n", "`loopback`"),
         ("[[link]]\nfrom = \"server\"\nto = \"client-0\"\nloss = \"1%\"\n", "`link`"),
@@ -212,9 +229,36 @@ fn what_madsim_cannot_do_is_refused_with_its_place() {
     let refused = squall(directory.path(), &latency);
     lines(&refused, 2);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("latencies there are fixed"));
+    let core = squall(directory.path(), &["run", &scenario("greeter_repaired"), "--set", "heal.core=[\"server\"]"]);
+    lines(&core, 2);
+    assert!(String::from_utf8_lossy(&core.stderr).contains("`heal.core`"));
     let strategy = squall(directory.path(), &["run", &scenario("greeter_repaired"), "--strategy", "pct"]);
     lines(&strategy, 2);
     assert!(String::from_utf8_lossy(&strategy.stderr).contains("nothing to decide"));
+}
+
+/// Both would define the same symbols of libc, which the linker says in a hundred lines that name neither.
+#[test]
+fn a_build_with_both_interpositions_says_what_to_do() {
+    let mut cargo = clean(env!("CARGO"));
+    cargo.args(["build", "--locked", "--package", "squall-madsim", "--features", "squall-hermetic/interpose"]);
+    let output = cargo.current_dir(project()).env("CARGO_TARGET_DIR", target()).output().expect("cargo starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(errors.contains("default-features = false") && errors.contains("a workspace of their own"), "{errors}");
+}
+
+/// A destructor that panics where madsim kills a node takes the process with it; with processes that is a failed run.
+#[test]
+fn a_destructor_that_panics_in_a_kill_is_a_failed_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let odd = std::fs::read_to_string(scenario("odd")).expect("the scenario");
+    let crash = "[[fault]]\nkind = \"crash\"\nnode = \"client\"\nat = \"2s\"\n";
+    std::fs::write(directory.path().join("odd.toml"), format!("{odd}\n{crash}")).expect("a file");
+    let arguments = ["explore", "odd.toml", "--set", "args.does=drop", "--set", "isolation=process", "--no-shrink"];
+    let explored = last(&squall(directory.path(), &[&arguments[..], &["--seeds", "0..2"]].concat()), 100);
+    assert_eq!((&explored["runs"], &explored["failed"]), (&2.into(), &2.into()));
+    assert_eq!(explored["failures"][0]["property"], "abort");
 }
 
 #[test]
@@ -227,7 +271,9 @@ fn a_build_without_the_flag_says_what_to_do() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(
-        errors.contains("rustflags = [\"--cfg\", \"madsim\"]") && errors.contains(".cargo/config.toml"),
+        errors.contains("rustflags = [\"--cfg\", \"madsim\"]")
+            && errors.contains(".cargo/config.toml")
+            && errors.contains("RUSTFLAGS takes the file's place"),
         "{errors}"
     );
 }

@@ -3,6 +3,7 @@
 //! Another engine has a network and a randomness of its own. What it is given here is what any simulator can do: nodes with init functions,
 //! faults at given times, one weather for the whole network, a heal, properties, limits.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -234,10 +235,10 @@ impl World {
     }
 }
 
-/// The goals among properties, and how often each was reached. Each is there once.
+/// The goals among properties, then those of marks that were [counted](crate::goal::end_counting), and how often each was reached. Each is there once.
 #[must_use]
-pub fn goals(properties: &[Box<dyn Property>]) -> Vec<Reached> {
-    crate::run::goals(properties, std::collections::BTreeMap::new())
+pub fn goals(properties: &[Box<dyn Property>], counted: BTreeMap<&'static str, u64>) -> Vec<Reached> {
+    crate::run::goals(properties, counted)
 }
 
 /// Indices of the nodes that one of the patterns names, in the order of their declaration.

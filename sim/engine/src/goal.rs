@@ -2,6 +2,9 @@
 //!
 //! Every mark of a program is in [`MARKS`], whether a run comes by it or not: the linker collects them. So one that no run came by is known.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 pub use linkme;
 pub use linkme::distributed_slice;
 
@@ -34,11 +37,33 @@ pub fn marks() -> Vec<Mark> {
 
 /// A run came by that mark. Outside of a run, and when a run is over, it does nothing.
 pub fn reach(mark: &Mark) {
-    kernel::try_with(|kernel| {
+    let known = kernel::try_with(|kernel| {
         if kernel.is_live() {
             *kernel.reached.entry(mark.goal).or_insert(0) += 1;
         }
     });
+    if known.is_none() {
+        let _ = COUNTED.try_with(|counted| {
+            if let Some(counted) = counted.borrow_mut().as_mut() {
+                *counted.entry(mark.goal).or_insert(0) += 1;
+            }
+        });
+    }
+}
+
+thread_local! {
+    /// How often this thread has come by the marks of each goal, where another engine runs the program.
+    static COUNTED: RefCell<Option<BTreeMap<&'static str, u64>>> = const { RefCell::new(None) };
+}
+
+/// For another engine, whose runs have a thread each: this thread's marks are counted from now on.
+pub fn begin_counting() {
+    COUNTED.set(Some(BTreeMap::new()));
+}
+
+/// How often marks of each goal were come by since [`begin_counting`]. They aren't counted any more.
+pub fn end_counting() -> BTreeMap<&'static str, u64> {
+    COUNTED.take().unwrap_or_default()
 }
 
 /// Where a goal is marked in the code, as `file:line`; empty if it is a world's alone.

@@ -26,7 +26,16 @@
 #[cfg(not(madsim))]
 compile_error!(
     "squall-madsim runs programs that are compiled with `--cfg madsim`, and this build has no such flag: put\n\n    [build]\n    rustflags = \
-     [\"--cfg\", \"madsim\"]\n\ninto `.cargo/config.toml` of your project and build from within its folder, or set RUSTFLAGS='--cfg madsim'"
+     [\"--cfg\", \"madsim\"]\n\ninto `.cargo/config.toml` of your project and build from within its folder. The variable RUSTFLAGS takes the file's place where it is set: add \
+     `--cfg madsim` to it then; for documentation, and tests in it, the key is `rustdocflags` and the variable RUSTDOCFLAGS"
+);
+
+#[cfg(madsim)]
+const _: () = assert!(
+    !squall_hermetic::is_supported(),
+    "squall-madsim can't be in one binary with squall's feature `interpose`, which is on by default: both would define the same symbols of libc. Put\n\n    \
+     squall = {{ …, default-features = false }}\n\ninto Cargo.toml; where it is there, another member of the workspace asks for the feature: give programs on \
+     madsim a workspace of their own"
 );
 
 #[cfg(madsim)]

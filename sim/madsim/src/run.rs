@@ -103,6 +103,7 @@ fn run_described(
         end_ns,
         waker: None,
         panic: None,
+        reached: BTreeMap::new(),
     };
     let decisions = Decisions::new(plan, record, recorder);
     let plot = Plot { nodes, network, faults, heal_at_ns, progress_within_ns, asked_until_ns, end_ns };
@@ -247,7 +248,7 @@ fn outcome(
         escapes: Vec::new(),
         swarm: Vec::new(),
         unreached_faults: Vec::new(),
-        goals: goals(&properties),
+        goals: goals(&properties, run.reached),
         open,
         calls: Vec::new(),
         names: Names { nodes: journal.nodes, ..Names::default() },

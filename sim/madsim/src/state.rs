@@ -11,7 +11,7 @@ use squall::trace::id::hash_parts;
 use squall::trace::{
     EndReason, EventKind, EventMask, Failure, NodeId, Observer, OwnedEvent, Property, TaskId, TaskInfo,
 };
-use squall_engine::{Call, Heartbeat, Journal};
+use squall_engine::{Call, Heartbeat, Journal, goal};
 use std::sync::Arc;
 
 thread_local! {
@@ -42,6 +42,8 @@ pub(crate) struct Run {
     pub waker: Option<Waker>,
     /// What the last panic said, and in whose code it was.
     pub panic: Option<Panic>,
+    /// How often it came by the marks of each goal, once it is over.
+    pub reached: BTreeMap<&'static str, u64>,
 }
 
 /// A node, as far as the run knows it.
@@ -84,6 +86,7 @@ impl Audience {
 pub(crate) fn install(run: Run, audience: Audience) {
     AUDIENCE.set(Some(audience));
     RUN.set(Some(run));
+    goal::begin_counting();
 }
 
 /// The run is over: what is left of it.
@@ -143,6 +146,7 @@ impl Run {
     pub(crate) fn end(&mut self, reason: EndReason) {
         if self.ending.is_none() {
             self.ending = Some(reason);
+            self.reached = goal::end_counting();
             self.wake();
         }
     }

@@ -30,8 +30,16 @@ enum Does {
     Deadlock,
     /// It sleeps for ever, again and again.
     Endless,
-    /// It ends the process.
+    /// It aborts the process.
     Abort,
+    /// It ends the process as if nothing was wrong.
+    Exit,
+    /// The process is ended from outside.
+    Killed,
+    /// It wants more memory than there is.
+    Memory,
+    /// It crashes with a value on its stack whose destructor panics.
+    Drop,
     /// It records an operation whose result isn't what was written.
     Lie,
 }
@@ -60,8 +68,32 @@ pub fn world(world: &mut World, args: &Args) {
                 tokio::time::sleep(Duration::from_secs(60)).await;
             },
             Does::Abort => std::process::abort(),
+            Does::Exit => std::process::exit(0),
+            Does::Killed => {
+                let process = std::process::id().to_string();
+                let _ = std::process::Command::new("kill").args(["-KILL", &process]).status();
+                std::future::pending().await
+            }
+            Does::Memory => {
+                let mut kept = Vec::new();
+                loop {
+                    kept.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+                }
+            }
+            Does::Drop => {
+                let _panics = PanicsInDrop;
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
             Does::Lie => client.invoke("read", ()).ok(2),
         }
         Ok(())
     });
+}
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("as it was told");
+    }
 }
