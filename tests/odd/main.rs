@@ -41,6 +41,7 @@ fn programs() -> Vec<Program> {
             seldom_impossible,
         ),
         Program::new("spinning", "A client never yields", spinning),
+        Program::new("yielding", "A task of a client that tokio executes yields for ever", yielding),
         Program::new("careless", "A property panics", careless),
         Program::new("exiting", "A client ends the process, as if all were well", exiting),
         Program::new("drawing", "The description and a property draw", drawing),
@@ -827,6 +828,16 @@ fn spinning(world: &mut World, _: &NoArgs) {
             std::hint::spin_loop();
         }
     });
+}
+
+fn yielding(world: &mut World, _: &NoArgs) {
+    let body = || async {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    world.client("client", body).tokio();
 }
 
 struct Careful;

@@ -309,6 +309,20 @@ fn a_process_that_is_killed_is_a_failed_run() {
     assert!(stdout.contains("the process was killed by signal 9 (kill), for want of memory perhaps"), "{stdout}");
 }
 
+/// The runtime always has something to do, so that virtual time stands still.
+#[test]
+fn who_yields_for_ever_to_tokio_is_a_hang() {
+    let odd = Odd::new();
+    let file = odd.scenario("yielding", "seeds = \"0..2\"\n");
+    let (stdout, _) = odd.squall(&["run", &file, "--hang-after", "100ms"], 100);
+    assert!(
+        stdout.contains("FAIL hang at 3 ms on client") && stdout.contains("without an await that waits"),
+        "{stdout}"
+    );
+    let summary = odd.json(&["explore", &file, "--hang-after", "100ms", "--no-check", "--no-shrink"], 100);
+    assert_eq!((&summary["runs"], &summary["failed"]), (&2.into(), &2.into()), "{summary}");
+}
+
 /// On threads it is confirmed in a process, which is ended, and what came before the hang is shown.
 #[test]
 fn a_hang_is_confirmed_shown_and_saved() {

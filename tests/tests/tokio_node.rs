@@ -724,6 +724,28 @@ fn a_thread_that_can_not_end_is_named() {
     drop(held);
 }
 
+/// Its waits are over at once, a thousand of them, of which the last is that of the pool's thread for more to do.
+#[test]
+fn a_thread_that_goes_on_and_on_after_a_crash_is_left_over() {
+    for (sleeps, escapes) in [(999, 0), (1_000, 1)] {
+        let outcome = run(move |world: &mut World| {
+            let body = move || async move {
+                tokio::task::spawn_blocking(move || {
+                    for _ in 0..sleeps {
+                        std::thread::sleep(ms(100));
+                    }
+                });
+                pending::<()>().await;
+            };
+            world.node("node", body).tokio();
+            world.fault(squall::crash("node").at(ms(5)));
+            world.end_at(ms(20));
+        });
+        assert_eq!(outcome.verdict, Verdict::Pass, "{:?}", outcome.verdict);
+        assert_eq!(outcome.escapes.len(), escapes, "{sleeps}: {:?}", outcome.escapes);
+    }
+}
+
 /// Its waits are over at once, and its code makes of that what it does: nobody is there any more to fail.
 #[test]
 fn what_a_thread_panics_with_after_a_crash_is_no_failure() {
@@ -871,7 +893,7 @@ fn what_cannot_be_had_says_what_to_use() {
     type Body = fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
     let sockets = "in a node use squall::net in place of tokio::net and std::net";
     let names = "in a node names of nodes are addresses of squall::net as they are";
-    let cases: [(Body, &str, &str, &str); 10] = [
+    let cases: [(Body, &str, &str, &str); 13] = [
         (
             || Box::pin(async { drop(tokio::net::TcpListener::bind("127.0.0.1:0").await) }),
             "hermetic",
@@ -908,6 +930,24 @@ fn what_cannot_be_had_says_what_to_use() {
             "hermetic",
             "a process was started",
             "a node of its own",
+        ),
+        (
+            || Box::pin(async { drop(tokio::process::Command::new("/bin/true").status().await) }),
+            "hermetic",
+            "a process was started",
+            "a node of its own",
+        ),
+        (
+            || Box::pin(async { drop(tokio::signal::ctrl_c().await) }),
+            "panic",
+            "IO is disabled",
+            "let faults stop or restart nodes in place of signals",
+        ),
+        (
+            || Box::pin(async { drop(tokio::io::AsyncReadExt::read_u8(&mut tokio::io::stdin()).await) }),
+            "hermetic",
+            "the standard input was read",
+            "a channel, an argument or a file of squall::fs",
         ),
         (
             || Box::pin(async { std::thread::sleep(ms(20)) }),

@@ -70,6 +70,7 @@ fn a_payment_made_twice_is_shrunk_to_one_segment() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("(200 OK) from bank to shop-"), "{said}");
+    assert!(said.contains("perturbations -> 1, "), "{said}");
 }
 
 /// Whoever looks at a run of gRPC sees which call a segment is.

@@ -684,6 +684,9 @@ fn remedy(escape: &squall_hermetic::Escape) -> &'static str {
         Escape::BlockingSleep { .. } | Escape::BlockingWait { .. } => {
             ": it would stop the whole node; await instead, or let tokio::task::spawn_blocking do it in a node that tokio executes"
         }
+        Escape::StandardInput => {
+            ": it isn't the seed's; in a node what would come there comes by a channel, an argument or a file of squall::fs"
+        }
         _ => "",
     }
 }

@@ -42,6 +42,8 @@ pub enum Escape {
         /// The path.
         path: String,
     },
+    /// The process's standard input was read. There was nothing: who reads is told its end.
+    StandardInput,
     /// The metadata of a real file was read.
     FileMetadata {
         /// The path.
@@ -82,6 +84,7 @@ impl fmt::Display for Escape {
                 write!(formatter, "the host name {host} was looked up in the real world")
             }
             Escape::RealFile { path } => write!(formatter, "the file {path} was opened"),
+            Escape::StandardInput => formatter.write_str("the standard input was read"),
             Escape::FileMetadata { path } => {
                 write!(formatter, "the metadata of the file {path} was read")
             }

@@ -33,7 +33,7 @@
 //! processes, sockets, name look-ups, files, directories, environment variables, clocks of processor time. Sleeps and
 //! timed waits are an exception: they return at once, because the time that they wait for is virtual and doesn't go on
 //! while node code runs. Code that waits in a loop for a deadline then spins (`mpsc::Receiver::recv_timeout` does), so
-//! a host does well to move its clock on by what the escape tells, or to count. A wait without a time limit is mostly a
+//! a host does well to move its clock on by what the escape tells, or to count. The standard input is another exception: it has nothing for node code. A wait without a time limit is mostly a
 //! lock that another thread holds for a moment, and only told once it lasted [`UNTIMED_WAIT_GRACE_NS`].
 //!
 //! # Runtimes in a run

@@ -158,6 +158,33 @@ fn files_and_directories_are_named() {
     );
 }
 
+/// Nothing of it is read, so that it is whole behind the run.
+#[test]
+fn the_standard_input_is_named_and_has_nothing() {
+    use std::io::{IoSliceMut, Read};
+    let ((), escapes) = as_node(1, || {
+        let mut text = String::new();
+        assert_eq!(std::io::stdin().read_line(&mut text).unwrap(), 0);
+        let mut byte = [0];
+        assert_eq!(std::io::stdin().read_vectored(&mut [IoSliceMut::new(&mut byte)]).unwrap(), 0);
+    });
+    assert_eq!(escapes, [Escape::StandardInput, Escape::StandardInput]);
+}
+
+/// What isn't the standard input is read as ever.
+#[test]
+fn descriptors_are_read_as_ever() {
+    use std::io::{IoSliceMut, Read};
+    let ((), escapes) = as_node(1, || {
+        let mut file = std::fs::File::open("/etc/passwd").unwrap();
+        let mut start = [0; 4];
+        file.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"root");
+        assert!(file.read_vectored(&mut [IoSliceMut::new(&mut start)]).unwrap() > 0);
+    });
+    assert_eq!(escapes, [Escape::RealFile { path: "/etc/passwd".into() }]);
+}
+
 #[test]
 fn new_files_get_their_mode() {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

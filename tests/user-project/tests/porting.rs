@@ -75,7 +75,9 @@ fn statics_are_shared_by_nodes_and_runs() {
     // A run has a thread of its own, and its nodes share it.
     assert_eq!(facts(&outcome, "of-thread"), ["1", "2"]);
     let (once, name) = (BOOTS.load(Ordering::Relaxed), NAME.get());
-    passes(&run(1, world));
+    let again = run(1, world);
+    passes(&again);
+    assert_eq!(facts(&again, "of-thread"), ["1", "2"], "a thread's are fresh in each run");
     assert_eq!((BOOTS.load(Ordering::Relaxed), NAME.get()), (once * 2, name));
     assert_eq!(ALL.lock().unwrap().len(), once as usize * 2);
 }

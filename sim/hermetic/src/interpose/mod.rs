@@ -26,7 +26,7 @@ pub(crate) fn link() {
 }
 
 /// Each symbol that is interposed, and where its definition in this crate is.
-pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 33] {
+pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 35] {
     [
         (c"clock_gettime", clocks::clock_gettime as *const c_void),
         (c"gettimeofday", clocks::gettimeofday as *const c_void),
@@ -55,6 +55,8 @@ pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 33] {
         (c"openat64", names::openat64 as *const c_void),
         (c"fopen", names::fopen as *const c_void),
         (c"fopen64", names::fopen64 as *const c_void),
+        (c"read", names::read as *const c_void),
+        (c"readv", names::readv as *const c_void),
         (c"statx", names::statx as *const c_void),
         (c"opendir", names::opendir as *const c_void),
         (c"getenv", names::getenv as *const c_void),

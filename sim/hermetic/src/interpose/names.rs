@@ -1,4 +1,4 @@
-//! What is only named: the call goes to libc all the same, but for a process's end.
+//! What is only named: the call goes to libc all the same, but for a process's end and its standard input.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
@@ -277,6 +277,34 @@ pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *m
         report_text(path, |path| Escape::RealFile { path });
         real!(fopen64(path => *const c_char, mode => *const c_char) -> *mut libc::FILE)
     }
+}
+
+/// Reads from a descriptor. Where node code reads the standard input that is named, and there is nothing.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn read(descriptor: c_int, out: *mut c_void, bytes: usize) -> isize {
+    if descriptor == libc::STDIN_FILENO && report(|| Escape::StandardInput) {
+        return 0;
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe { real!(read(descriptor => c_int, out => *mut c_void, bytes => usize) -> isize) }
+}
+
+/// As `read`, into several places.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn readv(descriptor: c_int, out: *const libc::iovec, count: c_int) -> isize {
+    if descriptor == libc::STDIN_FILENO && report(|| Escape::StandardInput) {
+        return 0;
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe { real!(readv(descriptor => c_int, out => *const libc::iovec, count => c_int) -> isize) }
 }
 
 /// Reads a file's metadata, which is named.
