@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use squall_hermetic::SteppedThread;
 
-use crate::kernel::{self, TaskFuture};
+use crate::kernel::{self, Kernel, TaskFuture};
 use crate::time::{Sleep, sleep_until_shown};
 use crate::world::duration_ns;
 
@@ -155,6 +155,22 @@ fn driven() -> Option<(Rc<Hosting>, Doing)> {
     DRIVEN.with_borrow(Clone::clone)
 }
 
+/// The node's clock is known without being asked for, until this is dropped: it stands still in a poll, but for [what a wait skips](squall_hermetic::Host::on_escape).
+struct Shown;
+
+impl Shown {
+    fn new() -> Shown {
+        squall_hermetic::show_monotonic(kernel::try_with(Kernel::read_monotonic_clock));
+        Shown
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        squall_hermetic::show_monotonic(None);
+    }
+}
+
 /// Wakes whom an executor knows, and the executor's host.
 struct WakesHost {
     inner: Waker,
@@ -210,14 +226,14 @@ struct Closing;
 
 impl Closing {
     fn new() -> Closing {
-        let _ = kernel::try_with(kernel::Kernel::begin_closing);
+        let _ = kernel::try_with(Kernel::begin_closing);
         Closing
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        let _ = kernel::try_with(kernel::Kernel::end_closing);
+        let _ = kernel::try_with(Kernel::end_closing);
     }
 }
 
@@ -273,6 +289,7 @@ impl Host {
         self.hosting.is_told.set(false);
         let driven = {
             let _entered = Entered::new(Some(Rc::clone(&self.hosting)), Doing::Tasks);
+            let _shown = Shown::new();
             drive()
         };
         if !self.hosting.unsettled_panics.borrow().is_empty() {
@@ -290,20 +307,27 @@ impl Host {
     /// Outside of a run.
     #[must_use]
     pub fn take_root_wake(&self) -> bool {
-        kernel::with("a host", kernel::Kernel::take_root_wake)
+        kernel::with("a host", Kernel::take_root_wake)
     }
 
     /// Lets each thread of the executor's go on that can, once: see [`squall_hermetic::expect_thread`]. Whether there was one; the executor is to be driven again then. To be called in the
     /// host's poll, where the executor isn't driven.
+    #[inline]
     pub fn step_threads(&mut self) -> bool {
+        let made = squall_hermetic::take_made_threads();
+        if made.is_empty() && self.hosting.threads.borrow().is_empty() {
+            return false;
+        }
+        self.step_each(made)
+    }
+
+    /// Likewise, where there are threads, some of them just made.
+    #[cold]
+    fn step_each(&mut self, mut made: Vec<SteppedThread>) -> bool {
         let threads = &self.hosting.threads;
-        let mut made = squall_hermetic::take_made_threads();
         if !made.is_empty() {
             kernel::with("a host", |kernel| kernel.hosts_have_threads = true);
             threads.borrow_mut().append(&mut made);
-        }
-        if threads.borrow().is_empty() {
-            return false;
         }
         // What it does may have to do with the others: nothing is borrowed meanwhile.
         let stood_still = threads.borrow().clone();
@@ -323,7 +347,7 @@ impl Host {
         for text in thread.take_notes() {
             self.hosting.thread_panicked(text);
         }
-        let _ = kernel::try_with(kernel::Kernel::wake_for_threads);
+        let _ = kernel::try_with(Kernel::wake_for_threads);
     }
 
     /// Calls `end`, in which the executor drops its tasks: a panic of their destructors fails the run, as that of any other does. Then its threads end: what they wait for up

@@ -599,7 +599,7 @@ impl RunHost {
 
 impl squall_hermetic::Host for RunHost {
     fn monotonic_ns(&self) -> u64 {
-        let of_run = kernel::try_with(|kernel| kernel.clock.monotonic_start_ns.saturating_add(kernel.read_clock()));
+        let of_run = kernel::try_with(Kernel::read_monotonic_clock);
         of_run.unwrap_or_else(|| ClockSettings::default().monotonic_start_ns)
     }
 
@@ -639,6 +639,7 @@ impl squall_hermetic::Host for RunHost {
                 // `wait_timeout_while`) wait once more, for no time, until more than theirs has passed. Such a run has
                 // failed, and ends after this poll.
                 kernel.skipped_ns = kernel.skipped_ns.saturating_add(ns.max(1));
+                squall_hermetic::show_monotonic(None);
             }
             kernel.escaped(&what, gravity, remedy(&escape));
         });

@@ -135,7 +135,7 @@ pub use fresh_thread::{FreshThread, is_fresh_thread};
 pub use lock_step::{SteppedThread, expect_thread, is_stepped_thread, is_stepping, leave_note, take_made_threads};
 pub use park::{expect_park, take_park};
 pub use self_test::{SelfTestError, self_test};
-pub use thread::{Guard, Host, enter, outside_node_code, set_node_code};
+pub use thread::{Guard, Host, enter, outside_node_code, set_node_code, show_monotonic};
 
 /// How long a wait without a time limit may really last, before it is told as an [`Escape::BlockingWait`].
 pub const UNTIMED_WAIT_GRACE_NS: u64 = 50_000_000;

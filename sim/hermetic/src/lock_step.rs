@@ -31,6 +31,8 @@ thread_local! {
     static IS_EXPECTED: Cell<bool> = const { Cell::new(false) };
     /// Those made here since somebody asked.
     static MADE: RefCell<Vec<SteppedThread>> = const { RefCell::new(Vec::new()) };
+    /// Whether there are some. It has no destructor, and is looked at in each drive of a runtime.
+    static HAS_MADE: Cell<bool> = const { Cell::new(false) };
     /// Whether another thread is stepped from here now.
     static IS_STEPPING: Cell<bool> = const { Cell::new(false) };
     /// On a stepped thread, its own baton. It goes last of all that the thread has: whatever was there first goes last.
@@ -44,9 +46,17 @@ pub fn expect_thread() {
 
 /// The [expected](expect_thread) threads that were made since this was asked last, here and on those that were stepped from here, in order. One that is dropped without having been stepped stands still for ever.
 #[must_use]
+#[inline]
 pub fn take_made_threads() -> Vec<SteppedThread> {
     IS_EXPECTED.set(false);
-    MADE.take()
+    if HAS_MADE.replace(false) { MADE.take() } else { Vec::new() }
+}
+
+fn keep_made(made: impl IntoIterator<Item = SteppedThread>) {
+    MADE.with_borrow_mut(|all| {
+        all.extend(made);
+        HAS_MADE.set(!all.is_empty());
+    });
 }
 
 /// Whether this thread steps another one now: what the host is asked is that one's question.
@@ -219,7 +229,7 @@ impl SteppedThread {
         }
         let made = std::mem::take(&mut state.made);
         drop(state);
-        MADE.with_borrow_mut(|all| all.extend(made));
+        keep_made(made);
         IS_STEPPING.set(was_stepping);
         set_node_code(node_code);
     }
@@ -336,7 +346,7 @@ pub(crate) fn make(
         let thread = SteppedThread(baton);
         match own() {
             Some(own) => own.lock().made.push(thread),
-            None => MADE.with_borrow_mut(|made| made.push(thread)),
+            None => keep_made([thread]),
         }
     } else {
         // SAFETY: no thread was made that would take it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use squall_hermetic::{
     Escape, SteppedThread, enter, expect_park, expect_thread, is_stepped_thread, is_stepping, leave_note,
-    set_node_code, take_made_threads, take_park,
+    set_node_code, show_monotonic, take_made_threads, take_park,
 };
 use support::{Script, as_node};
 
@@ -229,4 +229,48 @@ fn destructors_of_thread_locals_belong_to_the_last_step() {
         assert!(*is_told.lock().unwrap());
         handle.join().unwrap();
     });
+}
+
+/// What is shown is what node code sees; a host that moves its clock on says so.
+#[test]
+fn a_clock_that_is_shown_stands_still_until_it_is_said() {
+    let (_, escapes) = with_host(|host| {
+        let start = Instant::now();
+        show_monotonic(Some(host.now_ns.get()));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // A deadline is worked out by it as well.
+        expect_park();
+        wait_for(LONG);
+        assert_eq!(take_park(), Some(LONG));
+        host.now_ns.set(host.now_ns.get() + 1);
+        show_monotonic(None);
+        assert_eq!(start.elapsed(), Duration::from_nanos(1));
+        // The real one is another.
+        show_monotonic(Some(host.now_ns.get()));
+        set_node_code(false);
+        let real = Instant::now();
+        set_node_code(true);
+        assert_ne!(real, Instant::now());
+    });
+    assert_eq!(escapes, []);
+}
+
+#[test]
+fn a_clock_that_is_shown_goes_with_its_host() {
+    let guard = enter(Rc::new(Script::new(1)));
+    show_monotonic(Some(1_000_000_001));
+    drop(guard);
+    let host = Rc::new(Script::new(2));
+    let _guard = enter(Rc::<Script>::clone(&host));
+    let elapsed = |start: Instant| {
+        set_node_code(true);
+        let elapsed = start.elapsed();
+        set_node_code(false);
+        elapsed
+    };
+    set_node_code(true);
+    let start = Instant::now();
+    set_node_code(false);
+    host.now_ns.set(host.now_ns.get() + 5);
+    assert_eq!(elapsed(start), Duration::from_nanos(5));
 }

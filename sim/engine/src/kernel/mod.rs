@@ -606,6 +606,12 @@ impl Kernel {
         self.shown_ns()
     }
 
+    /// What libc's monotonic clock shows to the running node.
+    #[inline]
+    pub(crate) fn read_monotonic_clock(&mut self) -> u64 {
+        self.clock.monotonic_start_ns.saturating_add(self.read_clock())
+    }
+
     /// Something that a run can't make deterministic. Each is named once a task, and of very many the first. If the run fails by it, `remedy` is said as well.
     pub(crate) fn escaped(&mut self, what: &str, gravity: Gravity, remedy: &str) {
         if gravity < Gravity::Failure && crate::log::is_writing() {
