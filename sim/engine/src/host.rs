@@ -74,10 +74,16 @@ impl fmt::Debug for Hosting {
 }
 
 impl Hosting {
-    /// Whether the host is to be woken because its executor has something to do, and wasn't told yet. Its threads are looked at as well if `has_threads`: if any host of the run has had one.
-    pub(crate) fn is_woken_unheard(&self, has_threads: bool) -> bool {
-        let is_woken = || (has_threads && self.has_woken_thread()) || (self.executor.has_work)();
-        !self.is_told.get() && is_woken() && !self.is_told.replace(true)
+    /// Whether the host is to be woken because its executor has something to do, and wasn't [told](Hosting::tell) yet. Its threads are looked at as well if `has_threads`: if any host of the run has
+    /// had one.
+    #[inline]
+    pub(crate) fn has_unheard(&self, has_threads: bool) -> bool {
+        !self.is_told.get() && ((has_threads && self.has_woken_thread()) || (self.executor.has_work)())
+    }
+
+    /// It is woken because its executor has something to do.
+    pub(crate) fn tell(&self) {
+        self.is_told.set(true);
     }
 
     /// A task of the executor's has panicked.
@@ -312,7 +318,8 @@ impl Host {
 
     /// Lets each thread of the executor's go on that can, once: see [`squall_hermetic::expect_thread`]. Whether there was one; the executor is to be driven again then. To be called in the
     /// host's poll, where the executor isn't driven.
-    #[inline]
+    // In each drive, where there mostly are none.
+    #[inline(always)]
     pub fn step_threads(&mut self) -> bool {
         let made = squall_hermetic::take_made_threads();
         if made.is_empty() && self.hosting.threads.borrow().is_empty() {

@@ -46,7 +46,7 @@ pub fn expect_thread() {
 
 /// The [expected](expect_thread) threads that were made since this was asked last, here and on those that were stepped from here, in order. One that is dropped without having been stepped stands still for ever.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn take_made_threads() -> Vec<SteppedThread> {
     IS_EXPECTED.set(false);
     if HAS_MADE.replace(false) { MADE.take() } else { Vec::new() }

@@ -756,18 +756,23 @@ impl Kernel {
     }
 
     /// Wakes the hosts whose executors have something to do of which nobody told us. Whether there was one.
-    #[cold]
+    #[inline(never)]
     fn wake_hosts(&mut self) -> bool {
-        let woken: Vec<TaskRef> = self
-            .hosts
-            .iter()
-            .filter(|(_, hosting)| hosting.is_woken_unheard(self.hosts_have_threads))
-            .map(|(task, _)| *task)
-            .collect();
-        for task in &woken {
-            self.wake(WakeRef::Task(*task), BY_ITS_EXECUTOR);
+        let has_threads = self.hosts_have_threads;
+        self.hosts.iter().any(|(_, hosting)| hosting.has_unheard(has_threads)) && self.wake_unheard_hosts()
+    }
+
+    #[cold]
+    fn wake_unheard_hosts(&mut self) -> bool {
+        for place in 0..self.hosts.len() {
+            let (task, hosting) = &self.hosts[place];
+            if hosting.has_unheard(self.hosts_have_threads) {
+                hosting.tell();
+                let task = *task;
+                self.wake(WakeRef::Task(task), BY_ITS_EXECUTOR);
+            }
         }
-        !woken.is_empty()
+        true
     }
 
     /// What was scheduled for now happens, or becomes ready.

@@ -8,7 +8,7 @@ use super::real::real;
 use super::syscall::real_syscall;
 use super::{errno, nanoseconds, set_errno, timespec};
 use crate::lock_step::Waited;
-use crate::thread::{ask, monotonic_ns, node_code_runs, report};
+use crate::thread::{ask, node_code_runs, report, shown_monotonic_ns};
 use crate::{Escape, UNTIMED_WAIT_GRACE_NS, is_stepped_thread, lock_step, park};
 
 /// Names a sleep in place of sleeping, or lets a thread in lock step stand still; false if node code doesn't run here.
@@ -132,7 +132,9 @@ pub(super) unsafe fn futex(call: [c_long; 6]) -> Option<c_long> {
     } else {
         // This one takes a deadline, which the caller worked out from the host's clock.
         let is_monotonic = operation & libc::FUTEX_CLOCK_REALTIME == 0;
-        limit.saturating_sub(if is_monotonic { monotonic_ns()? } else { ask(|host| host.wall_ns())? })
+        let shown_ns = if is_monotonic { shown_monotonic_ns() } else { None };
+        let clock = if is_monotonic { Clock::Monotonic } else { Clock::Wall };
+        limit.saturating_sub(shown_ns.or_else(|| ask(|host| clock.read(host)).flatten())?)
     };
     if !park::skips(timeout_ns) {
         if let Some(waited) = lock_step::wait(Some((word as usize, expected as u32)), Some(timeout_ns)) {
