@@ -517,9 +517,10 @@ impl Picture<'_> {
                         let middle = usize::midpoint(low, high);
                         (middle, if is_right { middle + 1..high } else { low + 1..middle })
                     }
-                    LossReason::PartitionOnArrival | LossReason::NodeDown | LossReason::NoListener => {
-                        (before_end, 0..0)
-                    }
+                    LossReason::PartitionOnArrival
+                    | LossReason::NodeDown
+                    | LossReason::NoListener
+                    | LossReason::ConnectionClosed => (before_end, 0..0),
                 };
                 // It comes no further.
                 for column in free {

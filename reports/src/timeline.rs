@@ -323,7 +323,7 @@ pub(crate) fn message_name(names: &Names, flow: FlowId, number: u64) -> String {
             let Stream { connection, is_back, .. } = stream;
             match (number, is_back) {
                 (1, false) => format!("request for connection {connection}"),
-                (1, true) => format!("acceptance of connection {connection}"),
+                (1, true) if !stream.labels.contains_key(&1) => format!("acceptance of connection {connection}"),
                 _ => format!("segment {number}{} of connection {connection}", stream.label_in_words(number)),
             }
         }

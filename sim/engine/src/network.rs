@@ -1958,7 +1958,7 @@ impl Kernel {
         if !network.has_queues {
             return false;
         }
-        let bytes = message.payload.as_slice().len() as u64 + MESSAGE_HEADER_BYTES;
+        let (bytes, kind) = (message.payload.as_slice().len() as u64 + MESSAGE_HEADER_BYTES, message.kind);
         let (limits, is_calm) = (network.weathers[weather as usize].limits, network.is_calm(from, to));
         if !network.queues.contains_key(&from) {
             let uplink = network.uplink_of(&self.nodes[from.index()]);
@@ -1969,8 +1969,8 @@ impl Kernel {
             return false;
         }
         let sent = queues.advance(self.now_ns);
-        // Nothing goes wrong between healed nodes.
-        let has_room = is_calm || queues.has_room(to, bytes, limits);
+        // Nothing goes wrong between healed nodes. What a stream sends waits: TCP slows down to what a queue takes.
+        let has_room = is_calm || kind == Kind::Segment || queues.has_room(to, bytes, limits);
         if has_room {
             queues.push(to, index, bytes, limits);
         }

@@ -120,6 +120,13 @@ pub(crate) mod segment {
     pub(crate) const CREDIT: u64 = 7;
     /// Carried bytes, and the connection has broken at it: both ends are told.
     pub(crate) const BREAK: u64 = 8;
+    /// A reset that came before its turn, and was said again: it waits for nothing any more.
+    pub(crate) const RESET_AGAIN: u64 = 9;
+
+    /// Whether it says that the connection is broken.
+    pub(crate) fn is_reset(what: u64) -> bool {
+        matches!(what, RESET | RESET_AGAIN)
+    }
 }
 
 /// One end of a connection, by slot and generation.
@@ -691,7 +698,7 @@ impl Kernel {
             node,
             address,
             shares_port,
-            backlog: backlog.max(1),
+            backlog,
             arriving: 0,
             accepted: VecDeque::new(),
             acceptors: Waiting::default(),
@@ -792,7 +799,12 @@ impl Kernel {
         let own_ip = if to_ip.is_loopback() { to_ip } else { self.nodes[node.index()].address };
         let local = match from {
             Some(from) => SocketAddr::new(if from.ip().is_unspecified() { own_ip } else { from.ip() }, from.port()),
-            None => SocketAddr::new(own_ip, self.ephemeral_port(node)?),
+            None => {
+                // Of a socket that is bound it is the address that is in use; of one that connects there is none to be had.
+                let none_is_free =
+                    |error: io::Error| io::Error::new(io::ErrorKind::AddrNotAvailable, error.to_string());
+                SocketAddr::new(own_ip, self.ephemeral_port(node).map_err(none_is_free)?)
+            }
         };
         let remote = SocketAddr::new(to_ip, to.port());
         if from.is_some() && self.network.streams.is_connected(node, local, remote) {
@@ -886,8 +898,8 @@ impl Kernel {
             self.forget(wake);
             return Poll::Ready(Err(gone()));
         };
-        let has_room = buffers.iter().any(|buffer| buffer.remaining() > 0);
-        let read = if entry.unread_bytes > 0 || !has_room {
+        // Who has no room for a byte waits for one all the same, as with tokio.
+        let read = if entry.unread_bytes > 0 {
             Some(Ok(take_bytes(entry, buffers, peeks)))
         } else if entry.is_finished {
             Some(Ok(0))
@@ -1118,7 +1130,7 @@ impl Kernel {
         let waiting = self.network.streams.waiting_segments();
         let is_its = |message: &u32| {
             let (.., what) = self.network.flow_number_and_tag(*message);
-            what != segment::RESET && self.network.ends_of(*message).0 == node
+            !segment::is_reset(what) && self.network.ends_of(*message).0 == node
         };
         let its: Vec<u32> = waiting.filter(is_its).collect();
         self.lose_with_its_machine(its, node);
@@ -1145,7 +1157,7 @@ impl Kernel {
         for message in messages {
             if self.network.kind_of(message) == Kind::Segment {
                 let (.., what) = self.network.flow_number_and_tag(message);
-                if what == segment::RESET {
+                if segment::is_reset(what) {
                     self.depart_segment(message);
                     continue;
                 }
@@ -1194,7 +1206,8 @@ impl Kernel {
             return;
         }
         entry.is_broken = true;
-        entry.error = Some(kind);
+        // Where both have said that no more comes nobody is told of what comes behind that.
+        entry.error = (kind == io::ErrorKind::TimedOut || !(entry.is_finished && entry.has_ended)).then_some(kind);
         entry.stalled_since_ns = None;
         let early = std::mem::take(&mut entry.early);
         let waiting: Vec<WakeRef> = entry.readers.take().chain(entry.writers.take()).collect();
@@ -1244,8 +1257,12 @@ impl Kernel {
         let id = self.network.flow_id(flow);
         let number = self.network.next_number(flow);
         if self.journal.wants_names()
-            && what == segment::DATA
-            && let Some(label) = label_of(bytes).or_else(|| self.label_of_streams(direction, bytes))
+            && let Some(label) = match what {
+                segment::DATA => label_of(bytes).or_else(|| self.label_of_streams(direction, bytes)),
+                segment::END => Some("end".to_string()),
+                segment::RESET => Some("reset".to_string()),
+                _ => None,
+            }
         {
             let streams = &mut self.network.streams;
             streams.directions[direction as usize].labels.insert(u64::from(number), label);
@@ -1402,21 +1419,27 @@ impl Kernel {
         let place = Place { at_ns: self.now_ns, node: to, task: TaskId::NONE };
         let Some(target) = target else {
             // Nobody is there any more, or never was. That an end says no more is no news to who has gone; whoever sends bytes, or asks, is told.
-            if matches!(what, segment::END | segment::RESET) {
+            if what == segment::END || segment::is_reset(what) {
                 self.network.counts.delivered += 1;
                 self.journal.deliver(place, (flow, number, 0));
                 self.network.free_message(index);
                 return None;
             }
             let back = self.network.streams.directions[direction as usize].back;
-            self.lose(index, to, LossReason::NoListener);
+            let is_asking = what == segment::REQUEST;
+            self.lose(index, to, if is_asking { LossReason::NoListener } else { LossReason::ConnectionClosed });
             self.send_segment(back, segment::RESET, &[]);
             return None;
         };
+        let is_in_turn = self.network.streams.end(target).is_some_and(|end| u64::from(end.next) == number);
+        if matches!(what, segment::RESET | segment::BREAK) && !is_in_turn {
+            self.challenge_reset(index, direction);
+            return None;
+        }
         self.network.counts.delivered += 1;
         self.journal.deliver(place, (flow, number, 0));
         let cause = flow.0 ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        if matches!(what, segment::RESET | segment::BREAK) {
+        if what == segment::BREAK || segment::is_reset(what) {
             self.network.free_message(index);
             if what == segment::BREAK {
                 let back = self.network.streams.directions[direction as usize].back;
@@ -1426,11 +1449,25 @@ impl Kernel {
             return None;
         }
         let end = self.network.streams.end(target).expect("it was there before");
-        if u64::from(end.next) != number {
+        if !is_in_turn {
             end.early.insert(number as u32, index);
             return None;
         }
         self.take_in_order(target, index, cause)
+    }
+
+    /// A reset has come before what was sent before it. Whoever is told so out of turn asks back, and who has reset says it again with the number that is awaited (RFC 5961, 3.2). So it counts
+    /// a round trip later, whatever has come by then: bytes that are on their way aren't overtaken, and those that would have to be sent again are lost, as who has reset sends nothing again.
+    #[cold]
+    fn challenge_reset(&mut self, index: u32, direction: u32) {
+        let (_, _, what) = self.network.flow_number_and_tag(index);
+        if what == segment::BREAK {
+            let back = self.network.streams.directions[direction as usize].back;
+            self.send_segment(back, segment::RESET, &[]);
+        }
+        self.network.set_tag(index, segment::RESET_AGAIN);
+        let round_ns = self.network.calm_latency_ns(index).saturating_mul(2);
+        self.launch(index, round_ns.max(1));
     }
 
     /// Takes in the segment that an end waits for, and those that had come before it was their turn.
@@ -1489,7 +1526,8 @@ impl Kernel {
     fn has_full_backlog(&mut self, direction: u32, from: NodeId, to: NodeId) -> bool {
         let Some(listener) = self.listener_for(direction, from, to) else { return false };
         let entry = &self.network.streams.listeners[listener as usize];
-        entry.arriving + entry.accepted.len() >= entry.backlog
+        // One more than it says, as on Linux.
+        entry.arriving + entry.accepted.len() > entry.backlog
     }
 
     /// Who listens where a connection is asked for.
@@ -1573,14 +1611,15 @@ impl Kernel {
     pub(crate) fn stall(&mut self, index: u32, node: NodeId, reason: LossReason) -> bool {
         let (_, _, what) = self.network.flow_number_and_tag(index);
         let is_stopped = match reason {
-            LossReason::QueueFull | LossReason::Rule | LossReason::Loss => {
+            LossReason::Rule | LossReason::Loss => {
                 self.late(index, self.now_ns);
                 self.retry(index);
                 return true;
             }
-            LossReason::SenderDown | LossReason::NoListener => false,
+            LossReason::SenderDown | LossReason::NoListener | LossReason::ConnectionClosed => false,
+            LossReason::QueueFull => unreachable!("what a stream sends waits in a queue, however long that is"),
             // There is nobody to be told.
-            LossReason::NodeDown => !matches!(what, segment::RESET | segment::CREDIT | segment::END),
+            LossReason::NodeDown => !(segment::is_reset(what) || matches!(what, segment::CREDIT | segment::END)),
             LossReason::PartitionOnSending | LossReason::PartitionOnArrival => true,
         };
         if !is_stopped {

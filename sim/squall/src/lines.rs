@@ -280,6 +280,7 @@ fn events() -> Vec<Value> {
         "queue-full",
         "sender-down",
         "rule",
+        "connection-closed",
     ];
     let port = || up_to(u16::MAX.into());
     let kinds: Vec<(&'static str, Vec<(&'static str, Value)>)> = vec![

@@ -255,6 +255,8 @@ pub enum LossReason {
     SenderDown = 6,
     /// A rule on messages dropped it.
     Rule = 7,
+    /// It belongs to a connection of which the receiving node knows nothing any more.
+    ConnectionClosed = 8,
 }
 
 impl fmt::Display for LossReason {
@@ -268,6 +270,7 @@ impl fmt::Display for LossReason {
             LossReason::QueueFull => "dropped at the tail of a full queue",
             LossReason::SenderDown => "the sender crashed before it had left",
             LossReason::Rule => "dropped by a rule",
+            LossReason::ConnectionClosed => "its connection is closed there",
         })
     }
 }

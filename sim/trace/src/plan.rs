@@ -361,7 +361,7 @@ impl Perturbation {
                 let of = format!("connection {connection} from {client} to {server}:{port}");
                 match (number, is_back) {
                     (1, false) => format!("the request for {of}"),
-                    (1, true) => format!("the acceptance of {of}"),
+                    (1, true) if !stream.labels.contains_key(&1) => format!("the acceptance of {of}"),
                     _ => format!("segment {number}{} from {from} to {to} on {of}", stream.label_in_words(number)),
                 }
             }
