@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
@@ -290,6 +290,8 @@ struct Socket {
     heard_from: u32,
     port: u16,
     bound: Bound,
+    /// It takes messages from one address alone.
+    is_connected: bool,
     /// Who has waited longest.
     first_waiter: Option<Waiter>,
     more: Option<Box<More>>,
@@ -360,6 +362,7 @@ impl Default for Socket {
             heard_from: NONE,
             port: 0,
             bound: Bound::Any,
+            is_connected: false,
             first_waiter: None,
             more: None,
         }
@@ -600,6 +603,8 @@ pub(crate) struct Network {
     free_messages: Vec<u32>,
     sockets: Vec<Socket>,
     free_sockets: Vec<u32>,
+    /// By the slot of a socket: its own address, and that from which alone it takes messages.
+    peers: BTreeMap<u32, (IpAddr, SocketAddr)>,
     /// By sender and receiver, of links that lose in bursts.
     bursts: BTreeMap<(NodeId, NodeId), BurstState>,
     uplinks: Vec<UplinkRule>,
@@ -690,6 +695,7 @@ impl Network {
             free_messages: Vec::new(),
             sockets: Vec::new(),
             free_sockets: Vec::new(),
+            peers: BTreeMap::new(),
             bursts: BTreeMap::new(),
             uplinks,
             loopback: loopback.map(compiled),
@@ -1352,6 +1358,15 @@ impl Network {
     }
 }
 
+/// By which address a machine that sends to itself is seen by a socket there: of its own family.
+pub(crate) fn loopback_seen_from(own: IpAddr) -> IpAddr {
+    match own {
+        own if own.is_loopback() => own,
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
 /// Where a message came from, in one word: a `SocketAddr` is written in pieces, and moved by wider loads, which a
 /// processor can't forward and waits for.
 #[derive(Clone, Copy, Debug)]
@@ -1501,6 +1516,9 @@ impl Kernel {
         let arrived = socket.take_all_arrived(&self.network.messages);
         let waiters: Vec<Waiter> = std::iter::from_fn(|| socket.take_waiter(|_| true)).collect();
         let (node, port) = (socket.node as usize, socket.port);
+        if std::mem::take(&mut socket.is_connected) {
+            self.network.peers.remove(&slot);
+        }
         self.nodes[node].ports.retain(|(bound, _)| *bound != port);
         self.network.free_sockets.push(slot);
         for message in arrived {
@@ -1509,6 +1527,31 @@ impl Kernel {
         for waiter in waiters {
             self.wake(waiter.wake, 3);
         }
+    }
+
+    /// From now on a socket at `own` takes messages from that peer alone.
+    ///
+    /// # Errors
+    /// If the socket is gone.
+    pub(crate) fn connect_socket(&mut self, socket: SocketRef, own: IpAddr, peer: SocketAddr) -> io::Result<()> {
+        let Some(entry) = self.network.socket(socket) else {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed"));
+        };
+        entry.is_connected = true;
+        self.network.peers.insert(socket.slot, (own, peer));
+        Ok(())
+    }
+
+    /// Whether a message comes from whom alone a connected socket hears.
+    #[cold]
+    fn is_from_peer(&self, slot: u32, index: u32) -> bool {
+        let message = &self.network.messages[index as usize];
+        let Some((own, peer)) = self.network.peers.get(&slot) else { return true };
+        let ip = match message.loopback.is_from() {
+            true => loopback_seen_from(*own),
+            false => self.nodes[self.network.flows[message.flow as usize].from.index()].address,
+        };
+        *peer == SocketAddr::new(ip, message.from_port)
     }
 
     /// Closes a socket by reference, if it still is that one.
@@ -2168,7 +2211,9 @@ impl Kernel {
         let (to_port, loopback) = (message.to_port, message.loopback);
         // An open socket's node is up: a crash closes its node's sockets.
         let is_bound_there = |socket: &Socket| {
-            socket.is_open() && socket.node == to.0 && socket.port == to_port && socket.takes(loopback)
+            let is_that = socket.is_open() && socket.node == to.0 && socket.port == to_port && socket.takes(loopback);
+            // Of who hears from one peer alone more is to be looked at.
+            is_that && !socket.is_connected
         };
         let slot = match network.sockets.get(socket as usize) {
             Some(socket_there) if is_bound_there(socket_there) => socket,
@@ -2246,7 +2291,10 @@ impl Kernel {
         let found = node.ports.iter().find(|(port, _)| *port == to_port && node.up);
         let slot = found.map_or(NONE, |&(_, slot)| slot);
         let Message { flow, loopback, .. } = self.network.messages[index as usize];
-        let takes = self.network.sockets.get(slot as usize).is_some_and(|socket| socket.takes(loopback));
+        let takes =
+            self.network.sockets.get(slot as usize).is_some_and(|socket| {
+                socket.takes(loopback) && (!socket.is_connected || self.is_from_peer(slot, index))
+            });
         let slot = if takes { slot } else { NONE };
         self.network.flows[flow as usize].socket = slot;
         slot

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use tokio::io::ReadBuf;
 use super::stream::{readable_by_v6, settable_by_v6};
 use super::{ToSocketAddrs, try_each};
 use crate::kernel::{self, TimerRef};
-use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes};
+use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes, loopback_seen_from};
 
 /// So many bytes fit into a datagram of UDP over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -173,13 +173,18 @@ impl UdpSocket {
         })
     }
 
-    /// Sends by [`UdpSocket::send`] go there from now on, and what comes from elsewhere is dropped. Nothing is sent.
+    /// Sends by [`UdpSocket::send`] go there from now on, and what comes from elsewhere is dropped; what has come before can still be received. Nothing is sent.
     ///
     /// # Errors
-    /// If the address can't be looked up.
+    /// If the address can't be looked up, or the node has crashed.
+    ///
+    /// # Panics
+    /// When awaited outside of a run.
     pub async fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
         // Nothing is sent, so with the first one it succeeds.
         let peer = try_each(address, async |peer| Ok(peer)).await?;
+        let own = self.address.ip();
+        kernel::with("squall::net::UdpSocket::connect", |kernel| kernel.connect_socket(self.socket, own, peer))?;
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         self.is_connected.store(true, Ordering::Release);
         Ok(())
@@ -484,12 +489,7 @@ impl UdpSocket {
         if !origin.is_loopback() {
             return from;
         }
-        let ip = match self.address.ip() {
-            own if own.is_loopback() => own,
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        };
-        SocketAddr::new(ip, from.port())
+        SocketAddr::new(loopback_seen_from(self.address.ip()), from.port())
     }
 
     fn poll_receive(
@@ -499,42 +499,22 @@ impl UdpSocket {
         peeks: bool,
         other: Option<Waker>,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let peer = self.peer();
-        loop {
-            // Cloning a waker is user code: it is done before the run's state is taken.
-            let waker = other.clone();
-            let is_wanted = |origin| peer.is_none_or(|peer| peer == self.as_seen_here(origin));
-            if peeks {
-                let seen = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
-                    kernel.peek_datagram(self.socket, TAG, buffer)
-                });
-                match seen {
-                    Some((bytes, origin)) if is_wanted(origin) => {
-                        buffer.advance(bytes);
-                        return Poll::Ready(Ok((bytes, self.as_seen_here(origin))));
-                    }
-                    // Nobody wants it: it is taken, so that what is behind it can be seen.
-                    Some(_) | None => {}
-                }
+        // Cloning a waker is user code: it is done before the run's state is taken.
+        let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
+            if peeks && let Some(seen) = kernel.peek_datagram(self.socket, TAG, buffer) {
+                return Poll::Ready(Ok(seen));
             }
-            let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
-                let received = kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, waker);
-                received.map_ok(|index| {
-                    // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
-                    let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
-                    kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes))
-                })
-            });
-            match received {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok((bytes, origin))) if !peeks && is_wanted(origin) => {
-                    buffer.advance(bytes);
-                    return Poll::Ready(Ok((bytes, self.as_seen_here(origin))));
-                }
-                Poll::Ready(Ok(_)) => {}
-            }
-        }
+            let received = kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, other);
+            received.map_ok(|index| {
+                // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
+                let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
+                kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes))
+            })
+        });
+        received.map_ok(|(bytes, origin)| {
+            buffer.advance(bytes);
+            (bytes, self.as_seen_here(origin))
+        })
     }
 
     option!(bool, broadcast, set_broadcast, has_broadcast, "Nothing depends on it: there is no broadcast address.");

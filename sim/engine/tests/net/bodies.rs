@@ -1322,4 +1322,68 @@ bodies! {
             (socket.tos_v4().unwrap(), socket.multicast_loop_v4().unwrap(), socket.multicast_ttl_v4().unwrap());
         seen![before, first, after, v6]
     }
+
+    async fn who_reads_nothing_waits_all_the_same() {
+        let (mut one, mut other) = pair().await;
+        let tried = kind(one.try_read(&mut []));
+        let waits = time::timeout(ms(20), one.read(&mut [])).await.is_err();
+        other.write_all(b"ab").await.unwrap();
+        let none = one.read(&mut []).await.unwrap();
+        let mut bytes = [0; 4];
+        seen![tried, waits, none, kind(one.try_read(&mut [])), one.read(&mut bytes).await.unwrap()]
+    }
+
+    async fn what_is_answered_before_all_was_read_comes_before_the_reset() {
+        let (mut one, mut other) = pair().await;
+        one.write_all(&[7; 1_000]).await.unwrap();
+        other.read_exact(&mut [0; 10]).await.unwrap();
+        other.write_all(b"413 ").await.unwrap();
+        other.write_all(b"too large").await.unwrap();
+        drop(other);
+        seen![read_all(&mut one).await]
+    }
+
+    async fn an_end_comes_before_a_reset() {
+        let (mut one, mut other) = pair().await;
+        one.write_all(b"unread").await.unwrap();
+        settle().await;
+        other.shutdown().await.unwrap();
+        drop(other);
+        settle().await;
+        seen![read_all(&mut one).await, kind(one.write_all(b"more").await)]
+    }
+
+    async fn where_both_have_ended_nobody_is_told_of_a_reset() {
+        let (mut one, mut other) = pair().await;
+        one.write_all(b"unread").await.unwrap();
+        one.shutdown().await.unwrap();
+        settle().await;
+        other.shutdown().await.unwrap();
+        settle().await;
+        drop(other);
+        settle().await;
+        let error = one.take_error().unwrap().map(|error| error.kind());
+        seen![error, read_all(&mut one).await]
+    }
+
+    async fn who_is_heard_is_decided_when_a_datagram_comes() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        stranger.send_to(b"early", address).await.unwrap();
+        settle().await;
+        socket.connect(peer.local_addr().unwrap()).await.unwrap();
+        stranger.send_to(b"stopped", address).await.unwrap();
+        peer.send_to(b"heard", address).await.unwrap();
+        settle().await;
+        socket.connect(stranger.local_addr().unwrap()).await.unwrap();
+        let mut all = Vec::new();
+        let mut bytes = [0; 16];
+        while let Ok(Ok((read, from))) = time::timeout(ms(20), socket.recv_from(&mut bytes)).await {
+            let who = if from == peer.local_addr().unwrap() { "peer" } else { "stranger" };
+            all.push(format!("{} from {who}", String::from_utf8_lossy(&bytes[..read])));
+        }
+        seen![all]
+    }
 }
