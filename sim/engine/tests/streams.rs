@@ -290,6 +290,101 @@ fn what_never_comes_through_is_given_up() {
     assert_eq!(take(&notes).last().unwrap(), &(1_001_000, "through".to_string()));
 }
 
+/// What was late and came through isn't given up later, whatever it was that was late, whether its connection is quiet since or not.
+#[test]
+fn what_has_come_through_late_is_not_given_up() {
+    let lost_there: fn(&mut World) = |world| lossy_for(ms(20))(world);
+    let lost_on_the_way_back: fn(&mut World) = |world| {
+        let lossy = fault::link_one_way("server", "client", |link| {
+            link.loss(Ratio::ONE);
+        });
+        world.fault(lossy.at(ms(990)).lasts(ms(30)));
+    };
+    let cut: fn(&mut World) = |world| {
+        world.fault(partition([["client"], ["server"]]).at(ms(900)).lasts(ms(200)));
+    };
+    let dropped: fn(&mut World) = |world| {
+        world.rule(rule::drop("client", "server").only(Messages::Segments).at(ms(990)).times(1));
+    };
+    for (number, weather) in [lost_there, lost_on_the_way_back, cut, dropped].into_iter().enumerate() {
+        for (times, pause) in [(2, secs(200)), (200, secs(1))] {
+            let notes = Notes::default();
+            let client = move |note: Note| async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                sleep(ms(980)).await;
+                for _ in 0..times {
+                    let asked = Instant::now();
+                    let mut back = [0; 4];
+                    stream.write_all(b"ping").await.unwrap();
+                    stream.read_exact(&mut back).await.unwrap();
+                    note.down(format!("answered after {} ms", asked.elapsed().as_millis()));
+                    sleep(pause).await;
+                }
+            };
+            let outcome = run(&plan(1), world(&notes, client, weather));
+            assert_eq!(outcome.verdict, Verdict::Pass, "{number}, {times} times");
+            // Only the first is late, and neither end is told of anything else.
+            let mut expected = vec!["accepted".to_string()];
+            for time in 0..times {
+                let took_ms = if time == 0 { 220 } else { 20 };
+                expected.extend(["ping".to_string(), format!("answered after {took_ms} ms")]);
+            }
+            let told: Vec<String> = take(&notes).into_iter().map(|(_, what)| what).collect();
+            assert_eq!(told, expected, "{number}, {times} times");
+        }
+    }
+}
+
+/// A segment that is late for 56 s comes through at its last attempt before the minute is over; if that is lost too, the connection is given up.
+#[test]
+fn the_last_attempt_within_a_minute_saves_a_connection() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(ms(980)).await;
+        for _ in 0..2 {
+            stream.write_all(b"ping").await.unwrap();
+            if let Err(error) = stream.read_exact(&mut [0; 4]).await {
+                return note.down(format!("client {:?}", error.kind()));
+            }
+            note.down("answered");
+            sleep(secs(100)).await;
+        }
+    };
+    // From 990 ms on: the attempt at 57,200 ms is behind the storm, or the last in it.
+    run(&plan(1), world(&notes, client, lossy_for(ms(56_209))));
+    let expected = [(57_210, "ping"), (57_220, "answered"), (157_230, "ping"), (157_240, "answered")];
+    assert_eq!(take(&notes)[1..5], noted(&expected));
+    run(&plan(1), world(&notes, client, lossy_for(ms(56_211))));
+    assert_eq!(take(&notes)[1], (61_000, "client TimedOut".to_string()));
+}
+
+/// What was late before doesn't count: the minute begins with what doesn't come through now.
+#[test]
+fn each_time_that_a_connection_stalls_has_a_minute_of_its_own() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(ms(980)).await;
+        for _ in 0..2 {
+            stream.write_all(b"ping").await.unwrap();
+            let read = stream.read_exact(&mut [0; 4]).await;
+            note.down(format!("client {:?}", read.map_err(|error| error.kind())));
+            sleep(secs(40)).await;
+        }
+    };
+    let weather = |world: &mut World| {
+        lossy_for(ms(20))(world);
+        let lossy = fault::link("client", "server", |link| {
+            link.loss(Ratio::ONE);
+        });
+        world.fault(lossy.at(secs(30)).lasts(secs(100_000)));
+    };
+    run(&plan(1), world(&notes, client, weather));
+    let expected = [(1_210, "ping"), (1_220, "client Ok(4)"), (101_220, "client Err(TimedOut)")];
+    assert_eq!(take(&notes)[1..4], noted(&expected));
+}
+
 /// What waits for its next attempt is its machine's: a crash ends that.
 #[test]
 fn a_crash_ends_the_attempts_of_what_was_sent() {
