@@ -945,6 +945,54 @@ fn a_window_is_as_large_as_the_world_says() {
     }
 }
 
+/// Whoever writes all that it can is ahead of the reader by a window and no more, and gets on by what is read.
+#[test]
+fn what_is_unread_fits_in_the_window_at_all_times() {
+    for window_bytes in [1, 5_000, Tcp::default().window_bytes] {
+        // Who has read half a window tells so at once; of less than that it says nothing, or tells it when a packet is full.
+        for (part, is_told) in [(2, true), (7, false)] {
+            let reads_bytes = window_bytes.div_ceil(part);
+            let build = move |world: &mut World| {
+                world.tcp(Tcp { window_bytes, ..Tcp::default() });
+                world.network().latency(Latency::fixed(ms(10)));
+                let (written, read) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+                let (written_so_far, read_so_far) = (Arc::clone(&written), Arc::clone(&read));
+                world.node("writer", move || {
+                    let (written, read) = (Arc::clone(&written), Arc::clone(&read_so_far));
+                    async move {
+                        let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                        let (mut stream, _) = listener.accept().await.unwrap();
+                        loop {
+                            let bytes = stream.write(&[7; 3_000]).await.unwrap() as u64;
+                            let mut written = written.lock().unwrap();
+                            *written += bytes;
+                            let unread = *written - *read.lock().unwrap();
+                            assert!(unread <= window_bytes, "{unread} bytes are unread");
+                        }
+                    }
+                });
+                world.client("reader", move || {
+                    let (written, read) = (Arc::clone(&written_so_far), Arc::clone(&read));
+                    async move {
+                        let mut stream = TcpStream::connect("writer:80").await.unwrap();
+                        let mut buffer = vec![0; reads_bytes as usize];
+                        for _ in 0..30 {
+                            // Long enough for the writer to be told and for what it writes to come.
+                            sleep(ms(100)).await;
+                            let unread = *written.lock().unwrap() - *read.lock().unwrap();
+                            assert!(!is_told || unread == window_bytes, "{unread} bytes are unread");
+                            stream.read_exact(&mut buffer).await.unwrap();
+                            *read.lock().unwrap() += reads_bytes;
+                        }
+                    }
+                });
+            };
+            let outcome = run(&calm(), build);
+            assert_eq!(outcome.verdict, Verdict::Pass, "a window of {window_bytes}, {reads_bytes} at a time");
+        }
+    }
+}
+
 /// A waker of a program's own, as executors within tasks have it. It notes that it is woken.
 #[derive(Default)]
 struct Told(Mutex<u32>);
