@@ -517,6 +517,65 @@ fn another_crash_does_not_take_away_that_of_the_one_before_is_told() {
     assert_eq!(read_to_the_end(keeps, crashes), noted(&[(705, "ConnectionReset")]));
 }
 
+/// Who has broken a connection, and keeps its end, has said so: that is to come even if its machine crashes before it could leave.
+/// Nobody else would tell it. An end that is broken has no more to say when its node crashes, unlike one that is open, or is closed already.
+#[test]
+fn a_crash_does_not_take_away_that_a_connection_was_broken() {
+    let slow: fn(&mut World) = |world| {
+        world.uplink("server").bandwidth_bits_per_second(2_000);
+    };
+    let slow_link: fn(&mut World) = |world| {
+        world.link_one_way("server", "client").bandwidth_bits_per_second(2_000);
+    };
+    let held: fn(&mut World) = |world| {
+        world.rule(rule::hold("server", "client").only(Messages::Segments).at(ms(950)).lasts(secs(10)));
+    };
+    let cut: fn(&mut World) = |world| {
+        world.fault(partition_one_way(["server"], ["client"]).at(ms(950)).lasts(secs(10)));
+    };
+    // What was before it in a queue is gone with the crash; what holds it or cuts it off does so until it is over.
+    let weathers = [(slow, 1_510), (slow_link, 1_510), (held, 10_950), (cut, 12_240)];
+    for (number, (weather, told_ms)) in weathers.into_iter().enumerate() {
+        for crashes in [1, 2] {
+            let notes = Notes::default();
+            let of_client = Arc::clone(&notes);
+            let outcome = run(&plan(1), move |world| {
+                world.node("server", || async {
+                    let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    sleep(ms(970)).await;
+                    for _ in 0..4 {
+                        stream.write_all(&[7; 200]).await.unwrap();
+                    }
+                    // It learns that its connection is broken, and keeps it.
+                    stream.read(&mut [0]).await.unwrap_err();
+                    std::future::pending::<()>().await;
+                });
+                let notes = Arc::clone(&of_client);
+                world.client("client", move || {
+                    let note = Note(Arc::clone(&notes), Instant::now());
+                    async move {
+                        let mut stream = TcpStream::connect("server:80").await.unwrap();
+                        sleep(secs(1)).await;
+                        stream.write_all(b"x").await.unwrap();
+                        let read = stream.read_to_end(&mut Vec::new()).await;
+                        note.down(format!("{:?}", read.map_err(|error| error.kind())));
+                    }
+                });
+                world.network().latency(Latency::fixed(ms(10)));
+                world.link_one_way("client", "server").reset(Ratio::ONE);
+                weather(world);
+                world.fault(crash("server").at(ms(1_500)).restart_after(ms(10)));
+                if crashes == 2 {
+                    world.fault(crash("server").at(ms(1_600)).restart_after(ms(10)));
+                }
+            });
+            assert_eq!(outcome.verdict, Verdict::Pass, "{number}, {crashes} crashes");
+            assert_eq!(take(&notes), noted(&[(told_ms, "Err(ConnectionReset)")]), "{number}, {crashes} crashes");
+        }
+    }
+}
+
 /// Closed connections, losses and crashes together, and nobody with a timeout.
 #[test]
 fn no_reader_hangs_whatever_crashes() {
