@@ -114,6 +114,10 @@ macro_rules! bodies {
                 };
                 sum += 1;
                 note(&(sum, text));
+                let changed = select! {
+                    (number, ref mut text) = ready((1u32, "x".to_string())) => { text.push('y'); (number, text.clone()) }
+                };
+                note(&changed);
                 let alternative = select! {
                     Ok(value) | Err(value) = ready(Err::<u32, u32>(3)) => value,
                 };
@@ -195,7 +199,7 @@ bodies!(of_squall, squall::select, squall::join, squall::try_join);
 fn both_do_the_same() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let expected = runtime.block_on(of_tokio::run());
-    assert_eq!(expected.len(), 17);
+    assert_eq!(expected.len(), 18);
     assert_eq!(runtime.block_on(of_squall::run()), expected, "outside of a run");
     for seed in 0..20 {
         let outcome = run(&plan(seed), |world| {

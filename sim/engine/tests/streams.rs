@@ -290,6 +290,101 @@ fn what_never_comes_through_is_given_up() {
     assert_eq!(take(&notes).last().unwrap(), &(1_001_000, "through".to_string()));
 }
 
+/// What was late and came through isn't given up later, whatever it was that was late, whether its connection is quiet since or not.
+#[test]
+fn what_has_come_through_late_is_not_given_up() {
+    let lost_there: fn(&mut World) = |world| lossy_for(ms(20))(world);
+    let lost_on_the_way_back: fn(&mut World) = |world| {
+        let lossy = fault::link_one_way("server", "client", |link| {
+            link.loss(Ratio::ONE);
+        });
+        world.fault(lossy.at(ms(990)).lasts(ms(30)));
+    };
+    let cut: fn(&mut World) = |world| {
+        world.fault(partition([["client"], ["server"]]).at(ms(900)).lasts(ms(200)));
+    };
+    let dropped: fn(&mut World) = |world| {
+        world.rule(rule::drop("client", "server").only(Messages::Segments).at(ms(990)).times(1));
+    };
+    for (number, weather) in [lost_there, lost_on_the_way_back, cut, dropped].into_iter().enumerate() {
+        for (times, pause) in [(2, secs(200)), (200, secs(1))] {
+            let notes = Notes::default();
+            let client = move |note: Note| async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                sleep(ms(980)).await;
+                for _ in 0..times {
+                    let asked = Instant::now();
+                    let mut back = [0; 4];
+                    stream.write_all(b"ping").await.unwrap();
+                    stream.read_exact(&mut back).await.unwrap();
+                    note.down(format!("answered after {} ms", asked.elapsed().as_millis()));
+                    sleep(pause).await;
+                }
+            };
+            let outcome = run(&plan(1), world(&notes, client, weather));
+            assert_eq!(outcome.verdict, Verdict::Pass, "{number}, {times} times");
+            // Only the first is late, and neither end is told of anything else.
+            let mut expected = vec!["accepted".to_string()];
+            for time in 0..times {
+                let took_ms = if time == 0 { 220 } else { 20 };
+                expected.extend(["ping".to_string(), format!("answered after {took_ms} ms")]);
+            }
+            let told: Vec<String> = take(&notes).into_iter().map(|(_, what)| what).collect();
+            assert_eq!(told, expected, "{number}, {times} times");
+        }
+    }
+}
+
+/// A segment that is late for 56 s comes through at its last attempt before the minute is over; if that is lost too, the connection is given up.
+#[test]
+fn the_last_attempt_within_a_minute_saves_a_connection() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(ms(980)).await;
+        for _ in 0..2 {
+            stream.write_all(b"ping").await.unwrap();
+            if let Err(error) = stream.read_exact(&mut [0; 4]).await {
+                return note.down(format!("client {:?}", error.kind()));
+            }
+            note.down("answered");
+            sleep(secs(100)).await;
+        }
+    };
+    // From 990 ms on: the attempt at 57,200 ms is behind the storm, or the last in it.
+    run(&plan(1), world(&notes, client, lossy_for(ms(56_209))));
+    let expected = [(57_210, "ping"), (57_220, "answered"), (157_230, "ping"), (157_240, "answered")];
+    assert_eq!(take(&notes)[1..5], noted(&expected));
+    run(&plan(1), world(&notes, client, lossy_for(ms(56_211))));
+    assert_eq!(take(&notes)[1], (61_000, "client TimedOut".to_string()));
+}
+
+/// What was late before doesn't count: the minute begins with what doesn't come through now.
+#[test]
+fn each_time_that_a_connection_stalls_has_a_minute_of_its_own() {
+    let notes = Notes::default();
+    let client = |note: Note| async move {
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        sleep(ms(980)).await;
+        for _ in 0..2 {
+            stream.write_all(b"ping").await.unwrap();
+            let read = stream.read_exact(&mut [0; 4]).await;
+            note.down(format!("client {:?}", read.map_err(|error| error.kind())));
+            sleep(secs(40)).await;
+        }
+    };
+    let weather = |world: &mut World| {
+        lossy_for(ms(20))(world);
+        let lossy = fault::link("client", "server", |link| {
+            link.loss(Ratio::ONE);
+        });
+        world.fault(lossy.at(secs(30)).lasts(secs(100_000)));
+    };
+    run(&plan(1), world(&notes, client, weather));
+    let expected = [(1_210, "ping"), (1_220, "client Ok(4)"), (101_220, "client Err(TimedOut)")];
+    assert_eq!(take(&notes)[1..4], noted(&expected));
+}
+
 /// What waits for its next attempt is its machine's: a crash ends that.
 #[test]
 fn a_crash_ends_the_attempts_of_what_was_sent() {
@@ -484,6 +579,65 @@ fn another_crash_does_not_take_away_that_of_the_one_before_is_told() {
         world.fault(crash("server").at(ms(200)).restart_after(ms(50)));
     };
     assert_eq!(read_to_the_end(keeps, crashes), noted(&[(705, "ConnectionReset")]));
+}
+
+/// Who has broken a connection, and keeps its end, has said so: that is to come even if its machine crashes before it could leave.
+/// Nobody else would tell it. An end that is broken has no more to say when its node crashes, unlike one that is open, or is closed already.
+#[test]
+fn a_crash_does_not_take_away_that_a_connection_was_broken() {
+    let slow: fn(&mut World) = |world| {
+        world.uplink("server").bandwidth_bits_per_second(2_000);
+    };
+    let slow_link: fn(&mut World) = |world| {
+        world.link_one_way("server", "client").bandwidth_bits_per_second(2_000);
+    };
+    let held: fn(&mut World) = |world| {
+        world.rule(rule::hold("server", "client").only(Messages::Segments).at(ms(950)).lasts(secs(10)));
+    };
+    let cut: fn(&mut World) = |world| {
+        world.fault(partition_one_way(["server"], ["client"]).at(ms(950)).lasts(secs(10)));
+    };
+    // What was before it in a queue is gone with the crash; what holds it or cuts it off does so until it is over.
+    let weathers = [(slow, 1_510), (slow_link, 1_510), (held, 10_950), (cut, 12_240)];
+    for (number, (weather, told_ms)) in weathers.into_iter().enumerate() {
+        for crashes in [1, 2] {
+            let notes = Notes::default();
+            let of_client = Arc::clone(&notes);
+            let outcome = run(&plan(1), move |world| {
+                world.node("server", || async {
+                    let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    sleep(ms(970)).await;
+                    for _ in 0..4 {
+                        stream.write_all(&[7; 200]).await.unwrap();
+                    }
+                    // It learns that its connection is broken, and keeps it.
+                    stream.read(&mut [0]).await.unwrap_err();
+                    std::future::pending::<()>().await;
+                });
+                let notes = Arc::clone(&of_client);
+                world.client("client", move || {
+                    let note = Note(Arc::clone(&notes), Instant::now());
+                    async move {
+                        let mut stream = TcpStream::connect("server:80").await.unwrap();
+                        sleep(secs(1)).await;
+                        stream.write_all(b"x").await.unwrap();
+                        let read = stream.read_to_end(&mut Vec::new()).await;
+                        note.down(format!("{:?}", read.map_err(|error| error.kind())));
+                    }
+                });
+                world.network().latency(Latency::fixed(ms(10)));
+                world.link_one_way("client", "server").reset(Ratio::ONE);
+                weather(world);
+                world.fault(crash("server").at(ms(1_500)).restart_after(ms(10)));
+                if crashes == 2 {
+                    world.fault(crash("server").at(ms(1_600)).restart_after(ms(10)));
+                }
+            });
+            assert_eq!(outcome.verdict, Verdict::Pass, "{number}, {crashes} crashes");
+            assert_eq!(take(&notes), noted(&[(told_ms, "Err(ConnectionReset)")]), "{number}, {crashes} crashes");
+        }
+    }
 }
 
 /// Closed connections, losses and crashes together, and nobody with a timeout.
@@ -911,6 +1065,54 @@ fn a_window_is_as_large_as_the_world_says() {
         let expected = (window_bytes + 300).to_string();
         let is_read = |event: &squall_trace::OwnedEvent| matches!(&event.kind, EventKind::Publish { value, .. } if *value == expected);
         assert!(outcome.trace.unwrap().events.iter().any(is_read), "{window_bytes}");
+    }
+}
+
+/// Whoever writes all that it can is ahead of the reader by a window and no more, and gets on by what is read.
+#[test]
+fn what_is_unread_fits_in_the_window_at_all_times() {
+    for window_bytes in [1, 5_000, Tcp::default().window_bytes] {
+        // Who has read half a window tells so at once; of less than that it says nothing, or tells it when a packet is full.
+        for (part, is_told) in [(2, true), (7, false)] {
+            let reads_bytes = window_bytes.div_ceil(part);
+            let build = move |world: &mut World| {
+                world.tcp(Tcp { window_bytes, ..Tcp::default() });
+                world.network().latency(Latency::fixed(ms(10)));
+                let (written, read) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+                let (written_so_far, read_so_far) = (Arc::clone(&written), Arc::clone(&read));
+                world.node("writer", move || {
+                    let (written, read) = (Arc::clone(&written), Arc::clone(&read_so_far));
+                    async move {
+                        let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                        let (mut stream, _) = listener.accept().await.unwrap();
+                        loop {
+                            let bytes = stream.write(&[7; 3_000]).await.unwrap() as u64;
+                            let mut written = written.lock().unwrap();
+                            *written += bytes;
+                            let unread = *written - *read.lock().unwrap();
+                            assert!(unread <= window_bytes, "{unread} bytes are unread");
+                        }
+                    }
+                });
+                world.client("reader", move || {
+                    let (written, read) = (Arc::clone(&written_so_far), Arc::clone(&read));
+                    async move {
+                        let mut stream = TcpStream::connect("writer:80").await.unwrap();
+                        let mut buffer = vec![0; reads_bytes as usize];
+                        for _ in 0..30 {
+                            // Long enough for the writer to be told and for what it writes to come.
+                            sleep(ms(100)).await;
+                            let unread = *written.lock().unwrap() - *read.lock().unwrap();
+                            assert!(!is_told || unread == window_bytes, "{unread} bytes are unread");
+                            stream.read_exact(&mut buffer).await.unwrap();
+                            *read.lock().unwrap() += reads_bytes;
+                        }
+                    }
+                });
+            };
+            let outcome = run(&calm(), build);
+            assert_eq!(outcome.verdict, Verdict::Pass, "a window of {window_bytes}, {reads_bytes} at a time");
+        }
     }
 }
 

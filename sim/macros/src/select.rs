@@ -122,7 +122,9 @@ pub(crate) fn expand(input: TokenStream) -> syn::Result<TokenStream> {
             #(#variants(#types),)*
             Nothing,
         }
-        let __selected = {
+        // A pattern may borrow from it to change it.
+        #[allow(unused_mut)]
+        let mut __selected = {
             // A bit for each branch that isn't polled any more. Conditions are asked before any future is made.
             let mut __disabled: u64 = 0;
             #(
