@@ -34,7 +34,12 @@ fn pooled(root: RootTask) -> impl Future<Output = ()> {
     pool.spawner().spawn_local(task).expect("the pool is there");
     let mut host = None;
     poll_fn(move |context| {
-        let executor = || Executor { name: "futures", explain_panic: |_| None, has_work: Box::new(|| false) };
+        let executor = || Executor {
+            name: "futures",
+            explain_panic: |_| None,
+            proceed: |_, _| std::task::Poll::Ready(()),
+            has_work: Box::new(|| false),
+        };
         let host = host.get_or_insert_with(|| Host::new(context, executor()));
         if host.take_root_wake()
             && let Some(waker) = &*waker.borrow()

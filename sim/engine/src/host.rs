@@ -34,6 +34,9 @@ pub struct Executor {
     pub name: &'static str,
     /// What is to be said of a panic with that text, beside the text: what a program is to use in place of what can't work here.
     pub explain_panic: fn(&str) -> Option<&'static str>,
+    /// Whether the task that it polls may go on, for executors that let one go on for so long only (tokio's cooperative budget): if not, the task is woken again. With the second
+    /// argument that uses up some of what it may.
+    pub proceed: fn(&mut Context<'_>, bool) -> Poll<()>,
     /// Whether the executor has something to do. It is asked before time goes on, in the midst of Squall's own code: it only looks.
     pub has_work: Box<dyn Fn() -> bool>,
 }
@@ -161,18 +164,41 @@ fn driven() -> Option<(Rc<Hosting>, Doing)> {
     DRIVEN.with_borrow(Clone::clone)
 }
 
-/// The node's clock is known without being asked for, until this is dropped: it stands still in a poll, but for [what a wait skips](squall_hermetic::Host::on_escape).
-struct Shown;
+thread_local! {
+    /// See [`Executor::proceed`], of the one that is driven.
+    static PROCEED: Cell<Option<fn(&mut Context<'_>, bool) -> Poll<()>>> = const { Cell::new(None) };
+}
 
-impl Shown {
-    fn new() -> Shown {
+/// What `poll` gives. What it gives at once uses up some of what the executor that is driven lets the task do, and where that is nothing more it is `Pending`, as it is with the executor's
+/// own sockets.
+#[inline]
+pub(crate) fn within_budget<T>(context: &mut Context<'_>, poll: impl FnOnce(&Context<'_>) -> Poll<T>) -> Poll<T> {
+    let Some(proceed) = PROCEED.get() else { return poll(context) };
+    if proceed(context, false).is_pending() {
+        return Poll::Pending;
+    }
+    let polled = poll(context);
+    if polled.is_ready() {
+        let _ = proceed(context, true);
+    }
+    polled
+}
+
+/// An executor is driven, until this is dropped. The node's clock is known without being asked for: it stands still in a poll, but for [what a wait
+/// skips](squall_hermetic::Host::on_escape).
+struct Driven;
+
+impl Driven {
+    fn new(executor: &Executor) -> Driven {
         squall_hermetic::show_monotonic(kernel::try_with(Kernel::read_monotonic_clock));
-        Shown
+        PROCEED.set(Some(executor.proceed));
+        Driven
     }
 }
 
-impl Drop for Shown {
+impl Drop for Driven {
     fn drop(&mut self) {
+        PROCEED.set(None);
         squall_hermetic::show_monotonic(None);
     }
 }
@@ -295,7 +321,7 @@ impl Host {
         self.hosting.is_told.set(false);
         let driven = {
             let _entered = Entered::new(Some(Rc::clone(&self.hosting)), Doing::Tasks);
-            let _shown = Shown::new();
+            let _driven = Driven::new(&self.hosting.executor);
             drive()
         };
         if !self.hosting.unsettled_panics.borrow().is_empty() {

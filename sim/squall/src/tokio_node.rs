@@ -25,6 +25,7 @@ use std::time::Duration;
 use squall_engine::host::{Executor, Host, RootTask};
 use squall_engine::{NodeBuilder, RoleBuilder};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::coop;
 use tokio::time::Sleep;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -111,6 +112,19 @@ fn explain_panic(text: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// tokio's budget of cooperative tasks: whether there is some left, or one part of it less.
+fn proceed(context: &mut Context<'_>, spends: bool) -> Poll<()> {
+    if !spends && coop::has_budget_remaining() {
+        return Poll::Ready(());
+    }
+    // Where it is used up, it wakes the task.
+    coop::poll_proceed(context).map(|part| {
+        if spends {
+            part.made_progress();
+        }
+    })
 }
 
 /// What the runtime's hooks, its root task's waker and its host say to each other.
@@ -274,7 +288,7 @@ impl Running {
         let metrics = runtime.metrics();
         // What is spawned and woken from elsewhere tokio puts into a queue of its own, and tells nobody.
         let has_work = Box::new(move || metrics.global_queue_depth() > 0);
-        let host = Host::new(context, Executor { name: "tokio", explain_panic, has_work });
+        let host = Host::new(context, Executor { name: "tokio", explain_panic, proceed, has_work });
         let root_waker = Waker::from(Arc::clone(&signal));
         Running {
             host,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ToSocketAddrs, try_each};
+use crate::host::within_budget;
 use crate::kernel::{self, Kernel};
 use crate::streams::{Asker, Awaited, BoundRef, EndRef, ListenerRef};
 
@@ -243,9 +244,10 @@ impl TcpListener {
     }
 
     fn poll_accept_as(&self, asker: Asker<'_>, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let other = kernel::other_waker(context);
-        let accepted =
-            kernel::with("squall::net::TcpListener::accept", |kernel| kernel.poll_accept(self.listener, asker, other));
+        let accepted = within_budget(context, |context| {
+            let other = kernel::other_waker(context);
+            kernel::with("squall::net::TcpListener::accept", |kernel| kernel.poll_accept(self.listener, asker, other))
+        });
         accepted.map(|accepted| {
             accepted.map(|(end, local, remote)| (TcpStream::new(end, local, remote, self.options.clone()), remote))
         })
@@ -586,10 +588,10 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::readable`].
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_readable_as(Asker::Poller, context)
+        within_budget(context, |context| self.poll_readable_as(Asker::Poller, context))
     }
 
-    fn poll_readable_as(&self, asker: Asker<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_readable_as(&self, asker: Asker<'_>, context: &Context<'_>) -> Poll<io::Result<()>> {
         let other = kernel::other_waker(context);
         kernel::with("squall::net::TcpStream::readable", |kernel| kernel.poll_readable(self.end, asker, other))
     }
@@ -608,10 +610,10 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::writable`].
     pub fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_writable_as(Asker::Poller, context)
+        within_budget(context, |context| self.poll_writable_as(Asker::Poller, context))
     }
 
-    fn poll_writable_as(&self, asker: Asker<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_writable_as(&self, asker: Asker<'_>, context: &Context<'_>) -> Poll<io::Result<()>> {
         let other = kernel::other_waker(context);
         kernel::with("squall::net::TcpStream::writable", |kernel| kernel.poll_writable(self.end, asker, other))
     }
@@ -657,8 +659,10 @@ impl TcpStream {
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut waiting = Waiting::new(Awaited::Bytes(self.end));
         poll_fn(|context| {
-            let other = kernel::other_waker(context);
-            self.poll_read_into(&mut [&mut ReadBuf::new(buffer)], true, waiting.asker(), other)
+            within_budget(context, |context| {
+                let other = kernel::other_waker(context);
+                self.poll_read_into(&mut [&mut ReadBuf::new(buffer)], true, waiting.asker(), other)
+            })
         })
         .await
     }
@@ -668,8 +672,9 @@ impl TcpStream {
     /// # Errors
     /// As reading.
     pub fn poll_peek(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
-        let other = kernel::other_waker(context);
-        self.poll_read_into(&mut [buffer], true, Asker::Poller, other)
+        within_budget(context, |context| {
+            self.poll_read_into(&mut [buffer], true, Asker::Poller, kernel::other_waker(context))
+        })
     }
 
     fn poll_read_into(
@@ -693,10 +698,16 @@ impl TcpStream {
         kernel::with("writing to a squall::net::TcpStream", |kernel| kernel.poll_write(self.end, slices, asker, other))
     }
 
+    fn poll_write_slices(&self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        within_budget(context, |context| self.poll_write_from(slices, Asker::Poller, kernel::other_waker(context)))
+    }
+
     fn poll_read_buffer(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let other = kernel::other_waker(context);
         // Not one byte that isn't read is written: who reads by large buffers (hyper) has them anew each time, and not initialised.
-        self.poll_read_into(&mut [buffer], false, Asker::Poller, other).map_ok(|_| ())
+        let read = within_budget(context, |context| {
+            self.poll_read_into(&mut [buffer], false, Asker::Poller, kernel::other_waker(context))
+        });
+        read.map_ok(|_| ())
     }
 
     fn shut_down_writing(&self) -> io::Result<()> {
@@ -766,7 +777,7 @@ macro_rules! writes {
         impl AsyncWrite for $type {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 let $this = &*self;
-                $stream.poll_write_from(&[IoSlice::new(bytes)], Asker::Poller, kernel::other_waker(context))
+                $stream.poll_write_slices(context, &[IoSlice::new(bytes)])
             }
 
             fn poll_write_vectored(
@@ -775,7 +786,7 @@ macro_rules! writes {
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $this = &*self;
-                $stream.poll_write_from(slices, Asker::Poller, kernel::other_waker(context))
+                $stream.poll_write_slices(context, slices)
             }
 
             fn is_write_vectored(&self) -> bool {

@@ -13,6 +13,7 @@ use tokio::io::ReadBuf;
 
 use super::stream::{readable_by_v6, settable_by_v6};
 use super::{ToSocketAddrs, try_each};
+use crate::host::within_budget;
 use crate::kernel::{self, TimerRef};
 use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes, loopback_seen_from};
 
@@ -222,7 +223,8 @@ impl UdpSocket {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn send_to<A: ToSocketAddrs>(&self, bytes: &[u8], address: A) -> io::Result<usize> {
-        self.try_send_to(bytes, address.to_socket_addr()?)
+        let address = address.to_socket_addr()?;
+        poll_fn(|context| self.poll_send_to(context, bytes, address)).await
     }
 
     /// Sends at once: there is always room.
@@ -258,8 +260,13 @@ impl UdpSocket {
     ///
     /// # Panics
     /// Outside of a run.
-    pub fn poll_send_to(&self, _: &mut Context<'_>, bytes: &[u8], address: SocketAddr) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.try_send_to(bytes, address))
+    pub fn poll_send_to(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        address: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        within_budget(context, |_| Poll::Ready(self.try_send_to(bytes, address)))
     }
 
     /// Sends to the connected address.
@@ -267,7 +274,7 @@ impl UdpSocket {
     /// # Errors
     /// `NotConnected` if there is none; else as [`UdpSocket::send_to`].
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_send(bytes)
+        poll_fn(|context| self.poll_send(context, bytes)).await
     }
 
     /// Likewise, at once.
@@ -284,8 +291,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// As [`UdpSocket::send`].
-    pub fn poll_send(&self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.try_send(bytes))
+    pub fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        within_budget(context, |_| Poll::Ready(self.try_send(bytes)))
     }
 
     /// Receives a datagram; what doesn't fit is cut off. Cancel safe.
@@ -334,7 +341,10 @@ impl UdpSocket {
     async fn receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
         let mut waiting = Waiting { socket: self, waiter: None };
         let buffer = &mut ReadBuf::new(buffer);
-        poll_fn(|context| waiting.poll_receive(buffer, peeks, kernel::other_waker(context))).await
+        poll_fn(|context| {
+            within_budget(context, |context| waiting.poll_receive(buffer, peeks, kernel::other_waker(context)))
+        })
+        .await
     }
 
     /// As [`UdpSocket::recv_from`]. Of several that poll, the last one is woken.
@@ -398,9 +408,11 @@ impl UdpSocket {
         buffer: &mut ReadBuf<'_>,
         peeks: bool,
     ) -> Poll<io::Result<SocketAddr>> {
-        let other = kernel::other_waker(context);
-        let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
-        self.poll_receive(&mut waiter, buffer, peeks, other).map_ok(|(_, from)| from)
+        within_budget(context, |context| {
+            let other = kernel::other_waker(context);
+            let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
+            self.poll_receive(&mut waiter, buffer, peeks, other).map_ok(|(_, from)| from)
+        })
     }
 
     /// Waits until a datagram is there. Cancel safe.
