@@ -28,15 +28,18 @@ use crate::kernel::{self, Kernel, TaskFuture};
 use crate::time::{Sleep, sleep_until_shown};
 use crate::world::duration_ns;
 
+/// Whether the task that is polled may go on, of an executor that lets one go on for so long only (tokio's cooperative budget): if not, it is woken again. With the second argument
+/// that uses up some of what it may.
+pub type Proceed = fn(&mut Context<'_>, bool) -> Poll<()>;
+
 /// What a host says of its executor.
 pub struct Executor {
     /// What its tasks are called in messages: `tokio`.
     pub name: &'static str,
     /// What is to be said of a panic with that text, beside the text: what a program is to use in place of what can't work here.
     pub explain_panic: fn(&str) -> Option<&'static str>,
-    /// Whether the task that it polls may go on, for executors that let one go on for so long only (tokio's cooperative budget): if not, the task is woken again. With the second
-    /// argument that uses up some of what it may.
-    pub proceed: fn(&mut Context<'_>, bool) -> Poll<()>,
+    /// Whether the task that it polls may go on.
+    pub proceed: Proceed,
     /// Whether the executor has something to do. It is asked before time goes on, in the midst of Squall's own code: it only looks.
     pub has_work: Box<dyn Fn() -> bool>,
 }
@@ -166,7 +169,7 @@ fn driven() -> Option<(Rc<Hosting>, Doing)> {
 
 thread_local! {
     /// See [`Executor::proceed`], of the one that is driven.
-    static PROCEED: Cell<Option<fn(&mut Context<'_>, bool) -> Poll<()>>> = const { Cell::new(None) };
+    static PROCEED: Cell<Option<Proceed>> = const { Cell::new(None) };
 }
 
 /// What `poll` gives. What it gives at once uses up some of what the executor that is driven lets the task do, and where that is nothing more it is `Pending`, as it is with the executor's
@@ -182,6 +185,15 @@ pub(crate) fn within_budget<T>(context: &mut Context<'_>, poll: impl FnOnce(&Con
         let _ = proceed(context, true);
     }
     polled
+}
+
+/// What `act` gives at once, as [`within_budget`].
+#[inline]
+pub(crate) fn act_within_budget<T>(context: &mut Context<'_>, act: impl FnOnce() -> T) -> Poll<T> {
+    match PROCEED.get() {
+        Some(proceed) => proceed(context, true).map(|()| act()),
+        None => Poll::Ready(act()),
+    }
 }
 
 /// An executor is driven, until this is dropped. The node's clock is known without being asked for: it stands still in a poll, but for [what a wait

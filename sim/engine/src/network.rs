@@ -1373,6 +1373,9 @@ pub(crate) fn loopback_seen_from(own: IpAddr) -> IpAddr {
 pub(crate) struct Origin(u64);
 
 impl Origin {
+    /// Of no message yet.
+    pub(crate) const UNKNOWN: Origin = Origin(0);
+
     #[inline]
     fn new(from: NodeId, message: &Message, has_default_address: bool) -> Origin {
         let marks = u64::from(has_default_address) | u64::from(message.loopback.is_from()) << 1;

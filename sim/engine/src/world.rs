@@ -384,7 +384,7 @@ impl Link<'_> {
     }
 
     /// How much may wait in the sender's queue for this link where [bandwidth](Link::bandwidth_bits_per_second) is limited, in bytes and headers of
-    /// messages, without the one that is being sent. A message that finds no room is lost. If nothing is said, as much waits as is sent, for as long as it
+    /// messages, without the one that is being sent. A message that finds no room is lost; what a stream sends waits however much that is, as TCP slows down. If nothing is said, as much waits as is sent, for as long as it
     /// takes (which is called bufferbloat).
     pub fn queue_bytes(&mut self, bytes: u64) -> &mut Self {
         self.0.queue_bytes = Some(bytes);
@@ -392,7 +392,7 @@ impl Link<'_> {
     }
 
     /// The share of messages that others overtake, beside those that do by chance: such a message takes the latency twice, each drawn, as if it had gone a longer
-    /// way. On a link whose latency is always the same nothing else is out of order.
+    /// way. On a link whose latency is always the same nothing else is out of order, but for messages that arrive at the same instant: their order is the strategy's to choose.
     pub fn reorder(&mut self, share: Ratio) -> &mut Self {
         self.0.reorder = Some(share);
         self

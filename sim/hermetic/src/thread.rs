@@ -44,8 +44,10 @@ thread_local! {
     static ASKED: Cell<bool> = const { Cell::new(false) };
     /// The host whose guard was dropped while it was answering: its count is given back when it has.
     static LEFT: Cell<Option<*const dyn Host>> = const { Cell::new(None) };
-    /// What the monotonic clock shows, where the host has said it beforehand; else [`ASK`].
+    /// What the monotonic clock shows in nanoseconds, where the host has said it beforehand; else [`ASK`].
     static SHOWN_NS: Cell<u64> = const { Cell::new(ASK) };
+    /// The same as it is written for who asks.
+    static SHOWN: Cell<libc::timespec> = const { Cell::new(libc::timespec { tv_sec: 0, tv_nsec: 0 }) };
     /// Whether entropy was asked for since it was last cleared.
     static ENTROPY_DRAWN: Cell<bool> = const { Cell::new(false) };
 }
@@ -133,6 +135,19 @@ pub fn set_node_code(on: bool) -> bool {
 pub fn show_monotonic(ns: Option<u64>) {
     if HOST.get().is_some() {
         SHOWN_NS.set(ns.unwrap_or(ASK));
+        if let Some(ns) = ns {
+            SHOWN.set(timespec(ns));
+        }
+    }
+}
+
+/// A `timespec` of so many nanoseconds.
+#[inline]
+pub(crate) fn timespec(ns: u64) -> libc::timespec {
+    libc::timespec {
+        // At most 18,446,744,073 seconds: fits.
+        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
     }
 }
 
@@ -145,6 +160,12 @@ pub(crate) fn shown_monotonic_ns() -> Option<u64> {
     }
     debug_assert_eq!(Some(shown_ns), ask(|host| host.monotonic_ns()), "it stands still");
     Some(shown_ns)
+}
+
+/// The same, as it is written for who asks.
+#[inline]
+pub(crate) fn shown_monotonic() -> Option<libc::timespec> {
+    shown_monotonic_ns().map(|_| SHOWN.get())
 }
 
 /// Runs `body` with node code off, and restores what was before, also when `body` panics.

@@ -6,14 +6,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use squall_trace::TaskId;
 use tokio::io::ReadBuf;
 
 use super::stream::{readable_by_v6, settable_by_v6};
 use super::{ToSocketAddrs, try_each};
-use crate::host::within_budget;
+use crate::host::{act_within_budget, within_budget};
 use crate::kernel::{self, TimerRef};
 use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes, loopback_seen_from};
 
@@ -125,6 +125,8 @@ macro_rules! option_v6 {
 struct Waiting<'s> {
     socket: &'s UdpSocket,
     waiter: Option<NonZeroU64>,
+    /// Whose datagram it has received.
+    from: Origin,
 }
 
 impl Drop for Waiting<'_> {
@@ -136,13 +138,21 @@ impl Drop for Waiting<'_> {
 }
 
 impl Waiting<'_> {
-    fn poll_receive(
-        &mut self,
-        buffer: &mut ReadBuf<'_>,
-        peeks: bool,
-        other: Option<Waker>,
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.socket.poll_receive(&mut self.waiter, buffer, peeks, other)
+    fn new(socket: &UdpSocket) -> Waiting<'_> {
+        Waiting { socket, waiter: None, from: Origin::UNKNOWN }
+    }
+
+    /// How many bytes it has received. Whose they are is beside that then, and becomes an address where it is asked for: one is written in pieces, and whoever moves it waits for them.
+    async fn receive(&mut self, buffer: &mut [u8], peeks: bool) -> io::Result<usize> {
+        let buffer = &mut ReadBuf::new(buffer);
+        poll_fn(|context| {
+            within_budget(context, |context| self.poll_receive(buffer, peeks, kernel::other_waker(context)))
+        })
+        .await
+    }
+
+    fn poll_receive(&mut self, buffer: &mut ReadBuf<'_>, peeks: bool, other: Option<Waker>) -> Poll<io::Result<usize>> {
+        self.socket.poll_receive(&mut self.waiter, buffer, peeks, other, &mut self.from)
     }
 }
 
@@ -266,7 +276,7 @@ impl UdpSocket {
         bytes: &[u8],
         address: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        within_budget(context, |_| Poll::Ready(self.try_send_to(bytes, address)))
+        act_within_budget(context, || self.try_send_to(bytes, address))
     }
 
     /// Sends to the connected address.
@@ -292,7 +302,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::send`].
     pub fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        within_budget(context, |_| Poll::Ready(self.try_send(bytes)))
+        act_within_budget(context, || self.try_send(bytes))
     }
 
     /// Receives a datagram; what doesn't fit is cut off. Cancel safe.
@@ -303,7 +313,9 @@ impl UdpSocket {
     /// # Panics
     /// When awaited outside of a run.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receive(buffer, false).await
+        let mut waiting = Waiting::new(self);
+        let bytes = waiting.receive(buffer, false).await?;
+        Ok((bytes, self.as_seen_here(waiting.from)))
     }
 
     /// Likewise, from the connected address.
@@ -311,7 +323,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv_from`].
     pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(self.receive(buffer, false).await?.0)
+        Waiting::new(self).receive(buffer, false).await
     }
 
     /// Receives a datagram, and leaves it where it is.
@@ -319,7 +331,9 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv_from`].
     pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receive(buffer, true).await
+        let mut waiting = Waiting::new(self);
+        let bytes = waiting.receive(buffer, true).await?;
+        Ok((bytes, self.as_seen_here(waiting.from)))
     }
 
     /// Likewise.
@@ -327,7 +341,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv_from`].
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(self.receive(buffer, true).await?.0)
+        Waiting::new(self).receive(buffer, true).await
     }
 
     /// Whose datagram is the next one, which is left where it is. Cancel safe.
@@ -335,16 +349,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv_from`].
     pub async fn peek_sender(&self) -> io::Result<SocketAddr> {
-        Ok(self.receive(&mut [], true).await?.1)
-    }
-
-    async fn receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
-        let mut waiting = Waiting { socket: self, waiter: None };
-        let buffer = &mut ReadBuf::new(buffer);
-        poll_fn(|context| {
-            within_budget(context, |context| waiting.poll_receive(buffer, peeks, kernel::other_waker(context)))
-        })
-        .await
+        Ok(self.peek_from(&mut []).await?.1)
     }
 
     /// As [`UdpSocket::recv_from`]. Of several that poll, the last one is woken.
@@ -411,7 +416,9 @@ impl UdpSocket {
         within_budget(context, |context| {
             let other = kernel::other_waker(context);
             let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
-            self.poll_receive(&mut waiter, buffer, peeks, other).map_ok(|(_, from)| from)
+            let mut from = Origin::UNKNOWN;
+            let received = self.poll_receive(&mut waiter, buffer, peeks, other, &mut from);
+            received.map_ok(|_| self.as_seen_here(from))
         })
     }
 
@@ -420,7 +427,7 @@ impl UdpSocket {
     /// # Errors
     /// If the socket is closed.
     pub async fn readable(&self) -> io::Result<()> {
-        self.receive(&mut [], true).await.map(|_| ())
+        Waiting::new(self).receive(&mut [], true).await.map(|_| ())
     }
 
     /// As [`UdpSocket::readable`].
@@ -480,9 +487,9 @@ impl UdpSocket {
     }
 
     fn try_receive(&self, buffer: &mut [u8], peeks: bool) -> io::Result<(usize, SocketAddr)> {
-        let mut waiting = Waiting { socket: self, waiter: None };
+        let mut waiting = Waiting::new(self);
         match waiting.poll_receive(&mut ReadBuf::new(buffer), peeks, Some(Waker::noop().clone())) {
-            Poll::Ready(received) => received,
+            Poll::Ready(received) => received.map(|bytes| (bytes, self.as_seen_here(waiting.from))),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -504,29 +511,33 @@ impl UdpSocket {
         SocketAddr::new(loopback_seen_from(self.address.ip()), from.port())
     }
 
+    /// How many bytes were received. Whose they are is put beside that: what fits into two registers is moved by nobody.
     fn poll_receive(
         &self,
         waiter: &mut Option<NonZeroU64>,
         buffer: &mut ReadBuf<'_>,
         peeks: bool,
         other: Option<Waker>,
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        from: &mut Origin,
+    ) -> Poll<io::Result<usize>> {
         // Cloning a waker is user code: it is done before the run's state is taken.
         let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
-            if peeks && let Some(seen) = kernel.peek_datagram(self.socket, TAG, buffer) {
-                return Poll::Ready(Ok(seen));
-            }
-            let received = kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, other);
-            received.map_ok(|index| {
-                // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
-                let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
-                kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes))
-            })
+            let (bytes, origin) = match peeks.then(|| kernel.peek_datagram(self.socket, TAG, buffer)).flatten() {
+                Some(seen) => seen,
+                None => {
+                    let index = ready!(kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, other))?;
+                    // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
+                    let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
+                    kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes))
+                }
+            };
+            *from = origin;
+            Poll::Ready(Ok(bytes))
         });
-        received.map_ok(|(bytes, origin)| {
+        if let Poll::Ready(Ok(bytes)) = received {
             buffer.advance(bytes);
-            (bytes, self.as_seen_here(origin))
-        })
+        }
+        received
     }
 
     option!(bool, broadcast, set_broadcast, has_broadcast, "Nothing depends on it: there is no broadcast address.");

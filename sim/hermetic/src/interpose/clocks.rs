@@ -3,9 +3,8 @@
 use std::ffi::{c_int, c_void};
 
 use super::real::real;
-use super::timespec;
 use crate::Escape;
-use crate::thread::{Host, ask, report, shown_monotonic_ns};
+use crate::thread::{Host, ask, report, shown_monotonic, timespec};
 
 /// Which of the run's two clocks stands for a clock of the kernel's.
 pub(super) enum Clock {
@@ -54,10 +53,10 @@ impl Clock {
 pub unsafe extern "C" fn clock_gettime(id: libc::clockid_t, out: *mut libc::timespec) -> c_int {
     // What runtimes ask for, several times for each of their timers: nothing else is to be in its way, not even the room that asking takes.
     if id == libc::CLOCK_MONOTONIC
-        && let Some(ns) = shown_monotonic_ns()
+        && let Some(time) = shown_monotonic()
     {
         // SAFETY: the caller gave a place for the time.
-        unsafe { out.write(timespec(ns)) };
+        unsafe { out.write(time) };
         return 0;
     }
     // SAFETY: the caller keeps the contract of the function.

@@ -72,15 +72,6 @@ pub(crate) fn found_by_name(name: &CStr) -> *const c_void {
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
-/// A `timespec` of so many nanoseconds.
-fn timespec(ns: u64) -> libc::timespec {
-    libc::timespec {
-        // At most 18,446,744,073 seconds: fits.
-        tv_sec: (ns / 1_000_000_000) as libc::time_t,
-        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-    }
-}
-
 /// The nanoseconds of a valid `timespec` (held at the largest number); `None` for one that libc would refuse.
 fn nanoseconds(time: libc::timespec) -> Option<u64> {
     let seconds = u64::try_from(time.tv_sec).ok()?;

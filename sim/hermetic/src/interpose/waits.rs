@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::clocks::{Clock, real_monotonic_ns};
 use super::real::real;
 use super::syscall::real_syscall;
-use super::{errno, nanoseconds, set_errno, timespec};
+use super::{errno, nanoseconds, set_errno};
 use crate::lock_step::Waited;
-use crate::thread::{ask, node_code_runs, report, shown_monotonic_ns};
+use crate::thread::{ask, node_code_runs, report, shown_monotonic_ns, timespec};
 use crate::{Escape, UNTIMED_WAIT_GRACE_NS, is_stepped_thread, lock_step, park};
 
 /// Names a sleep in place of sleeping, or lets a thread in lock step stand still; false if node code doesn't run here.
