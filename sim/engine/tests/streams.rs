@@ -597,8 +597,8 @@ fn a_crash_does_not_take_away_that_a_connection_was_broken() {
     let cut: fn(&mut World) = |world| {
         world.fault(partition_one_way(["server"], ["client"]).at(ms(950)).lasts(secs(10)));
     };
-    // What was before it in a queue is gone with the crash; what holds it or cuts it off does so until it is over.
-    let weathers = [(slow, 1_510), (slow_link, 1_510), (held, 10_950), (cut, 12_240)];
+    // What was before it in a queue is gone with the crash, so that it counts a round trip after it has come; what holds it or cuts it off does so until it is over.
+    let weathers = [(slow, 1_530), (slow_link, 1_530), (held, 10_970), (cut, 12_260)];
     for (number, (weather, told_ms)) in weathers.into_iter().enumerate() {
         for crashes in [1, 2] {
             let notes = Notes::default();
@@ -835,6 +835,33 @@ fn a_restarted_node_knows_no_old_connections() {
     let plan = only_faults(&notes, client, weather);
     run(&plan, world(&notes, client, weather));
     assert_eq!(take(&notes)[1..], noted(&[(5_020, "Err(ConnectionReset)"), (5_020, "Ok(0)")]));
+}
+
+/// Bytes that come to a closed end aren't told as if nobody had ever listened.
+#[test]
+fn what_comes_to_nobody_says_why() {
+    let outcome = run(&calm(), |world| {
+        world.node("server", || async {
+            let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+            loop {
+                drop(listener.accept().await.unwrap());
+            }
+        });
+        world.client("client", || async {
+            TcpStream::connect("server:81").await.unwrap_err();
+            let mut stream = TcpStream::connect("server:80").await.unwrap();
+            sleep(ms(50)).await;
+            stream.write_all(b"late").await.unwrap();
+            sleep(ms(50)).await;
+        });
+        world.network().latency(Latency::fixed(ms(10)));
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    let reasons = outcome.trace.unwrap().events.into_iter().filter_map(|event| match event.kind {
+        EventKind::Lose { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    });
+    assert_eq!(reasons.collect::<Vec<_>>(), ["nothing listens there", "its connection is closed there"]);
 }
 
 #[test]
@@ -1114,6 +1141,109 @@ fn what_is_unread_fits_in_the_window_at_all_times() {
             assert_eq!(outcome.verdict, Verdict::Pass, "a window of {window_bytes}, {reads_bytes} at a time");
         }
     }
+}
+
+/// TCP slows down to what a queue takes. That isn't simulated: what streams send waits in it, however long that is, and all of it comes as fast as the link is.
+#[test]
+fn what_streams_send_waits_in_a_queue_that_drops_messages() {
+    let (connections, bytes) = (3u64, 1_000_000u64);
+    let notes = Notes::default();
+    let noting = Arc::clone(&notes);
+    let outcome = run(&plan(1), move |world| {
+        world.node("server", move || async move {
+            let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+            let socket = UdpSocket::bind("0.0.0.0:53").await.unwrap();
+            for _ in 0..connections {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                spawn(async move {
+                    let mut all = Vec::new();
+                    stream.read_to_end(&mut all).await.unwrap();
+                    stream.write_all(&(all.len() as u64).to_be_bytes()).await.unwrap();
+                });
+            }
+            loop {
+                socket.recv_from(&mut [0; 2_000]).await.unwrap();
+            }
+        });
+        let notes = Arc::clone(&noting);
+        world.client("client", move || {
+            let note = Note(Arc::clone(&notes), Instant::now());
+            async move {
+                let mut tasks = Vec::new();
+                for _ in 0..connections {
+                    tasks.push(spawn(async move {
+                        let mut stream = TcpStream::connect("server:80").await.unwrap();
+                        stream.write_all(&vec![7; bytes as usize]).await.unwrap();
+                        stream.shutdown().await.unwrap();
+                        assert_eq!(stream.read_u64().await.unwrap(), bytes);
+                    }));
+                }
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                note.down("streams");
+                let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+                for _ in 0..100 {
+                    socket.send_to(&[7; 1_000], "server:53").await.unwrap();
+                }
+                sleep(secs(1)).await;
+            }
+        });
+        world.network().latency(Latency::fixed(ms(10)));
+        world.link("client", "server").bandwidth_bits_per_second(8_000_000).queue_bytes(16 * 1024);
+    });
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    // 3 MB by a megabyte a second.
+    let took_ms = take(&notes)[0].0;
+    assert!((3_000..3_200).contains(&took_ms), "{took_ms} ms");
+    let dropped = outcome
+        .trace
+        .as_ref()
+        .unwrap()
+        .events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::Lose { reason: squall_trace::LossReason::QueueFull, .. }));
+    // Of a hundred datagrams those that there is no room for: nothing of a stream.
+    let dropped = dropped.count();
+    assert!((80..90).contains(&dropped), "{dropped}");
+}
+
+/// So that an end can be told from a reset, and both from bytes.
+#[test]
+fn ends_and_resets_are_named() {
+    let labels = |resets: bool| {
+        let outcome = run(&calm(), move |world| {
+            world.node("server", || async {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+            world.client("client", move || async move {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                stream.write_all(b"bytes").await.unwrap();
+                if resets {
+                    stream.set_zero_linger().unwrap();
+                }
+                drop(stream);
+                TcpStream::connect("server:81").await.unwrap_err();
+            });
+            world.network().latency(Latency::fixed(ms(10)));
+        });
+        let of_flow = |info: &squall_trace::FlowInfo| match &info.role {
+            squall_trace::FlowRole::Segment(stream) => Some((stream.port, stream.is_back, stream.labels.clone())),
+            _ => None,
+        };
+        let mut labels: Vec<_> = outcome.names.flows.values().filter_map(of_flow).collect();
+        labels.sort();
+        labels.into_iter().filter(|(.., labels)| !labels.is_empty()).collect::<Vec<_>>()
+    };
+    let named = |port: u16, is_back: bool, number: u64, label: &str| {
+        (port, is_back, std::collections::BTreeMap::from([(number, label.to_string())]))
+    };
+    // The request, the end of the handshake, the bytes, and the last one; the server ends, too. Nobody listens at the other port.
+    let refused = named(81, true, 1, "reset");
+    assert_eq!(labels(false), [named(80, false, 4, "end"), named(80, true, 2, "end"), refused.clone()]);
+    assert_eq!(labels(true), [named(80, false, 4, "reset"), refused]);
 }
 
 /// A waker of a program's own, as executors within tasks have it. It notes that it is woken.
