@@ -1546,7 +1546,6 @@ impl Kernel {
     }
 
     /// Whether a message comes from whom alone a connected socket hears.
-    #[cold]
     fn is_from_peer(&self, slot: u32, index: u32) -> bool {
         let message = &self.network.messages[index as usize];
         let Some((own, peer)) = self.network.peers.get(&slot) else { return true };

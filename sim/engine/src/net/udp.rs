@@ -520,17 +520,20 @@ impl UdpSocket {
         other: Option<Waker>,
         from: &mut Origin,
     ) -> Poll<io::Result<usize>> {
-        // Cloning a waker is user code: it is done before the run's state is taken.
-        let received = kernel::with("receiving from a squall::net::UdpSocket", |kernel| {
-            let (bytes, origin) = match peeks.then(|| kernel.peek_datagram(self.socket, TAG, buffer)).flatten() {
-                Some(seen) => seen,
-                None => {
-                    let index = ready!(kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, other))?;
-                    // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
-                    let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
-                    kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes))
-                }
-            };
+        const WHAT: &str = "receiving from a squall::net::UdpSocket";
+        // Apart from what follows: the waker isn't dropped where the run's state is taken, as that is user code.
+        if peeks
+            && let Some((bytes, origin)) = kernel::with(WHAT, |kernel| kernel.peek_datagram(self.socket, TAG, buffer))
+        {
+            *from = origin;
+            buffer.advance(bytes);
+            return Poll::Ready(Ok(bytes));
+        }
+        let received = kernel::with(WHAT, |kernel| {
+            let index = ready!(kernel.poll_receive(self.socket, TAG, Wakes::All, waiter, other))?;
+            // What isn't received isn't written: who polls by large buffers has them anew each time, and not initialised.
+            let bytes = kernel.datagram_bytes(index).min(buffer.remaining());
+            let (bytes, origin) = kernel.take_datagram(index, buffer.initialize_unfilled_to(bytes));
             *from = origin;
             Poll::Ready(Ok(bytes))
         });
