@@ -144,6 +144,7 @@ macro_rules! beside {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 let receives = async {
                     for _ in 0..150 {
+                        socket.readable().await.unwrap();
                         socket.peek_from(&mut [0; 8]).await.unwrap();
                         socket.recv_from(&mut [0; 8]).await.unwrap();
                     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
@@ -603,8 +603,8 @@ pub(crate) struct Network {
     free_messages: Vec<u32>,
     sockets: Vec<Socket>,
     free_sockets: Vec<u32>,
-    /// By the slot of a socket: its own address, and that from which alone it takes messages.
-    peers: BTreeMap<u32, (IpAddr, SocketAddr)>,
+    /// By the slot of a socket: the address from which alone it takes messages.
+    peers: BTreeMap<u32, SocketAddr>,
     /// By sender and receiver, of links that lose in bursts.
     bursts: BTreeMap<(NodeId, NodeId), BurstState>,
     uplinks: Vec<UplinkRule>,
@@ -1358,15 +1358,6 @@ impl Network {
     }
 }
 
-/// By which address a machine that sends to itself is seen by a socket there: of its own family.
-pub(crate) fn loopback_seen_from(own: IpAddr) -> IpAddr {
-    match own {
-        own if own.is_loopback() => own,
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-    }
-}
-
 /// Where a message came from, in one word: a `SocketAddr` is written in pieces, and moved by wider loads, which a
 /// processor can't forward and waits for.
 #[derive(Clone, Copy, Debug)]
@@ -1532,28 +1523,26 @@ impl Kernel {
         }
     }
 
-    /// From now on a socket at `own` takes messages from that peer alone.
+    /// From now on a socket takes messages from that peer alone.
     ///
     /// # Errors
     /// If the socket is gone.
-    pub(crate) fn connect_socket(&mut self, socket: SocketRef, own: IpAddr, peer: SocketAddr) -> io::Result<()> {
+    pub(crate) fn connect_socket(&mut self, socket: SocketRef, peer: SocketAddr) -> io::Result<()> {
         let Some(entry) = self.network.socket(socket) else {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "the socket is closed"));
         };
         entry.is_connected = true;
-        self.network.peers.insert(socket.slot, (own, peer));
+        self.network.peers.insert(socket.slot, peer);
         Ok(())
     }
 
-    /// Whether a message comes from whom alone a connected socket hears.
+    /// Whether a message comes from whom alone a connected socket hears. A node hears itself by each of its addresses.
     fn is_from_peer(&self, slot: u32, index: u32) -> bool {
-        let message = &self.network.messages[index as usize];
-        let Some((own, peer)) = self.network.peers.get(&slot) else { return true };
-        let ip = match message.loopback.is_from() {
-            true => loopback_seen_from(*own),
-            false => self.nodes[self.network.flows[message.flow as usize].from.index()].address,
-        };
-        *peer == SocketAddr::new(ip, message.from_port)
+        let Message { flow, from_port, .. } = self.network.messages[index as usize];
+        let Some(peer) = self.network.peers.get(&slot) else { return true };
+        let Flow { from, to, .. } = self.network.flows[flow as usize];
+        let is_its_address = peer.ip() == self.nodes[from.index()].address || from == to && peer.ip().is_loopback();
+        is_its_address && peer.port() == from_port
     }
 
     /// Closes a socket by reference, if it still is that one.

@@ -301,6 +301,8 @@ struct Direction {
     to_ip: IpAddr,
     from_port: u16,
     to_port: u16,
+    /// When the last of those that are on their way arrives, or has arrived.
+    arrived_by_ns: u64,
     /// Without its labels.
     stream: Stream,
     /// By their numbers, what segments carry, where names are wanted.
@@ -836,6 +838,7 @@ impl Kernel {
                 to_ip,
                 from_port: if is_back { ports.1 } else { ports.0 },
                 to_port: if is_back { ports.0 } else { ports.1 },
+                arrived_by_ns: 0,
                 stream,
                 labels: BTreeMap::new(),
                 requests: BTreeMap::new(),
@@ -1277,7 +1280,7 @@ impl Kernel {
         let index = self.network.new_segment(flow, number, (from_port, to_port), what, bytes);
         if from == to {
             let latency_ns = self.loopback_ns(index, id, u64::from(number));
-            self.launch(index, latency_ns);
+            self.launch_segment(index, latency_ns);
             return;
         }
         self.send_out(index);
@@ -1337,7 +1340,15 @@ impl Kernel {
         if fate.resets {
             self.network.set_tag(index, segment::BREAK);
         }
-        self.launch(index, fate.latency_ns);
+        self.launch_segment(index, fate.latency_ns);
+    }
+
+    /// A segment is on its way.
+    fn launch_segment(&mut self, index: u32, latency_ns: u64) {
+        let direction = self.network.direction_of(index);
+        let arrived_by_ns = &mut self.network.streams.directions[direction as usize].arrived_by_ns;
+        *arrived_by_ns = (*arrived_by_ns).max(self.now_ns.saturating_add(latency_ns));
+        self.launch(index, latency_ns);
     }
 
     /// A segment is lost, by its weather or by a rule, and is sent again.
@@ -1456,18 +1467,22 @@ impl Kernel {
         self.take_in_order(target, index, cause)
     }
 
-    /// A reset has come before what was sent before it. Whoever is told so out of turn asks back, and who has reset says it again with the number that is awaited (RFC 5961, 3.2). So it counts
-    /// a round trip later, whatever has come by then: bytes that are on their way aren't overtaken, and those that would have to be sent again are lost, as who has reset sends nothing again.
+    /// A reset has come before what was sent before it. Whoever is told so out of turn asks back, and who has reset says it again with the number that is awaited (RFC 5961, 3.2): so it counts
+    /// a round trip later. By then what is on its way would have come, mostly; here all of it has, however long it takes, and what comes later than that comes to nobody.
     #[cold]
     fn challenge_reset(&mut self, index: u32, direction: u32) {
         let (_, _, what) = self.network.flow_number_and_tag(index);
+        let Direction { back, arrived_by_ns, .. } = self.network.streams.directions[direction as usize];
         if what == segment::BREAK {
-            let back = self.network.streams.directions[direction as usize].back;
             self.send_segment(back, segment::RESET, &[]);
         }
         self.network.set_tag(index, segment::RESET_AGAIN);
         let round_ns = self.network.calm_latency_ns(index).saturating_mul(2);
-        self.launch(index, round_ns.max(1));
+        // Behind those that arrive at the same instant.
+        let wait_ns = round_ns.max(arrived_by_ns.saturating_sub(self.now_ns)).saturating_add(1);
+        // It was to arrive under this name before.
+        self.name_held_again(index);
+        self.launch(index, wait_ns);
     }
 
     /// Takes in the segment that an end waits for, and those that had come before it was their turn.
@@ -1680,7 +1695,7 @@ impl Kernel {
         } else {
             // It was to arrive under this name before.
             self.name_held_again(index);
-            self.launch(index, self.network.calm_latency_ns(index));
+            self.launch_segment(index, self.network.calm_latency_ns(index));
         }
     }
 

@@ -507,9 +507,19 @@ fn a_reset_overtakes_no_bytes() {
             let seen = answered_early(&plan, |_| {});
             let said: Vec<&str> = seen.iter().map(|(_, what)| what.as_str()).collect();
             assert_eq!(said, ["413 too large", "ConnectionReset"], "seed {seed}");
-            let varied = answered_early(&plan, |world| _ = world.network().latency(Latency::uniform(ms(1), ms(20))));
-            let said: Vec<&str> = varied.iter().map(|(_, what)| what.as_str()).collect();
-            assert_eq!(said, ["413 too large", "ConnectionReset"], "seed {seed}");
+            // Also by far more than a round trip.
+            for (latency, reordered) in [
+                (Latency::uniform(ms(1), ms(20)), Ratio::ZERO),
+                (Latency::uniform(ms(1), ms(20)), percent(50)),
+                (Latency::exponential(ms(10)), Ratio::ZERO),
+            ] {
+                let weather = move |world: &mut World| {
+                    world.network().latency(latency.clone()).reorder(reordered);
+                };
+                let varied = answered_early(&plan, weather);
+                let said: Vec<&str> = varied.iter().map(|(_, what)| what.as_str()).collect();
+                assert_eq!(said, ["413 too large", "ConnectionReset"], "seed {seed}");
+            }
         }
     }
 }

@@ -247,3 +247,22 @@ fn a_directory_that_others_would_share_is_not_changed() {
     assert_eq!(escapes.len(), 2, "{escapes:?}");
     assert_eq!(std::env::current_dir().unwrap(), here);
 }
+
+/// By whatever call: nothing is taken from it.
+#[test]
+fn the_standard_input_is_named_however_it_is_read() {
+    let ((), escapes) = as_node(1, || {
+        let (none, mut byte) = (std::ptr::null_mut(), 0u8);
+        let place = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: there is a place for a byte, no offsets are given, and nothing is written to the standard output.
+        unsafe {
+            assert_eq!(libc::read(0, (&raw mut byte).cast(), 1), 0);
+            assert_eq!(libc::readv(0, &place, 1), 0);
+            assert_eq!(libc::splice(0, none, 1, none, 1, 0), 0);
+            assert_eq!(libc::sendfile(1, 0, none, 1), 0);
+            assert_eq!(libc::sendfile64(1, 0, none, 1), 0);
+            assert_eq!(libc::copy_file_range(0, none, 1, none, 1, 0), 0);
+        }
+    });
+    assert_eq!(escapes, vec![Escape::StandardInput; 6]);
+}

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use super::stream::{readable_by_v6, settable_by_v6};
 use super::{ToSocketAddrs, try_each};
 use crate::host::{act_within_budget, within_budget};
 use crate::kernel::{self, TimerRef};
-use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes, loopback_seen_from};
+use crate::network::{Kind, Origin, Outgoing, SocketRef, Wakes};
 
 /// So many bytes fit into a datagram of UDP over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -121,6 +121,14 @@ macro_rules! option_v6 {
     };
 }
 
+/// The loopback address of that one's family.
+fn loopback_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
 /// A wait of a future of its own.
 struct Waiting<'s> {
     socket: &'s UdpSocket,
@@ -194,8 +202,10 @@ impl UdpSocket {
     pub async fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
         // Nothing is sent, so with the first one it succeeds.
         let peer = try_each(address, async |peer| Ok(peer)).await?;
-        let own = self.address.ip();
-        kernel::with("squall::net::UdpSocket::connect", |kernel| kernel.connect_socket(self.socket, own, peer))?;
+        // An unspecified address is this node, as on Linux.
+        let ip = if peer.ip().is_unspecified() { loopback_of(peer.ip()) } else { peer.ip() };
+        let peer = SocketAddr::new(ip, peer.port());
+        kernel::with("squall::net::UdpSocket::connect", |kernel| kernel.connect_socket(self.socket, peer))?;
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         self.is_connected.store(true, Ordering::Release);
         Ok(())
@@ -427,7 +437,10 @@ impl UdpSocket {
     /// # Errors
     /// If the socket is closed.
     pub async fn readable(&self) -> io::Result<()> {
-        Waiting::new(self).receive(&mut [], true).await.map(|_| ())
+        let mut waiting = Waiting::new(self);
+        let nothing = &mut ReadBuf::new(&mut []);
+        // No budget of cooperative tasks is used up by that, nor with tokio.
+        poll_fn(|context| waiting.poll_receive(nothing, true, kernel::other_waker(context))).await.map(|_| ())
     }
 
     /// As [`UdpSocket::readable`].
@@ -508,7 +521,11 @@ impl UdpSocket {
         if !origin.is_loopback() {
             return from;
         }
-        SocketAddr::new(loopback_seen_from(self.address.ip()), from.port())
+        let ip = match self.address.ip() {
+            own if own.is_loopback() => own,
+            own => loopback_of(own),
+        };
+        SocketAddr::new(ip, from.port())
     }
 
     /// How many bytes were received. Whose they are is put beside that: what fits into two registers is moved by nobody.

@@ -1386,4 +1386,17 @@ bodies! {
         }
         seen![all]
     }
+
+    async fn a_datagram_goes_to_the_machine_itself_and_back() {
+        let peer = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+        let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+        socket.connect(("0.0.0.0", peer.local_addr().unwrap().port())).await.unwrap();
+        let is_itself = socket.peer_addr().unwrap().ip().is_loopback();
+        socket.send(b"there").await.unwrap();
+        let mut bytes = [0; 8];
+        let (_, from) = peer.recv_from(&mut bytes).await.unwrap();
+        peer.send_to(b"back", from).await.unwrap();
+        let heard = time::timeout(ms(50), socket.recv(&mut bytes)).await.map(|heard| heard.unwrap()).ok();
+        seen![is_itself, heard]
+    }
 }

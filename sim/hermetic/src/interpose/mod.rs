@@ -26,7 +26,7 @@ pub(crate) fn link() {
 }
 
 /// Each symbol that is interposed, and where its definition in this crate is.
-pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 35] {
+pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 39] {
     [
         (c"clock_gettime", clocks::clock_gettime as *const c_void),
         (c"gettimeofday", clocks::gettimeofday as *const c_void),
@@ -57,6 +57,10 @@ pub(crate) fn symbols() -> [(&'static CStr, *const c_void); 35] {
         (c"fopen64", names::fopen64 as *const c_void),
         (c"read", names::read as *const c_void),
         (c"readv", names::readv as *const c_void),
+        (c"splice", names::splice as *const c_void),
+        (c"sendfile", names::sendfile as *const c_void),
+        (c"sendfile64", names::sendfile64 as *const c_void),
+        (c"copy_file_range", names::copy_file_range as *const c_void),
         (c"statx", names::statx as *const c_void),
         (c"opendir", names::opendir as *const c_void),
         (c"getenv", names::getenv as *const c_void),

@@ -286,7 +286,7 @@ pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *m
 /// As of libc's own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn read(descriptor: c_int, out: *mut c_void, bytes: usize) -> isize {
-    if descriptor == libc::STDIN_FILENO && report(|| Escape::StandardInput) {
+    if is_standard_input(descriptor) {
         return 0;
     }
     // SAFETY: the caller keeps the contract of the function.
@@ -300,11 +300,107 @@ pub unsafe extern "C" fn read(descriptor: c_int, out: *mut c_void, bytes: usize)
 /// As of libc's own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn readv(descriptor: c_int, out: *const libc::iovec, count: c_int) -> isize {
-    if descriptor == libc::STDIN_FILENO && report(|| Escape::StandardInput) {
+    if is_standard_input(descriptor) {
         return 0;
     }
     // SAFETY: the caller keeps the contract of the function.
     unsafe { real!(readv(descriptor => c_int, out => *const libc::iovec, count => c_int) -> isize) }
+}
+
+/// Whether node code would read the standard input by that descriptor. Then it is named.
+fn is_standard_input(descriptor: c_int) -> bool {
+    descriptor == libc::STDIN_FILENO && report(|| Escape::StandardInput)
+}
+
+/// As `read`, into another descriptor: `std::io::copy` takes this way.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn splice(
+    from: c_int,
+    from_offset: *mut libc::loff_t,
+    to: c_int,
+    to_offset: *mut libc::loff_t,
+    bytes: usize,
+    flags: c_uint,
+) -> isize {
+    if is_standard_input(from) {
+        return 0;
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe {
+        real!(splice(
+            from => c_int,
+            from_offset => *mut libc::loff_t,
+            to => c_int,
+            to_offset => *mut libc::loff_t,
+            bytes => usize,
+            flags => c_uint
+        ) -> isize)
+    }
+}
+
+/// Likewise.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfile(to: c_int, from: c_int, offset: *mut libc::off_t, bytes: usize) -> isize {
+    if is_standard_input(from) {
+        return 0;
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe { real!(sendfile(to => c_int, from => c_int, offset => *mut libc::off_t, bytes => usize) -> isize) }
+}
+
+/// Likewise.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfile64(to: c_int, from: c_int, offset: *mut libc::off64_t, bytes: usize) -> isize {
+    if is_standard_input(from) {
+        return 0;
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe { real!(sendfile64(to => c_int, from => c_int, offset => *mut libc::off64_t, bytes => usize) -> isize) }
+}
+
+/// Likewise. Not through libc's `copy_file_range`, which older ones lack.
+///
+/// # Safety
+///
+/// As of libc's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn copy_file_range(
+    from: c_int,
+    from_offset: *mut libc::off64_t,
+    to: c_int,
+    to_offset: *mut libc::off64_t,
+    bytes: usize,
+    flags: c_uint,
+) -> isize {
+    if is_standard_input(from) {
+        return 0;
+    }
+    // SAFETY: the caller keeps the contract of the function.
+    unsafe {
+        real_syscall(
+            libc::SYS_copy_file_range,
+            [
+                c_long::from(from),
+                from_offset as c_long,
+                c_long::from(to),
+                to_offset as c_long,
+                bytes as c_long,
+                c_long::from(flags),
+            ],
+        ) as isize
+    }
 }
 
 /// Reads a file's metadata, which is named.
