@@ -18,43 +18,45 @@ mod on_tokio {
 
 use std::sync::{Arc, Mutex};
 
-use on_squall::bodies::Seen;
 use squall::trace::{Plan, Record, Seed, Verdict};
 use squall::{Simulation, TokioNode, World};
 
-/// What a body sees in a run of that seed.
-fn simulated(name: &'static str, seed: u64) -> Seen {
-    let seen = Arc::new(Mutex::new(None));
-    let told = Arc::clone(&seen);
+/// What a node that tokio executes gives in a run of that seed.
+fn in_a_node<T, F>(name: &'static str, seed: u64, body: impl Fn() -> F + Clone + Send + Sync + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let given = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&given);
     let simulation = Simulation::new(move |world: &mut World| {
-        let told = Arc::clone(&told);
+        let (told, body) = (Arc::clone(&told), body.clone());
         let body = move || {
-            let told = Arc::clone(&told);
+            let (told, body) = (Arc::clone(&told), body());
             async move {
-                let seen = on_squall::bodies::run(name).await;
-                *told.lock().unwrap() = Some(seen);
+                let given = body.await;
+                *told.lock().unwrap() = Some(given);
             }
         };
         world.client("machine", body).tokio();
     });
     let outcome = simulation.run_plan(&Plan::seeded(name, Seed(seed)), Record::Digest);
     assert_eq!(outcome.verdict, Verdict::Pass, "{name}, seed {seed}");
-    let seen = seen.lock().unwrap().take();
-    seen.expect("it has returned")
+    let given = given.lock().unwrap().take();
+    given.expect("it has returned")
 }
 
-fn real(name: &'static str) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(on_tokio::bodies::run(name))
+fn on_a_runtime<T>(body: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body)
 }
 
 #[test]
 fn a_program_sees_the_same_on_both() {
     let mut different = Vec::new();
     for name in on_squall::bodies::NAMES {
-        let real = real(name);
+        let real = on_a_runtime(on_tokio::bodies::run(name));
         for seed in 0..3 {
-            let simulated = simulated(name, seed);
+            let simulated = in_a_node(name, seed, || on_squall::bodies::run(name));
             if simulated != real {
                 different.push(format!("{name}, seed {seed}:\n  tokio  {real:?}\n  Squall {simulated:?}"));
                 break;
@@ -191,20 +193,6 @@ beside!(turns_on_tokio, on_tokio);
 
 #[test]
 fn sockets_take_part_in_the_budget_of_cooperative_tasks() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let real = runtime.block_on(turns_on_tokio::all());
-    let seen = Arc::new(Mutex::new(None));
-    let told = Arc::clone(&seen);
-    let simulation = Simulation::new(move |world: &mut World| {
-        let told = Arc::clone(&told);
-        let body = move || {
-            let told = Arc::clone(&told);
-            async move { *told.lock().unwrap() = Some(turns_on_squall::all().await) }
-        };
-        world.client("machine", body).tokio();
-    });
-    let outcome = simulation.run_plan(&Plan::seeded("turns", Seed(1)), Record::Digest);
-    assert_eq!(outcome.verdict, Verdict::Pass);
-    let simulated = seen.lock().unwrap().take().expect("it has returned");
-    assert_eq!(simulated, real);
+    let real = on_a_runtime(turns_on_tokio::all());
+    assert_eq!(in_a_node("turns", 1, turns_on_squall::all), real);
 }
