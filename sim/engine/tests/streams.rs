@@ -1,6 +1,7 @@
 //! Streams in bad weather: what is lost comes late, what is cut off waits, what breaks is told, and each of it is a decision with an address.
 #![allow(clippy::disallowed_methods, reason = "a run needs threads around it")]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -522,6 +523,38 @@ fn a_reset_overtakes_no_bytes() {
             }
         }
     }
+}
+
+/// Many arrive before their turn at one instant, and again at one: whose order is drawn each time, under another name.
+#[test]
+fn a_reset_that_arrives_again_has_another_name() {
+    let (mut twice, mut sites) = (0, 0);
+    for seed in 0..20 {
+        let outcome = run(&plan(seed), |world| {
+            world.node("server", || async {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    spawn(async move {
+                        stream.read_exact(&mut [0; 10]).await.unwrap();
+                        stream.write_all(b"too large").await.unwrap();
+                    });
+                }
+            });
+            world.clients("client", 12, |_| async {
+                let mut stream = TcpStream::connect("server:80").await.unwrap();
+                stream.write_all(&[7; 1_000]).await.unwrap();
+                assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
+            });
+            world.network().latency(Latency::fixed(ms(10)));
+        });
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        let mut known = BTreeSet::new();
+        sites += outcome.perturbations.len();
+        twice += outcome.perturbations.iter().filter(|perturbation| !known.insert(perturbation.site)).count();
+    }
+    assert!(sites > 1_000, "{sites}");
+    assert_eq!(twice, 0);
 }
 
 /// Who has reset sends nothing again: the reset counts a round trip after it has come, and what is late by more than that is lost with the connection.
